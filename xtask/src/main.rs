@@ -1,0 +1,37 @@
+//! What a developer repeats, as commands: `cargo xtask help`.
+
+mod dist;
+mod packages;
+mod shell;
+mod suites;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["setup"] => packages::install(),
+        ["test"] => suites::test(suites::Length::Quick),
+        ["test", "quick"] => suites::test(suites::Length::Quick),
+        ["test", "ci"] => suites::test(suites::Length::Ci),
+        ["test", "long"] => suites::test(suites::Length::Long),
+        ["lint"] => suites::lint(),
+        ["dist"] => dist::build(),
+        _ => Err(HELP.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            shell::say(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const HELP: &str = "cargo xtask COMMAND
+
+  setup             install what the tests use (Debian packages, cargo-nextest)
+  test [LENGTH]     run the tests: quick (the default), ci, long
+  lint              formatting and clippy, warnings are errors
+  dist              build the static tarball and its checksum into target/dist";

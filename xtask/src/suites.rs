@@ -1,0 +1,74 @@
+//! The tests, in three lengths. Each suite is one run of nextest and ends with its time.
+
+use std::time::Instant;
+
+use crate::packages;
+use crate::shell::{cargo, run, say};
+
+/// How much is run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Length {
+    /// For every change: at most 12 minutes on two cores.
+    Quick,
+    /// What CI runs: at most 45 minutes from a cold clone.
+    Ci,
+    /// By hand.
+    Long,
+}
+
+impl Length {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Ci => "ci",
+            Self::Long => "long",
+        }
+    }
+}
+
+/// A suite: its name, the nextest filter that selects it, and the shortest length that it is part of.
+const SUITES: [(&str, &str, Length); 3] = [
+    ("rooms", "not package(bore-tests)", Length::Quick),
+    ("scale", "package(bore-tests) and binary(/^scale/)", Length::Ci),
+    ("product", "package(bore-tests) and not binary(/^scale/)", Length::Quick),
+];
+
+/// Installs what is needed, then runs every suite of `length`.
+pub(crate) fn test(length: Length) -> Result<(), String> {
+    packages::install()?;
+    if length >= Length::Ci {
+        lint()?;
+    }
+    // The product under test: the tests start this binary.
+    run(&mut cargo(&["build", "--package", "bore"]))?;
+    let mut failed = Vec::new();
+    for (name, filter, shortest) in SUITES {
+        if length >= shortest {
+            say(&format!("suite {name}"));
+            failed.extend(run_suite(filter, length).err().map(|_| name));
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+fn run_suite(filter: &str, length: Length) -> Result<(), String> {
+    let mut nextest = cargo(&["nextest", "run", "--workspace", "--filterset", filter]);
+    run(nextest.env("BORE_TEST_LENGTH", length.name()))
+}
+
+/// Formatting and lints.
+pub(crate) fn lint() -> Result<(), String> {
+    let began = Instant::now();
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    run(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    say(&format!("suite lint: {} s", began.elapsed().as_secs()));
+    Ok(())
+}
