@@ -1,0 +1,215 @@
+//! Decisions. Each names what made it, and only the first step that applies counts.
+//!
+//! **Visits**, [`Policy::decide_visit`]:
+//! 1. A deny rule that names the visitor and the publication refuses.
+//! 2. The publication's own deny list refuses.
+//! 3. The publication's own allow list, if there is one, refuses whom it does not name.
+//! 4. An allow rule that names the visitor and the publication permits.
+//! 5. If an allow rule names the publication but none also the visitor, that refuses.
+//! 6. The default: closed refuses, so that a publication's own list opens nothing; open permits.
+//!
+//! **Publishing**, [`Policy::decide_publish`]:
+//! 1. A deny rule that names the publisher and fits the wish refuses.
+//! 2. An allow rule that names the publisher, fits the wish and has room permits.
+//! 3. If an allow rule names the publisher but none permits, that refuses: by its limit, where only
+//!    that stood in the way.
+//! 4. The default.
+//!
+//! Rules of all documents count alike; their order only chooses which of several is named.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::access::CompiledAccess;
+use crate::address::Visitor;
+use crate::compile::Policy;
+use crate::error::RuleName;
+use crate::hostname::Hostname;
+use crate::label::Label;
+use crate::model::{DefaultAccess, Effect, Protocol};
+use crate::ports::PortRange;
+use crate::publish::CompiledPublishRule;
+
+/// What is visited.
+#[derive(Debug, Clone, Copy)]
+pub struct PublicationRef<'a> {
+    /// Its name.
+    pub name: &'a Label,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The node that publishes it.
+    pub node: Uuid,
+    /// The groups of that node.
+    pub node_groups: &'a BTreeSet<Label>,
+}
+
+/// Who wants to publish.
+#[derive(Debug, Clone, Copy)]
+pub struct Publisher<'a> {
+    /// The node.
+    pub node: Uuid,
+    /// Its name.
+    pub name: &'a Label,
+    /// Its groups, those of its key included.
+    pub groups: &'a BTreeSet<Label>,
+    /// The key that it joined or calls with.
+    pub key: Option<Uuid>,
+}
+
+/// What somebody wants to publish.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The public ports. `None` for `tcp` and `udp` means that they are not chosen yet, and counts
+    /// as every port.
+    pub ports: Option<PortRange>,
+    /// The whole hostname. `None` for `tls` and `http` means that it is not chosen yet, and counts
+    /// as every hostname.
+    pub hostname: Option<&'a Hostname>,
+    /// How many publications the publisher has already, this one not counted.
+    pub already: u32,
+}
+
+/// An answer and its cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decision {
+    /// Whether it is permitted.
+    pub allowed: bool,
+    /// What made the answer.
+    pub by: DecidedBy,
+}
+
+/// What made a [`Decision`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DecidedBy {
+    /// A rule that fits: of deny when refused, of allow when permitted.
+    Rule(RuleName),
+    /// Allow rules that are about the publication or publisher, of which none fits; the first.
+    RuleMiss(RuleName),
+    /// The limit of an allow rule that fits.
+    RuleLimit {
+        /// The rule.
+        rule: RuleName,
+        /// Its limit.
+        publications_max: u32,
+    },
+    /// The publication's own allow list, which names the visitor.
+    PublicationAllow,
+    /// The publication's own deny list, which names the visitor.
+    PublicationDeny,
+    /// The publication's own allow list, which does not name the visitor.
+    PublicationAllowMiss,
+    /// The default, because nothing else speaks.
+    Default,
+}
+
+impl Policy {
+    /// Whether `visitor` may visit `publication`, which itself asks for `access`.
+    ///
+    /// Costs as much with one prefix as with a hundred thousand.
+    pub fn decide_visit(
+        &self,
+        visitor: &Visitor,
+        publication: &PublicationRef<'_>,
+        access: &CompiledAccess,
+    ) -> Decision {
+        if let Some(rule) = self.visit_deny.first_naming(visitor, publication) {
+            return refused(DecidedBy::Rule(rule.clone()));
+        }
+        if access.denies(visitor) {
+            return refused(DecidedBy::PublicationDeny);
+        }
+        let listed = access.allows(visitor);
+        if listed == Some(false) {
+            return refused(DecidedBy::PublicationAllowMiss);
+        }
+        if let Some(rule) = self.visit_allow.first_naming(visitor, publication) {
+            return allowed(DecidedBy::Rule(rule.clone()));
+        }
+        if let Some(rule) = self.visit_allow.first_about(publication) {
+            return refused(DecidedBy::RuleMiss(rule.clone()));
+        }
+        match (self.defaults.visit, listed) {
+            (DefaultAccess::Closed, _) => refused(DecidedBy::Default),
+            (DefaultAccess::Open, Some(_)) => allowed(DecidedBy::PublicationAllow),
+            (DefaultAccess::Open, None) => allowed(DecidedBy::Default),
+        }
+    }
+
+    /// Whether `publisher` may publish what is `wanted`.
+    pub fn decide_publish(&self, publisher: &Publisher<'_>, wanted: &Wanted<'_>) -> Decision {
+        let fitting = |effect| {
+            let rules = self.publish_rules(effect);
+            rules.filter(|rule| rule.fits(publisher, wanted))
+        };
+        if let Some(rule) = fitting(Effect::Deny).next() {
+            return refused(DecidedBy::Rule(rule.name.clone()));
+        }
+        if let Some(rule) = fitting(Effect::Allow).find(|rule| rule.has_room(wanted)) {
+            return allowed(DecidedBy::Rule(rule.name.clone()));
+        }
+        if let Some(limit) = fitting(Effect::Allow).find_map(limit_of) {
+            return refused(limit);
+        }
+        let mut about = self.publish_rules(Effect::Allow).filter(|rule| rule.names(publisher));
+        match (about.next(), self.defaults.publish) {
+            (Some(rule), _) => refused(DecidedBy::RuleMiss(rule.name.clone())),
+            (None, DefaultAccess::Closed) => refused(DecidedBy::Default),
+            (None, DefaultAccess::Open) => allowed(DecidedBy::Default),
+        }
+    }
+
+    /// The publish rules of one effect in order.
+    pub(crate) fn publish_rules(
+        &self,
+        effect: Effect,
+    ) -> impl Iterator<Item = &CompiledPublishRule> {
+        self.publish.iter().filter(move |compiled| compiled.rule.effect == effect)
+    }
+}
+
+fn limit_of(compiled: &CompiledPublishRule) -> Option<DecidedBy> {
+    let publications_max = compiled.rule.publications_max?;
+    Some(DecidedBy::RuleLimit { rule: compiled.name.clone(), publications_max })
+}
+
+fn allowed(by: DecidedBy) -> Decision {
+    Decision { allowed: true, by }
+}
+
+fn refused(by: DecidedBy) -> Decision {
+    Decision { allowed: false, by }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by {}", if self.allowed { "allowed" } else { "refused" }, self.by)
+    }
+}
+
+impl fmt::Display for DecidedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(rule) => write!(f, "rule {rule}"),
+            Self::RuleMiss(rule) => write!(f, "the allow rules, of which none fits (rule {rule})"),
+            Self::RuleLimit { rule, publications_max } => {
+                write!(f, "the limit of rule {rule}, {publications_max} publications")
+            }
+            Self::PublicationAllow => f.write_str("the publication's allow list"),
+            Self::PublicationDeny => f.write_str("the publication's deny list"),
+            Self::PublicationAllowMiss => {
+                f.write_str("the publication's allow list, which does not name the visitor")
+            }
+            Self::Default => f.write_str("the default"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
