@@ -1,0 +1,82 @@
+//! What waits for `poll_transmit` and `poll_event`, bounded and counted.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::api::{Event, Transmit};
+use crate::counters::{Counters, DropReason};
+use crate::limits::{EVENTS_MAX, EVENTS_MINOR_MAX, TRANSMITS_MAX, TRANSMITS_UNPROVEN_MAX};
+
+/// Datagrams and events on their way out, and the counters.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) counters: Counters,
+    transmits: VecDeque<Transmit>,
+    /// Answers to senders that have proved nothing. Sent after everything else.
+    unproven: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+}
+
+impl Outbox {
+    /// A datagram for a peer.
+    pub(crate) fn send(&mut self, to: SocketAddr, payload: Vec<u8>) {
+        if self.transmits.len() < TRANSMITS_MAX {
+            self.transmits.push_back(Transmit { to, payload });
+        } else {
+            self.counters.count_drop(DropReason::TransmitsFull);
+        }
+    }
+
+    /// A datagram for somebody who has proved nothing.
+    pub(crate) fn send_unproven(&mut self, to: SocketAddr, payload: Vec<u8>) {
+        if self.unproven.len() < TRANSMITS_UNPROVEN_MAX {
+            self.unproven.push_back(Transmit { to, payload });
+        } else {
+            self.counters.count_drop(DropReason::TransmitsFull);
+        }
+    }
+
+    pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front().or_else(|| self.unproven.pop_front())
+    }
+
+    /// Whether there is room for an event that a flood can cause.
+    pub(crate) fn has_room_for_minor(&self) -> bool {
+        self.events.len() < EVENTS_MINOR_MAX
+    }
+
+    pub(crate) fn emit(&mut self, event: Event) {
+        self.count(&event);
+        let room = match event {
+            Event::EndpointMoved { .. }
+            | Event::RelayIdentity { .. }
+            | Event::ResetReceived { .. } => self.has_room_for_minor(),
+            Event::Pending { .. }
+            | Event::PendingExpired { .. }
+            | Event::TunnelUp { .. }
+            | Event::TunnelDown { .. } => self.events.len() < EVENTS_MAX,
+        };
+        if room {
+            self.events.push_back(event);
+        } else {
+            self.counters.count_drop(DropReason::EventsFull);
+        }
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn count(&mut self, event: &Event) {
+        let counters = &mut self.counters;
+        *match event {
+            Event::Pending { .. } => &mut counters.pending_added,
+            Event::PendingExpired { .. } => &mut counters.pending_expired,
+            Event::TunnelUp { .. } => &mut counters.tunnels_up,
+            Event::TunnelDown { .. } => &mut counters.tunnels_down,
+            Event::EndpointMoved { .. } => &mut counters.endpoints_moved,
+            Event::RelayIdentity { .. } => &mut counters.identities_received,
+            Event::ResetReceived { .. } => &mut counters.resets_received,
+        } += 1;
+    }
+}
