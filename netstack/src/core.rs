@@ -1,0 +1,204 @@
+//! The stack itself: plain state, no IO, no clock, no handles.
+//!
+//! | part | holds |
+//! |---|---|
+//! | [`table`] | which 5-tuple is a flow, a half-open SYN, or remembered in TIME-WAIT |
+//! | [`flow`], [`slab`] | flows |
+//! | [`half_open`] | SYNs that wait for a decision, and listeners |
+//! | [`time_wait`] | closed 5-tuples |
+//! | [`peer`] | per peer: settings, replies, ready flows, rate of control replies |
+//! | [`timers`] | at most one deadline for each flow |
+//!
+//! What happens is in [`ingress`] (a packet came), [`unmatched`] (nobody wants it), [`egress`] (a
+//! packet is pulled), [`lifecycle`] (what follows from a flow's state), [`operations`] (a handle acts)
+//! and [`admission`] (a SYN is decided).
+
+mod admission;
+mod bucket;
+mod egress;
+mod flow;
+mod half_open;
+mod icmp;
+mod ingress;
+mod lifecycle;
+mod operations;
+mod peer;
+mod ports;
+mod slab;
+mod table;
+mod time_wait;
+mod timers;
+mod udp;
+mod unmatched;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::task::Waker;
+use std::time::Instant;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::counters::Counters;
+use crate::types::{Config, PeerConfig, PeerKey};
+
+pub(crate) use admission::{Arrival, Rejection};
+pub(crate) use half_open::{HalfOpenId, ListenerId};
+pub(crate) use slab::FlowId;
+
+use flow::End;
+use half_open::{HalfOpens, Listeners};
+use peer::{Peer, ReplyBuffers};
+use slab::Flows;
+use table::{FlowTable, KeyedState};
+use time_wait::TimeWaits;
+use timers::Timers;
+use udp::UdpBindings;
+
+/// All state of one stack.
+pub(crate) struct Core {
+    random: StdRng,
+    /// Latest instant seen; handles have no clock of their own.
+    now: Option<Instant>,
+    peers: HashMap<PeerKey, Peer, KeyedState>,
+    /// Peers with something to send, in order of their turns.
+    turns: VecDeque<PeerKey>,
+    locals: BTreeSet<IpAddr>,
+    table: FlowTable,
+    flows: Flows,
+    half_opens: HalfOpens,
+    listeners: Listeners,
+    time_waits: TimeWaits,
+    udp: UdpBindings,
+    timers: Timers,
+    reply_buffers: ReplyBuffers,
+    counters: Counters,
+    attention: Attention,
+}
+
+/// Who has to be woken once the core is no longer borrowed.
+#[derive(Default)]
+struct Attention {
+    wakers: Vec<Waker>,
+    driver: Option<Waker>,
+    /// Egress or an earlier deadline came up since the driver last looked.
+    is_wanted: bool,
+}
+
+impl Core {
+    pub(crate) fn new(config: Config) -> Self {
+        let mut random = StdRng::seed_from_u64(config.seed);
+        let hash = KeyedState::new(random.random());
+        Self {
+            random,
+            now: None,
+            peers: HashMap::with_hasher(hash),
+            turns: VecDeque::new(),
+            locals: BTreeSet::new(),
+            table: FlowTable::with_hasher(hash),
+            flows: Flows::default(),
+            half_opens: HalfOpens::default(),
+            listeners: Listeners::default(),
+            time_waits: TimeWaits::default(),
+            udp: UdpBindings::default(),
+            timers: Timers::default(),
+            reply_buffers: ReplyBuffers::default(),
+            counters: Counters::default(),
+            attention: Attention::default(),
+        }
+    }
+
+    pub(crate) fn add_peer(&mut self, key: PeerKey, config: PeerConfig) {
+        match self.peers.get_mut(&key) {
+            Some(peer) => peer.configure(config),
+            None => {
+                self.peers.insert(key, Peer::new(config));
+            }
+        }
+    }
+
+    /// Forgets the peer: its flows end, its SYNs and replies are gone.
+    pub(crate) fn remove_peer(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.remove(&key) else { return };
+        self.turns.retain(|turn| *turn != key);
+        for id in self.half_opens.ids_of(key) {
+            self.drop_half_open(id);
+        }
+        for id in peer.flows {
+            self.end_flow(id, End::PeerGone);
+        }
+    }
+
+    pub(crate) fn pause_peer(&mut self, key: PeerKey, is_paused: bool) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.is_paused = is_paused;
+        self.give_turn(key);
+    }
+
+    pub(crate) fn add_local(&mut self, address: IpAddr) {
+        self.locals.insert(address);
+    }
+
+    pub(crate) fn set_waker(&mut self, waker: &Waker) {
+        self.attention.driver = Some(waker.clone());
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    pub(crate) fn flow_count(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// When [`Core::handle_timeout`] wants to run next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let deadlines =
+            [self.timers.first(), self.half_opens.first_expiry(), self.time_waits.first_expiry()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let now = self.observe(now);
+        while let Some(id) = self.timers.pop_due(now) {
+            self.flow_timer_fired(id, now);
+        }
+        while let Some(id) = self.half_opens.first_expired(now) {
+            self.counters.half_open_expired += 1;
+            self.drop_half_open(id);
+        }
+        while let Some(key) = self.time_waits.pop_expired(now) {
+            self.table.remove(&key);
+        }
+    }
+
+    /// Everybody to wake after a handle acted, the driver included.
+    pub(crate) fn take_wakers_for_handle(&mut self) -> Vec<Waker> {
+        if std::mem::take(&mut self.attention.is_wanted)
+            && let Some(driver) = &self.attention.driver
+        {
+            self.attention.wakers.push(driver.clone());
+        }
+        std::mem::take(&mut self.attention.wakers)
+    }
+
+    /// Everybody to wake after the driver acted: not the driver, which looks anyway.
+    pub(crate) fn take_wakers_for_driver(&mut self) -> Vec<Waker> {
+        self.attention.is_wanted = false;
+        std::mem::take(&mut self.attention.wakers)
+    }
+
+    /// Takes back an emptied list, so that its memory serves again.
+    pub(crate) fn reuse_wakers(&mut self, emptied: Vec<Waker>) {
+        if self.attention.wakers.capacity() == 0 {
+            self.attention.wakers = emptied;
+        }
+    }
+
+    /// Time only moves forward, whatever the caller's clock does.
+    fn observe(&mut self, now: Instant) -> Instant {
+        let now = self.now.map_or(now, |latest| latest.max(now));
+        self.now = Some(now);
+        now
+    }
+}

@@ -1,0 +1,187 @@
+//! From a SYN to a decision: half-open records, accept, reject.
+//!
+//! No SYN-ACK leaves before [`Core::accept`]: the other side learns that it is connected when the
+//! user of the stack is.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::Core;
+use super::flow::{Flow, Stage};
+use super::half_open::{HalfOpen, HalfOpenId, ListenerId};
+use super::slab::FlowId;
+use super::table::{FlowKey, Slot};
+use crate::engine::{Engine, FlowEngine, Setup};
+use crate::error::{AcceptError, ListenError};
+use crate::limits::{
+    FLOWS_MAX, FLOWS_PER_PEER_MAX, HALF_OPEN_PACKET_BYTES_MAX, HALF_OPEN_PER_PEER_MAX,
+};
+use crate::packet::{Body, Packet, Segment};
+use crate::types::{PeerKey, Unreachable};
+
+/// How a SYN is turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rejection {
+    Reset,
+    Unreachable(Unreachable),
+}
+
+/// What a listener gives out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) id: HalfOpenId,
+    pub(crate) peer: PeerKey,
+    pub(crate) source: SocketAddr,
+    pub(crate) destination: SocketAddr,
+}
+
+impl Core {
+    pub(crate) fn listen(
+        &mut self,
+        address: IpAddr,
+        ports: RangeInclusive<u16>,
+        peer: Option<PeerKey>,
+    ) -> Result<ListenerId, ListenError> {
+        self.listeners.insert((address, peer), ports)
+    }
+
+    /// Stops listening; SYNs that nobody has taken are reset.
+    pub(crate) fn unlisten(&mut self, id: ListenerId) {
+        for half_open in self.listeners.remove(id) {
+            self.reject(half_open, Rejection::Reset);
+        }
+    }
+
+    pub(crate) fn poll_accept(&mut self, id: ListenerId, context: &Context<'_>) -> Poll<Arrival> {
+        while let Some(half_open) = self.listeners.pop(id) {
+            if let Some(record) = self.half_opens.get(half_open) {
+                let (source, destination) = (record.source, record.destination);
+                let peer = record.key.peer;
+                return Poll::Ready(Arrival { id: half_open, peer, source, destination });
+            }
+        }
+        self.listeners.set_waker(id, context.waker());
+        Poll::Pending
+    }
+
+    /// Answers the SYN and makes a flow of it.
+    pub(crate) fn accept(&mut self, id: HalfOpenId) -> Result<FlowId, AcceptError> {
+        let (Some(now), Some(record)) = (self.now, self.half_opens.get(id)) else {
+            return Err(AcceptError::Gone);
+        };
+        if self.has_too_many_flows(record.key.peer) {
+            self.counters.flows_refused += 1;
+            self.reject(id, Rejection::Reset);
+            return Err(AcceptError::Full);
+        }
+        let record = self.drop_half_open(id).ok_or(AcceptError::Gone)?;
+        let (local, remote) = (record.destination, record.source);
+        let setup = self.setup(record.key.peer, local, remote).ok_or(AcceptError::Gone)?;
+        let (packet, segment) = parse_syn(&record.syn).ok_or(AcceptError::Gone)?;
+        let engine = FlowEngine::accept(&setup, &packet, &segment, now).ok_or(AcceptError::Gone)?;
+        Ok(self.insert_flow(Flow::new(record.key, (local, remote), engine, Stage::Open)))
+    }
+
+    /// Turns the SYN away.
+    pub(crate) fn reject(&mut self, id: HalfOpenId, rejection: Rejection) {
+        let Some(record) = self.drop_half_open(id) else { return };
+        let Some((packet, segment)) = parse_syn(&record.syn) else { return };
+        match rejection {
+            Rejection::Reset => self.reset_segment(record.key.peer, &packet, &segment),
+            Rejection::Unreachable(kind) => {
+                self.send_unreachable(record.key.peer, &packet, kind);
+            }
+        }
+    }
+
+    /// Keeps a SYN for the listener, if every bound allows it. Otherwise it is lost on the way, and
+    /// the other side tries again.
+    pub(super) fn admit(
+        &mut self,
+        key: FlowKey,
+        listener: ListenerId,
+        packet: &Packet<'_>,
+        segment: &Segment,
+        now: Instant,
+    ) {
+        let Some(peer) = self.peers.get_mut(&key.peer) else { return };
+        if peer.half_open_count >= HALF_OPEN_PER_PEER_MAX
+            || packet.bytes.len() > HALF_OPEN_PACKET_BYTES_MAX
+            || self.half_opens.is_full()
+            || !self.listeners.has_room(listener)
+        {
+            self.counters.syns_dropped += 1;
+            return;
+        }
+        peer.half_open_count += 1;
+        let record = HalfOpen {
+            key,
+            listener,
+            source: packet.source_at(segment.source_port),
+            destination: packet.destination_at(segment.destination_port),
+            sequence: segment.sequence,
+            syn: packet.bytes.into(),
+        };
+        let id = self.half_opens.insert(record, now);
+        self.table.insert(key, Slot::HalfOpen(id));
+        self.attention.wakers.extend(self.listeners.push(listener, id));
+    }
+
+    /// A segment for a SYN that waits: the SYN again is absorbed, a RST of it takes it back.
+    pub(super) fn handle_half_open(
+        &mut self,
+        id: HalfOpenId,
+        packet: &Packet<'_>,
+        segment: &Segment,
+    ) {
+        let Some(record) = self.half_opens.get(id) else { return };
+        let (key, listener, sequence) = (record.key, record.listener, record.sequence);
+        if segment.reset && segment.sequence == sequence.wrapping_add(1) {
+            self.drop_half_open(id);
+        } else if segment.opens() && segment.sequence != sequence {
+            // The other side has given up that attempt and begun another from the same port.
+            self.drop_half_open(id);
+            if let Some(now) = self.now {
+                self.admit(key, listener, packet, segment, now);
+            }
+        }
+    }
+
+    /// Forgets a SYN without an answer.
+    pub(super) fn drop_half_open(&mut self, id: HalfOpenId) -> Option<HalfOpen> {
+        let record = self.half_opens.remove(id)?;
+        if self.table.get(&record.key) == Some(&Slot::HalfOpen(id)) {
+            self.table.remove(&record.key);
+        }
+        self.listeners.forget(record.listener, id);
+        if let Some(peer) = self.peers.get_mut(&record.key.peer) {
+            peer.half_open_count = peer.half_open_count.saturating_sub(1);
+        }
+        Some(record)
+    }
+
+    pub(super) fn has_too_many_flows(&self, peer: PeerKey) -> bool {
+        let of_peer = self.peers.get(&peer).map_or(0, |peer| peer.flows.len());
+        of_peer >= FLOWS_PER_PEER_MAX || self.flows.len() >= FLOWS_MAX
+    }
+
+    /// What an engine between these ends is made from; `None` without the peer.
+    pub(super) fn setup(
+        &mut self,
+        peer: PeerKey,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Option<Setup> {
+        use rand::Rng;
+        let mtu = self.peers.get(&peer)?.mtu;
+        Some(Setup { local, remote, mtu, seed: self.random.random() })
+    }
+}
+
+fn parse_syn(bytes: &[u8]) -> Option<(Packet<'_>, Segment)> {
+    let packet = Packet::parse(bytes, false).ok()?;
+    let Body::Tcp(segment) = packet.body else { return None };
+    Some((packet, segment))
+}

@@ -1,0 +1,103 @@
+//! A packet came out of a tunnel: whose is it?
+
+use std::time::Instant;
+
+use super::Core;
+use super::slab::FlowId;
+use super::table::{FlowKey, Slot};
+use super::time_wait::TimeWaitId;
+use crate::engine::{Engine, Phase};
+use crate::packet::{Body, Packet, Segment, build};
+use crate::types::{PeerKey, Verdict};
+
+impl Core {
+    /// Takes one packet of `peer`.
+    pub(crate) fn handle_packet<'p>(
+        &mut self,
+        peer: PeerKey,
+        bytes: &'p [u8],
+        now: Instant,
+    ) -> Verdict<'p> {
+        let now = self.observe(now);
+        self.counters.packets_in += 1;
+        let Some(verify) = self.peers.get(&peer).map(|peer| peer.verify_checksums) else {
+            self.counters.unknown_peer += 1;
+            return Verdict::Unmatched;
+        };
+        let Ok(packet) = Packet::parse(bytes, verify) else {
+            self.counters.malformed += 1;
+            return Verdict::Malformed;
+        };
+        match packet.body {
+            Body::Tcp(segment) => self.handle_tcp(peer, &packet, &segment, now),
+            Body::Udp { source_port, destination_port, payload } => {
+                self.handle_udp(peer, &packet, (source_port, destination_port), payload)
+            }
+            Body::Icmp { kind, code, message } => {
+                self.handle_icmp(peer, &packet, (kind, code), message)
+            }
+            Body::Other => self.unmatched(peer, &packet),
+        }
+    }
+
+    fn handle_tcp<'p>(
+        &mut self,
+        peer: PeerKey,
+        packet: &Packet<'p>,
+        segment: &Segment,
+        now: Instant,
+    ) -> Verdict<'p> {
+        let local = packet.destination_at(segment.destination_port);
+        let remote = packet.source_at(segment.source_port);
+        let key = FlowKey::new(peer, local, remote);
+        match self.table.get(&key).copied() {
+            Some(Slot::Flow(id)) => self.deliver(id, packet, segment, now),
+            Some(Slot::HalfOpen(id)) => self.handle_half_open(id, packet, segment),
+            Some(Slot::TimeWait(id)) if !segment.opens() => self.handle_late(peer, id, segment),
+            Some(Slot::TimeWait(_)) | None => {
+                let listener = if segment.opens() {
+                    self.listeners.find(packet.destination, segment.destination_port, peer)
+                } else {
+                    None
+                };
+                let Some(listener) = listener else { return self.unmatched(peer, packet) };
+                self.forget_time_wait(&key);
+                self.admit(key, listener, packet, segment, now);
+            }
+        }
+        Verdict::Consumed
+    }
+
+    fn deliver(&mut self, id: FlowId, packet: &Packet<'_>, segment: &Segment, now: Instant) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        if flow.end.is_some() {
+            return;
+        }
+        flow.futile_count = 0;
+        let was_in_handshake = flow.engine.phase() == Phase::Handshake;
+        let mut reply = self.reply_buffers.take();
+        flow.engine.handle_segment(packet, segment, now, &mut reply);
+        // In the handshake only its completion counts as an answer, so that a stray segment cannot
+        // keep an unanswered SYN-ACK alive.
+        if !was_in_handshake || flow.engine.phase() != Phase::Handshake {
+            flow.unanswered_since = None;
+        }
+        let peer = flow.key.peer;
+        self.counters.engine_polls += 1;
+        self.queue_reply(peer, reply);
+        self.settle(id);
+    }
+
+    /// A late segment of a closed 5-tuple: acknowledge what wants an answer (RFC 9293 §3.10.7.4).
+    fn handle_late(&mut self, peer: PeerKey, id: TimeWaitId, segment: &Segment) {
+        let Some(record) = self.time_waits.get(id).copied() else { return };
+        if segment.reset || !segment.elicits_answer() {
+            return;
+        }
+        let (sequence, acknowledgment) = record.sequences;
+        let fields = (sequence, acknowledgment, u16::MAX);
+        self.queue_control(peer, build::CONTROL_BYTES_MAX, |buffer| {
+            build::acknowledgment(record.local, record.remote, fields, buffer)
+        });
+    }
+}

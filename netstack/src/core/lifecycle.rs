@@ -1,0 +1,186 @@
+//! What follows from the state of a flow: who is woken, when it is polled, when it goes.
+//!
+//! [`Core::settle`] is called after every touch of an engine and is the only place that schedules,
+//! arms, unlinks and frees.
+
+use std::time::{Duration, Instant};
+
+use super::Core;
+use super::flow::{End, Flow};
+use super::slab::FlowId;
+use super::table::{FlowKey, Slot};
+use super::time_wait::TimeWait;
+use crate::engine::{Engine, Phase};
+use crate::types::PeerKey;
+
+/// When an engine that wants to send but brings nothing forward is asked again: at first, and most.
+const FUTILE_RETRY: Duration = Duration::from_millis(10);
+const FUTILE_DOUBLINGS_MAX: u32 = 12;
+
+impl Core {
+    /// Adds a flow to all tables.
+    pub(super) fn insert_flow(&mut self, flow: Flow) -> FlowId {
+        let key = flow.key;
+        let id = self.flows.insert(flow);
+        self.table.insert(key, Slot::Flow(id));
+        if let Some(peer) = self.peers.get_mut(&key.peer) {
+            peer.flows.insert(id);
+        }
+        self.counters.flows_opened += 1;
+        self.settle(id);
+        id
+    }
+
+    /// Brings everything up to date with a flow whose engine was touched.
+    pub(super) fn settle(&mut self, id: FlowId) {
+        let Some(now) = self.now else { return };
+        let engine_due = self.conclude(id, now);
+        if engine_due.is_some_and(|due| due <= now) {
+            self.make_ready(id);
+            self.arm(id, None);
+        } else {
+            self.arm(id, engine_due);
+            self.bury(id);
+        }
+    }
+
+    /// As [`Self::settle`], for a flow that has sent nothing, or nothing that wants an answer.
+    ///
+    /// If its engine wants to send again at once, it runs in circles: smoltcp 0.14 does so in
+    /// FIN-WAIT-2, where an expired window probe is never rewound. It is asked again ever more
+    /// seldom, until a segment arrives.
+    pub(super) fn settle_futile(&mut self, id: FlowId, now: Instant) {
+        let engine_due = self.conclude(id, now);
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        let retry = now + FUTILE_RETRY * (1 << flow.futile_count.min(FUTILE_DOUBLINGS_MAX));
+        flow.futile_count = flow.futile_count.saturating_add(1);
+        self.arm(id, engine_due.map(|due| if due <= now { retry } else { due }));
+        self.bury(id);
+    }
+
+    /// Ends a flow without a word to the other side.
+    pub(super) fn end_flow(&mut self, id: FlowId, end: End) {
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.end.get_or_insert(end);
+            self.settle(id);
+        }
+    }
+
+    /// A deadline of the flow has come.
+    pub(super) fn flow_timer_fired(&mut self, id: FlowId, now: Instant) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        flow.armed = None;
+        let was_open = flow.end.is_none();
+        flow.expire(now);
+        if was_open && flow.end == Some(End::TimedOut) {
+            self.counters.flows_timed_out += 1;
+        }
+        self.counters.engine_polls += 1;
+        self.settle(id);
+    }
+
+    /// Queues a peer for a turn of sending, if it has something to send.
+    pub(super) fn give_turn(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if peer.wants_turn() && !peer.has_turn {
+            peer.has_turn = true;
+            self.turns.push_back(key);
+            self.attention.is_wanted = true;
+        }
+    }
+
+    /// Forgets what `key` was remembered for in TIME-WAIT.
+    pub(super) fn forget_time_wait(&mut self, key: &FlowKey) {
+        if let Some(Slot::TimeWait(id)) = self.table.get(key).copied() {
+            self.table.remove(key);
+            self.time_waits.remove(id);
+        }
+    }
+
+    /// Sets the end, wakes who waits, and gives when the engine wants to send.
+    fn conclude(&mut self, id: FlowId, now: Instant) -> Option<Instant> {
+        let flow = self.flows.get_mut(id)?;
+        if flow.refresh() == Some(End::Reset) {
+            self.counters.flows_reset += 1;
+        }
+        let engine_due = if flow.may_speak() { flow.engine.poll_timeout(now) } else { None };
+        let is_quiet = engine_due.is_none_or(|due| due > now);
+        if is_quiet && flow.end.is_none() && flow.engine.phase() == Phase::TimeWait {
+            self.remember(id, now);
+            self.wake(id);
+            return None;
+        }
+        self.wake(id);
+        engine_due
+    }
+
+    fn wake(&mut self, id: FlowId) {
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.wake(&mut self.attention.wakers);
+        }
+    }
+
+    /// Puts a record in the place of a flow that has nothing more to send or receive.
+    ///
+    /// The engine is not polled any more: the end of its own TIME-WAIT would throw away what the
+    /// handle has not read yet.
+    fn remember(&mut self, id: FlowId, now: Instant) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        flow.end = Some(End::Finished);
+        let record = TimeWait {
+            key: flow.key,
+            local: flow.local,
+            remote: flow.remote,
+            sequences: flow.engine.sequences(),
+        };
+        let (time_wait, evicted) = self.time_waits.insert(record, now);
+        if let Some(evicted) = evicted {
+            self.counters.time_wait_evicted += 1;
+            self.table.remove(&evicted);
+        }
+        self.table.insert(record.key, Slot::TimeWait(time_wait));
+    }
+
+    fn make_ready(&mut self, id: FlowId) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        if std::mem::replace(&mut flow.is_queued, true) {
+            return;
+        }
+        let key = flow.key.peer;
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.ready.push_back(id);
+        }
+        self.give_turn(key);
+    }
+
+    fn arm(&mut self, id: FlowId, engine_due: Option<Instant>) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        let deadline = [engine_due, flow.deadline()].into_iter().flatten().min();
+        if let Some(deadline) = deadline
+            && self.timers.arm(id, deadline, &mut flow.armed)
+        {
+            self.attention.is_wanted = true;
+        }
+    }
+
+    /// Takes an ended flow out of the table, and gives back its memory once no handle is left.
+    fn bury(&mut self, id: FlowId) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        if flow.end.is_none() {
+            return;
+        }
+        if self.table.get(&flow.key) == Some(&Slot::Flow(id)) {
+            self.table.remove(&flow.key);
+        }
+        if flow.has_handle() {
+            return;
+        }
+        self.timers.cancel(id, &mut flow.armed);
+        let key = flow.key.peer;
+        self.flows.remove(id);
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.flows.remove(&id);
+        }
+        self.counters.flows_closed += 1;
+    }
+}

@@ -1,0 +1,88 @@
+//! What is kept for each peer: settings, its flows, and what it has to send.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::bucket::Bucket;
+use super::slab::FlowId;
+use crate::limits::{
+    CONTROL_REPLIES_PER_SECOND_MAX, MTU_BYTES_MAX, MTU_BYTES_MIN, REPLIES_PER_PEER_MAX,
+    REPLY_BUFFERS_KEPT_MAX,
+};
+use crate::types::PeerConfig;
+
+/// One tunnel.
+pub(super) struct Peer {
+    pub(super) mtu: usize,
+    pub(super) verify_checksums: bool,
+    pub(super) is_paused: bool,
+    pub(super) flows: BTreeSet<FlowId>,
+    pub(super) half_open_count: usize,
+    /// Flows that have a segment to send, each at most once.
+    pub(super) ready: VecDeque<FlowId>,
+    pub(super) control_rate: Bucket,
+    /// Whether the peer stands in the queue of turns.
+    pub(super) has_turn: bool,
+    replies: VecDeque<Vec<u8>>,
+}
+
+impl Peer {
+    pub(super) fn new(config: PeerConfig) -> Self {
+        let mut peer = Self {
+            mtu: 0,
+            verify_checksums: false,
+            is_paused: false,
+            flows: BTreeSet::new(),
+            half_open_count: 0,
+            ready: VecDeque::new(),
+            control_rate: Bucket::new(CONTROL_REPLIES_PER_SECOND_MAX),
+            has_turn: false,
+            replies: VecDeque::new(),
+        };
+        peer.configure(config);
+        peer
+    }
+
+    /// New settings; the MTU holds for flows opened from now on.
+    pub(super) fn configure(&mut self, config: PeerConfig) {
+        self.mtu = config.mtu.clamp(MTU_BYTES_MIN, MTU_BYTES_MAX);
+        self.verify_checksums = config.verify_checksums;
+    }
+
+    /// Whether a turn would send something.
+    pub(super) fn wants_turn(&self) -> bool {
+        let has_nothing = self.ready.is_empty() && self.replies.is_empty();
+        !self.is_paused && !has_nothing
+    }
+
+    /// Queues an immediate answer; gives it back when there are too many.
+    pub(super) fn push_reply(&mut self, reply: Vec<u8>) -> Result<(), Vec<u8>> {
+        if self.replies.len() >= REPLIES_PER_PEER_MAX {
+            return Err(reply);
+        }
+        self.replies.push_back(reply);
+        Ok(())
+    }
+
+    pub(super) fn pop_reply(&mut self) -> Option<Vec<u8>> {
+        self.replies.pop_front()
+    }
+}
+
+/// Emptied buffers, so that an answer needs no allocation.
+#[derive(Default)]
+pub(super) struct ReplyBuffers {
+    kept: Vec<Vec<u8>>,
+}
+
+impl ReplyBuffers {
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        self.kept.pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_back(&mut self, mut buffer: Vec<u8>) {
+        if self.kept.len() < REPLY_BUFFERS_KEPT_MAX {
+            buffer.clear();
+            self.kept.push(buffer);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The door of the room: a cheap handle on the core, for one thread.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::connect::Connect;
+use crate::core::Core;
+use crate::counters::Counters;
+use crate::error::{ConnectError, ListenError};
+use crate::listener::Listener;
+use crate::packet::build;
+use crate::types::{Binding, BindingId, Config, PeerConfig, PeerKey, Unreachable, Verdict};
+
+/// A userspace TCP/UDP stack. Clones are the same stack.
+///
+/// The driver's loop: [`handle_packet`](Self::handle_packet) for what came,
+/// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) has come,
+/// [`poll_transmit`](Self::poll_transmit) until `None` or until the tunnel is full. `now` never needs
+/// to be exact, and an earlier one than before counts as the latest.
+#[derive(Clone)]
+pub struct Stack {
+    core: Rc<RefCell<Core>>,
+}
+
+impl Stack {
+    /// A stack without peers.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { core: Rc::new(RefCell::new(Core::new(config))) }
+    }
+
+    /// Makes a peer known, or changes its settings for flows opened from now on.
+    pub fn add_peer(&self, peer: PeerKey, config: PeerConfig) {
+        self.drive(|core| core.add_peer(peer, config));
+    }
+
+    /// Forgets a peer. Its flows end with `ConnectionReset`, its waiting SYNs are dropped.
+    pub fn remove_peer(&self, peer: PeerKey) {
+        self.drive(|core| core.remove_peer(peer));
+    }
+
+    /// Answers ICMP echo to `address`, within each peer's rate.
+    pub fn add_local(&self, address: IpAddr) {
+        self.drive(|core| core.add_local(address));
+    }
+
+    /// Takes a packet that came out of the tunnel of `peer`.
+    #[must_use]
+    pub fn handle_packet<'p>(&self, peer: PeerKey, packet: &'p [u8], now: Instant) -> Verdict<'p> {
+        self.drive(|core| core.handle_packet(peer, packet, now))
+    }
+
+    /// Writes the next packet for a tunnel into `buffer`, which must hold the largest MTU of all
+    /// peers. `None` when nothing is to be sent at `now`.
+    #[must_use]
+    pub fn poll_transmit(&self, buffer: &mut [u8], now: Instant) -> Option<(PeerKey, usize)> {
+        self.drive(|core| core.poll_transmit(buffer, now))
+    }
+
+    /// Holds back, or lets go, everything for `peer`: it has no session at present.
+    pub fn pause_peer(&self, peer: PeerKey, is_paused: bool) {
+        self.drive(|core| core.pause_peer(peer, is_paused));
+    }
+
+    /// Applies the deadlines that have come by `now`.
+    pub fn handle_timeout(&self, now: Instant) {
+        self.drive(|core| core.handle_timeout(now));
+    }
+
+    /// When [`Self::handle_timeout`] wants to run next. It tells nothing of packets ready to send.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.core.borrow().poll_timeout()
+    }
+
+    /// Sets who is woken when a handle made egress possible or set an earlier deadline.
+    pub fn set_waker(&self, waker: &Waker) {
+        self.drive(|core| core.set_waker(waker));
+    }
+
+    /// Opens a TCP flow to `destination`, from any `source` address.
+    ///
+    /// The flow exists at once; what is given back waits for the handshake.
+    ///
+    /// # Errors
+    /// What can be known at once: see [`ConnectError`].
+    pub fn connect(
+        &self,
+        peer: PeerKey,
+        source: SocketAddr,
+        destination: SocketAddr,
+        timeout: Duration,
+        now: Instant,
+    ) -> Result<Connect, ConnectError> {
+        let id = self.act(|core| core.connect(peer, source, destination, timeout, now))?;
+        Ok(Connect::new(self.clone(), id, peer, source, destination))
+    }
+
+    /// A source port that [`Self::connect`] can use, for when the wanted one is taken.
+    #[must_use]
+    pub fn free_port(&self, peer: PeerKey, source: IpAddr, destination: SocketAddr) -> Option<u16> {
+        self.act(|core| core.free_port(peer, source, destination))
+    }
+
+    /// Listens on ports of an address; with `peer`, only for what comes out of its tunnel. A listener
+    /// for one peer goes before a listener for all.
+    ///
+    /// # Errors
+    /// When the ports are taken, or are none.
+    pub fn listen(
+        &self,
+        address: IpAddr,
+        ports: RangeInclusive<u16>,
+        peer: Option<PeerKey>,
+    ) -> Result<Listener, ListenError> {
+        let id = self.act(|core| core.listen(address, ports, peer))?;
+        Ok(Listener::new(self.clone(), id))
+    }
+
+    /// Claims UDP packets, which then come as [`Verdict::Udp`].
+    ///
+    /// # Errors
+    /// When the ports are taken, or are none.
+    pub fn bind_udp(&self, binding: Binding) -> Result<BindingId, ListenError> {
+        self.act(|core| core.bind_udp(binding))
+    }
+
+    /// Gives up a binding.
+    pub fn unbind_udp(&self, binding: BindingId) {
+        self.act(|core| core.unbind_udp(binding));
+    }
+
+    /// Writes an IP and UDP packet with checksums into `buffer`; gives its length. `None` when the
+    /// families differ or the buffer is too short.
+    #[must_use]
+    pub fn build_udp(
+        &self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        payload: &[u8],
+        buffer: &mut [u8],
+    ) -> Option<usize> {
+        build::udp(source, destination, payload, buffer)
+    }
+
+    /// Writes the ICMP port unreachable that answers a UDP packet received from `source` at
+    /// `destination`; gives its length, as [`Self::build_udp`] does. The caller limits the rate.
+    #[must_use]
+    pub fn build_udp_unreachable(
+        &self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        payload: &[u8],
+        buffer: &mut [u8],
+    ) -> Option<usize> {
+        let mut original = vec![0; UDP_OVERHEAD_BYTES_MAX + payload.len()];
+        let length = build::udp(source, destination, payload, &mut original)?;
+        let original = original.get(..length)?;
+        build::unreachable(destination.ip(), source.ip(), Unreachable::Port, original, buffer)
+    }
+
+    /// Totals since the stack was made.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.core.borrow().counters()
+    }
+
+    /// TCP flows in memory, those without a handle included.
+    #[must_use]
+    pub fn flow_count(&self) -> usize {
+        self.core.borrow().flow_count()
+    }
+
+    /// Runs what a handle does, then wakes who has to know, the driver included.
+    pub(crate) fn act<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
+        self.with(act, Core::take_wakers_for_handle)
+    }
+
+    /// Runs what the driver does, then wakes the tasks that have to know.
+    fn drive<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
+        self.with(act, Core::take_wakers_for_driver)
+    }
+
+    fn with<R>(
+        &self,
+        act: impl FnOnce(&mut Core) -> R,
+        take_wakers: impl FnOnce(&mut Core) -> Vec<Waker>,
+    ) -> R {
+        let mut core = self.core.borrow_mut();
+        let result = act(&mut core);
+        let mut wakers = take_wakers(&mut core);
+        // A waker may drop a task, and the task a handle, which comes back here.
+        drop(core);
+        if wakers.capacity() > 0 {
+            wakers.drain(..).for_each(Waker::wake);
+            self.core.borrow_mut().reuse_wakers(wakers);
+        }
+        result
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Stack").finish_non_exhaustive()
+    }
+}
+
+/// IPv6 and UDP headers.
+const UDP_OVERHEAD_BYTES_MAX: usize = 48;

@@ -1,0 +1,102 @@
+//! The small public words of the room: keys, settings, bindings, verdicts.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+/// Which tunnel a packet came from or goes to. The driver gives the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerKey(pub u32);
+
+/// Settings of a [`Stack`](crate::Stack).
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Seeds initial sequence numbers, port choice and the hash of the flow table. From the
+    /// operating system's generator in production, fixed in tests.
+    pub seed: u64,
+}
+
+/// Settings of one peer.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerConfig {
+    /// Largest inner packet, clamped to what [`limits`](crate::limits) allow. Default 1280.
+    pub mtu: usize,
+    /// Verify checksums of packets received. Not needed when the tunnel ends at one of our own
+    /// nodes, whose AEAD has authenticated every byte. Checksums of packets sent are always made.
+    pub verify_checksums: bool,
+}
+
+impl Default for PeerConfig {
+    fn default() -> Self {
+        Self { mtu: 1280, verify_checksums: false }
+    }
+}
+
+/// What UDP packets a binding claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Binding {
+    /// Packets to a local address, from any peer.
+    Local {
+        /// Ours.
+        address: IpAddr,
+        /// Ours.
+        ports: RangeInclusive<u16>,
+    },
+    /// Packets from an address behind one peer, to any local address.
+    Remote {
+        /// The tunnel that they must come from.
+        peer: PeerKey,
+        /// Theirs.
+        address: IpAddr,
+        /// Theirs.
+        ports: RangeInclusive<u16>,
+    },
+}
+
+/// Names a binding of [`Stack::bind_udp`](crate::Stack::bind_udp).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BindingId(pub(crate) u64);
+
+/// Why a destination cannot be reached, in the words that ICMP and ICMPv6 share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unreachable {
+    /// No route to the network, or an ICMP code without a word of its own.
+    Network,
+    /// The host does not answer.
+    Host,
+    /// Nobody listens on the port.
+    Port,
+    /// Forbidden by policy.
+    Prohibited,
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict<'p> {
+    /// The stack has dealt with it.
+    Consumed,
+    /// A UDP packet that a binding claims.
+    Udp {
+        /// Which.
+        binding: BindingId,
+        /// Theirs.
+        source: SocketAddr,
+        /// Ours.
+        destination: SocketAddr,
+        /// Data behind the UDP header.
+        payload: &'p [u8],
+    },
+    /// ICMP says that a UDP packet of a binding did not arrive.
+    UdpUnreachable {
+        /// Which.
+        binding: BindingId,
+        /// Ours: where the packet was sent from.
+        source: SocketAddr,
+        /// Theirs: where it was sent to.
+        destination: SocketAddr,
+    },
+    /// No flow, listener or binding wants it. A RST or ICMP error may follow by
+    /// [`Stack::poll_transmit`](crate::Stack::poll_transmit).
+    Unmatched,
+    /// Not a whole, unfragmented IP packet with sane addresses.
+    Malformed,
+}
