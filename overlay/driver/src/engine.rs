@@ -1,0 +1,317 @@
+//! The loop of a shard: socket in, timers, socket out.
+//!
+//! One turn reads up to [`RECEIVE_BATCHES_MAX`] batches, runs what is due, and sends until nothing is left, the turn's budget is spent
+//! or the kernel's buffer is full; then the flows' own tasks run. Inner packets are pulled from the netstack one at a time, so a
+//! full socket is felt by the flows and nothing queues in between.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
+
+use bore_netstack::{BindingId, PeerConfig, PeerKey, Stack, Verdict};
+use bore_overlay::{Encapsulated, Event, Overlay, PeerId, Received};
+use tokio::sync::{Notify, mpsc};
+
+use crate::counters::{Cells, add};
+use crate::datagrams::DatagramSink;
+use crate::limits::{DATAGRAM_BYTES_MAX, RECEIVE_BATCHES_MAX, TRANSMITS_PER_TURN_MAX};
+use crate::socket::{UdpBatch, UdpPort};
+
+/// What one shard owns. Every borrow is short and none is held across a call into a sink or a task.
+pub(crate) struct Engine {
+    pub(crate) overlay: RefCell<Overlay>,
+    pub(crate) stack: Stack,
+    pub(crate) cells: Cells,
+    socket: RefCell<Rc<UdpPort>>,
+    sinks: RefCell<HashMap<BindingId, Rc<dyn DatagramSink>>>,
+    events: mpsc::Sender<Event>,
+    wake: Arc<Wakeup>,
+    mtu: usize,
+    buffers: RefCell<Buffers>,
+    /// A sealed datagram that the kernel had no room for.
+    unsent: RefCell<Option<(SocketAddr, Vec<u8>)>>,
+    stopping: Cell<bool>,
+}
+
+/// Scratch space for building a packet and sealing it.
+struct Buffers {
+    inner: Box<[u8]>,
+    sealed: Box<[u8]>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        overlay: Overlay,
+        stack: Stack,
+        socket: UdpPort,
+        mtu: usize,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let wake = Arc::new(Wakeup(Notify::new()));
+        stack.set_waker(&Waker::from(Arc::clone(&wake)));
+        Self {
+            overlay: RefCell::new(overlay),
+            stack,
+            cells: Cells::default(),
+            socket: RefCell::new(Rc::new(socket)),
+            sinks: RefCell::default(),
+            events,
+            wake,
+            mtu,
+            buffers: RefCell::new(Buffers { inner: scratch(), sealed: scratch() }),
+            unsent: RefCell::default(),
+            stopping: Cell::new(false),
+        }
+    }
+
+    /// Runs until [`Self::stop`].
+    pub(crate) async fn run(&self) {
+        let mut batch = UdpBatch::new();
+        let mut plain = vec![0; usize::from(u16::MAX) + DATAGRAM_BYTES_MAX].into_boxed_slice();
+        let timer = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(timer);
+        while !self.stopping.get() {
+            let socket = Rc::clone(&self.socket.borrow());
+            let blocked = self.unsent.borrow().is_some();
+            timer.as_mut().reset(self.deadline().into());
+            tokio::select! {
+                _ = socket.readable() => {}
+                _ = socket.writable(), if blocked => {}
+                () = self.wake.0.notified() => {}
+                () = &mut timer => {}
+            }
+            self.turn(&socket, &mut batch, &mut plain);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+        self.wake();
+    }
+
+    /// Makes the loop look again: something may have become due or sendable.
+    pub(crate) fn wake(&self) {
+        self.wake.0.notify_one();
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.socket.borrow().local_addr()
+    }
+
+    /// Replaces the socket, as after a network change.
+    pub(crate) fn replace_socket(&self, socket: UdpPort) {
+        *self.socket.borrow_mut() = Rc::new(socket);
+        self.unsent.borrow_mut().take();
+        self.wake();
+    }
+
+    pub(crate) fn adopt_peer(&self, peer: PeerId, verify_checksums: bool) {
+        self.stack.add_peer(PeerKey(peer.index()), PeerConfig { mtu: self.mtu, verify_checksums });
+    }
+
+    pub(crate) fn forget_peer(&self, peer: PeerId) {
+        self.stack.remove_peer(PeerKey(peer.index()));
+    }
+
+    pub(crate) fn bind(&self, id: BindingId, sink: Rc<dyn DatagramSink>) {
+        self.sinks.borrow_mut().insert(id, sink);
+    }
+
+    pub(crate) fn unbind(&self, id: BindingId) {
+        self.sinks.borrow_mut().remove(&id);
+        self.stack.unbind_udp(id);
+    }
+
+    /// Builds, seals and sends one inner packet; what cannot go at once is dropped and counted, as UDP is.
+    pub(crate) fn send_built(&self, peer: PeerId, build: impl FnOnce(&mut [u8]) -> Option<usize>) {
+        let Ok(mut buffers) = self.buffers.try_borrow_mut() else { return };
+        let Buffers { inner, sealed } = &mut *buffers;
+        let Some(packet) = build(inner).and_then(|length| inner.get(..length)) else { return };
+        let sealing = self.overlay.borrow_mut().encapsulate(peer, packet, sealed, Instant::now());
+        match sealing {
+            Encapsulated::Datagram { to, payload } => {
+                if let Err(error) = self.send(to, payload) {
+                    self.count_send_error(&error);
+                }
+            }
+            Encapsulated::NoSession | Encapsulated::Unknown => add(&self.cells.without_session, 1),
+        }
+    }
+
+    fn turn(&self, socket: &UdpPort, batch: &mut UdpBatch, plain: &mut [u8]) {
+        for _ in 0..RECEIVE_BATCHES_MAX {
+            let Ok(count) = socket.receive(batch) else { break };
+            let now = Instant::now();
+            for datagram in batch.datagrams(count) {
+                self.handle_datagram(datagram.from, datagram.bytes, plain, now);
+            }
+        }
+        let now = Instant::now();
+        self.overlay.borrow_mut().handle_timeout(now);
+        self.stack.handle_timeout(now);
+        self.forward_events();
+        self.transmit(now);
+    }
+
+    fn handle_datagram(&self, from: SocketAddr, datagram: &[u8], plain: &mut [u8], now: Instant) {
+        add(&self.cells.datagrams_received, 1);
+        add(&self.cells.bytes_received, datagram.len() as u64);
+        let received = self.overlay.borrow_mut().handle_datagram(from, datagram, plain, now);
+        if let Received::Packet { peer, packet } = received {
+            self.deliver(peer, packet, now);
+        }
+    }
+
+    fn deliver(&self, peer: PeerId, packet: &[u8], now: Instant) {
+        match self.stack.handle_packet(PeerKey(peer.index()), packet, now) {
+            Verdict::Udp { binding, source, destination, payload } => {
+                if let Some(sink) = self.sink(binding) {
+                    sink.receive(source, destination, payload);
+                }
+            }
+            Verdict::UdpUnreachable { binding, source, destination } => {
+                if let Some(sink) = self.sink(binding) {
+                    sink.unreachable(source, destination);
+                }
+            }
+            Verdict::Consumed | Verdict::Unmatched | Verdict::Malformed => {}
+        }
+    }
+
+    fn sink(&self, binding: BindingId) -> Option<Rc<dyn DatagramSink>> {
+        self.sinks.borrow().get(&binding).map(Rc::clone)
+    }
+
+    /// Hands events on while their reader has room; what is left stays in the overlay.
+    fn forward_events(&self) {
+        while let Ok(permit) = self.events.try_reserve() {
+            let Some(event) = self.overlay.borrow_mut().poll_event() else { return };
+            self.prepare_peer(&event);
+            permit.send(event);
+        }
+    }
+
+    /// A tunnel's flows rest while it has no session, and a garden peer has a stack before anybody hears of it.
+    fn prepare_peer(&self, event: &Event) {
+        match event {
+            Event::Pending { peer, .. } => self.adopt_peer(*peer, true),
+            Event::PendingExpired { peer } => self.forget_peer(*peer),
+            Event::TunnelUp { peer, .. } => self.stack.pause_peer(PeerKey(peer.index()), false),
+            Event::TunnelDown { peer } => self.stack.pause_peer(PeerKey(peer.index()), true),
+            Event::EndpointMoved { .. }
+            | Event::RelayIdentity { .. }
+            | Event::ResetReceived { .. } => {}
+        }
+    }
+
+    fn transmit(&self, now: Instant) {
+        if !self.retry_unsent() {
+            return;
+        }
+        for _ in 0..TRANSMITS_PER_TURN_MAX {
+            let sent = self.transmit_overlay() || self.transmit_inner(now);
+            if !sent {
+                return;
+            }
+            if self.unsent.borrow().is_some() {
+                return;
+            }
+        }
+        // More may be waiting: come back after the socket and the flows had their turn.
+        self.wake();
+    }
+
+    fn retry_unsent(&self) -> bool {
+        let Some((to, datagram)) = self.unsent.borrow_mut().take() else { return true };
+        self.send_or_keep(to, &datagram);
+        self.unsent.borrow().is_none()
+    }
+
+    fn transmit_overlay(&self) -> bool {
+        let Some(transmit) = self.overlay.borrow_mut().poll_transmit() else { return false };
+        self.send_or_keep(transmit.to, &transmit.payload);
+        true
+    }
+
+    fn transmit_inner(&self, now: Instant) -> bool {
+        let mut buffers = self.buffers.borrow_mut();
+        let Buffers { inner, sealed } = &mut *buffers;
+        let Some((key, length)) = self.stack.poll_transmit(inner, now) else { return false };
+        if let Some(packet) = inner.get(..length) {
+            let peer = PeerId::from_index(key.0);
+            let sealing = self.overlay.borrow_mut().encapsulate(peer, packet, sealed, now);
+            match sealing {
+                Encapsulated::Datagram { to, payload } => self.send_or_keep(to, payload),
+                Encapsulated::NoSession | Encapsulated::Unknown => {
+                    add(&self.cells.without_session, 1)
+                }
+            }
+        }
+        true
+    }
+
+    fn send_or_keep(&self, to: SocketAddr, datagram: &[u8]) {
+        match self.send(to, datagram) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                *self.unsent.borrow_mut() = Some((to, datagram.to_vec()));
+            }
+            Err(error) => self.count_send_error(&error),
+        }
+    }
+
+    fn send(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        self.socket.borrow().send(to, None, datagram)?;
+        add(&self.cells.datagrams_sent, 1);
+        add(&self.cells.bytes_sent, datagram.len() as u64);
+        Ok(())
+    }
+
+    fn count_send_error(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            add(&self.cells.send_buffer_full, 1);
+        } else {
+            add(&self.cells.send_failed, 1);
+            tracing::trace!(%error, "datagram refused by the kernel");
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let overlay = self.overlay.borrow().poll_timeout().map(|(at, _reason)| at);
+        let stack = self.stack.poll_timeout();
+        let idle = Instant::now() + IDLE_WAIT_MAX;
+        [overlay, stack].into_iter().flatten().fold(idle, Instant::min)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("local", &self.local_addr()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Wakeup(Notify);
+
+impl Wake for Wakeup {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+fn scratch() -> Box<[u8]> {
+    vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice()
+}
+
+/// With no timer anywhere the loop still looks around now and then; it costs one wake-up a minute.
+const IDLE_WAIT_MAX: Duration = Duration::from_secs(60);

@@ -1,0 +1,25 @@
+//! Runs overlay and netstack on real sockets, for relay and agent alike.
+//!
+//! A [`Shard`] is one thread. It owns a UDP socket, the tunnels of its peers, their netstack flows and the kernel sockets that those
+//! flows are joined to, so that a proxied packet meets no lock and changes no thread. Other threads hand it jobs
+//! ([`Shard::run`]), which get a [`Local`] to work with, or open flows through a byte-bounded pipe ([`Shard::connect`]).
+//!
+//! This room decides nothing: who may be a peer, what is listened on and where a flow goes is said by relay and agent.
+
+mod counters;
+mod datagrams;
+mod engine;
+mod limits;
+mod local;
+mod pipe;
+mod pump;
+mod shard;
+mod socket;
+
+pub use counters::{Counters, DriverCounters};
+pub use datagrams::{BoundUdp, DatagramSink, UdpBinding};
+pub use local::{Dial, Local};
+pub use pipe::{OverlayStream, pipe};
+pub use pump::{Meter, PumpEnd, pump};
+pub use shard::{Events, Shard, ShardConfig, ShardGone, StartError};
+pub use socket::{Datagram, UdpBatch, UdpPort};

@@ -1,0 +1,16 @@
+//! Named bounds of the driver.
+
+/// Receive batches taken from the socket before flows and timers get their turn.
+pub(crate) const RECEIVE_BATCHES_MAX: usize = 4;
+/// Datagrams sent in one turn before the socket is read again.
+pub(crate) const TRANSMITS_PER_TURN_MAX: usize = 256;
+/// Jobs that wait for the shard; more make [`crate::Shard::run`] wait.
+pub(crate) const JOBS_MAX: usize = 1024;
+/// Overlay events that wait for their reader; more stay in the overlay, which bounds them too.
+pub(crate) const EVENTS_MAX: usize = 1024;
+/// Bytes in flight in each direction between a flow and another thread.
+pub(crate) const PIPE_BYTES: usize = 64 * 1024;
+/// Largest datagram that is built: the inner MTU's ceiling, WireGuard's 32 bytes, and room for its longest message.
+pub(crate) const DATAGRAM_BYTES_MAX: usize = 2048;
+/// What the kernel is asked to buffer for the socket; it may grant less.
+pub(crate) const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;

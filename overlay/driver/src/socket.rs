@@ -1,0 +1,171 @@
+//! A UDP port: batched receives with GRO, single sends, and answers that leave by the address that was asked.
+//!
+//! A port on `[::]` also carries IPv4. Addresses are mapped on the way out and canonical (IPv4-mapped becomes IPv4) on the way in.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use crate::limits::SOCKET_BUFFER_BYTES;
+
+/// A bound UDP port. Made and used on a tokio runtime.
+#[derive(Debug)]
+pub struct UdpPort {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+}
+
+impl UdpPort {
+    /// Binds `address`. `[::]` falls back to `0.0.0.0` on a machine without IPv6.
+    ///
+    /// # Errors
+    /// The address is in use or not ours.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        match Self::bind_exactly(address) {
+            Err(error) if without_ipv6(&error) && address.ip().is_unspecified() => {
+                Self::bind_exactly(SocketAddr::new(
+                    IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                    address.port(),
+                ))
+            }
+            result => result,
+        }
+    }
+
+    fn bind_exactly(address: SocketAddr) -> io::Result<Self> {
+        let socket =
+            socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        socket.set_nonblocking(true)?;
+        // The kernel caps these silently; a smaller buffer costs throughput, never correctness.
+        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+        let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from_std(socket.into())?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        let local = socket.local_addr()?;
+        Ok(Self { socket, state, local })
+    }
+
+    /// Where it is bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Waits until there may be something to receive.
+    ///
+    /// # Errors
+    /// The runtime is going away.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Waits until the kernel may take another datagram.
+    ///
+    /// # Errors
+    /// The runtime is going away.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.socket.writable().await
+    }
+
+    /// Takes one batch and says how many of its blocks are filled.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing.
+    pub fn receive(&self, batch: &mut UdpBatch) -> io::Result<usize> {
+        let UdpBatch { blocks, metas } = batch;
+        let mut slices = blocks.each_mut().map(|block| IoSliceMut::new(block));
+        self.socket.try_io(Interest::READABLE, || {
+            self.state.recv(UdpSockRef::from(&self.socket), &mut slices, metas)
+        })
+    }
+
+    /// Sends one datagram, from the local address `from` where that matters (an answer to somebody who asked that address).
+    ///
+    /// # Errors
+    /// `WouldBlock` when the kernel's buffer is full.
+    pub fn send(&self, to: SocketAddr, from: Option<IpAddr>, bytes: &[u8]) -> io::Result<()> {
+        let transmit = Transmit {
+            destination: self.reachable_form(to),
+            ecn: None,
+            contents: bytes,
+            segment_size: None,
+            src_ip: from,
+        };
+        self.socket.try_io(Interest::WRITABLE, || {
+            self.state.try_send(UdpSockRef::from(&self.socket), &transmit)
+        })
+    }
+
+    fn reachable_form(&self, to: SocketAddr) -> SocketAddr {
+        match to.ip() {
+            IpAddr::V4(v4) if self.local.is_ipv6() => {
+                SocketAddr::new(IpAddr::V6(v4.to_ipv6_mapped()), to.port())
+            }
+            IpAddr::V4(_) | IpAddr::V6(_) => to,
+        }
+    }
+}
+
+/// Room for one batched receive: a block holds one datagram, or a train of them that the kernel merged.
+pub struct UdpBatch {
+    blocks: [Box<[u8]>; BATCH_SIZE],
+    metas: [RecvMeta; BATCH_SIZE],
+}
+
+impl UdpBatch {
+    /// Empty room; memory is touched only by what is received.
+    pub fn new() -> Self {
+        Self {
+            blocks: std::array::from_fn(|_| vec![0; BLOCK_BYTES].into_boxed_slice()),
+            metas: [RecvMeta::default(); BATCH_SIZE],
+        }
+    }
+
+    /// The datagrams of the first `count` blocks.
+    pub fn datagrams(&self, count: usize) -> impl Iterator<Item = Datagram<'_>> {
+        self.blocks.iter().zip(&self.metas).take(count).flat_map(|(block, meta)| {
+            let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
+            let to = meta.dst_ip;
+            let bytes = block.get(..meta.len).unwrap_or_default();
+            bytes.chunks(meta.stride.max(1)).map(move |bytes| Datagram { from, to, bytes })
+        })
+    }
+}
+
+/// One received datagram.
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram<'a> {
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// Which of our addresses it came to, where the kernel says.
+    pub to: Option<IpAddr>,
+    /// What it holds.
+    pub bytes: &'a [u8],
+}
+
+impl Default for UdpBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for UdpBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UdpBatch").finish_non_exhaustive()
+    }
+}
+
+fn without_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+/// GRO may fill a block up to the largest UDP payload; a smaller one would cut trains.
+const BLOCK_BYTES: usize = 65_535;
