@@ -1,0 +1,28 @@
+//! Whether the relay can do what it is asked. Needs no key and says nothing that a stranger may not know.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+
+use crate::control::Control;
+use crate::refusal::{Code, Refusal};
+use crate::wire::Health;
+
+/// Says whether the relay and its store work.
+///
+/// 503 when the store does not answer: what runs goes on, changes do not.
+#[utoipa::path(get, path = "/v1/health", tag = "health", responses((status = 200, body = Health)))]
+pub(super) async fn show(State(control): State<Control>) -> Result<Json<Health>, Refusal> {
+    let store = control.store();
+    let away = || Refusal::new(Code::StoreUnavailable, "the relay's database does not answer");
+    tokio::time::timeout(PING_TIME_MAX, store.ping()).await.map_err(|_| away())??;
+    Ok(Json(Health {
+        status: "ok".to_owned(),
+        store: "ok".to_owned(),
+        database: store.kind().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }))
+}
+
+const PING_TIME_MAX: Duration = Duration::from_secs(2);

@@ -1,0 +1,64 @@
+//! What happens around every route.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, StatusCode};
+
+use crate::limits::REQUEST_TIME_MAX;
+use crate::refusal::{Code, Refusal};
+
+/// Runs a change on a task of its own: the caller may hang up, the change is done or refused as a whole.
+pub(super) async fn finish_changes(request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return next.run(request).await;
+    }
+    tokio::spawn(next.run(request)).await.unwrap_or_else(|error| {
+        let detail = "the relay failed at this request; what was changed is in the audit trail";
+        let refusal =
+            Refusal::new(Code::StoreUnavailable, detail).status(StatusCode::INTERNAL_SERVER_ERROR);
+        refusal.because(error).into_response()
+    })
+}
+
+/// Answers in time, whatever the database does.
+pub(super) async fn limit_time(request: Request, next: Next) -> Response {
+    tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await.unwrap_or_else(|_| {
+        let detail = format!(
+            "there was no answer within {} s; a change may still be made",
+            REQUEST_TIME_MAX.as_secs()
+        );
+        Refusal::new(Code::StoreUnavailable, detail).into_response()
+    })
+}
+
+/// Answers are for the caller alone, and nothing but what they say they are.
+pub(super) async fn mark_answer(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Inside the overlay the tunnel is the right to call; a page in a browser on a node must not have it.
+pub(super) async fn refuse_browsers(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site") {
+        let refusal = Refusal::new(Code::BadRequest, "web pages cannot call this")
+            .status(StatusCode::FORBIDDEN);
+        return refusal.into_response();
+    }
+    next.run(request).await
+}
+
+pub(super) async fn no_such_route(request: Request) -> Refusal {
+    let detail = format!("there is no route {}", request.uri().path());
+    Refusal::new(Code::BadRequest, detail).status(StatusCode::NOT_FOUND)
+}
+
+pub(super) async fn no_such_method(request: Request) -> Refusal {
+    let detail = format!("{} is not possible on {}", request.method(), request.uri().path());
+    Refusal::new(Code::BadRequest, detail).status(StatusCode::METHOD_NOT_ALLOWED)
+}

@@ -1,0 +1,85 @@
+//! The node itself, its session, and the names around it.
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Serialize;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::api::caller::SelfNode;
+use crate::api::input::{Input, Params};
+use crate::api::page::PageParams;
+use crate::control::Control;
+use crate::limits::VERSION_CHARS_MAX;
+use crate::model::{Node, NodeKind};
+use crate::refusal::{Code, Refusal};
+use crate::text::check_text;
+use crate::wire::{Page, SelfView, SessionRequest};
+
+/// Another node of the network.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct Neighbour {
+    /// Identity.
+    id: Uuid,
+    /// DNS label.
+    name: String,
+    /// Overlay IPv4 address.
+    #[schema(value_type = String)]
+    overlay_v4: Ipv4Addr,
+    /// Overlay IPv6 address.
+    #[schema(value_type = String)]
+    overlay_v6: Ipv6Addr,
+}
+
+/// Lists names and addresses in the network.
+#[utoipa::path(get, path = "/v1/nodes", tag = "overlay", params(PageParams), responses((status = 200, body = Page<Neighbour>)))]
+pub(in crate::api) async fn list_neighbours(
+    caller: SelfNode,
+    State(control): State<Control>,
+    Params(page): Params<PageParams>,
+) -> Result<Json<Page<Neighbour>>, Refusal> {
+    page.page(control.nodes(caller.0.network)?, |node| node.name.clone(), neighbour)
+}
+
+/// Shows what the calling node is to its relay.
+#[utoipa::path(get, path = "/v1/nodes/self", tag = "overlay", responses((status = 200, body = SelfView)))]
+pub(in crate::api) async fn show(
+    caller: SelfNode,
+    State(control): State<Control>,
+) -> Result<Json<SelfView>, Refusal> {
+    control.self_view(caller.0).map(Json)
+}
+
+/// Asks to speak for the node. 409 (B5105) while another agent's watch is open, unless `takeover`.
+#[utoipa::path(put, path = "/v1/nodes/self/session", tag = "overlay", request_body = SessionRequest, responses((status = 200, body = SelfView)))]
+pub(in crate::api) async fn claim_session(
+    caller: SelfNode,
+    State(control): State<Control>,
+    Input(request): Input<SessionRequest>,
+) -> Result<(StatusCode, Json<SelfView>), Refusal> {
+    check_text("version", &request.version, VERSION_CHARS_MAX)?;
+    only_agents(&caller.0)?;
+    let Node { id, network, .. } = caller.0;
+    control.sessions().claim(network, id, request.boot, &request.version, request.takeover)?;
+    Ok((StatusCode::OK, Json(control.self_view(caller.0)?)))
+}
+
+/// A stock WireGuard client has addresses, nothing more: what runs behind it may be a whole network of browsers.
+pub(in crate::api) fn only_agents(node: &Node) -> Result<(), Refusal> {
+    match node.kind {
+        NodeKind::Agent => Ok(()),
+        NodeKind::Wireguard => {
+            let detail =
+                "only an agent can ask this; a WireGuard node is administered with an API key";
+            Err(Refusal::new(Code::ScopeMissing, detail)
+                .next("try: bore publish on a machine that runs the agent"))
+        }
+    }
+}
+
+fn neighbour(node: Node) -> Neighbour {
+    let Node { id, name, overlay_v4, overlay_v6, .. } = node;
+    Neighbour { id, name, overlay_v4, overlay_v6 }
+}

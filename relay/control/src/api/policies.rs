@@ -1,0 +1,73 @@
+//! Policies.
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+
+use super::input::{Input, Params};
+use super::page::PageParams;
+use super::principal::{InNetwork, Right, Subject};
+use crate::control::Control;
+use crate::model::Policy;
+use crate::refusal::Refusal;
+use crate::wire::{ExplainRequest, Explained, Page, PolicyDraft};
+
+/// Lists the policies by name.
+#[utoipa::path(get, path = "/v1/networks/{network}/policies", tag = "policies", params(PageParams), responses((status = 200, body = Page<Policy>)))]
+pub(super) async fn list(
+    scope: InNetwork,
+    State(control): State<Control>,
+    Params(page): Params<PageParams>,
+) -> Result<Json<Page<Policy>>, Refusal> {
+    scope.may(Right::ReadRules)?;
+    page.page(control.policies(scope.id())?, |policy| policy.name.clone(), |policy| policy)
+}
+
+/// Shows a policy.
+#[utoipa::path(get, path = "/v1/networks/{network}/policies/{policy}", tag = "policies", responses((status = 200, body = Policy)))]
+pub(super) async fn show(
+    scope: InNetwork,
+    subject: Subject,
+    State(control): State<Control>,
+) -> Result<Json<Policy>, Refusal> {
+    scope.may(Right::ReadRules)?;
+    Ok(Json(control.stored_policy(scope.id(), &subject.0)?))
+}
+
+/// Adds or replaces a policy.
+///
+/// It holds for visits after the answer; open flows are asked about again within a second. 409 when `revision` is not the stored one, 422 with every
+/// error when the document does not compile.
+#[utoipa::path(put, path = "/v1/networks/{network}/policies/{policy}", tag = "policies", request_body = PolicyDraft, responses((status = 200, body = Policy)))]
+pub(super) async fn put(
+    scope: InNetwork,
+    subject: Subject,
+    State(control): State<Control>,
+    Input(draft): Input<PolicyDraft>,
+) -> Result<Json<Policy>, Refusal> {
+    scope.may(Right::WriteRules)?;
+    Ok(Json(control.put_policy(scope.id(), &subject.0, &draft, scope.actor()).await?))
+}
+
+/// Removes a policy.
+#[utoipa::path(delete, path = "/v1/networks/{network}/policies/{policy}", tag = "policies", responses((status = 204)))]
+pub(super) async fn delete(
+    scope: InNetwork,
+    subject: Subject,
+    State(control): State<Control>,
+) -> Result<StatusCode, Refusal> {
+    scope.may(Right::WriteRules)?;
+    control.delete_policy(scope.id(), &subject.0, scope.actor()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Says whether a visitor would be admitted to a publication, and by which rule.
+#[utoipa::path(post, path = "/v1/networks/{network}/policies/explain", tag = "policies", request_body = ExplainRequest, responses((status = 200, body = Explained)))]
+pub(super) async fn explain(
+    scope: InNetwork,
+    State(control): State<Control>,
+    Input(request): Input<ExplainRequest>,
+) -> Result<Json<Explained>, Refusal> {
+    scope.may(Right::ReadRules)?;
+    Ok(Json(control.explain_visit(scope.id(), &request)?))
+}

@@ -1,0 +1,234 @@
+//! The control room as one handle: store, live facts, memory, sessions, and the news of changes.
+//!
+//! Every change goes the same way: hold the network's turn, check, store, enter in memory, tell. A change that the store acknowledged is in
+//! memory before its caller hears of it; [`crate::api`] runs changes on tasks of their own, so that a caller who hangs up stops none half-way.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
+
+use bore_policy::{Decision, Visitor, VisitorNode};
+use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
+use uuid::Uuid;
+
+use crate::limits::{CHANGES_BEHIND_MAX, Quotas};
+use crate::memory::{CompiledNetwork, Member, Memory, Served};
+use crate::model::{Network, Node, Publication};
+use crate::rate::Rates;
+use crate::refusal::{Code, Refusal};
+use crate::runtime::Runtime;
+use crate::session::Sessions;
+use crate::store::{Store, StoreError};
+
+/// The control room. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Control(Arc<Inner>);
+
+/// What an administrator sets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What a network may hold.
+    pub quotas: Quotas,
+}
+
+/// Something changed, and the store has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// Where; `None` for the cluster.
+    pub network: Option<Uuid>,
+    /// What.
+    pub kind: ChangeKind,
+    /// Which, where it is one thing.
+    pub subject: Option<Uuid>,
+}
+
+/// The kinds of a [`Change`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChangeKind {
+    /// Nodes came, went or were renamed.
+    Nodes,
+    /// Publications came, went or were changed.
+    Publications,
+    /// Rules or groups: open flows have to be asked about again.
+    Policies,
+    /// Join keys or API keys.
+    Keys,
+    /// Networks came or went.
+    Networks,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn Store>,
+    runtime: Arc<dyn Runtime>,
+    settings: Settings,
+    memory: RwLock<Memory>,
+    changes: broadcast::Sender<Change>,
+    sessions: Sessions,
+    rates: Rates,
+    /// Held by whoever changes networks and the cluster's keys.
+    cluster: Arc<Mutex<()>>,
+}
+
+impl Control {
+    /// A control room that knows nothing yet: [`Self::refresh`] loads the store.
+    pub fn new(store: Arc<dyn Store>, runtime: Arc<dyn Runtime>, settings: Settings) -> Self {
+        let (changes, _) = broadcast::channel(CHANGES_BEHIND_MAX);
+        Self(Arc::new(Inner {
+            store,
+            runtime,
+            settings,
+            memory: RwLock::default(),
+            changes,
+            sessions: Sessions::default(),
+            rates: Rates::new(&settings.quotas),
+            cluster: Arc::default(),
+        }))
+    }
+
+    /// Loads everything from the store and compiles the rules. Rules that do not compile close their network and are logged.
+    ///
+    /// # Errors
+    /// When the store does; memory stays as it was.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let loaded = crate::service::load(self.store()).await?;
+        *self.write() = loaded;
+        self.announce(None, ChangeKind::Networks, None);
+        Ok(())
+    }
+
+    /// News of changes, from this moment on. A receiver that lags looks at the snapshots.
+    pub fn subscribe(&self) -> broadcast::Receiver<Change> {
+        self.0.changes.subscribe()
+    }
+
+    /// The compiled rules of a network.
+    pub fn policy(&self, network: Uuid) -> Option<Arc<CompiledNetwork>> {
+        self.read().tenant(network).map(|tenant| Arc::clone(&tenant.compiled))
+    }
+
+    /// Whether `visitor` may visit `publication`. What is not known admits nobody.
+    pub fn visitor_decision(&self, publication: Uuid, visitor: &Visitor) -> Decision {
+        self.read().decide_visit(publication, visitor)
+    }
+
+    /// A node as a visitor.
+    pub fn visitor_node(&self, node: Uuid) -> Option<VisitorNode> {
+        self.read().member(node).map(|member| member.visitor())
+    }
+
+    /// All networks.
+    pub fn snapshot_networks(&self) -> Vec<Network> {
+        self.read().tenants().map(|tenant| tenant.network.clone()).collect()
+    }
+
+    /// All nodes of all networks.
+    pub fn snapshot_nodes(&self) -> Vec<Node> {
+        self.read().members().map(|member| member.node.clone()).collect()
+    }
+
+    /// One node.
+    pub fn node(&self, id: Uuid) -> Option<Node> {
+        self.read().member(id).map(|member| member.node.clone())
+    }
+
+    /// All publications of all networks.
+    pub fn snapshot_publications(&self) -> Vec<Publication> {
+        self.read().all_served().map(|served| served.publication.clone()).collect()
+    }
+
+    /// One publication.
+    pub fn publication(&self, id: Uuid) -> Option<Publication> {
+        self.read().served(id).map(|served| served.publication.clone())
+    }
+
+    /// Sends a node its publications again, because a state changed.
+    pub fn notify_node(&self, node: Uuid) {
+        self.sessions().signal_node(node);
+    }
+
+    /// Version of the agent that speaks for a node.
+    pub fn agent_version(&self, node: Uuid) -> Option<String> {
+        self.sessions().version(node)
+    }
+
+    /// Tells agents that the relay drains, and has it take no new flows.
+    pub async fn drain(&self) {
+        self.sessions().signal_draining();
+        self.runtime().drain().await;
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    pub(crate) fn runtime(&self) -> &dyn Runtime {
+        &*self.0.runtime
+    }
+
+    pub(crate) fn quotas(&self) -> &Quotas {
+        &self.0.settings.quotas
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Memory> {
+        self.0.memory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.0.memory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the relay around, and the streams that are concerned.
+    pub(crate) fn announce(&self, network: Option<Uuid>, kind: ChangeKind, subject: Option<Uuid>) {
+        if let (ChangeKind::Policies, Some(network)) = (kind, network) {
+            self.sessions().signal_policy(network);
+        }
+        // Nobody listening is no error: the relay may be starting.
+        let _ = self.0.changes.send(Change { network, kind, subject });
+    }
+
+    /// The turn to change a network.
+    pub(crate) async fn turn(&self, network: Uuid) -> Result<OwnedMutexGuard<()>, Refusal> {
+        let changing = self.read().tenant(network).map(|tenant| Arc::clone(&tenant.changing));
+        let changing =
+            changing.ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
+        Ok(changing.lock_owned().await)
+    }
+
+    /// The turn to change networks and the cluster's keys.
+    pub(crate) async fn cluster_turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.0.cluster).lock_owned().await
+    }
+
+    /// Counts a request of an API key or node.
+    pub(crate) fn admit(&self, caller: Uuid) -> Result<(), Refusal> {
+        if self.0.rates.admit(caller, Instant::now()) {
+            return Ok(());
+        }
+        let quotas = self.quotas();
+        let detail =
+            format!("the quota is reached: {} requests a second", quotas.requests_per_second);
+        Err(Refusal::new(Code::Quota, detail).next("try: again in a second"))
+    }
+
+    /// The network of this id.
+    pub(crate) fn network(&self, id: Uuid) -> Result<Network, Refusal> {
+        let found = self.read().tenant(id).map(|tenant| tenant.network.clone());
+        found.ok_or_else(|| Refusal::not_here("network", &id.to_string()))
+    }
+
+    /// A node of a network, by id or name.
+    pub(crate) fn member(&self, network: Uuid, wanted: &str) -> Result<Arc<Member>, Refusal> {
+        let found = self.read().find_member(network, wanted).cloned();
+        found.ok_or_else(|| Refusal::not_here("node", wanted))
+    }
+
+    /// A publication of a network, by id or name.
+    pub(crate) fn served(&self, network: Uuid, wanted: &str) -> Result<Arc<Served>, Refusal> {
+        let found = self.read().find_served(network, wanted).cloned();
+        found.ok_or_else(|| Refusal::not_here("publication", wanted))
+    }
+}

@@ -1,0 +1,27 @@
+//! The control room: resources, store, services and REST API of a relay.
+//!
+//! It never touches packets: what it needs of the data path comes through [`runtime`], and the data path asks it ([`Control`]) from memory,
+//! never from a database.
+#![forbid(unsafe_code)]
+
+pub mod api;
+mod clock;
+mod control;
+pub mod limits;
+mod memory;
+pub mod model;
+mod names;
+mod rate;
+pub mod refusal;
+pub mod runtime;
+mod service;
+mod session;
+pub mod store;
+mod text;
+pub mod token;
+pub mod wire;
+
+pub use api::{Caller, garden_router, openapi, overlay_router, tcp_router};
+pub use control::{Change, ChangeKind, Control, Settings};
+pub use memory::CompiledNetwork;
+pub use service::Absences;

@@ -1,0 +1,114 @@
+//! Every bound of the control room, by name.
+
+use std::time::Duration;
+
+/// Bytes of a request body.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// From the first byte of a request to its answer; the watch stream is no answer that ends.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Rows of one page of a list.
+pub const PAGE_ROWS_MAX: u32 = 1_000;
+
+/// Characters of a description.
+pub const DESCRIPTION_CHARS_MAX: usize = 200;
+
+/// Characters of a version of bore.
+pub const VERSION_CHARS_MAX: usize = 64;
+
+/// Characters of a target.
+pub const TARGET_CHARS_MAX: usize = 255;
+
+/// Characters of a report of an agent, field by field; the rest is cut.
+pub const REPORT_CHARS_MAX: usize = 500;
+
+/// Steps of a report of an agent; the rest is cut.
+pub const REPORT_STEPS_MAX: usize = 16;
+
+/// Characters of the text that the audit trail is searched for.
+pub const SEARCH_CHARS_MAX: usize = 200;
+
+/// Characters of `detail` in a problem; it quotes what the caller sent.
+pub const DETAIL_CHARS_MAX: usize = 600;
+
+/// Entries of an access list, allow and deny together.
+pub const ACCESS_ENTRIES_MAX: usize = 1_024;
+
+/// Groups named by one node or one join key.
+pub const GROUPS_NAMED_MAX: usize = 64;
+
+/// Nodes of one group.
+pub const GROUP_NODES_MAX: usize = 10_000;
+
+/// Consecutive public ports of one publication.
+pub const PORT_COUNT_MAX: u16 = 1_000;
+
+/// Ports that are tried on the relay before "any free port" gives up.
+pub const PORT_TRIES_MAX: usize = 64;
+
+/// Changes that a subscriber may lie behind before it is told that it lost some.
+pub const CHANGES_BEHIND_MAX: usize = 1_024;
+
+/// Between two heartbeats of a watch stream.
+pub const WATCH_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Callers whose rate is remembered; beyond it the idlest is forgotten.
+pub const RATE_CALLERS_MAX: usize = 16_384;
+
+/// How long a node may be away before its session publications, or itself when ephemeral, are removed.
+pub const AWAY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long an ephemeral node may be away before it is removed.
+pub const EPHEMERAL_AWAY_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Longest life of an API key.
+pub const API_KEY_LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
+/// Life of an API key for which none was asked.
+pub const API_KEY_LIFE_DEFAULT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// What one network may hold, so that one tenant cannot starve the others. Each refusal is B2109.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// Networks of the cluster.
+    pub networks: usize,
+    /// Nodes that a network may have before another is added by hand.
+    pub nodes_per_network: usize,
+    /// Publications of one node.
+    pub publications_per_node: usize,
+    /// Publications of one network.
+    pub publications_per_network: usize,
+    /// Public ports of one network, ranges counted port by port.
+    pub ports_per_network: usize,
+    /// Join keys of one network that are neither revoked nor expired.
+    pub join_keys_per_network: usize,
+    /// API keys of one network that are neither revoked nor expired.
+    pub api_keys_per_network: usize,
+    /// Groups of one network.
+    pub groups_per_network: usize,
+    /// Policies of one network.
+    pub policies_per_network: usize,
+    /// Requests a second of one API key or node, in the long run.
+    pub requests_per_second: u32,
+    /// Requests of one API key or node at once.
+    pub requests_burst: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            networks: 10_000,
+            nodes_per_network: 100_000,
+            publications_per_node: 256,
+            publications_per_network: 20_000,
+            ports_per_network: 20_000,
+            join_keys_per_network: 1_000,
+            api_keys_per_network: 1_000,
+            groups_per_network: 1_000,
+            policies_per_network: 100,
+            requests_per_second: 100,
+            requests_burst: 1_000,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Everything that the data path and the lists ask for, in memory: networks with their compiled rules, nodes, publications.
+//!
+//! The store comes first: a row enters here after it was acknowledged, and the owner ([`crate::Control`]) serialises the changes of a network.
+//! Reading here never waits for a database.
+
+mod tenant;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bore_policy::{
+    CompiledAccess, DecidedBy, Decision, Label, PublicationRef, Visitor, VisitorNode,
+};
+use uuid::Uuid;
+
+pub use tenant::CompiledNetwork;
+pub(crate) use tenant::Tenant;
+
+use crate::model::{Group, Network, Node, Protocol, Publication};
+
+/// A node and what decisions need of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) node: Node,
+    pub(crate) name: Label,
+    pub(crate) groups: BTreeSet<Label>,
+}
+
+/// A publication and what decisions need of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Served {
+    pub(crate) publication: Publication,
+    pub(crate) name: Label,
+    pub(crate) access: CompiledAccess,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    tenants: HashMap<Uuid, Tenant>,
+    tenant_names: HashMap<String, Uuid>,
+    members: HashMap<Uuid, Arc<Member>>,
+    served: HashMap<Uuid, Arc<Served>>,
+    ports: HashMap<(Protocol, u16), Uuid>,
+    hostnames: HashMap<String, Uuid>,
+}
+
+impl Memory {
+    pub(crate) fn put_network(&mut self, network: Network) {
+        self.tenant_names.insert(network.name.clone(), network.id);
+        self.tenants.insert(network.id, Tenant::new(network));
+    }
+
+    pub(crate) fn remove_network(&mut self, id: Uuid) {
+        if let Some(tenant) = self.tenants.remove(&id) {
+            self.tenant_names.remove(&tenant.network.name);
+        }
+    }
+
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = &Tenant> {
+        self.tenants.values()
+    }
+
+    pub(crate) fn tenant(&self, id: Uuid) -> Option<&Tenant> {
+        self.tenants.get(&id)
+    }
+
+    pub(crate) fn tenant_mut(&mut self, id: Uuid) -> Option<&mut Tenant> {
+        self.tenants.get_mut(&id)
+    }
+
+    /// By id or by name.
+    pub(crate) fn find_tenant(&self, wanted: &str) -> Option<&Tenant> {
+        let id = self.tenant_names.get(wanted).copied().or_else(|| Uuid::try_parse(wanted).ok())?;
+        self.tenants.get(&id)
+    }
+
+    pub(crate) fn put_node(&mut self, member: Member) {
+        let node = &member.node;
+        if let Some(tenant) = self.tenants.get_mut(&node.network) {
+            if let Some(before) = self.members.get(&node.id) {
+                tenant.nodes.remove(&before.node.name);
+            }
+            tenant.put_node(node);
+        }
+        self.members.insert(node.id, Arc::new(member));
+    }
+
+    /// Removes a node with its publications, which it gives back.
+    pub(crate) fn remove_node(&mut self, id: Uuid) -> Vec<Arc<Served>> {
+        let Some(member) = self.members.remove(&id) else { return Vec::new() };
+        let served = self.served_by(member.node.network, id);
+        for each in &served {
+            self.remove_publication(each.publication.id);
+        }
+        if let Some(tenant) = self.tenants.get_mut(&member.node.network) {
+            tenant.remove_node(&member.node);
+        }
+        served
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
+        self.members.values()
+    }
+
+    pub(crate) fn member(&self, id: Uuid) -> Option<&Arc<Member>> {
+        self.members.get(&id)
+    }
+
+    /// By id or by name, in one network.
+    pub(crate) fn find_member(&self, network: Uuid, wanted: &str) -> Option<&Arc<Member>> {
+        let named = self.tenants.get(&network)?.nodes.get(wanted).copied();
+        let id = named.or_else(|| Uuid::try_parse(wanted).ok())?;
+        self.members.get(&id).filter(|member| member.node.network == network)
+    }
+
+    /// Puts a group in and gives its nodes, and only them, its name.
+    pub(crate) fn put_group(&mut self, group: Group) {
+        let Ok(name) = Label::parse(&group.name) else { return };
+        let (network, nodes) = (group.network, group.nodes.clone());
+        if let Some(tenant) = self.tenants.get_mut(&network) {
+            tenant.groups.insert(group.name.clone(), group);
+        }
+        self.mark_members(network, &name, &nodes);
+    }
+
+    pub(crate) fn remove_group(&mut self, network: Uuid, name: &str) {
+        if let Some(tenant) = self.tenants.get_mut(&network) {
+            tenant.groups.remove(name);
+        }
+        if let Ok(name) = Label::parse(name) {
+            self.mark_members(network, &name, &[]);
+        }
+    }
+
+    fn mark_members(&mut self, network: Uuid, group: &Label, nodes: &[Uuid]) {
+        let wanted: BTreeSet<Uuid> = nodes.iter().copied().collect();
+        for member in self.members.values_mut().filter(|member| member.node.network == network) {
+            if wanted.contains(&member.node.id) != member.groups.contains(group) {
+                Arc::make_mut(member).toggle(group);
+            }
+        }
+    }
+
+    pub(crate) fn put_publication(&mut self, served: Served) {
+        let publication = &served.publication;
+        self.remove_publication(publication.id);
+        let id = publication.id;
+        self.ports.extend(places(publication).map(|place| (place, id)));
+        if let Some(hostname) = &publication.hostname {
+            self.hostnames.insert(hostname.clone(), id);
+        }
+        if let Some(tenant) = self.tenants.get_mut(&publication.network) {
+            tenant.put_publication(publication);
+        }
+        self.served.insert(id, Arc::new(served));
+    }
+
+    pub(crate) fn remove_publication(&mut self, id: Uuid) -> Option<Arc<Served>> {
+        let served = self.served.remove(&id)?;
+        let publication = &served.publication;
+        places(publication).for_each(|place| {
+            self.ports.remove(&place);
+        });
+        if let Some(hostname) = &publication.hostname {
+            self.hostnames.remove(hostname);
+        }
+        if let Some(tenant) = self.tenants.get_mut(&publication.network) {
+            tenant.remove_publication(publication);
+        }
+        Some(served)
+    }
+
+    pub(crate) fn all_served(&self) -> impl Iterator<Item = &Arc<Served>> {
+        self.served.values()
+    }
+
+    pub(crate) fn served(&self, id: Uuid) -> Option<&Arc<Served>> {
+        self.served.get(&id)
+    }
+
+    /// By id or by name, in one network.
+    pub(crate) fn find_served(&self, network: Uuid, wanted: &str) -> Option<&Arc<Served>> {
+        let named = self.tenants.get(&network)?.publications.get(wanted).copied();
+        let id = named.or_else(|| Uuid::try_parse(wanted).ok())?;
+        self.served.get(&id).filter(|served| served.publication.network == network)
+    }
+
+    /// Publications of one node, by name.
+    pub(crate) fn served_by(&self, network: Uuid, node: Uuid) -> Vec<Arc<Served>> {
+        let ids = self.tenants.get(&network).and_then(|tenant| tenant.published_by.get(&node));
+        let served = ids.into_iter().flatten().filter_map(|id| self.served.get(id).cloned());
+        let mut served: Vec<Arc<Served>> = served.collect();
+        served.sort_by(|one, other| one.publication.name.cmp(&other.publication.name));
+        served
+    }
+
+    /// Which publication has this public port.
+    pub(crate) fn port_holder(&self, protocol: Protocol, port: u16) -> Option<&Arc<Served>> {
+        self.ports.get(&(protocol, port)).and_then(|id| self.served.get(id))
+    }
+
+    /// Which publication has this hostname.
+    pub(crate) fn hostname_holder(&self, hostname: &str) -> Option<&Arc<Served>> {
+        self.hostnames.get(hostname).and_then(|id| self.served.get(id))
+    }
+
+    /// Whether `visitor` may visit; what is not here admits nobody.
+    pub(crate) fn decide_visit(&self, publication: Uuid, visitor: &Visitor) -> Decision {
+        let decided = self.served.get(&publication).and_then(|served| {
+            let compiled = &self.tenants.get(&served.publication.network)?.compiled;
+            self.with_ref(served, |wanted| {
+                compiled.policy.decide_visit(visitor, wanted, &served.access)
+            })
+        });
+        decided.unwrap_or(Decision { allowed: false, by: DecidedBy::Default })
+    }
+
+    /// Calls `ask` with a publication as rules name it.
+    pub(crate) fn with_ref<T>(
+        &self,
+        served: &Served,
+        ask: impl FnOnce(&PublicationRef<'_>) -> T,
+    ) -> Option<T> {
+        let publisher = self.members.get(&served.publication.node)?;
+        Some(ask(&PublicationRef {
+            name: &served.name,
+            protocol: served.publication.protocol.into(),
+            node: served.publication.node,
+            node_groups: &publisher.groups,
+        }))
+    }
+}
+
+impl Member {
+    /// `None` when the stored name is not a label.
+    pub(crate) fn new(node: Node) -> Option<Self> {
+        let name = Label::parse(&node.name).ok()?;
+        let groups = node.groups.iter().filter_map(|group| Label::parse(group).ok()).collect();
+        Some(Self { node, name, groups })
+    }
+
+    pub(crate) fn visitor(&self) -> VisitorNode {
+        VisitorNode { id: self.node.id, name: self.name.clone(), groups: self.groups.clone() }
+    }
+
+    fn toggle(&mut self, group: &Label) {
+        if !self.groups.remove(group) {
+            self.groups.insert(group.clone());
+        }
+        self.node.groups = self.groups.iter().map(ToString::to_string).collect();
+    }
+}
+
+/// The public ports of a publication.
+pub(crate) fn places(publication: &Publication) -> impl Iterator<Item = (Protocol, u16)> + use<> {
+    let (protocol, count) = (publication.protocol, publication.port_count);
+    publication
+        .public_port
+        .into_iter()
+        .flat_map(move |first| (0..count).filter_map(move |offset| first.checked_add(offset)))
+        .map(move |port| (protocol, port))
+}

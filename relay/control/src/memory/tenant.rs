@@ -1,0 +1,144 @@
+//! One network: names to ids, and its rules, compiled.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bore_policy::{DefaultAccess, Defaults, Groups, Label, Members, PolicyDocument, PolicyError};
+use uuid::Uuid;
+
+use super::places;
+use crate::model::{Group, Micros, Network, Node, Policy, Publication};
+
+/// The rules of a network, ready for decisions. A change makes a new one.
+#[derive(Debug, Clone)]
+pub struct CompiledNetwork {
+    /// The network.
+    pub network: Uuid,
+    /// Its rules.
+    pub policy: bore_policy::Policy,
+    /// Its groups.
+    pub groups: Groups,
+    /// Grows with every change.
+    pub revision: Micros,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tenant {
+    pub(crate) network: Network,
+    pub(crate) nodes: BTreeMap<String, Uuid>,
+    pub(crate) publications: BTreeMap<String, Uuid>,
+    pub(crate) published_by: HashMap<Uuid, BTreeSet<Uuid>>,
+    /// Public ports in use, ranges counted port by port.
+    pub(crate) ports: usize,
+    pub(crate) groups: BTreeMap<String, Group>,
+    pub(crate) policies: BTreeMap<String, Policy>,
+    pub(crate) compiled: Arc<CompiledNetwork>,
+    /// Held by whoever changes the network.
+    pub(crate) changing: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Tenant {
+    pub(crate) fn new(network: Network) -> Self {
+        let compiled = CompiledNetwork {
+            network: network.id,
+            policy: bore_policy::Policy::default(),
+            groups: Groups::default(),
+            revision: network.created_at,
+        };
+        Self {
+            network,
+            nodes: BTreeMap::new(),
+            publications: BTreeMap::new(),
+            published_by: HashMap::new(),
+            ports: 0,
+            groups: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            compiled: Arc::new(compiled),
+            changing: Arc::default(),
+        }
+    }
+
+    /// Compiles the rules as they would be with these groups and policies.
+    pub(crate) fn compile<'a>(
+        &self,
+        groups: impl Iterator<Item = &'a Group>,
+        policies: impl Iterator<Item = &'a Policy>,
+        revision: Micros,
+    ) -> Result<Arc<CompiledNetwork>, Vec<PolicyError>> {
+        let groups = named_groups(groups);
+        let documents: Vec<PolicyDocument> = policies.map(named_document).collect();
+        let policy = bore_policy::Policy::compile(&documents, &groups)?;
+        let revision = revision.max(self.compiled.revision + 1);
+        Ok(Arc::new(CompiledNetwork { network: self.network.id, policy, groups, revision }))
+    }
+
+    /// Compiles what was loaded. Stored rules that do not compile admit nobody, and are reported.
+    pub(crate) fn recompile(&mut self, revision: Micros) -> Result<(), Vec<PolicyError>> {
+        let compiled = self.compile(self.groups.values(), self.policies.values(), revision);
+        match compiled {
+            Ok(compiled) => {
+                self.compiled = compiled;
+                Ok(())
+            }
+            Err(errors) => {
+                self.compiled = Arc::new(self.closed(revision));
+                Err(errors)
+            }
+        }
+    }
+
+    pub(crate) fn put_node(&mut self, node: &Node) {
+        self.nodes.insert(node.name.clone(), node.id);
+        for name in &node.groups {
+            if let Some(group) =
+                self.groups.get_mut(name).filter(|group| !group.nodes.contains(&node.id))
+            {
+                group.nodes.push(node.id);
+            }
+        }
+    }
+
+    pub(crate) fn remove_node(&mut self, node: &Node) {
+        self.nodes.remove(&node.name);
+        self.published_by.remove(&node.id);
+        for group in self.groups.values_mut() {
+            group.nodes.retain(|id| *id != node.id);
+        }
+    }
+
+    pub(crate) fn put_publication(&mut self, publication: &Publication) {
+        self.publications.insert(publication.name.clone(), publication.id);
+        self.published_by.entry(publication.node).or_default().insert(publication.id);
+        self.ports += places(publication).count();
+    }
+
+    pub(crate) fn remove_publication(&mut self, publication: &Publication) {
+        self.ports = self.ports.saturating_sub(places(publication).count());
+        self.publications.remove(&publication.name);
+        if let Some(ids) = self.published_by.get_mut(&publication.node) {
+            ids.remove(&publication.id);
+        }
+    }
+
+    fn closed(&self, revision: Micros) -> CompiledNetwork {
+        let defaults = Defaults { visit: DefaultAccess::Closed, publish: DefaultAccess::Closed };
+        let document = PolicyDocument { defaults, ..PolicyDocument::default() };
+        let groups = named_groups(self.groups.values());
+        let policy = bore_policy::Policy::compile(&[document], &groups)
+            .expect("a document without rules names nothing that could be missing");
+        CompiledNetwork { network: self.network.id, policy, groups, revision }
+    }
+}
+
+fn named_groups<'a>(groups: impl Iterator<Item = &'a Group>) -> Groups {
+    let members = |group: &Group| Members {
+        nodes: group.nodes.iter().copied().collect(),
+        ..Members::default()
+    };
+    groups.filter_map(|group| Some((Label::parse(&group.name).ok()?, members(group)))).collect()
+}
+
+/// A document under the name that it is stored by, which decisions show.
+fn named_document(policy: &Policy) -> PolicyDocument {
+    PolicyDocument { name: Label::parse(&policy.name).ok(), ..policy.document.clone() }
+}

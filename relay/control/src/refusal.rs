@@ -1,0 +1,144 @@
+//! Why a service refused, with a code that `bore explain` knows and what to do about it.
+//!
+//! `detail` and `next` are for the caller. The source is for the log, and never leaves the relay.
+
+mod code;
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+pub use code::{Code, CodeRow};
+
+use crate::limits::DETAIL_CHARS_MAX;
+use crate::store::{JoinError, StoreError};
+use crate::text::clean_text;
+
+/// A refusal of a service.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct Refusal {
+    /// Which one.
+    pub code: Code,
+    /// HTTP status; the code's own unless the case is more exact.
+    pub status: StatusCode,
+    /// What was tried and why not, for this case.
+    pub detail: String,
+    /// What to do.
+    pub next: Cow<'static, str>,
+    /// Everything that is wrong, where that is more than one thing.
+    pub errors: Vec<String>,
+    /// For the log.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Refusal {
+    /// A refusal with the code's own status and advice. `detail` may quote the caller: it is cut and cleaned here.
+    pub fn new(code: Code, detail: impl AsRef<str>) -> Self {
+        let row = code.row();
+        Self {
+            code,
+            status: row.status,
+            detail: clean_text(detail.as_ref(), DETAIL_CHARS_MAX),
+            next: Cow::Borrowed(row.next),
+            errors: Vec::new(),
+            source: None,
+        }
+    }
+
+    /// The same with other advice.
+    #[must_use]
+    pub fn next(mut self, next: impl Into<Cow<'static, str>>) -> Self {
+        self.next = next.into();
+        self
+    }
+
+    /// The same with another status.
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The same with all errors.
+    #[must_use]
+    pub fn errors(mut self, errors: impl IntoIterator<Item = String>) -> Self {
+        self.errors =
+            errors.into_iter().map(|error| clean_text(&error, DETAIL_CHARS_MAX)).collect();
+        self
+    }
+
+    /// The same with a cause for the log.
+    #[must_use]
+    pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Nothing of this name or id in the network that the caller sees; the same words whether or not another network has it.
+    pub(crate) fn not_here(what: &str, wanted: &str) -> Self {
+        let code =
+            if what == "publication" { Code::PublicationNotFound } else { Code::OtherNetwork };
+        Self::new(code, format!("there is no {what} `{wanted}` in a network that you see"))
+    }
+
+    /// A quota of the network, the node or the caller.
+    pub(crate) fn quota(what: &str, most: usize) -> Self {
+        Self::new(Code::Quota, format!("the quota is reached: at most {most} {what}"))
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let refusal = match &error {
+            StoreError::NotFound(what) => Self::not_here(what, "of this id"),
+            StoreError::Taken { what, .. } => Self::new(taken(what), error.to_string()),
+            StoreError::Conflict(why) => Self::new(Code::RevisionConflict, why),
+            StoreError::DiskFull => {
+                Self::new(Code::DiskFull, "the relay's disk is full; nothing was written")
+            }
+            StoreError::Newer { .. } => Self::new(Code::StoreNewer, error.to_string()),
+            StoreError::Corrupt(_) => {
+                Self::new(Code::StoreDamaged, "the relay's database is damaged")
+            }
+            StoreError::Unsupported(why) => Self::new(Code::BadRequest, why),
+            StoreError::ReadOnly => Self::new(Code::StoreUnavailable, error.to_string()),
+            StoreError::Locked | StoreError::Database(_) => Self::new(
+                Code::StoreUnavailable,
+                "the relay's database does not answer; nothing was changed",
+            ),
+        };
+        refusal.because(error)
+    }
+}
+
+impl From<JoinError> for Refusal {
+    fn from(error: JoinError) -> Self {
+        let code = match error {
+            JoinError::Store(error) => return error.into(),
+            JoinError::Invalid => Code::JoinKeyInvalid,
+            JoinError::Expired => Code::JoinKeyExpired,
+            JoinError::Spent => Code::JoinKeySpent,
+            JoinError::Revoked => Code::JoinKeyRevoked,
+            JoinError::WrongNetwork => Code::JoinKeyWrongNetwork,
+            JoinError::AlreadyNode(_) => Code::AlreadyNode,
+            JoinError::AddressesExhausted => Code::AddressesExhausted,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<crate::token::RandomError> for Refusal {
+    fn from(error: crate::token::RandomError) -> Self {
+        Self::new(Code::StoreUnavailable, "the relay cannot make a secret now").because(error)
+    }
+}
+
+fn taken(what: &str) -> Code {
+    match what {
+        "port" => Code::PortTaken,
+        "hostname" => Code::HostnameTaken,
+        _ => Code::NameTaken,
+    }
+}

@@ -1,0 +1,193 @@
+//! What the control room asks of the relay around it: live facts, and the claim on a public address.
+//!
+//! The relay implements [`Runtime`]; tests use a small one of their own.
+
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::model::{Micros, Publication};
+
+/// Live facts that only the running relay has.
+#[async_trait]
+pub trait Runtime: Send + Sync + std::fmt::Debug {
+    /// Gives a node its tunnel's rights at once, so that they hold before its joining is answered.
+    async fn admit(&self, node: &crate::model::Node);
+    /// Binds the public side of a publication before it is stored, so that an acknowledged publication has its port. Idempotent; with
+    /// another port or hostname than before it moves the claim of the same id.
+    async fn claim(&self, publication: &Publication) -> Result<(), ClaimError>;
+    /// Undoes a claim whose publication was not stored.
+    async fn release(&self, publication: Uuid);
+    /// Ports that "any free port" is taken from.
+    fn public_ports(&self) -> std::ops::RangeInclusive<u16>;
+    /// State of a publication, with the steps that proved it.
+    fn publication_state(&self, id: Uuid) -> PublicationState;
+    /// Where visitors reach it: `https://…`, `udp://host:7777`.
+    fn public_address(&self, publication: &Publication) -> String;
+    /// Domain under which generated hostnames live.
+    fn domain(&self) -> Option<String>;
+    /// Facts about a node's tunnel.
+    fn node_state(&self, id: Uuid) -> NodeState;
+    /// Open flows, newest first, at most 1,000.
+    fn flows(&self, publication: Option<Uuid>) -> Vec<FlowState>;
+    /// The agent says what its target does.
+    fn report_target(&self, node: Uuid, publication: Uuid, report: TargetReport);
+    /// Expects the agent's own visit from outside: returns the one-time token that ingress will recognise.
+    fn expect_probe(&self, node: Uuid, publication: Uuid) -> Option<ProbeOrder>;
+    /// The agent says how its visit from outside went.
+    fn report_probe(&self, node: Uuid, publication: Uuid, report: ProbeReport);
+    /// The text of a join key: addresses of the relay, the cluster's key and this secret.
+    fn encode_join_key(&self, network: Uuid, key: Uuid, secret: &[u8; 20]) -> String;
+    /// The overlay IPv6 address of a public key in a network; `None` when the text is not a key.
+    fn overlay_v6(&self, network: Uuid, public_key: &str) -> Option<std::net::Ipv6Addr>;
+    /// Names the relay to agents.
+    fn relay_info(&self) -> RelayInfo;
+    /// Stops taking new flows and tells agents.
+    async fn drain(&self);
+}
+
+/// Why a public address cannot be had.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ClaimError {
+    /// A process that is not bore listens there.
+    #[error("port {port}/{protocol} is used by another program on the relay")]
+    PortInUse {
+        /// The port.
+        port: u16,
+        /// `tcp` or `udp`.
+        protocol: &'static str,
+    },
+    /// The kernel refused.
+    #[error("port {port}/{protocol} cannot be opened on the relay: {cause}")]
+    Refused {
+        /// The port.
+        port: u16,
+        /// `tcp` or `udp`.
+        protocol: &'static str,
+        /// The kernel's words.
+        cause: String,
+    },
+    /// A limit of the relay.
+    #[error("{0}")]
+    Limit(String),
+}
+
+/// `offline` → `down` → `reachable` → `live`, each only when proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// No agent.
+    Offline,
+    /// The agent cannot reach the target.
+    Down,
+    /// The relay has gone through the tunnel to the target.
+    Reachable,
+    /// The agent has reached the public address from its own network.
+    Live,
+}
+
+/// One thing that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Step {
+    /// `tunnel`, `target`, `dns`, `port`, `edge`, `itself`.
+    pub name: String,
+    /// Whether it held.
+    pub ok: bool,
+    /// Why not, or what was seen, in words.
+    pub detail: String,
+}
+
+/// A state and how it was proved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PublicationState {
+    /// The state.
+    pub state: State,
+    /// Why it is not better; for `live` of a silent UDP service, `service silent`.
+    pub cause: Option<String>,
+    /// What was tried, in order.
+    pub steps: Vec<Step>,
+    /// When it was last proved.
+    pub at: Micros,
+}
+
+/// A node's tunnel as the relay sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct NodeState {
+    /// Whether authenticated data arrived within the last three minutes and the tunnel has a session.
+    pub online: bool,
+    /// Where its datagrams come from.
+    #[schema(value_type = Option<String>)]
+    pub endpoint: Option<SocketAddr>,
+    /// Seconds since authenticated data arrived.
+    pub last_received_seconds: Option<u64>,
+    /// Bytes from it.
+    pub received_bytes: u64,
+    /// Bytes to it.
+    pub sent_bytes: u64,
+    /// Version of its agent.
+    pub version: Option<String>,
+}
+
+/// One visitor's connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FlowState {
+    /// Counts up while the relay runs.
+    pub id: u64,
+    /// The publication.
+    pub publication: Uuid,
+    /// The visitor.
+    #[schema(value_type = String)]
+    pub visitor: SocketAddr,
+    /// When it was opened.
+    pub opened_at: Micros,
+    /// Bytes from the visitor.
+    pub received_bytes: u64,
+    /// Bytes to the visitor.
+    pub sent_bytes: u64,
+}
+
+/// What an agent says about its target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TargetReport {
+    /// Whether the target answered.
+    pub ok: bool,
+    /// Why not, in words.
+    pub detail: String,
+    /// A UDP service that never answered so far.
+    #[serde(default)]
+    pub silent: bool,
+}
+
+/// The relay expects this visit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProbeOrder {
+    /// 32 hexadecimal characters; the first bytes that the visit sends (or the path under `/.well-known/bore/`).
+    pub token: String,
+    /// How long the relay waits for it.
+    pub expires_in_ms: u64,
+}
+
+/// How the agent's visit went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProbeReport {
+    /// Steps in order: dns, port, edge, itself.
+    pub steps: Vec<Step>,
+}
+
+/// What an agent needs to know of its relay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RelayInfo {
+    /// Public host name or address.
+    pub host: String,
+    /// UDP port of the overlay.
+    pub overlay_port: u16,
+    /// The relay's X25519 key, base64.
+    pub public_key: String,
+    /// Version of bore.
+    pub version: String,
+    /// Whether it is draining.
+    pub draining: bool,
+}

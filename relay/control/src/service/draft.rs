@@ -1,0 +1,267 @@
+//! A request to publish, checked for form: existing means that every field can be meant.
+//!
+//! What is taken or forbidden is not known here.
+
+use bore_policy::{Access, CompiledAccess, Groups, Hostname, Label, Source, Target};
+use uuid::Uuid;
+
+use super::label;
+use crate::limits::{ACCESS_ENTRIES_MAX, PORT_COUNT_MAX, TARGET_CHARS_MAX};
+use crate::model::{Lifetime, NodeKind, Protocol};
+use crate::names::readable_label;
+use crate::refusal::{Code, Refusal};
+use crate::text::check_text;
+use crate::wire::{AccessLists, PublishRequest};
+
+/// A request that makes sense.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) name: Option<Label>,
+    pub(super) protocol: Protocol,
+    pub(super) wish: PortWish,
+    pub(super) port_count: u16,
+    pub(super) hostname: Option<String>,
+    pub(super) target: String,
+    /// The port on a WireGuard node; an agent's is the store's to choose.
+    pub(super) overlay_port: Option<u16>,
+    pub(super) access: Access,
+    pub(super) compiled: CompiledAccess,
+    pub(super) lifetime: Lifetime,
+    pub(super) replace: bool,
+}
+
+/// Which public port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PortWish {
+    /// None: visitors name a host.
+    Host,
+    /// This one or none.
+    Exact(u16),
+    /// Any that is free.
+    Any,
+}
+
+impl Draft {
+    pub(super) fn check(
+        request: &PublishRequest,
+        kind: NodeKind,
+        groups: &Groups,
+    ) -> Result<Self, Refusal> {
+        check_text("target", &request.target, TARGET_CHARS_MAX)?;
+        let access = parse_access(&request.access)?;
+        let compiled = CompiledAccess::new(&access, groups).map_err(|errors| {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Refusal::new(Code::BadAccess, errors.join("; ")).errors(errors)
+        })?;
+        Ok(Self {
+            name: request.name.as_deref().map(label).transpose()?,
+            protocol: request.protocol,
+            wish: port_wish(request)?,
+            port_count: port_count(request)?,
+            hostname: hostname_wish(request)?,
+            target: request.target.clone(),
+            overlay_port: overlay_port(request, kind)?,
+            access,
+            compiled,
+            lifetime: request.lifetime,
+            replace: request.replace,
+        })
+    }
+
+    /// The name that was given, or one that stays the same for this node, protocol and target.
+    pub(super) fn name_for(&self, node: Uuid, attempt: u32) -> String {
+        let protocol = self.protocol.to_string();
+        let seed: [&[u8]; 3] = [node.as_bytes(), protocol.as_bytes(), self.target.as_bytes()];
+        self.name.as_ref().map_or_else(|| readable_label(&seed, attempt), ToString::to_string)
+    }
+
+    /// The hostname that is meant, canonical and directly under `domain`: one wildcard certificate covers one level, and below a tenant's name
+    /// another tenant could set its cookies.
+    pub(super) fn hostname_under(
+        &self,
+        domain: Option<&str>,
+        name: &str,
+    ) -> Result<Hostname, Refusal> {
+        let wanted = self.hostname.as_deref().unwrap_or(name);
+        let outside = |detail: String| Refusal::new(Code::HostnameOutside, detail);
+        let domain = domain.ok_or_else(|| {
+            outside("this relay has no domain, so it serves no hostnames".to_owned())
+        })?;
+        let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+        let whole = wanted.trim_end_matches('.').to_ascii_lowercase();
+        let front = if whole.contains('.') {
+            whole.strip_suffix(&format!(".{domain}"))
+        } else {
+            Some(whole.as_str())
+        };
+        let front = front.filter(|front| !front.contains('.'));
+        let front =
+            front.ok_or_else(|| outside(format!("`{wanted}` is not one label under {domain}")))?;
+        Hostname::parse(&format!("{}.{domain}", label(front)?))
+            .map_err(|error| outside(error.to_string()))
+    }
+}
+
+fn parse_access(lists: &AccessLists) -> Result<Access, Refusal> {
+    if lists.allow.len() + lists.deny.len() > ACCESS_ENTRIES_MAX {
+        return Err(Refusal::new(
+            Code::BadAccess,
+            format!("an access list has at most {ACCESS_ENTRIES_MAX} entries"),
+        ));
+    }
+    let mut errors = Vec::new();
+    let mut parse = |list: &str, texts: &[String]| -> Vec<Source> {
+        let entry = |text: &String| {
+            text.parse().map_err(|error| errors.push(format!("`{list}`: {error}"))).ok()
+        };
+        texts.iter().filter_map(entry).collect()
+    };
+    let access = Access { allow: parse("allow", &lists.allow), deny: parse("deny", &lists.deny) };
+    if errors.is_empty() {
+        return Ok(access);
+    }
+    Err(Refusal::new(Code::BadAccess, errors.join("; ")).errors(errors))
+}
+
+fn port_wish(request: &PublishRequest) -> Result<PortWish, Refusal> {
+    let bad = |why: &str| Err(Refusal::new(Code::BadRequest, why));
+    if request.protocol == Protocol::Http {
+        return if request.port.is_some() {
+            bad("`port`: http has no port of its own")
+        } else {
+            Ok(PortWish::Host)
+        };
+    }
+    match (request.port, request.any_port, request.preferred_port) {
+        (Some(0), ..) | (None, false, Some(0)) => {
+            bad("`port` is 0: say `any_port` for any free port")
+        }
+        (Some(port), ..) | (None, false, Some(port)) => Ok(PortWish::Exact(port)),
+        (None, true, _) => Ok(PortWish::Any),
+        (None, false, None) => bad("`port`, `preferred_port` or `any_port` is needed"),
+    }
+}
+
+fn port_count(request: &PublishRequest) -> Result<u16, Refusal> {
+    let count = request.port_count;
+    let most = if request.protocol == Protocol::Http { 1 } else { PORT_COUNT_MAX };
+    if (1..=most).contains(&count) {
+        return Ok(count);
+    }
+    Err(Refusal::new(
+        Code::BadRequest,
+        format!("`port_count` is {count}: it goes from 1 to {most} here"),
+    ))
+}
+
+fn hostname_wish(request: &PublishRequest) -> Result<Option<String>, Refusal> {
+    match (&request.hostname, request.protocol) {
+        (Some(_), Protocol::Tcp | Protocol::Udp) => {
+            Err(Refusal::new(Code::BadRequest, "`hostname`: tcp and udp are reached by port"))
+        }
+        (hostname, Protocol::Tcp | Protocol::Udp | Protocol::Http) => Ok(hostname.clone()),
+    }
+}
+
+/// On a WireGuard node the target is a port of its overlay address, and nothing else can be dialled.
+fn overlay_port(request: &PublishRequest, kind: NodeKind) -> Result<Option<u16>, Refusal> {
+    let target = Target::parse(&request.target)
+        .map_err(|error| Refusal::new(Code::BadRequest, format!("`target`: {error}")))?;
+    if target.port_count() != request.port_count {
+        let detail =
+            format!("`port_count` is {}, `target` has {}", request.port_count, target.port_count());
+        return Err(Refusal::new(Code::BadRequest, detail));
+    }
+    match kind {
+        NodeKind::Agent => Ok(None),
+        NodeKind::Wireguard => {
+            let first = request.target.split('-').next().and_then(|port| port.parse().ok());
+            let refused = || {
+                Refusal::new(
+                    Code::BadRequest,
+                    "`target`: with a WireGuard node it is a port on its overlay address",
+                )
+            };
+            first.map(Some).ok_or_else(refused)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_wished_exactly_or_freely() {
+        let wish = |fields: &str| {
+            Draft::check(&request(fields), NodeKind::Agent, &Groups::default())
+                .map(|draft| draft.wish)
+        };
+        assert_eq!(wish(r#""port": 7777, "any_port": true"#).unwrap(), PortWish::Exact(7777));
+        assert_eq!(wish(r#""preferred_port": 3000"#).unwrap(), PortWish::Exact(3000));
+        assert_eq!(wish(r#""preferred_port": 3000, "any_port": true"#).unwrap(), PortWish::Any);
+        for nonsense in [
+            "\"port\": 0",
+            "\"any_port\": false",
+            "\"any_port\": true, \"hostname\": \"a\"",
+            "\"any_port\": true, \"port_count\": 0",
+        ] {
+            assert_eq!(wish(nonsense).unwrap_err().code, Code::BadRequest, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn every_bad_entry_of_an_access_list_is_named() {
+        let request = request(
+            r#""any_port": true, "access": {"allow": ["10.0.0.0/33", "10.1.0.0/8"], "deny": ["nonsense"]}"#,
+        );
+        let refusal = Draft::check(&request, NodeKind::Agent, &Groups::default()).unwrap_err();
+        assert_eq!((refusal.code, refusal.errors.len()), (Code::BadAccess, 3), "{refusal}");
+    }
+
+    #[test]
+    fn a_hostname_is_one_label_under_the_domain() {
+        let under = |hostname: &str, domain: Option<&str>| {
+            let request = PublishRequest {
+                protocol: Protocol::Http,
+                hostname: Some(hostname.to_owned()),
+                any_port: false,
+                ..request("")
+            };
+            let draft = Draft::check(&request, NodeKind::Agent, &Groups::default()).unwrap();
+            draft
+                .hostname_under(domain, "name")
+                .map(|hostname| hostname.to_string())
+                .map_err(|refusal| refusal.code)
+        };
+        assert_eq!(under("App", Some("t.example.org")).unwrap(), "app.t.example.org");
+        assert_eq!(
+            under("app.t.example.org.", Some("T.example.org")).unwrap(),
+            "app.t.example.org"
+        );
+        assert_eq!(under("app.other.org", Some("t.example.org")), Err(Code::HostnameOutside));
+        assert_eq!(under("a.b.t.example.org", Some("t.example.org")), Err(Code::HostnameOutside));
+        assert_eq!(under("app", None), Err(Code::HostnameOutside));
+        assert_eq!(under("a_b", Some("t.example.org")), Err(Code::NameNotLabel));
+    }
+
+    #[test]
+    fn a_wireguard_node_is_dialled_on_a_port_of_its_own() {
+        let check = |target: &str| {
+            let request =
+                PublishRequest { target: target.to_owned(), ..request(r#""any_port": true"#) };
+            Draft::check(&request, NodeKind::Wireguard, &Groups::default())
+                .map(|draft| draft.overlay_port)
+        };
+        assert_eq!(check("8080").unwrap(), Some(8080));
+        assert_eq!(check("10.0.0.1:8080").unwrap_err().code, Code::BadRequest);
+    }
+
+    fn request(fields: &str) -> PublishRequest {
+        let comma = if fields.is_empty() { "" } else { "," };
+        serde_json::from_str(&format!(
+            r#"{{"protocol": "tcp", "target": "127.0.0.1:3000"{comma} {fields}}}"#
+        ))
+        .unwrap()
+    }
+}

@@ -1,0 +1,131 @@
+//! Joining: a stranger with a join key becomes a node.
+//!
+//! Invariant: whoever does not prove the secret hears B3103 and nothing else, whatever else is wrong; the store takes the same time for it.
+//! That is why nothing is checked before the store has compared the secret, and why a wanted name is made fit instead of refused.
+
+use std::net::Ipv4Addr;
+
+use bore_policy::Label;
+use bore_policy::limits::LABEL_BYTES_MAX;
+use uuid::Uuid;
+
+use crate::clock;
+use crate::control::{ChangeKind, Control};
+use crate::memory::Member;
+use crate::model::{Network, Node};
+use crate::refusal::{Code, Refusal};
+use crate::store::JoinRequest;
+use crate::token::JoinSecret;
+use crate::wire::{Joined, NetworkView, SelfView};
+
+/// What a joiner says.
+#[derive(Debug)]
+pub(crate) struct JoinForm {
+    pub(crate) key: Uuid,
+    pub(crate) secret: JoinSecret,
+    pub(crate) network: Uuid,
+    pub(crate) name: String,
+    /// The key that the caller's tunnel proved.
+    pub(crate) public_key: String,
+}
+
+impl Control {
+    pub(crate) async fn join(&self, form: JoinForm) -> Result<Joined, Refusal> {
+        let invalid = || Refusal::new(Code::JoinKeyInvalid, "the join key is not valid");
+        let request = JoinRequest {
+            network: form.network,
+            key: form.key,
+            secret_hash: form.secret.hash(),
+            overlay_v6: self
+                .runtime()
+                .overlay_v6(form.network, &form.public_key)
+                .ok_or_else(invalid)?,
+            public_key: form.public_key,
+            name: fit_name(&form.name),
+            node: Uuid::now_v7(),
+            at: clock::now(),
+        };
+        // A network that does not exist has no turn; the store refuses it like a wrong secret.
+        let _turn = self.turn(form.network).await.ok();
+        let node = self.store().join(&request).await?;
+
+        self.enter_node(node.clone());
+        self.runtime().admit(&node).await;
+        tracing::info!(node = %node.id, network = %node.network, "node joined");
+        self.joined(node)
+    }
+
+    /// Puts a stored node in memory, unless it is there: the answer to a repeated join may be older than memory.
+    pub(super) fn enter_node(&self, node: Node) {
+        let (id, network) = (node.id, node.network);
+        let known = self.read().member(id).is_some();
+        if let Some(member) = Member::new(node).filter(|_| !known) {
+            self.write().put_node(member);
+            self.announce(Some(network), ChangeKind::Nodes, Some(id));
+        }
+    }
+
+    fn joined(&self, node: Node) -> Result<Joined, Refusal> {
+        let view = self.network_view(self.network(node.network)?);
+        Ok(Joined {
+            node,
+            network: view.network,
+            relay: self.runtime().relay_info(),
+            relay_v4: view.relay_v4,
+            relay_v6: view.relay_v6,
+            control_port: CONTROL_PORT,
+        })
+    }
+
+    pub(crate) fn self_view(&self, node: Node) -> Result<SelfView, Refusal> {
+        let network = self.network(node.network)?;
+        Ok(SelfView { node, network, relay: self.runtime().relay_info() })
+    }
+
+    pub(crate) fn network_view(&self, network: Network) -> NetworkView {
+        let relay = self.runtime().relay_info();
+        let relay_v6 = self.runtime().overlay_v6(network.id, &relay.public_key);
+        // The relay's own key is always one; the unspecified address routes nowhere.
+        let relay_v6 = relay_v6.unwrap_or(std::net::Ipv6Addr::UNSPECIFIED);
+        NetworkView { network, relay_v4: RELAY_V4, relay_v6 }
+    }
+}
+
+/// The nearest label to what a machine calls itself.
+fn fit_name(wanted: &str) -> String {
+    let fit = |character: char| {
+        if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '-' }
+    };
+    // Leaves room for the suffix that the store gives to a name that is taken.
+    let name: String = wanted.chars().take(LABEL_BYTES_MAX - 8).map(fit).collect();
+    match Label::parse(name.trim_matches('-')) {
+        Ok(label) => label.to_string(),
+        Err(_) => "node".to_owned(),
+    }
+}
+
+/// The relay is a node in every network, always at this address.
+const RELAY_V4: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
+
+/// Where the relay serves this API inside the overlay.
+const CONTROL_PORT: u16 = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_machine_is_called_becomes_a_label() {
+        for (wanted, name) in [
+            ("laptop", "laptop"),
+            ("Bob's MacBook.local", "bob-s-macbook-local"),
+            ("", "node"),
+            ("---", "node"),
+            ("\r\n\u{1b}[31m", "31m"),
+            ("日本", "node"),
+        ] {
+            assert_eq!(fit_name(wanted), name, "{wanted:?}");
+        }
+        assert_eq!(fit_name(&"x".repeat(70_000)).len(), LABEL_BYTES_MAX - 8);
+    }
+}

@@ -1,0 +1,210 @@
+//! Join keys and API keys. Their secrets are shown once, by the call that makes them; the store has a hash.
+
+use uuid::Uuid;
+
+use super::below_quota;
+use crate::clock;
+use crate::control::{ChangeKind, Control};
+use crate::limits::{API_KEY_LIFE_DEFAULT, API_KEY_LIFE_MAX, DESCRIPTION_CHARS_MAX};
+use crate::model::{Actor, ApiKey, JoinKey, Micros, Scope};
+use crate::refusal::{Code, Refusal};
+use crate::text::check_text;
+use crate::token::{ApiToken, JoinSecret, same_hash};
+use crate::wire::{CreatedApiKey, CreatedJoinKey, NewApiKey, NewJoinKey};
+
+impl Control {
+    /// Makes a join key.
+    ///
+    /// # Errors
+    /// B2109, B2112, B3205 for unknown groups, or the store's.
+    pub async fn create_join_key(
+        &self,
+        network: Uuid,
+        wanted: &NewJoinKey,
+        by: &Actor,
+    ) -> Result<CreatedJoinKey, Refusal> {
+        let now = clock::now();
+        check_text("description", &wanted.description, DESCRIPTION_CHARS_MAX)?;
+        check_future(wanted.expires_at, now)?;
+        if wanted.uses_max == Some(0) {
+            return Err(Refusal::new(
+                Code::BadRequest,
+                "`uses_max` is 0: such a key opens nothing",
+            ));
+        }
+        let _turn = self.turn(network).await?;
+        self.check_groups(network, &wanted.groups)?;
+        let keys = self.store().join_keys(network).await?;
+        let usable =
+            keys.iter().filter(|key| is_usable(key.revoked_at, key.expires_at, now)).count();
+        below_quota("join keys in use", usable, self.quotas().join_keys_per_network)?;
+
+        let secret = JoinSecret::generate()?;
+        let item = join_key(network, wanted, now);
+        self.store().create_join_key(&item, secret.hash(), by).await?;
+        self.announce(Some(network), ChangeKind::Keys, Some(item.id));
+        let key = self.runtime().encode_join_key(network, item.id, secret.reveal());
+        Ok(CreatedJoinKey { item, key })
+    }
+
+    /// Revokes a join key; its nodes stay.
+    ///
+    /// # Errors
+    /// B3205, or the store's.
+    pub async fn revoke_join_key(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+    ) -> Result<(), Refusal> {
+        self.store().revoke_join_key(network, id, by, clock::now()).await?;
+        self.announce(Some(network), ChangeKind::Keys, Some(id));
+        Ok(())
+    }
+
+    pub(crate) async fn join_keys(&self, network: Uuid) -> Result<Vec<JoinKey>, Refusal> {
+        Ok(self.store().join_keys(network).await?)
+    }
+
+    pub(crate) async fn join_key(&self, network: Uuid, id: Uuid) -> Result<JoinKey, Refusal> {
+        let keys = self.join_keys(network).await?;
+        keys.into_iter()
+            .find(|key| key.id == id)
+            .ok_or_else(|| Refusal::not_here("join key", &id.to_string()))
+    }
+
+    /// Makes an API key of a network, or of the cluster for `None`. Whether the maker may give these scopes is asked before.
+    ///
+    /// # Errors
+    /// B2109, B2112, or the store's.
+    pub async fn create_api_key(
+        &self,
+        network: Option<Uuid>,
+        wanted: &NewApiKey,
+        by: &Actor,
+    ) -> Result<CreatedApiKey, Refusal> {
+        let now = clock::now();
+        check_text("description", &wanted.description, DESCRIPTION_CHARS_MAX)?;
+        let item = api_key(network, wanted, now)?;
+        let _turn = match network {
+            Some(network) => self.turn(network).await?,
+            None => self.cluster_turn().await,
+        };
+        let keys = self.store().api_keys(network).await?;
+        let usable =
+            keys.iter().filter(|key| is_usable(key.revoked_at, Some(key.expires_at), now)).count();
+        below_quota("API keys in use", usable, self.quotas().api_keys_per_network)?;
+
+        let token = ApiToken::generate(item.id)?;
+        self.store().create_api_key(&item, token.hash(), by).await?;
+        self.announce(network, ChangeKind::Keys, Some(item.id));
+        Ok(CreatedApiKey { item, key: token.reveal() })
+    }
+
+    /// Revokes an API key at once.
+    ///
+    /// # Errors
+    /// B3205, or the store's.
+    pub async fn revoke_api_key(
+        &self,
+        network: Option<Uuid>,
+        id: Uuid,
+        by: &Actor,
+    ) -> Result<(), Refusal> {
+        self.store().revoke_api_key(network, id, by, clock::now()).await?;
+        self.announce(network, ChangeKind::Keys, Some(id));
+        Ok(())
+    }
+
+    pub(crate) async fn api_keys(&self, network: Option<Uuid>) -> Result<Vec<ApiKey>, Refusal> {
+        Ok(self.store().api_keys(network).await?)
+    }
+
+    pub(crate) async fn api_key(&self, network: Option<Uuid>, id: Uuid) -> Result<ApiKey, Refusal> {
+        let keys = self.api_keys(network).await?;
+        keys.into_iter()
+            .find(|key| key.id == id)
+            .ok_or_else(|| Refusal::not_here("API key", &id.to_string()))
+    }
+
+    /// The key of a token that holds now. An unknown id and a wrong secret are one answer; only who has the secret hears that it expired.
+    pub(crate) async fn authenticate(&self, token: &ApiToken) -> Result<ApiKey, Refusal> {
+        let invalid = || Refusal::new(Code::ApiKeyInvalid, "the relay does not know this API key");
+        let stored = self.store().api_key(token.id()).await?;
+        let hash = stored.as_ref().map_or([0; 32], |(_, hash)| *hash);
+        let proved = same_hash(&hash, &token.hash());
+        let (key, _) = stored.filter(|_| proved).ok_or_else(invalid)?;
+        if let Some(at) = key.revoked_at {
+            return Err(Refusal::new(
+                Code::ApiKeyExpired,
+                format!("the API key was revoked at {at}"),
+            ));
+        }
+        if key.expires_at <= clock::now() {
+            return Err(Refusal::new(
+                Code::ApiKeyExpired,
+                format!("the API key expired at {}", key.expires_at),
+            ));
+        }
+        Ok(key)
+    }
+}
+
+fn join_key(network: Uuid, wanted: &NewJoinKey, now: Micros) -> JoinKey {
+    JoinKey {
+        id: Uuid::now_v7(),
+        network,
+        description: wanted.description.clone(),
+        uses_max: wanted.uses_max,
+        uses: 0,
+        expires_at: wanted.expires_at,
+        groups: wanted.groups.clone(),
+        ephemeral: wanted.ephemeral,
+        created_at: now,
+        revoked_at: None,
+    }
+}
+
+fn api_key(network: Option<Uuid>, wanted: &NewApiKey, now: Micros) -> Result<ApiKey, Refusal> {
+    let bad = |why: &str| Err(Refusal::new(Code::BadRequest, why));
+    let mut scopes = wanted.scopes.clone();
+    scopes.sort_unstable();
+    scopes.dedup();
+    if scopes.is_empty() {
+        return bad("`scopes` is empty: such a key opens nothing");
+    }
+    if network.is_some() && scopes.contains(&Scope::Admin) {
+        return bad("`scopes` has admin, which only a key of the cluster can have");
+    }
+    check_future(wanted.expires_at, now)?;
+    let expires_at = wanted.expires_at.unwrap_or_else(|| now + micros(API_KEY_LIFE_DEFAULT));
+    if expires_at > now + micros(API_KEY_LIFE_MAX) {
+        return bad("`expires_at` is more than ten years away");
+    }
+    Ok(ApiKey {
+        id: Uuid::now_v7(),
+        network,
+        description: wanted.description.clone(),
+        scopes,
+        expires_at,
+        created_at: now,
+        revoked_at: None,
+    })
+}
+
+fn is_usable(revoked_at: Option<Micros>, expires_at: Option<Micros>, now: Micros) -> bool {
+    revoked_at.is_none() && expires_at.is_none_or(|at| at > now)
+}
+
+fn check_future(expires_at: Option<Micros>, now: Micros) -> Result<(), Refusal> {
+    match expires_at {
+        Some(at) if at <= now => {
+            Err(Refusal::new(Code::BadRequest, "`expires_at` is not in the future"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn micros(duration: std::time::Duration) -> Micros {
+    Micros::try_from(duration.as_micros()).unwrap_or(Micros::MAX)
+}

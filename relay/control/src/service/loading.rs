@@ -1,0 +1,49 @@
+//! Memory from the store, at the start.
+
+use std::sync::Arc;
+
+use bore_policy::{CompiledAccess, Label};
+
+use crate::memory::{Member, Memory, Served};
+use crate::model::{Micros, Publication};
+use crate::store::{Store, StoreError};
+
+/// Reads every network, and compiles its rules.
+pub(crate) async fn load(store: &Arc<dyn Store>) -> Result<Memory, StoreError> {
+    let mut memory = Memory::default();
+    for network in store.networks().await? {
+        let id = network.id;
+        let (groups, policies) = (store.groups(id).await?, store.policies(id).await?);
+        memory.put_network(network);
+        let Some(tenant) = memory.tenant_mut(id) else { continue };
+        let revision = policies.iter().map(|policy| policy.updated_at).max().unwrap_or(Micros::MIN);
+        tenant.groups.extend(groups.into_iter().map(|group| (group.name.clone(), group)));
+        tenant.policies.extend(policies.into_iter().map(|policy| (policy.name.clone(), policy)));
+        if let Err(errors) = tenant.recompile(revision) {
+            tracing::error!(network = %id, ?errors, "stored policies do not compile: the network is closed");
+        }
+    }
+    for node in store.nodes(None).await? {
+        let id = node.id;
+        match Member::new(node) {
+            Some(member) => memory.put_node(member),
+            None => tracing::error!(node = %id, "a stored node has no valid name: left out"),
+        }
+    }
+    for publication in store.publications(None).await? {
+        let id = publication.id;
+        match served(&memory, publication) {
+            Some(served) => memory.put_publication(served),
+            None => {
+                tracing::error!(publication = %id, "a stored publication is not valid: left out")
+            }
+        }
+    }
+    Ok(memory)
+}
+
+fn served(memory: &Memory, publication: Publication) -> Option<Served> {
+    let groups = &memory.tenant(publication.network)?.compiled.groups;
+    let access = CompiledAccess::new(&publication.access, groups).ok()?;
+    Some(Served { name: Label::parse(&publication.name).ok()?, publication, access })
+}

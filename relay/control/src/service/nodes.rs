@@ -1,0 +1,144 @@
+//! Nodes, as administrators see them.
+
+use uuid::Uuid;
+
+use super::{below_quota, label};
+use crate::clock;
+use crate::control::{ChangeKind, Control};
+use crate::limits::GROUPS_NAMED_MAX;
+use crate::memory::Member;
+use crate::model::{Actor, Node, NodeKind};
+use crate::refusal::{Code, Refusal};
+use crate::store::NewNode;
+use crate::wire::{NewWireguardNode, NodeView};
+
+impl Control {
+    /// Adds a stock WireGuard client.
+    ///
+    /// # Errors
+    /// B2101, B2102, B2109, B2112 for what is no public key, B3109, B3205 for unknown groups, or the store's.
+    pub async fn add_wireguard_node(
+        &self,
+        network: Uuid,
+        wanted: &NewWireguardNode,
+        by: &Actor,
+    ) -> Result<NodeView, Refusal> {
+        let name = label(&wanted.name)?.to_string();
+        let no_key =
+            || Refusal::new(Code::BadRequest, "`public_key` is not an X25519 key in base64");
+        let overlay_v6 =
+            self.runtime().overlay_v6(network, &wanted.public_key).ok_or_else(no_key)?;
+        let _turn = self.turn(network).await?;
+        self.check_new_node(network, &name)?;
+        self.check_groups(network, &wanted.groups)?;
+        let node = NewNode {
+            network,
+            id: Uuid::now_v7(),
+            name,
+            kind: NodeKind::Wireguard,
+            public_key: wanted.public_key.clone(),
+            overlay_v6,
+            groups: wanted.groups.clone(),
+            at: clock::now(),
+        };
+        let node = self.store().add_node(&node, by).await?;
+
+        self.enter_node(node.clone());
+        self.runtime().admit(&node).await;
+        Ok(self.node_view(node))
+    }
+
+    /// Renames a node.
+    ///
+    /// # Errors
+    /// B2101, B2102, B3205, or the store's.
+    pub async fn rename_node(
+        &self,
+        network: Uuid,
+        wanted: &str,
+        name: &str,
+        by: &Actor,
+    ) -> Result<NodeView, Refusal> {
+        let name = label(name)?;
+        let _turn = self.turn(network).await?;
+        let id = self.member(network, wanted)?.node.id;
+        let node = self.store().rename_node(network, id, name.as_str(), by, clock::now()).await?;
+
+        if let Some(member) = Member::new(node.clone()) {
+            self.write().put_node(member);
+        }
+        self.announce(Some(network), ChangeKind::Nodes, Some(id));
+        Ok(self.node_view(node))
+    }
+
+    /// Removes a node and its publications.
+    ///
+    /// # Errors
+    /// B3205, or the store's.
+    pub async fn delete_node(
+        &self,
+        network: Uuid,
+        wanted: &str,
+        by: &Actor,
+    ) -> Result<(), Refusal> {
+        let _turn = self.turn(network).await?;
+        let id = self.member(network, wanted)?.node.id;
+        self.store().delete_node(network, id, by, clock::now()).await?;
+
+        let served = self.write().remove_node(id);
+        self.sessions().remove(id);
+        self.announce(Some(network), ChangeKind::Nodes, Some(id));
+        for each in served {
+            self.runtime().release(each.publication.id).await;
+            self.announce(Some(network), ChangeKind::Publications, Some(each.publication.id));
+        }
+        Ok(())
+    }
+
+    /// Nodes of a network, by name.
+    ///
+    /// # Errors
+    /// B3205 when there is no such network.
+    pub fn nodes(&self, network: Uuid) -> Result<Vec<Node>, Refusal> {
+        let memory = self.read();
+        let tenant = memory
+            .tenant(network)
+            .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
+        Ok(tenant
+            .nodes
+            .values()
+            .filter_map(|id| memory.member(*id))
+            .map(|member| member.node.clone())
+            .collect())
+    }
+
+    pub(crate) fn node_view(&self, node: Node) -> NodeView {
+        let mut state = self.runtime().node_state(node.id);
+        state.version = state.version.or_else(|| self.agent_version(node.id));
+        NodeView { node, state }
+    }
+
+    fn check_new_node(&self, network: Uuid, name: &str) -> Result<(), Refusal> {
+        let memory = self.read();
+        let tenant = memory
+            .tenant(network)
+            .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
+        below_quota("nodes in a network", tenant.nodes.len(), self.quotas().nodes_per_network)?;
+        if tenant.nodes.contains_key(name) {
+            return Err(Refusal::new(Code::NameTaken, format!("there is a node `{name}` already")));
+        }
+        Ok(())
+    }
+
+    /// Groups that a node or a key names must exist.
+    pub(super) fn check_groups(&self, network: Uuid, groups: &[String]) -> Result<(), Refusal> {
+        if groups.len() > GROUPS_NAMED_MAX {
+            return Err(Refusal::quota("groups named at once", GROUPS_NAMED_MAX));
+        }
+        let memory = self.read();
+        let known = memory.tenant(network).map(|tenant| &tenant.groups);
+        let unknown =
+            groups.iter().find(|group| !known.is_some_and(|known| known.contains_key(*group)));
+        unknown.map_or(Ok(()), |group| Err(Refusal::not_here("group", group)))
+    }
+}

@@ -1,0 +1,233 @@
+//! Where a publication can be reached: candidates in the order in which they are tried, and whether one is free and permitted.
+
+use std::sync::Arc;
+
+use bore_policy::{Decision, Hostname, PortRange, Publisher, Wanted};
+use uuid::Uuid;
+
+use super::draft::{Draft, PortWish};
+use crate::control::Control;
+use crate::memory::{Member, Served, places};
+use crate::model::Publication;
+use crate::refusal::{Code, Refusal};
+use crate::runtime::ClaimError;
+
+/// One public address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The first port.
+    Port(u16),
+    /// A hostname.
+    Host(Hostname),
+}
+
+/// Why a wanted thing is not free, the thing in words, and who has it.
+pub(super) type Holder = (Code, String, Arc<Served>);
+
+/// What is the same for every candidate.
+#[derive(Debug)]
+pub(super) struct Job<'a> {
+    pub(super) draft: &'a Draft,
+    pub(super) name: String,
+    pub(super) member: Arc<Member>,
+    /// The publication that becomes another version of itself.
+    pub(super) before: Option<Arc<Served>>,
+    /// The key that the publisher joined or calls with.
+    pub(super) key: Option<Uuid>,
+    /// How many publications the node has beside this one.
+    pub(super) already: u32,
+    pub(super) at: crate::model::Micros,
+}
+
+impl Control {
+    /// Candidates, best first. "Any" begins with the port that an update has, then anywhere in the range, so that two relays' first choices differ.
+    pub(super) fn candidates(&self, job: &Job<'_>) -> Result<Vec<Place>, Refusal> {
+        match job.draft.wish {
+            PortWish::Host => {
+                let hostname =
+                    job.draft.hostname_under(self.runtime().domain().as_deref(), &job.name)?;
+                self.check_not_the_relay(&hostname)?;
+                Ok(vec![Place::Host(hostname)])
+            }
+            PortWish::Exact(first) if first.checked_add(job.draft.port_count - 1).is_none() => {
+                let detail = format!("{} ports from {first} go beyond 65535", job.draft.port_count);
+                Err(Refusal::new(Code::PortRefused, detail))
+            }
+            PortWish::Exact(first) => Ok(vec![Place::Port(first)]),
+            PortWish::Any => {
+                let kept = job.before.as_ref().and_then(|before| before.publication.public_port);
+                let others =
+                    any_ports(self.runtime().public_ports(), job.draft.port_count, rand::random());
+                Ok(kept.into_iter().chain(others).map(Place::Port).collect())
+            }
+        }
+    }
+
+    fn check_not_the_relay(&self, hostname: &Hostname) -> Result<(), Refusal> {
+        if self.runtime().relay_info().host.eq_ignore_ascii_case(hostname.as_str()) {
+            return Err(Refusal::new(
+                Code::HostnameTaken,
+                format!("hostname {hostname} is the relay's own"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Asks the rules.
+    pub(super) fn decide_publish(
+        &self,
+        job: &Job<'_>,
+        place: Option<&Place>,
+    ) -> Result<(), Refusal> {
+        let network = job.member.node.network;
+        let compiled = self
+            .policy(network)
+            .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
+        let decision = compiled.policy.decide_publish(&job.publisher(), &job.wanted(place));
+        if decision.allowed { Ok(()) } else { Err(job.denied(place, &decision)) }
+    }
+
+    /// Who has what this publication wants, and is not this publication.
+    pub(super) fn holders(&self, publication: &Publication) -> Vec<Holder> {
+        let memory = self.read();
+        let mut holders = Vec::new();
+        if let Some(served) = memory.find_served(publication.network, &publication.name) {
+            holders.push((
+                Code::NameTaken,
+                format!("name {}", publication.name),
+                Arc::clone(served),
+            ));
+        }
+        if let Some(hostname) = &publication.hostname
+            && let Some(served) = memory.hostname_holder(hostname)
+        {
+            holders.push((Code::HostnameTaken, format!("hostname {hostname}"), Arc::clone(served)));
+        }
+        for (protocol, port) in places(publication) {
+            if let Some(served) = memory.port_holder(protocol, port) {
+                holders.push((
+                    Code::PortTaken,
+                    format!("port {port}/{protocol}"),
+                    Arc::clone(served),
+                ));
+            }
+        }
+        holders.retain(|(_, _, served)| served.publication.id != publication.id);
+        holders.dedup_by_key(|(_, _, served)| served.publication.id);
+        holders
+    }
+
+    /// The refusal for a wanted thing that another publication has.
+    pub(super) fn held(&self, network: Uuid, holder: &Holder) -> Refusal {
+        let (code, thing, served) = holder;
+        if served.publication.network != network {
+            return Refusal::new(*code, format!("{thing} is held by another network"));
+        }
+        let node =
+            self.read().member(served.publication.node).map(|member| member.name.to_string());
+        let node = node.unwrap_or_else(|| served.publication.node.to_string());
+        Refusal::new(*code, format!("{thing} is held by \"{}\" (agent {node})", served.name))
+    }
+}
+
+impl Job<'_> {
+    /// The publication at `place`.
+    pub(super) fn publication(&self, place: &Place) -> Publication {
+        let before = self.before.as_ref().map(|before| &before.publication);
+        let (public_port, hostname) = match place {
+            Place::Port(port) => (Some(*port), None),
+            Place::Host(hostname) => (None, Some(hostname.to_string())),
+        };
+        Publication {
+            id: before.map_or_else(Uuid::now_v7, |before| before.id),
+            network: self.member.node.network,
+            node: self.member.node.id,
+            name: self.name.clone(),
+            protocol: self.draft.protocol,
+            public_port,
+            port_count: self.draft.port_count,
+            hostname,
+            overlay_port: self
+                .draft
+                .overlay_port
+                .or_else(|| before.map(|before| before.overlay_port))
+                .unwrap_or(0),
+            target: self.draft.target.clone(),
+            access: self.draft.access.clone(),
+            lifetime: self.draft.lifetime,
+            created_at: before.map_or(self.at, |before| before.created_at),
+        }
+    }
+
+    fn publisher(&self) -> Publisher<'_> {
+        Publisher {
+            node: self.member.node.id,
+            name: &self.member.name,
+            groups: &self.member.groups,
+            key: self.key,
+        }
+    }
+
+    fn wanted<'a>(&self, place: Option<&'a Place>) -> Wanted<'a> {
+        let last = |first: &u16| first.saturating_add(self.draft.port_count - 1);
+        Wanted {
+            protocol: self.draft.protocol.into(),
+            ports: match place {
+                Some(Place::Port(first)) => PortRange::new(*first, last(first)).ok(),
+                Some(Place::Host(_)) | None => None,
+            },
+            hostname: match place {
+                Some(Place::Host(hostname)) => Some(hostname),
+                Some(Place::Port(_)) | None => None,
+            },
+            already: self.already,
+        }
+    }
+
+    fn denied(&self, place: Option<&Place>, decision: &Decision) -> Refusal {
+        let what = match place {
+            Some(Place::Port(port)) => format!("port {port}/{}", self.draft.protocol),
+            Some(Place::Host(hostname)) => format!("hostname {hostname}"),
+            None => self.draft.protocol.to_string(),
+        };
+        Refusal::new(
+            Code::PolicyDenies,
+            format!("publishing {what} by node {} is {decision}", self.member.name),
+        )
+    }
+}
+
+/// First ports of runs of `count` in `range`, from a point that `random` chooses, all the way round.
+fn any_ports(range: std::ops::RangeInclusive<u16>, count: u16, random: u16) -> Vec<u16> {
+    let (first, last) = (*range.start().max(&1), *range.end());
+    let Some(last) = last.checked_sub(count.saturating_sub(1)).filter(|last| *last >= first) else {
+        return Vec::new();
+    };
+    let mut ports: Vec<u16> = (first..=last).collect();
+    let offset = usize::from(random) % ports.len();
+    ports.rotate_left(offset);
+    ports
+}
+
+/// A claim that the relay could not make.
+pub(super) fn unclaimed(error: ClaimError) -> Refusal {
+    let code = match error {
+        ClaimError::PortInUse { .. } => Code::PortUsedElsewhere,
+        ClaimError::Refused { .. } => Code::PortRefused,
+        ClaimError::Limit(_) => Code::Quota,
+    };
+    Refusal::new(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_port_goes_all_the_way_round_the_range() {
+        assert_eq!(any_ports(20_000..=20_003, 1, 2), [20_002, 20_003, 20_000, 20_001]);
+        assert_eq!(any_ports(20_000..=20_003, 3, 1), [20_001, 20_000]);
+        assert_eq!(any_ports(20_000..=20_003, 5, 0), [0; 0]);
+        assert_eq!(any_ports(0..=2, 1, 0), [1, 2]);
+    }
+}

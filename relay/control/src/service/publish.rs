@@ -1,0 +1,265 @@
+//! Publishing: from a request to an acknowledged publication whose public address is open.
+//!
+//! Order: form, quotas, then candidate by candidate: rules, who holds it, claim on the relay, store. The claim comes before the store, so that
+//! what is acknowledged has its port; a claim whose row was not stored is given back. A request that changes nothing writes nothing.
+//!
+//! With `replace`, publications of the same network that stand in the way are removed first, and put back when the new one fails.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::below_quota;
+use super::draft::{Draft, PortWish};
+use super::place::{Holder, Job, Place, unclaimed};
+use crate::clock;
+use crate::control::{ChangeKind, Control};
+use crate::limits::PORT_TRIES_MAX;
+use crate::memory::{Member, Served};
+use crate::model::{Actor, Publication};
+use crate::refusal::{Code, Refusal};
+use crate::wire::{PublicationView, PublishRequest};
+
+impl Control {
+    /// Publishes for `node`, or changes what it publishes under this name.
+    ///
+    /// # Errors
+    /// B2101 to B2110, B2112, B4101, or the store's.
+    pub async fn publish(
+        &self,
+        network: Uuid,
+        node: Uuid,
+        request: &PublishRequest,
+        by: &Actor,
+    ) -> Result<PublicationView, Refusal> {
+        let _turn = self.turn(network).await?;
+        let member = self.member(network, &node.to_string())?;
+        let compiled =
+            self.policy(network).ok_or_else(|| Refusal::not_here("node", &node.to_string()))?;
+        let draft = Draft::check(request, member.node.kind, &compiled.groups)?;
+        let job = self.job(&draft, member, by);
+        self.check_quotas(&job)?;
+        let publication = self.place(&job, by).await?;
+        Ok(self.publication_view(publication))
+    }
+
+    fn job<'a>(&self, draft: &'a Draft, member: Arc<Member>, by: &Actor) -> Job<'a> {
+        let (network, node) = (member.node.network, member.node.id);
+        let (name, before) = self.name_and_before(draft, network, node);
+        let others = self.read().served_by(network, node);
+        let already = others.iter().filter(|other| other.publication.name != name).count();
+        let key = match by {
+            Actor::ApiKey(key) => Some(*key),
+            Actor::Node(_) | Actor::JoinKey(_) | Actor::System => member.node.join_key,
+        };
+        let already = u32::try_from(already).unwrap_or(u32::MAX);
+        Job { draft, name, member, before, key, already, at: clock::now() }
+    }
+
+    /// The name, and the publication that it is an update of. A generated name that another node has is drawn again.
+    fn name_and_before(
+        &self,
+        draft: &Draft,
+        network: Uuid,
+        node: Uuid,
+    ) -> (String, Option<Arc<Served>>) {
+        let memory = self.read();
+        let holder = |name: &str| memory.find_served(network, name).cloned();
+        let foreign =
+            |name: &String| holder(name).is_some_and(|served| served.publication.node != node);
+        let attempts = if draft.name.is_some() { 0 } else { NAME_ATTEMPTS };
+        let mut names = (0..=attempts).map(|attempt| draft.name_for(node, attempt));
+        let name = names.find(|name| !foreign(name)).unwrap_or_else(|| draft.name_for(node, 0));
+        let before = holder(&name).filter(|served| {
+            let publication = &served.publication;
+            publication.node == node
+                && publication.protocol == draft.protocol
+                && publication.port_count == draft.port_count
+        });
+        (name, before)
+    }
+
+    fn check_quotas(&self, job: &Job<'_>) -> Result<(), Refusal> {
+        let (memory, quotas, network) = (self.read(), self.quotas(), job.member.node.network);
+        if job.before.is_some() {
+            return Ok(());
+        }
+        let tenant = memory
+            .tenant(network)
+            .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
+        let of_node =
+            tenant.published_by.get(&job.member.node.id).map_or(0, std::collections::BTreeSet::len);
+        below_quota("publications of a node", of_node, quotas.publications_per_node)?;
+        below_quota(
+            "publications in a network",
+            tenant.publications.len(),
+            quotas.publications_per_network,
+        )?;
+        let ports = tenant.ports + usize::from(job.draft.port_count) - 1;
+        match job.draft.wish {
+            PortWish::Host => Ok(()),
+            PortWish::Exact(_) | PortWish::Any => {
+                below_quota("public ports of a network", ports, quotas.ports_per_network)
+            }
+        }
+    }
+
+    /// Takes the first candidate that is permitted, free and open.
+    async fn place(&self, job: &Job<'_>, by: &Actor) -> Result<Publication, Refusal> {
+        let candidates = self.candidates(job)?;
+        if job.draft.wish != PortWish::Any {
+            let [only] = candidates.as_slice() else {
+                return Err(Refusal::new(Code::NoFreePort, "no public address can be meant"));
+            };
+            self.decide_publish(job, Some(only))?;
+            return self.place_alone(job, only, by).await;
+        }
+        self.place_anywhere(job, &candidates, by).await
+    }
+
+    async fn place_anywhere(
+        &self,
+        job: &Job<'_>,
+        candidates: &[Place],
+        by: &Actor,
+    ) -> Result<Publication, Refusal> {
+        let anywhere = self.decide_publish(job, None).is_ok();
+        let (mut denied, mut tries) = (None, 0);
+        for place in candidates {
+            if !anywhere && let Err(refusal) = self.decide_publish(job, Some(place)) {
+                denied.get_or_insert(refusal);
+                continue;
+            }
+            let publication = job.publication(place);
+            let (named, placed) =
+                self.holders(&publication).into_iter().partition::<Vec<_>, _>(is_name);
+            if !placed.is_empty() {
+                continue;
+            }
+            if let Some(holder) = named.first() {
+                self.check_replace(job, holder)?;
+                return self.place_alone(job, place, by).await;
+            }
+            tries += 1;
+            match self.claim_and_store(job, publication, by).await {
+                Err(refusal) if is_about_the_port(&refusal) && tries < PORT_TRIES_MAX => {}
+                settled => return settled.map_err(no_port_left),
+            }
+        }
+        let none = || Refusal::new(Code::NoFreePort, "every port of the relay's range is taken");
+        Err(denied.filter(|_| tries == 0).unwrap_or_else(none))
+    }
+
+    /// The name is another publication's: only `replace` takes it.
+    fn check_replace(&self, job: &Job<'_>, holder: &Holder) -> Result<(), Refusal> {
+        if job.draft.replace { Ok(()) } else { Err(self.held(job.member.node.network, holder)) }
+    }
+
+    /// Places here or not at all.
+    async fn place_alone(
+        &self,
+        job: &Job<'_>,
+        place: &Place,
+        by: &Actor,
+    ) -> Result<Publication, Refusal> {
+        let publication = job.publication(place);
+        let holders = self.holders(&publication);
+        let foreign =
+            holders.iter().find(|(_, _, served)| served.publication.network != publication.network);
+        if let Some(holder) = foreign.or_else(|| holders.first().filter(|_| !job.draft.replace)) {
+            return Err(self.held(publication.network, holder));
+        }
+        for (_, _, served) in &holders {
+            self.remove_stored(&served.publication, by).await?;
+        }
+        let placed = self.claim_and_store(job, publication, by).await;
+        if placed.is_err() {
+            for (_, _, served) in &holders {
+                self.put_back(served).await;
+            }
+        }
+        placed
+    }
+
+    async fn claim_and_store(
+        &self,
+        job: &Job<'_>,
+        publication: Publication,
+        by: &Actor,
+    ) -> Result<Publication, Refusal> {
+        self.runtime().claim(&publication).await.map_err(unclaimed)?;
+        if job.before.as_ref().is_some_and(|before| before.publication == publication) {
+            return Ok(publication);
+        }
+        let stored = match self.store().put_publication(&publication, by).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                self.unclaim(job, publication.id).await;
+                return Err(error.into());
+            }
+        };
+        self.enter_publication(job, stored.clone());
+        Ok(stored)
+    }
+
+    /// Back to the claim that the stored row has, if there is one.
+    async fn unclaim(&self, job: &Job<'_>, id: Uuid) {
+        let Some(before) = &job.before else { return self.runtime().release(id).await };
+        if let Err(error) = self.runtime().claim(&before.publication).await {
+            tracing::warn!(publication = %id, %error, "a publication lost its public address");
+        }
+    }
+
+    fn enter_publication(&self, job: &Job<'_>, publication: Publication) {
+        let Publication { id, network, node, .. } = publication;
+        let Ok(name) = bore_policy::Label::parse(&publication.name) else { return };
+        self.write().put_publication(Served {
+            publication,
+            name,
+            access: job.draft.compiled.clone(),
+        });
+        self.sessions().signal_node(node);
+        self.announce(Some(network), ChangeKind::Publications, Some(id));
+    }
+
+    /// Restores a publication that had to give way to one that failed.
+    async fn put_back(&self, served: &Served) {
+        let publication = &served.publication;
+        let claimed = self.runtime().claim(publication).await.is_ok();
+        let stored = self.store().put_publication(publication, &Actor::System).await;
+        match stored {
+            Ok(_) if claimed => {
+                self.write().put_publication(served.clone());
+                self.sessions().signal_node(publication.node);
+                self.announce(
+                    Some(publication.network),
+                    ChangeKind::Publications,
+                    Some(publication.id),
+                );
+            }
+            _ => {
+                tracing::error!(publication = %publication.id, "a replaced publication could not be put back")
+            }
+        }
+    }
+}
+
+fn is_name((code, ..): &Holder) -> bool {
+    *code == Code::NameTaken
+}
+
+fn is_about_the_port(refusal: &Refusal) -> bool {
+    matches!(refusal.code, Code::PortTaken | Code::PortUsedElsewhere | Code::PortRefused)
+}
+
+/// With any port, that one of them was taken is not what the caller has to hear.
+fn no_port_left(refusal: Refusal) -> Refusal {
+    if !is_about_the_port(&refusal) {
+        return refusal;
+    }
+    let detail = format!("{PORT_TRIES_MAX} free ports were tried, none could be opened");
+    Refusal::new(Code::NoFreePort, detail).because(refusal)
+}
+
+/// Names that are drawn before a generated one is given up.
+const NAME_ATTEMPTS: u32 = 8;

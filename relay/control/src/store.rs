@@ -1,0 +1,331 @@
+//! What must survive: one trait by domain, two implementations with the same migrations.
+//!
+//! Every method is one transaction; those that change something write their audit row in it. What a method acknowledged is on
+//! disk. Every look-up takes its network, so that a row of another tenant is simply not there.
+
+mod api_keys;
+mod audit;
+mod chain;
+mod database;
+mod failure;
+mod groups;
+mod join;
+mod join_keys;
+mod leases;
+mod migrations;
+mod networks;
+mod nodes;
+mod policies;
+mod ports;
+mod postgres;
+mod publications;
+mod sql;
+mod sql_store;
+mod sqlite;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+pub use sql_store::open;
+
+use crate::model::{
+    Actor, ApiKey, AuditRow, Group, JoinKey, Micros, Network, Node, Policy, Publication,
+};
+
+/// The store of one cluster.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// `sqlite` or `postgresql`, for logs and `doctor`.
+    fn kind(&self) -> &'static str;
+    /// Answers when the database does.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Adds a network.
+    async fn create_network(&self, network: &Network, by: &Actor) -> Result<(), StoreError>;
+    /// All networks, by name.
+    async fn networks(&self) -> Result<Vec<Network>, StoreError>;
+    /// Removes a network with its keys, groups and policies; `Conflict` while it has nodes. Its audit rows stay.
+    async fn delete_network(&self, id: Uuid, by: &Actor, at: Micros) -> Result<(), StoreError>;
+
+    /// Adds a join key with the SHA-256 of its secret.
+    async fn create_join_key(
+        &self,
+        key: &JoinKey,
+        secret_hash: [u8; 32],
+        by: &Actor,
+    ) -> Result<(), StoreError>;
+    /// Join keys of a network, newest first.
+    async fn join_keys(&self, network: Uuid) -> Result<Vec<JoinKey>, StoreError>;
+    /// Revokes a join key; its nodes stay. Revoking it again changes nothing.
+    async fn revoke_join_key(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError>;
+    /// Checks the secret (constant time) and the key, spends one use, leases an IPv4 address, adds the node, writes the audit row: one
+    /// transaction. The same key id with the same public key gets the stored node again and spends nothing. A name that is taken gets a numbered
+    /// suffix (`laptop-2`). A refusal of a caller that proved the secret is audited too.
+    async fn join(&self, request: &JoinRequest) -> Result<Node, JoinError>;
+
+    /// Adds a node without a join key (a stock WireGuard client), leasing its address.
+    async fn add_node(&self, node: &NewNode, by: &Actor) -> Result<Node, StoreError>;
+    /// Nodes of a network, or of all, by name.
+    async fn nodes(&self, network: Option<Uuid>) -> Result<Vec<Node>, StoreError>;
+    /// Renames a node.
+    async fn rename_node(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        name: &str,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<Node, StoreError>;
+    /// Removes a node and its publications; its IPv4 address rests for 30 days.
+    async fn delete_node(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError>;
+
+    /// Adds an API key with the SHA-256 of its secret.
+    async fn create_api_key(
+        &self,
+        key: &ApiKey,
+        secret_hash: [u8; 32],
+        by: &Actor,
+    ) -> Result<(), StoreError>;
+    /// Keys of a network, or the cluster's own for `None`.
+    async fn api_keys(&self, network: Option<Uuid>) -> Result<Vec<ApiKey>, StoreError>;
+    /// Key and secret hash by id, whatever its state: the caller compares and checks.
+    async fn api_key(&self, id: Uuid) -> Result<Option<(ApiKey, [u8; 32])>, StoreError>;
+    /// Revokes a key.
+    async fn revoke_api_key(
+        &self,
+        network: Option<Uuid>,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError>;
+
+    /// Adds a publication, or replaces the one of the same network, node and name (keeping its id, ports and hostname unless the new one
+    /// names others). Allocates the overlay port when `overlay_port` is 0. `Taken` names the holder of a port, hostname or name. Quotas are the caller's.
+    async fn put_publication(
+        &self,
+        publication: &Publication,
+        by: &Actor,
+    ) -> Result<Publication, StoreError>;
+    /// Publications of a network, or of all, by name.
+    async fn publications(&self, network: Option<Uuid>) -> Result<Vec<Publication>, StoreError>;
+    /// Removes a publication.
+    async fn delete_publication(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError>;
+
+    /// Adds a group.
+    async fn create_group(&self, group: &Group, by: &Actor) -> Result<(), StoreError>;
+    /// Groups of a network with their nodes.
+    async fn groups(&self, network: Uuid) -> Result<Vec<Group>, StoreError>;
+    /// Replaces the nodes of a group.
+    async fn set_group_nodes(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        nodes: &[Uuid],
+        by: &Actor,
+        at: Micros,
+    ) -> Result<Group, StoreError>;
+    /// Removes a group; join keys that name it lose it.
+    async fn delete_group(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError>;
+
+    /// Adds (`expected_revision` 0) or replaces a policy; `Conflict` when the stored revision is another.
+    async fn put_policy(
+        &self,
+        policy: &Policy,
+        expected_revision: i64,
+        by: &Actor,
+    ) -> Result<Policy, StoreError>;
+    /// Policies of a network, by name.
+    async fn policies(&self, network: Uuid) -> Result<Vec<Policy>, StoreError>;
+    /// Removes a policy.
+    async fn delete_policy(
+        &self,
+        network: Uuid,
+        name: &str,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError>;
+
+    /// Rows after `after`, oldest first, at most `limit` (≤ 1,000), optionally of one network and containing `text`.
+    async fn audit(
+        &self,
+        network: Option<Uuid>,
+        text: Option<&str>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, StoreError>;
+    /// Recomputes the whole chain.
+    async fn verify_audit(&self) -> Result<AuditVerdict, StoreError>;
+
+    /// Writes a consistent copy to a new file (SQLite); `Unsupported` elsewhere, naming the database's own tool.
+    async fn backup(&self, to: &std::path::Path) -> Result<(), StoreError>;
+}
+
+/// What a joiner sends, checked for form.
+#[derive(Debug, Clone)]
+pub struct JoinRequest {
+    /// Network named in the key.
+    pub network: Uuid,
+    /// Id of the key.
+    pub key: Uuid,
+    /// SHA-256 of the secret that the caller sent.
+    pub secret_hash: [u8; 32],
+    /// The caller's X25519 key, base64, as its tunnel proved it.
+    pub public_key: String,
+    /// Overlay IPv6 address derived from it.
+    pub overlay_v6: std::net::Ipv6Addr,
+    /// Wanted name, a DNS label.
+    pub name: String,
+    /// Id for the node if it is new.
+    pub node: Uuid,
+    /// Now.
+    pub at: Micros,
+}
+
+/// A node that an administrator adds.
+#[derive(Debug, Clone)]
+pub struct NewNode {
+    /// Its network.
+    pub network: Uuid,
+    /// Id.
+    pub id: Uuid,
+    /// Name, a DNS label; `Taken` if it is.
+    pub name: String,
+    /// What runs there.
+    pub kind: crate::model::NodeKind,
+    /// X25519 public key, base64.
+    pub public_key: String,
+    /// Overlay IPv6 address derived from it.
+    pub overlay_v6: std::net::Ipv6Addr,
+    /// Names of existing groups.
+    pub groups: Vec<String>,
+    /// Now.
+    pub at: Micros,
+}
+
+/// Why a joiner was refused. Which of these it was is told only to a caller that proved the secret.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// No such key, or the secret is wrong: one answer for both.
+    #[error("the join key is not valid")]
+    Invalid,
+    /// The secret is right, the network in the key is not the key's.
+    #[error("the join key belongs to another network")]
+    WrongNetwork,
+    /// Past its time.
+    #[error("the join key expired")]
+    Expired,
+    /// All uses are spent.
+    #[error("the join key is spent")]
+    Spent,
+    /// Taken back.
+    #[error("the join key was revoked")]
+    Revoked,
+    /// The public key is a node already, let in by another key.
+    #[error("this machine is already node `{0}`")]
+    AlreadyNode(String),
+    /// No address left to lease.
+    #[error("the network has no overlay address left")]
+    AddressesExhausted,
+    /// The database.
+    #[error("the store failed")]
+    Store(#[source] StoreError),
+}
+
+/// Why a call on the store failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Not in this network.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// Somebody has it.
+    #[error("{what} {value} is taken by {holder}")]
+    Taken {
+        /// `port 7777/udp`-like class: `port`, `hostname`, `name`, `public key`.
+        what: &'static str,
+        /// The wanted value.
+        value: String,
+        /// Publication, node or group that holds it, by name (`another network` when it is not the caller's).
+        holder: String,
+    },
+    /// The state is not the one that the caller read.
+    #[error("{0}")]
+    Conflict(String),
+    /// Not with this database.
+    #[error("{0}")]
+    Unsupported(String),
+    /// No disk space: nothing was written.
+    #[error("the disk is full; nothing was written")]
+    DiskFull,
+    /// The file, its disk or the server takes no writes.
+    #[error("the database is read-only; nothing was written")]
+    ReadOnly,
+    /// The database was written by a newer version.
+    #[error(
+        "the database has schema {found}, this version of bore knows up to {known}: install the newer bore again"
+    )]
+    Newer {
+        /// Schema found.
+        found: i64,
+        /// Newest schema known.
+        known: i64,
+    },
+    /// The file is not a database, or damaged.
+    #[error("the database is damaged: {0}; restore the last backup with `bore relay restore`")]
+    Corrupt(String),
+    /// Another process holds the state folder.
+    #[error("another relay uses this database")]
+    Locked,
+    /// Anything else.
+    #[error("the database failed")]
+    Database(#[source] sqlx::Error),
+}
+
+/// What [`Store::verify_audit`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditVerdict {
+    /// Every row follows from the one before.
+    Intact {
+        /// How many rows.
+        rows: i64,
+    },
+    /// The chain breaks here.
+    Broken {
+        /// First row that does not follow.
+        sequence: i64,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// How a holder in another network is named.
+const ANOTHER_NETWORK: &str = "another network";
+
+/// The holder's name for a caller of the network `callers`.
+fn holder(name: String, network: Uuid, callers: Uuid) -> String {
+    if network == callers { name } else { ANOTHER_NETWORK.to_owned() }
+}

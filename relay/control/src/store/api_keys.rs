@@ -1,0 +1,121 @@
+//! API keys: what automation shows. Comparing secrets is the caller's.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::audit::{self, Entry};
+use super::sql::{self, Row, Transaction, values};
+use super::{StoreError, networks};
+use crate::model::{Actor, ApiKey, Micros};
+
+/// Adds an API key with the SHA-256 of its secret.
+pub(super) async fn create(
+    open: &mut Transaction,
+    key: &ApiKey,
+    secret_hash: &[u8; 32],
+    by: &Actor,
+) -> Result<(), StoreError> {
+    if let Some(network) = key.network {
+        networks::require(open, network).await?;
+    }
+    let scopes = sql::to_json(&key.scopes)?;
+    open.execute(
+        "INSERT INTO api_keys (id, network, description, secret_hash, scopes, expires_at, created_at, revoked_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        values![
+            key.id,
+            key.network,
+            &key.description,
+            secret_hash,
+            &scopes,
+            key.expires_at,
+            key.created_at,
+            key.revoked_at,
+        ],
+    )
+    .await?;
+    let entry = Entry {
+        network: key.network,
+        at: key.created_at,
+        by,
+        action: "api-key.create",
+        subject: key.id.to_string(),
+        detail: json!({
+            "description": key.description,
+            "scopes": key.scopes,
+            "expires_at": key.expires_at,
+        }),
+    };
+    audit::append(open, entry).await
+}
+
+/// Keys of a network, or the cluster's own, newest first.
+pub(super) async fn list(
+    open: &mut Transaction,
+    network: Option<Uuid>,
+) -> Result<Vec<ApiKey>, StoreError> {
+    let rows = match network {
+        Some(network) => open.all(SELECT_OF_NETWORK, values![network]).await?,
+        None => open.all(SELECT_OF_CLUSTER, &[]).await?,
+    };
+    rows.iter().map(api_key).collect()
+}
+
+/// Key and secret hash, whatever its state.
+pub(super) async fn find(
+    open: &mut Transaction,
+    id: Uuid,
+) -> Result<Option<(ApiKey, [u8; 32])>, StoreError> {
+    let row = open.one(SELECT_ONE, values![id]).await?;
+    row.map(|row| Ok((api_key(&row)?, row.bytes("secret_hash")?))).transpose()
+}
+
+/// Revokes a key. Revoking it again changes nothing.
+pub(super) async fn revoke(
+    open: &mut Transaction,
+    network: Option<Uuid>,
+    id: Uuid,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let found = find(open, id).await?.filter(|(key, _)| key.network == network);
+    let (key, _) = found.ok_or(StoreError::NotFound("API key"))?;
+    if key.revoked_at.is_some() {
+        return Ok(());
+    }
+    open.execute("UPDATE api_keys SET revoked_at = $1 WHERE id = $2", values![at, id]).await?;
+    let entry = Entry {
+        network,
+        at,
+        by,
+        action: "api-key.revoke",
+        subject: id.to_string(),
+        detail: json!({ "description": key.description }),
+    };
+    audit::append(open, entry).await
+}
+
+fn api_key(row: &Row) -> Result<ApiKey, StoreError> {
+    Ok(ApiKey {
+        id: row.get("id")?,
+        network: row.get("network")?,
+        description: row.get("description")?,
+        scopes: row.json("scopes")?,
+        expires_at: row.get("expires_at")?,
+        created_at: row.get("created_at")?,
+        revoked_at: row.get("revoked_at")?,
+    })
+}
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, network, description, secret_hash, scopes, expires_at, created_at, revoked_at ",
+            "FROM api_keys ",
+            $tail
+        )
+    };
+}
+const SELECT_ONE: &str = select!("WHERE id = $1");
+const SELECT_OF_NETWORK: &str = select!("WHERE network = $1 ORDER BY created_at DESC, id DESC");
+const SELECT_OF_CLUSTER: &str = select!("WHERE network IS NULL ORDER BY created_at DESC, id DESC");

@@ -1,0 +1,106 @@
+//! What a driver's error means: one table for both engines.
+
+use std::io::ErrorKind;
+
+use super::StoreError;
+
+/// The meaning of `error`; what is not known here stays a [`StoreError::Database`].
+pub(super) fn of(error: sqlx::Error) -> StoreError {
+    let Some(reason) = error.as_database_error() else {
+        return not_from_the_engine(error);
+    };
+    let code = reason.code().unwrap_or_default().into_owned();
+    let message = reason.message().to_owned();
+    let meaning = match code.parse::<u32>() {
+        Ok(number) if code.len() < SQLSTATE_LENGTH => of_sqlite(number, message),
+        Ok(_) | Err(_) => of_sqlstate(&code),
+    };
+    meaning.unwrap_or(StoreError::Database(error))
+}
+
+/// Whether the same transaction may succeed when it is run again.
+pub(super) fn is_transient(error: &StoreError) -> bool {
+    let StoreError::Database(error) = error else {
+        return false;
+    };
+    let code = error.as_database_error().and_then(|reason| reason.code());
+    matches!(code.as_deref(), Some(SERIALIZATION_FAILURE | DEADLOCK_DETECTED))
+}
+
+/// Source: <https://www.sqlite.org/rescode.html>. The low byte of an extended code is its class.
+fn of_sqlite(code: u32, message: String) -> Option<StoreError> {
+    /// No room to grow the shared-memory file of the write-ahead log.
+    const IOERR_SHMSIZE: u32 = 4874;
+    if code == IOERR_SHMSIZE {
+        return Some(StoreError::DiskFull);
+    }
+    match code & 0xff {
+        5 | 6 => Some(StoreError::Locked),
+        8 => Some(StoreError::ReadOnly),
+        11 | 26 => Some(StoreError::Corrupt(message)),
+        13 => Some(StoreError::DiskFull),
+        _ => None,
+    }
+}
+
+/// Source: PostgreSQL documentation, appendix A.
+fn of_sqlstate(code: &str) -> Option<StoreError> {
+    match code {
+        "53100" => Some(StoreError::DiskFull),
+        "25006" => Some(StoreError::ReadOnly),
+        "XX001" | "XX002" => {
+            Some(StoreError::Corrupt("PostgreSQL reports damaged data".to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// A value that does not decode was not written by bore.
+fn not_from_the_engine(error: sqlx::Error) -> StoreError {
+    if let sqlx::Error::Io(cause) = error {
+        return of_file(cause);
+    }
+    if let sqlx::Error::ColumnDecode { index, .. } = &error {
+        return StoreError::Corrupt(format!("column {index} does not decode"));
+    }
+    StoreError::Database(error)
+}
+
+/// The meaning of an error of the file system.
+pub(super) fn of_file(error: std::io::Error) -> StoreError {
+    if error.kind() == ErrorKind::StorageFull {
+        StoreError::DiskFull
+    } else if error.kind() == ErrorKind::ReadOnlyFilesystem {
+        StoreError::ReadOnly
+    } else {
+        StoreError::Database(sqlx::Error::Io(error))
+    }
+}
+
+/// SQLSTATE codes have five characters, SQLite's at most four digits.
+const SQLSTATE_LENGTH: usize = 5;
+const SERIALIZATION_FAILURE: &str = "40001";
+const DEADLOCK_DETECTED: &str = "40P01";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_apart_in_all_its_forms() {
+        for code in [13, 4874] {
+            assert!(matches!(of_sqlite(code, String::new()), Some(StoreError::DiskFull)));
+        }
+        assert!(matches!(of_sqlstate("53100"), Some(StoreError::DiskFull)));
+        let io = sqlx::Error::Io(std::io::Error::from(ErrorKind::StorageFull));
+        assert!(matches!(of(io), StoreError::DiskFull));
+    }
+
+    #[test]
+    fn extended_codes_mean_what_their_class_means() {
+        assert!(matches!(of_sqlite(5 | (2 << 8), String::new()), Some(StoreError::Locked)));
+        assert!(matches!(of_sqlite(8 | (3 << 8), String::new()), Some(StoreError::ReadOnly)));
+        assert!(matches!(of_sqlite(11 | (1 << 8), String::new()), Some(StoreError::Corrupt(_))));
+        assert!(of_sqlite(19, String::new()).is_none());
+    }
+}

@@ -1,0 +1,169 @@
+//! How a node joins: the secret is proved first, then check, spend, lease, add and audit are one transaction.
+//!
+//! A caller that did not prove the secret costs one read and is not audited: what strangers do is counted elsewhere. An
+//! unknown key and a wrong secret are one answer, after the same work.
+
+use serde_json::json;
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use super::audit::{self, Entry};
+use super::sql::{Transaction, values};
+use super::{JoinError, JoinRequest, StoreError, join_keys, leases, nodes};
+use crate::model::{Actor, JoinKey, Node, NodeKind};
+
+/// Whether the caller knows the secret of the key that it names.
+pub(super) async fn proves_secret(
+    open: &mut Transaction,
+    request: &JoinRequest,
+) -> Result<bool, StoreError> {
+    let found = join_keys::find(open, request.key).await?;
+    let known = found.is_some();
+    let stored = found.map_or(NO_SECRET, |(_, secret_hash)| secret_hash);
+    let equal = bool::from(stored.ct_eq(&request.secret_hash));
+    Ok(known & equal)
+}
+
+/// Lets in a caller that proved the secret, or writes down why not. The outer error undoes everything, the inner one does not.
+pub(super) async fn join(
+    open: &mut Transaction,
+    request: &JoinRequest,
+) -> Result<Result<Node, JoinError>, StoreError> {
+    let Some((key, _)) = join_keys::find(open, request.key).await? else {
+        return Ok(Err(JoinError::Invalid));
+    };
+    let answer = admit(open, request, &key).await?;
+    if let Err(refusal) = &answer {
+        audit_refusal(open, request, &key, refusal).await?;
+    }
+    Ok(answer)
+}
+
+async fn admit(
+    open: &mut Transaction,
+    request: &JoinRequest,
+    key: &JoinKey,
+) -> Result<Result<Node, JoinError>, StoreError> {
+    if key.network != request.network {
+        return Ok(Err(JoinError::WrongNetwork));
+    }
+    let known = nodes::by_public_key(open, &request.public_key).await?;
+    if let Some(stored) = known.as_ref().filter(|node| node.join_key == Some(key.id)) {
+        return Ok(Ok(stored.clone()));
+    }
+    if let Err(refusal) = opens(key, request.at) {
+        return Ok(Err(refusal));
+    }
+    if let Some(node) = known {
+        return Ok(Err(JoinError::AlreadyNode(node.name)));
+    }
+    add(open, request, key).await
+}
+
+/// Whether the key lets anybody in at `at`.
+fn opens(key: &JoinKey, at: i64) -> Result<(), JoinError> {
+    if key.revoked_at.is_some() {
+        Err(JoinError::Revoked)
+    } else if key.expires_at.is_some_and(|end| end <= at) {
+        Err(JoinError::Expired)
+    } else if key.uses_max.is_some_and(|max| key.uses >= max) {
+        Err(JoinError::Spent)
+    } else {
+        Ok(())
+    }
+}
+
+async fn add(
+    open: &mut Transaction,
+    request: &JoinRequest,
+    key: &JoinKey,
+) -> Result<Result<Node, JoinError>, StoreError> {
+    let Some(overlay_v4) = leases::take(open, request.node, request.at).await? else {
+        return Ok(Err(JoinError::AddressesExhausted));
+    };
+    let groups = join_keys::groups_of(open, key.id).await?;
+    let (group_ids, groups): (Vec<Uuid>, Vec<String>) = groups.into_iter().unzip();
+    let node = Node {
+        id: request.node,
+        network: request.network,
+        name: free_name(open, request.network, &request.name).await?,
+        kind: NodeKind::Agent,
+        public_key: request.public_key.clone(),
+        overlay_v4,
+        overlay_v6: request.overlay_v6,
+        groups,
+        ephemeral: key.ephemeral,
+        join_key: Some(key.id),
+        created_at: request.at,
+    };
+    nodes::insert(open, &node, &group_ids).await?;
+    open.execute("UPDATE join_keys SET uses = uses + 1 WHERE id = $1", values![key.id]).await?;
+    let by = Actor::JoinKey(key.id);
+    nodes::append(open, &node, "node.join", &by, request.at, nodes::summary(&node)).await?;
+    Ok(Ok(node))
+}
+
+async fn audit_refusal(
+    open: &mut Transaction,
+    request: &JoinRequest,
+    key: &JoinKey,
+    refusal: &JoinError,
+) -> Result<(), StoreError> {
+    let entry = Entry {
+        network: Some(key.network),
+        at: request.at,
+        by: &Actor::JoinKey(key.id),
+        action: "node.join_refused",
+        subject: request.name.clone(),
+        detail: json!({ "why": refusal.to_string(), "public_key": request.public_key }),
+    };
+    audit::append(open, entry).await
+}
+
+/// `wanted`, or the first of `wanted-2`, `wanted-3` … that no node of the network has.
+async fn free_name(
+    open: &mut Transaction,
+    network: Uuid,
+    wanted: &str,
+) -> Result<String, StoreError> {
+    if !nodes::has_name(open, network, wanted).await? {
+        return Ok(wanted.to_owned());
+    }
+    let beginning = shortened(wanted, LABEL_LENGTH_MAX - SUFFIX_LENGTH_MAX);
+    let taken = nodes::names_beginning_with(open, network, beginning).await?;
+    (2..u32::MAX)
+        .map(|number| numbered(wanted, number))
+        .find(|name| !taken.contains(name))
+        .ok_or_else(|| StoreError::Conflict(format!("no name like {wanted} is left")))
+}
+
+/// `wanted-number`, with `wanted` shortened until it is a DNS label again.
+fn numbered(wanted: &str, number: u32) -> String {
+    let suffix = format!("-{number}");
+    format!("{}{suffix}", shortened(wanted, LABEL_LENGTH_MAX - suffix.len()).trim_end_matches('-'))
+}
+
+fn shortened(text: &str, bytes_max: usize) -> &str {
+    text.get(..bytes_max).unwrap_or(text)
+}
+
+/// Compared with when a key is unknown. No SHA-256 of a secret is likely to be it, and `known` decides anyway.
+const NO_SECRET: [u8; 32] = [0; 32];
+/// RFC 1035 section 2.3.4.
+const LABEL_LENGTH_MAX: usize = 63;
+/// A hyphen and ten digits.
+const SUFFIX_LENGTH_MAX: usize = 11;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_numbered_name_is_still_a_label() {
+        assert_eq!(numbered("laptop", 2), "laptop-2");
+        let long = "a".repeat(63);
+        assert_eq!(numbered(&long, 10), format!("{}-10", "a".repeat(60)));
+        let hyphen = format!("{}-{}", "a".repeat(60), "bb");
+        assert_eq!(numbered(&hyphen, 2), format!("{}-2", "a".repeat(60)));
+    }
+}

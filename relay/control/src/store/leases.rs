@@ -1,0 +1,101 @@
+//! Leases of overlay IPv4 addresses from 100.64.0.0/10, one pool for the whole cluster.
+//!
+//! A cursor walks the pool, so that the next address is nearly always free at once; after the wrap a run of held addresses is skipped
+//! by one query. A released address rests, so that nobody reaches a new node by an old address.
+
+use std::net::Ipv4Addr;
+
+use uuid::Uuid;
+
+use super::StoreError;
+use super::sql::{Row, Transaction, values};
+use crate::model::Micros;
+
+/// Leases the next free address to a node; `None` when all are held or rest.
+pub(super) async fn take(
+    open: &mut Transaction,
+    node: Uuid,
+    at: Micros,
+) -> Result<Option<Ipv4Addr>, StoreError> {
+    forget_rested(open, at).await?;
+    let pool = pool(open).await?;
+    let free = match first_free(open, pool.next, pool.last).await? {
+        Some(free) => Some(free),
+        None => first_free(open, pool.first, pool.next - 1).await?,
+    };
+    let Some(free) = free else {
+        return Ok(None);
+    };
+    hold(open, free, node, &pool).await?;
+    u32::try_from(free).map(|bits| Some(Ipv4Addr::from(bits))).map_err(|_| outside())
+}
+
+/// Lets the address of a node rest.
+pub(super) async fn release(
+    open: &mut Transaction,
+    node: Uuid,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let rest = "UPDATE leases SET node = NULL, released_at = $1 WHERE node = $2";
+    open.execute(rest, values![at, node]).await?;
+    Ok(())
+}
+
+async fn forget_rested(open: &mut Transaction, at: Micros) -> Result<(), StoreError> {
+    let rested_since = at.saturating_sub(REST);
+    open.execute("DELETE FROM leases WHERE released_at <= $1", values![rested_since]).await?;
+    Ok(())
+}
+
+struct Pool {
+    first: i64,
+    last: i64,
+    next: i64,
+}
+
+async fn pool(open: &mut Transaction) -> Result<Pool, StoreError> {
+    let find = "SELECT first_address, last_address, next_address FROM lease_pool WHERE id = 1";
+    let row = open.one(find, &[]).await?.ok_or_else(outside)?;
+    Ok(Pool {
+        first: row.get("first_address")?,
+        last: row.get("last_address")?,
+        next: row.get("next_address")?,
+    })
+}
+
+/// The first address of `from..=to` that nobody holds: `from` itself, or the one behind a run of held ones.
+async fn first_free(open: &mut Transaction, from: i64, to: i64) -> Result<Option<i64>, StoreError> {
+    if from > to {
+        return Ok(None);
+    }
+    let held = "SELECT address FROM leases WHERE address = $1";
+    if open.one(held, values![from]).await?.is_none() {
+        return Ok(Some(from));
+    }
+    let behind_run = "SELECT held.address + 1 AS address FROM leases held \
+                      WHERE held.address >= $1 AND held.address < $2 \
+                      AND NOT EXISTS (SELECT 1 FROM leases other WHERE other.address = held.address + 1) \
+                      ORDER BY held.address LIMIT 1";
+    let row: Option<Row> = open.one(behind_run, values![from, to]).await?;
+    row.map(|row| row.get("address")).transpose()
+}
+
+async fn hold(
+    open: &mut Transaction,
+    address: i64,
+    node: Uuid,
+    pool: &Pool,
+) -> Result<(), StoreError> {
+    let insert = "INSERT INTO leases (address, node) VALUES ($1, $2)";
+    open.execute(insert, values![address, node]).await?;
+    let next = if address == pool.last { pool.first } else { address + 1 };
+    open.execute("UPDATE lease_pool SET next_address = $1 WHERE id = 1", values![next]).await?;
+    Ok(())
+}
+
+fn outside() -> StoreError {
+    StoreError::Corrupt("the pool of overlay addresses is missing or no IPv4 range".to_owned())
+}
+
+/// Thirty days.
+const REST: Micros = 30 * 24 * 60 * 60 * 1_000_000;

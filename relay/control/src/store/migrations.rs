@@ -1,0 +1,88 @@
+//! The schema's history: one list, the same numbers for both engines.
+
+use std::borrow::Cow;
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+
+use super::{StoreError, failure};
+
+/// One step of the schema, in both dialects.
+struct Step {
+    number: i64,
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+const STEPS: [Step; 1] = [Step {
+    number: 1,
+    name: "initial",
+    sqlite: include_str!("../../migrations/sqlite/0001_initial.sql"),
+    postgres: include_str!("../../migrations/postgres/0001_initial.sql"),
+}];
+
+/// The newest schema that this version knows.
+pub(super) fn newest() -> i64 {
+    STEPS.iter().map(|step| step.number).max().unwrap_or_default()
+}
+
+/// All steps for SQLite.
+pub(super) fn sqlite() -> Migrator {
+    migrator(|step| step.sqlite)
+}
+
+/// All steps for PostgreSQL.
+pub(super) fn postgres() -> Migrator {
+    migrator(|step| step.postgres)
+}
+
+/// Brings the database to the newest schema: each step is one transaction, several relays take turns.
+pub(super) async fn run<C: Migrate>(
+    steps: &Migrator,
+    connection: &mut C,
+) -> Result<(), StoreError> {
+    match steps.run_direct(None, connection, false).await {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(first)) => Err(newer(steps, connection, first).await),
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
+            Err(failure::of(error))
+        }
+        Err(error) => Err(StoreError::Database(error.into())),
+    }
+}
+
+/// The database has steps that this version lacks, `first` among them.
+async fn newer<C: Migrate>(steps: &Migrator, connection: &mut C, first: i64) -> StoreError {
+    let applied = connection.list_applied_migrations(&steps.table_name).await.unwrap_or_default();
+    let found = applied.iter().map(|step| step.version).max().unwrap_or(first);
+    StoreError::Newer { found, known: newest() }
+}
+
+fn migrator(dialect: fn(&Step) -> &'static str) -> Migrator {
+    let step = |step: &Step| {
+        let sql = dialect(step).into_sql_str();
+        Migration::new(step.number, Cow::Borrowed(step.name), MigrationType::Simple, sql, false)
+    };
+    Migrator::with_migrations(STEPS.iter().map(step).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_both_folders_is_a_step() {
+        let wanted: Vec<String> =
+            STEPS.iter().map(|step| format!("{:04}_{}.sql", step.number, step.name)).collect();
+        for folder in ["sqlite", "postgres"] {
+            let folder = format!("{}/migrations/{folder}", env!("CARGO_MANIFEST_DIR"));
+            let mut found: Vec<String> = std::fs::read_dir(folder)
+                .unwrap()
+                .map(|file| file.unwrap().file_name().into_string().unwrap())
+                .collect();
+            found.sort();
+            assert_eq!(found, wanted);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Networks: the tenants.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::StoreError;
+use super::audit::{self, Entry};
+use super::sql::{Row, Transaction, values};
+use crate::model::{Actor, Micros, Network};
+
+/// Adds a network.
+pub(super) async fn create(
+    open: &mut Transaction,
+    network: &Network,
+    by: &Actor,
+) -> Result<(), StoreError> {
+    refuse_taken_name(open, &network.name).await?;
+    open.execute(
+        "INSERT INTO networks (id, name, created_at) VALUES ($1, $2, $3)",
+        values![network.id, &network.name, network.created_at],
+    )
+    .await?;
+    let entry = Entry {
+        network: Some(network.id),
+        at: network.created_at,
+        by,
+        action: "network.create",
+        subject: network.id.to_string(),
+        detail: json!({ "name": network.name }),
+    };
+    audit::append(open, entry).await
+}
+
+/// All networks, by name.
+pub(super) async fn list(open: &mut Transaction) -> Result<Vec<Network>, StoreError> {
+    let rows = open.all("SELECT id, name, created_at FROM networks ORDER BY name", &[]).await?;
+    rows.iter().map(network).collect()
+}
+
+/// Removes a network that has no nodes, with its keys, groups and policies. Its audit rows stay.
+pub(super) async fn delete(
+    open: &mut Transaction,
+    id: Uuid,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let name = require(open, id).await?;
+    refuse_nodes(open, id, &name).await?;
+    open.execute("DELETE FROM networks WHERE id = $1", values![id]).await?;
+    let entry = Entry {
+        network: Some(id),
+        at,
+        by,
+        action: "network.delete",
+        subject: id.to_string(),
+        detail: json!({ "name": name }),
+    };
+    audit::append(open, entry).await
+}
+
+/// The name of a network that must exist.
+pub(super) async fn require(open: &mut Transaction, id: Uuid) -> Result<String, StoreError> {
+    open.one("SELECT name FROM networks WHERE id = $1", values![id])
+        .await?
+        .ok_or(StoreError::NotFound("network"))?
+        .get("name")
+}
+
+async fn refuse_taken_name(open: &mut Transaction, name: &str) -> Result<(), StoreError> {
+    match open.one("SELECT id FROM networks WHERE name = $1", values![name]).await? {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Taken {
+            what: "name",
+            value: name.to_owned(),
+            holder: super::ANOTHER_NETWORK.to_owned(),
+        }),
+    }
+}
+
+async fn refuse_nodes(open: &mut Transaction, id: Uuid, name: &str) -> Result<(), StoreError> {
+    let count = "SELECT COUNT(*) AS nodes FROM nodes WHERE network = $1";
+    let nodes: i64 = open.one(count, values![id]).await?.map_or(Ok(0), |row| row.get("nodes"))?;
+    if nodes == 0 {
+        return Ok(());
+    }
+    Err(StoreError::Conflict(format!("network {name} has {nodes} nodes; remove them first")))
+}
+
+fn network(row: &Row) -> Result<Network, StoreError> {
+    Ok(Network { id: row.get("id")?, name: row.get("name")?, created_at: row.get("created_at")? })
+}

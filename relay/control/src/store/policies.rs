@@ -1,0 +1,109 @@
+//! Stored policy documents: replaced only by a writer that read the newest revision.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::audit::{self, Entry};
+use super::sql::{self, Row, Transaction, values};
+use super::{StoreError, networks};
+use crate::model::{Actor, Micros, Policy};
+
+/// Adds or replaces a policy and answers what is stored.
+pub(super) async fn put(
+    open: &mut Transaction,
+    policy: &Policy,
+    expected_revision: i64,
+    by: &Actor,
+) -> Result<Policy, StoreError> {
+    networks::require(open, policy.network).await?;
+    let stored = find(open, policy.network, &policy.name).await?;
+    refuse_other_revision(stored.as_ref(), &policy.name, expected_revision)?;
+
+    let id = stored.map_or(policy.id, |stored| stored.id);
+    let policy = Policy { id, revision: expected_revision + 1, ..policy.clone() };
+    let document = sql::to_json(&policy.document)?;
+    open.execute(
+        "INSERT INTO policies (id, network, name, revision, document, updated_at) VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (network, name) DO UPDATE SET revision = $4, document = $5, updated_at = $6",
+        values![policy.id, policy.network, &policy.name, policy.revision, &document, policy.updated_at],
+    )
+    .await?;
+    let detail = json!({ "revision": policy.revision, "document": policy.document });
+    append(open, &policy, "policy.put", detail, by, policy.updated_at).await?;
+    Ok(policy)
+}
+
+/// Policies of a network, by name.
+pub(super) async fn list(open: &mut Transaction, network: Uuid) -> Result<Vec<Policy>, StoreError> {
+    let rows = open.all(SELECT_OF_NETWORK, values![network]).await?;
+    rows.iter().map(policy).collect()
+}
+
+/// Removes a policy.
+pub(super) async fn delete(
+    open: &mut Transaction,
+    network: Uuid,
+    name: &str,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let stored = find(open, network, name).await?.ok_or(StoreError::NotFound("policy"))?;
+    open.execute("DELETE FROM policies WHERE id = $1", values![stored.id]).await?;
+    let detail = json!({ "revision": stored.revision });
+    append(open, &stored, "policy.delete", detail, by, at).await
+}
+
+fn refuse_other_revision(
+    stored: Option<&Policy>,
+    name: &str,
+    expected: i64,
+) -> Result<(), StoreError> {
+    match stored {
+        None if expected == 0 => Ok(()),
+        None => Err(StoreError::NotFound("policy")),
+        Some(stored) if stored.revision == expected => Ok(()),
+        Some(stored) => Err(StoreError::Conflict(format!(
+            "policy {name} is at revision {}, not {expected}",
+            stored.revision
+        ))),
+    }
+}
+
+async fn find(
+    open: &mut Transaction,
+    network: Uuid,
+    name: &str,
+) -> Result<Option<Policy>, StoreError> {
+    open.one(SELECT_ONE, values![network, name]).await?.as_ref().map(policy).transpose()
+}
+
+fn policy(row: &Row) -> Result<Policy, StoreError> {
+    Ok(Policy {
+        id: row.get("id")?,
+        network: row.get("network")?,
+        name: row.get("name")?,
+        revision: row.get("revision")?,
+        document: row.json("document")?,
+        updated_at: row.get("updated_at")?,
+    })
+}
+
+async fn append(
+    open: &mut Transaction,
+    policy: &Policy,
+    action: &'static str,
+    detail: serde_json::Value,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let (network, subject) = (Some(policy.network), policy.name.clone());
+    audit::append(open, Entry { network, at, by, action, subject, detail }).await
+}
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!("SELECT id, network, name, revision, document, updated_at FROM policies ", $tail)
+    };
+}
+const SELECT_ONE: &str = select!("WHERE network = $1 AND name = $2");
+const SELECT_OF_NETWORK: &str = select!("WHERE network = $1 ORDER BY name");

@@ -1,0 +1,47 @@
+//! The cluster's engine: a PostgreSQL server that several relays share.
+//!
+//! A relay that hangs cannot hold the others up: locks, statements and idle transactions have an end.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
+
+use super::database::Database;
+use super::{StoreError, failure, migrations};
+
+/// Connects to the server of `url` and brings its database to the newest schema.
+pub(super) async fn open(url: &str) -> Result<Database, StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(failure::of)?;
+    let options = options.application_name("bore").disable_statement_logging();
+    migrate(&options).await?;
+    let options = options.options(TIMEOUTS);
+    let writers = pool(options.clone(), WRITERS_MAX).await?;
+    let readers = pool(options, READERS_MAX).await?;
+    Ok(Database::Postgres { writers, readers })
+}
+
+async fn pool(options: PgConnectOptions, connections_max: u32) -> Result<PgPool, StoreError> {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(failure::of)
+}
+
+/// On a connection of its own, because a migration may take longer than a change is allowed to.
+async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let mut connection = options.connect().await.map_err(failure::of)?;
+    migrations::run(&migrations::postgres(), &mut connection).await?;
+    sqlx::Connection::close(connection).await.map_err(failure::of)
+}
+
+const WRITERS_MAX: u32 = 2;
+const READERS_MAX: u32 = 8;
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUTS: [(&str, &str); 3] = [
+    ("lock_timeout", "15s"),
+    ("statement_timeout", "30s"),
+    ("idle_in_transaction_session_timeout", "15s"),
+];

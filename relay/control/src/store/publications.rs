@@ -1,0 +1,245 @@
+//! Publications: put, listed, removed. Who holds which port is in `ports`.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::audit::{self, Entry};
+use super::ports::{self, protocol_text};
+use super::sql::{self, Row, Transaction, values};
+use super::{StoreError, nodes};
+use crate::model::{Actor, Lifetime, Micros, NodeKind, Protocol, Publication};
+
+/// Adds a publication, or replaces the one of the same network, node and name, and answers what is stored.
+pub(super) async fn put(
+    open: &mut Transaction,
+    wanted: &Publication,
+    by: &Actor,
+) -> Result<Publication, StoreError> {
+    let node = nodes::require(open, wanted.network, wanted.node).await?;
+    let stored = find(open, wanted.network, &wanted.name).await?;
+    refuse_other_node(open, stored.as_ref(), wanted).await?;
+
+    let mut publication = merged(wanted, stored.as_ref());
+    ports::refuse_taken(open, &publication).await?;
+    refuse_taken_hostname(open, &publication).await?;
+    publication.overlay_port = overlay_port(open, &publication, node.kind).await?;
+    store(open, &publication).await?;
+    ports::hold(open, &publication).await?;
+
+    let action = if stored.is_some() { "publication.replace" } else { "publication.create" };
+    append(open, &publication, action, by, wanted.created_at).await?;
+    Ok(publication)
+}
+
+/// Publications of a network, or of all, by name.
+pub(super) async fn list(
+    open: &mut Transaction,
+    network: Option<Uuid>,
+) -> Result<Vec<Publication>, StoreError> {
+    let rows = match network {
+        Some(network) => open.all(SELECT_OF_NETWORK, values![network]).await?,
+        None => open.all(SELECT_ALL, &[]).await?,
+    };
+    rows.iter().map(publication).collect()
+}
+
+/// Removes a publication.
+pub(super) async fn delete(
+    open: &mut Transaction,
+    network: Uuid,
+    id: Uuid,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let row = open.one(SELECT_ONE, values![network, id]).await?;
+    let gone = row.as_ref().map(publication).transpose()?;
+    let gone = gone.ok_or(StoreError::NotFound("publication"))?;
+    open.execute("DELETE FROM publications WHERE id = $1", values![id]).await?;
+    append(open, &gone, "publication.delete", by, at).await
+}
+
+/// What `wanted` becomes when it replaces `stored`: identity stays, and so do ports and hostname that it leaves open.
+fn merged(wanted: &Publication, stored: Option<&Publication>) -> Publication {
+    let mut publication = wanted.clone();
+    if let Some(stored) = stored {
+        publication.id = stored.id;
+        publication.created_at = stored.created_at;
+        publication.public_port = wanted.public_port.or(stored.public_port);
+        publication.hostname = wanted.hostname.clone().or_else(|| stored.hostname.clone());
+        if wanted.overlay_port == 0 && wanted.port_count <= stored.port_count {
+            publication.overlay_port = stored.overlay_port;
+        }
+    }
+    match publication.protocol {
+        Protocol::Http => publication.public_port = None,
+        Protocol::Tcp | Protocol::Udp => publication.hostname = None,
+    }
+    publication
+}
+
+async fn refuse_other_node(
+    open: &mut Transaction,
+    stored: Option<&Publication>,
+    wanted: &Publication,
+) -> Result<(), StoreError> {
+    let Some(stored) = stored.filter(|stored| stored.node != wanted.node) else {
+        return Ok(());
+    };
+    let holder = nodes::require(open, stored.network, stored.node).await?.name;
+    Err(StoreError::Taken { what: "name", value: wanted.name.clone(), holder })
+}
+
+async fn refuse_taken_hostname(
+    open: &mut Transaction,
+    publication: &Publication,
+) -> Result<(), StoreError> {
+    let Some(hostname) = &publication.hostname else {
+        return Ok(());
+    };
+    let find = "SELECT name, network FROM publications WHERE hostname = $1 AND id <> $2";
+    match open.one(find, values![hostname, publication.id]).await? {
+        None => Ok(()),
+        Some(row) => Err(StoreError::Taken {
+            what: "hostname",
+            value: hostname.clone(),
+            holder: super::holder(row.get("name")?, row.get("network")?, publication.network),
+        }),
+    }
+}
+
+/// The overlay port to store. A stock WireGuard node names its own, which several publications may share; on an agent each has
+/// its own, since the agent tells publications apart by it.
+async fn overlay_port(
+    open: &mut Transaction,
+    publication: &Publication,
+    kind: NodeKind,
+) -> Result<u16, StoreError> {
+    let used = ports::used_on_node(open, publication.node, publication.id).await?;
+    if publication.overlay_port == 0 {
+        return ports::free_run(&used, publication.port_count);
+    }
+    let (first, last) = ports::range(publication.overlay_port, publication.port_count)?;
+    let overlaps = used.iter().any(|(from, to)| *from <= last && first <= *to);
+    if kind == NodeKind::Agent && overlaps {
+        return Err(StoreError::Conflict(format!("overlay port {first} is in use on the node")));
+    }
+    Ok(first)
+}
+
+async fn store(open: &mut Transaction, publication: &Publication) -> Result<(), StoreError> {
+    let access = sql::to_json(&publication.access)?;
+    open.execute(
+        "INSERT INTO publications (id, network, node, name, protocol, public_port, port_count, hostname, overlay_port, \
+         target, access, lifetime, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+         ON CONFLICT (network, name) DO UPDATE SET protocol = $5, public_port = $6, port_count = $7, hostname = $8, \
+         overlay_port = $9, target = $10, access = $11, lifetime = $12",
+        values![
+            publication.id,
+            publication.network,
+            publication.node,
+            &publication.name,
+            protocol_text(publication.protocol),
+            publication.public_port,
+            publication.port_count,
+            publication.hostname.as_deref(),
+            publication.overlay_port,
+            &publication.target,
+            &access,
+            lifetime_text(publication.lifetime),
+            publication.created_at,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn append(
+    open: &mut Transaction,
+    publication: &Publication,
+    action: &'static str,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let entry = Entry {
+        network: Some(publication.network),
+        at,
+        by,
+        action,
+        subject: publication.id.to_string(),
+        detail: json!({
+            "name": publication.name,
+            "node": publication.node,
+            "protocol": publication.protocol,
+            "public_port": publication.public_port,
+            "port_count": publication.port_count,
+            "hostname": publication.hostname,
+            "target": publication.target,
+            "access": publication.access,
+            "lifetime": publication.lifetime,
+        }),
+    };
+    audit::append(open, entry).await
+}
+
+async fn find(
+    open: &mut Transaction,
+    network: Uuid,
+    name: &str,
+) -> Result<Option<Publication>, StoreError> {
+    open.one(SELECT_BY_NAME, values![network, name]).await?.as_ref().map(publication).transpose()
+}
+
+fn publication(row: &Row) -> Result<Publication, StoreError> {
+    Ok(Publication {
+        id: row.get("id")?,
+        network: row.get("network")?,
+        node: row.get("node")?,
+        name: row.get("name")?,
+        protocol: protocol(row)?,
+        public_port: row.maybe_number("public_port")?,
+        port_count: row.number("port_count")?,
+        hostname: row.get("hostname")?,
+        overlay_port: row.number("overlay_port")?,
+        target: row.get("target")?,
+        access: row.json("access")?,
+        lifetime: lifetime(row)?,
+        created_at: row.get("created_at")?,
+    })
+}
+
+fn protocol(row: &Row) -> Result<Protocol, StoreError> {
+    let text: String = row.get("protocol")?;
+    [Protocol::Tcp, Protocol::Udp, Protocol::Http]
+        .into_iter()
+        .find(|protocol| protocol_text(*protocol) == text)
+        .ok_or_else(|| StoreError::Corrupt(format!("protocol {text}")))
+}
+
+fn lifetime_text(lifetime: Lifetime) -> &'static str {
+    match lifetime {
+        Lifetime::Session => "session",
+        Lifetime::Persistent => "persistent",
+    }
+}
+
+fn lifetime(row: &Row) -> Result<Lifetime, StoreError> {
+    let text: String = row.get("lifetime")?;
+    [Lifetime::Session, Lifetime::Persistent]
+        .into_iter()
+        .find(|lifetime| lifetime_text(*lifetime) == text)
+        .ok_or_else(|| StoreError::Corrupt(format!("lifetime {text}")))
+}
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, network, node, name, protocol, public_port, port_count, hostname, overlay_port, ",
+            "target, access, lifetime, created_at FROM publications ",
+            $tail
+        )
+    };
+}
+const SELECT_ONE: &str = select!("WHERE network = $1 AND id = $2");
+const SELECT_BY_NAME: &str = select!("WHERE network = $1 AND name = $2");
+const SELECT_OF_NETWORK: &str = select!("WHERE network = $1 ORDER BY name");
+const SELECT_ALL: &str = select!("ORDER BY name, id");

@@ -1,0 +1,246 @@
+//! One way to run a statement on either engine: text with `$1` placeholders, values, rows.
+//!
+//! Both engines take the same text; only the type of a value's column differs, which the drivers
+//! know. A statement is a constant: no value is ever written into its text.
+
+use sqlx::postgres::PgRow;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Database, Decode, Encode, Postgres, Row as _, Sqlite, Type};
+use uuid::Uuid;
+
+use super::StoreError;
+use super::failure;
+
+/// An open transaction; dropped without [`Transaction::commit`], it changes nothing.
+#[derive(Debug)]
+pub(super) enum Transaction {
+    /// On the embedded engine.
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    /// On the cluster's engine.
+    Postgres(sqlx::Transaction<'static, Postgres>),
+}
+
+impl Transaction {
+    /// Runs a statement and counts the rows that it changed.
+    pub(super) async fn execute(
+        &mut self,
+        statement: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<u64, StoreError> {
+        refuse_nul(values)?;
+        match self {
+            Self::Sqlite(open) => bind(sqlx::query(statement), values)
+                .execute(&mut **open)
+                .await
+                .map(|done| done.rows_affected()),
+            Self::Postgres(open) => bind(sqlx::query(statement), values)
+                .execute(&mut **open)
+                .await
+                .map(|done| done.rows_affected()),
+        }
+        .map_err(failure::of)
+    }
+
+    /// All rows of a query.
+    pub(super) async fn all(
+        &mut self,
+        statement: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        refuse_nul(values)?;
+        match self {
+            Self::Sqlite(open) => bind(sqlx::query(statement), values)
+                .fetch_all(&mut **open)
+                .await
+                .map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
+            Self::Postgres(open) => bind(sqlx::query(statement), values)
+                .fetch_all(&mut **open)
+                .await
+                .map(|rows| rows.into_iter().map(Row::Postgres).collect()),
+        }
+        .map_err(failure::of)
+    }
+
+    /// The only row of a query, if there is one.
+    pub(super) async fn one(
+        &mut self,
+        statement: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Option<Row>, StoreError> {
+        refuse_nul(values)?;
+        match self {
+            Self::Sqlite(open) => bind(sqlx::query(statement), values)
+                .fetch_optional(&mut **open)
+                .await
+                .map(|row| row.map(Row::Sqlite)),
+            Self::Postgres(open) => bind(sqlx::query(statement), values)
+                .fetch_optional(&mut **open)
+                .await
+                .map(|row| row.map(Row::Postgres)),
+        }
+        .map_err(failure::of)
+    }
+
+    /// Makes the changes last: they are on disk when this answers.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(open) => open.commit().await,
+            Self::Postgres(open) => open.commit().await,
+        }
+        .map_err(failure::of)
+    }
+}
+
+/// A value bound to a placeholder.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Value<'a> {
+    /// A row's identity, or none.
+    Id(Option<Uuid>),
+    /// A number or a time, or none.
+    Int(Option<i64>),
+    /// Text, or none.
+    Text(Option<&'a str>),
+    /// Hashes and IPv6 addresses.
+    Bytes(&'a [u8]),
+    /// Yes or no.
+    Flag(bool),
+}
+
+/// The values of a statement, each converted by `Value::from`.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { &[$($crate::store::sql::Value::from($value)),*] };
+}
+pub(super) use values;
+
+macro_rules! value_from {
+    ($($from:ty => |$value:ident| $to:expr;)*) => {
+        $(impl<'a> From<$from> for Value<'a> {
+            fn from($value: $from) -> Self { $to }
+        })*
+    };
+}
+
+value_from! {
+    Uuid => |id| Self::Id(Some(id));
+    Option<Uuid> => |id| Self::Id(id);
+    i64 => |number| Self::Int(Some(number));
+    u16 => |number| Self::Int(Some(i64::from(number)));
+    u32 => |number| Self::Int(Some(i64::from(number)));
+    Option<i64> => |number| Self::Int(number);
+    Option<u16> => |number| Self::Int(number.map(i64::from));
+    Option<u32> => |number| Self::Int(number.map(i64::from));
+    &'a str => |text| Self::Text(Some(text));
+    &'a String => |text| Self::Text(Some(text));
+    Option<&'a str> => |text| Self::Text(text);
+    &'a [u8; 16] => |bytes| Self::Bytes(bytes);
+    &'a [u8; 32] => |bytes| Self::Bytes(bytes);
+    bool => |flag| Self::Flag(flag);
+}
+
+/// U+0000 is text to SQLite and an error to PostgreSQL: here it is one error for both.
+fn refuse_nul(values: &[Value<'_>]) -> Result<(), StoreError> {
+    let has_nul =
+        |value: &Value<'_>| matches!(value, Value::Text(Some(text)) if text.contains('\0'));
+    if values.iter().any(has_nul) {
+        return Err(StoreError::Conflict("text cannot hold the character U+0000".to_owned()));
+    }
+    Ok(())
+}
+
+/// Binds `values` in order.
+fn bind<'q, Engine>(
+    query: Query<'q, Engine, <Engine as Database>::Arguments>,
+    values: &[Value<'_>],
+) -> Query<'q, Engine, <Engine as Database>::Arguments>
+where
+    Engine: Database,
+    Option<Uuid>: for<'t> Encode<'t, Engine> + Type<Engine>,
+    Option<i64>: for<'t> Encode<'t, Engine> + Type<Engine>,
+    for<'t> Option<&'t str>: Encode<'t, Engine> + Type<Engine>,
+    for<'t> &'t [u8]: Encode<'t, Engine> + Type<Engine>,
+    bool: for<'t> Encode<'t, Engine> + Type<Engine>,
+{
+    values.iter().fold(query, |query, value| match *value {
+        Value::Id(id) => query.bind(id),
+        Value::Int(number) => query.bind(number),
+        Value::Text(text) => query.bind(text),
+        Value::Bytes(bytes) => query.bind(bytes),
+        Value::Flag(flag) => query.bind(flag),
+    })
+}
+
+/// A row of an answer.
+#[derive(Debug)]
+pub(super) enum Row {
+    /// From the embedded engine.
+    Sqlite(SqliteRow),
+    /// From the cluster's engine.
+    Postgres(PgRow),
+}
+
+/// What a column can be read as on both engines.
+pub(super) trait Column:
+    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+impl<T> Column for T where
+    T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+impl Row {
+    /// The column `name`.
+    pub(super) fn get<T: Column>(&self, name: &'static str) -> Result<T, StoreError> {
+        match self {
+            Self::Sqlite(row) => row.try_get(name),
+            Self::Postgres(row) => row.try_get(name),
+        }
+        .map_err(failure::of)
+    }
+
+    /// The number in column `name`, as the narrower type that its table's checks promise.
+    pub(super) fn number<T: TryFrom<i64>>(&self, name: &'static str) -> Result<T, StoreError> {
+        T::try_from(self.get(name)?).map_err(|_| out_of_range(name))
+    }
+
+    /// As [`Row::number`], where the column may be empty.
+    pub(super) fn maybe_number<T: TryFrom<i64>>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<T>, StoreError> {
+        let number: Option<i64> = self.get(name)?;
+        number.map(T::try_from).transpose().map_err(|_| out_of_range(name))
+    }
+
+    /// The `N` bytes in column `name`.
+    pub(super) fn bytes<const N: usize>(&self, name: &'static str) -> Result<[u8; N], StoreError> {
+        let bytes: Vec<u8> = self.get(name)?;
+        bytes.try_into().map_err(|_| out_of_range(name))
+    }
+
+    /// The JSON in column `name`.
+    pub(super) fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &'static str,
+    ) -> Result<T, StoreError> {
+        let text: String = self.get(name)?;
+        serde_json::from_str(&text)
+            .map_err(|error| StoreError::Corrupt(format!("column {name}: {error}")))
+    }
+}
+
+fn out_of_range(name: &'static str) -> StoreError {
+    StoreError::Corrupt(format!("column {name} holds a value that no version of bore writes"))
+}
+
+/// `value` as JSON text. Fails only for maps with keys that are not text, which no resource has.
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Conflict(format!("not JSON: {error}")))
+}
+
+/// `text` as plain text of a LIKE pattern whose escape character is `!`.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
+}

@@ -1,0 +1,252 @@
+//! [`Store`] on either engine, and the door to it: [`open`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::database::{Database, read, write};
+use super::{
+    AuditVerdict, JoinError, JoinRequest, NewNode, Store, StoreError, api_keys, audit, groups,
+    join, join_keys, networks, nodes, policies, postgres, publications, sqlite,
+};
+use crate::model::{
+    Actor, ApiKey, AuditRow, Group, JoinKey, Micros, Network, Node, Policy, Publication,
+};
+
+/// Opens the store of `url`, makes it if it is new and brings it to the newest schema.
+///
+/// `sqlite:///var/lib/bore/bore.db` is a file; `sqlite://bore.db` one in `state_dir`; `postgres://…` a server.
+///
+/// # Errors
+/// [`StoreError::Newer`], [`StoreError::Corrupt`], [`StoreError::DiskFull`], [`StoreError::ReadOnly`] and [`StoreError::Locked`] by name;
+/// [`StoreError::Unsupported`] for any other URL.
+pub async fn open(url: &str, state_dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    let database = if let Some(file) = url.strip_prefix("sqlite://") {
+        sqlite::open(&state_dir.join(file)).await?
+    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        postgres::open(url).await?
+    } else {
+        let text = "the store's URL must begin with sqlite:// or postgres://".to_owned();
+        return Err(StoreError::Unsupported(text));
+    };
+    Ok(Arc::new(SqlStore { database }))
+}
+
+#[derive(Debug)]
+struct SqlStore {
+    database: Database,
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    fn kind(&self) -> &'static str {
+        match self.database {
+            Database::Sqlite { .. } => "sqlite",
+            Database::Postgres { .. } => "postgresql",
+        }
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        read!(self.database, open => open.one("SELECT 1 AS answer", &[])).map(|_: Option<_>| ())
+    }
+
+    async fn create_network(&self, network: &Network, by: &Actor) -> Result<(), StoreError> {
+        write!(self.database, open => networks::create(&mut open, network, by))
+    }
+
+    async fn networks(&self) -> Result<Vec<Network>, StoreError> {
+        read!(self.database, open => networks::list(&mut open))
+    }
+
+    async fn delete_network(&self, id: Uuid, by: &Actor, at: Micros) -> Result<(), StoreError> {
+        write!(self.database, open => networks::delete(&mut open, id, by, at))
+    }
+
+    async fn create_join_key(
+        &self,
+        key: &JoinKey,
+        secret_hash: [u8; 32],
+        by: &Actor,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => join_keys::create(&mut open, key, &secret_hash, by))
+    }
+
+    async fn join_keys(&self, network: Uuid) -> Result<Vec<JoinKey>, StoreError> {
+        read!(self.database, open => join_keys::list(&mut open, network))
+    }
+
+    async fn revoke_join_key(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => join_keys::revoke(&mut open, network, id, by, at))
+    }
+
+    async fn join(&self, request: &JoinRequest) -> Result<Node, JoinError> {
+        let proved: Result<bool, StoreError> =
+            async { read!(self.database, open => join::proves_secret(&mut open, request)) }.await;
+        if !proved.map_err(JoinError::Store)? {
+            return Err(JoinError::Invalid);
+        }
+        write!(self.database, open => join::join(&mut open, request)).map_err(JoinError::Store)?
+    }
+
+    async fn add_node(&self, node: &NewNode, by: &Actor) -> Result<Node, StoreError> {
+        write!(self.database, open => nodes::add(&mut open, node, by))
+    }
+
+    async fn nodes(&self, network: Option<Uuid>) -> Result<Vec<Node>, StoreError> {
+        read!(self.database, open => nodes::list(&mut open, network))
+    }
+
+    async fn rename_node(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        name: &str,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<Node, StoreError> {
+        write!(self.database, open => nodes::rename(&mut open, network, id, name, by, at))
+    }
+
+    async fn delete_node(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => nodes::delete(&mut open, network, id, by, at))
+    }
+
+    async fn create_api_key(
+        &self,
+        key: &ApiKey,
+        secret_hash: [u8; 32],
+        by: &Actor,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => api_keys::create(&mut open, key, &secret_hash, by))
+    }
+
+    async fn api_keys(&self, network: Option<Uuid>) -> Result<Vec<ApiKey>, StoreError> {
+        read!(self.database, open => api_keys::list(&mut open, network))
+    }
+
+    async fn api_key(&self, id: Uuid) -> Result<Option<(ApiKey, [u8; 32])>, StoreError> {
+        read!(self.database, open => api_keys::find(&mut open, id))
+    }
+
+    async fn revoke_api_key(
+        &self,
+        network: Option<Uuid>,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => api_keys::revoke(&mut open, network, id, by, at))
+    }
+
+    async fn put_publication(
+        &self,
+        publication: &Publication,
+        by: &Actor,
+    ) -> Result<Publication, StoreError> {
+        write!(self.database, open => publications::put(&mut open, publication, by))
+    }
+
+    async fn publications(&self, network: Option<Uuid>) -> Result<Vec<Publication>, StoreError> {
+        read!(self.database, open => publications::list(&mut open, network))
+    }
+
+    async fn delete_publication(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => publications::delete(&mut open, network, id, by, at))
+    }
+
+    async fn create_group(&self, group: &Group, by: &Actor) -> Result<(), StoreError> {
+        write!(self.database, open => groups::create(&mut open, group, by))
+    }
+
+    async fn groups(&self, network: Uuid) -> Result<Vec<Group>, StoreError> {
+        read!(self.database, open => groups::list(&mut open, network))
+    }
+
+    async fn set_group_nodes(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        nodes: &[Uuid],
+        by: &Actor,
+        at: Micros,
+    ) -> Result<Group, StoreError> {
+        write!(self.database, open => groups::set_nodes(&mut open, network, id, nodes, by, at))
+    }
+
+    async fn delete_group(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => groups::delete(&mut open, network, id, by, at))
+    }
+
+    async fn put_policy(
+        &self,
+        policy: &Policy,
+        expected_revision: i64,
+        by: &Actor,
+    ) -> Result<Policy, StoreError> {
+        write!(self.database, open => policies::put(&mut open, policy, expected_revision, by))
+    }
+
+    async fn policies(&self, network: Uuid) -> Result<Vec<Policy>, StoreError> {
+        read!(self.database, open => policies::list(&mut open, network))
+    }
+
+    async fn delete_policy(
+        &self,
+        network: Uuid,
+        name: &str,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => policies::delete(&mut open, network, name, by, at))
+    }
+
+    async fn audit(
+        &self,
+        network: Option<Uuid>,
+        text: Option<&str>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        read!(self.database, open => audit::list(&mut open, network, text, after, limit))
+    }
+
+    async fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
+        read!(self.database, open => audit::verify(&mut open))
+    }
+
+    async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        match &self.database {
+            Database::Sqlite { readers, .. } => sqlite::backup(readers, to).await,
+            Database::Postgres { .. } => {
+                let text = "PostgreSQL is backed up with its own tool: pg_dump".to_owned();
+                Err(StoreError::Unsupported(text))
+            }
+        }
+    }
+}

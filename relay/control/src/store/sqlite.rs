@@ -1,0 +1,132 @@
+//! The embedded engine: one file, write-ahead log, every commit synced, one writer.
+//!
+//! The file belongs to its owner alone. Whether another relay may use it is the relay's lock on the state
+//! folder to say; a busy file is refused here after [`BUSY_TIMEOUT`], never waited for.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqlitePool};
+
+use super::database::Database;
+use super::{StoreError, failure, migrations};
+
+/// Opens `file`, makes it if there is none, checks it and brings it to the newest schema.
+pub(super) async fn open(file: &Path) -> Result<Database, StoreError> {
+    match create_private(file) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(failure::of_file(error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let options = options(file);
+    let writer = pool(options.clone().journal_mode(SqliteJournalMode::Wal), 1).await?;
+    check(&writer).await?;
+    migrate(&writer).await?;
+    let readers = pool(options.read_only(true), READERS_MAX).await?;
+    Ok(Database::Sqlite { writer, readers })
+}
+
+/// Writes a consistent copy to `to`, which must not exist, and syncs it.
+pub(super) async fn backup(readers: &SqlitePool, to: &Path) -> Result<(), StoreError> {
+    let name = to.to_str().ok_or_else(|| {
+        StoreError::Unsupported("the backup's path is not valid UTF-8".to_owned())
+    })?;
+    create_private(to).map_err(|error| {
+        if error.kind() == ErrorKind::AlreadyExists {
+            StoreError::Conflict(format!("{name} exists; a backup overwrites nothing"))
+        } else {
+            failure::of_file(error)
+        }
+    })?;
+    let copied = copy(readers, name, to).await;
+    if copied.is_err() {
+        // A torn copy must not be mistaken for a backup; the first error is the one to tell.
+        drop(std::fs::remove_file(to));
+    }
+    copied
+}
+
+async fn copy(readers: &SqlitePool, name: &str, to: &Path) -> Result<(), StoreError> {
+    sqlx::query("VACUUM INTO $1").bind(name).execute(readers).await.map_err(failure::of)?;
+    sync(to).map_err(failure::of_file)
+}
+
+/// Makes a new file last: its content, and its name in the folder.
+fn sync(file: &Path) -> std::io::Result<()> {
+    File::open(file)?.sync_all()?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
+fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
+}
+
+async fn pool(
+    options: SqliteConnectOptions,
+    connections_max: u32,
+) -> Result<SqlitePool, StoreError> {
+    SqlitePoolOptions::new()
+        .max_connections(connections_max)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await
+        .map_err(failure::of)
+}
+
+/// Reads every page once: damage is told at start, not in the middle of a day.
+async fn check(writer: &SqlitePool) -> Result<(), StoreError> {
+    let verdict: String =
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(writer).await.map_err(failure::of)?;
+    if verdict == "ok" { Ok(()) } else { Err(StoreError::Corrupt(verdict)) }
+}
+
+async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
+    let mut connection = writer.acquire().await.map_err(failure::of)?;
+    migrations::run(&migrations::sqlite(), &mut *connection).await
+}
+
+/// A new, empty file that only its owner can read. The log beside it gets the same mode.
+fn create_private(file: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).map(drop)
+}
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const READERS_MAX: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_commit_is_synced_to_a_write_ahead_log_and_references_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder.path().join("bore.db")).await.unwrap();
+        let Database::Sqlite { writer, readers } = &database else {
+            panic!("SQLite opens SQLite");
+        };
+        let journal: String =
+            sqlx::query_scalar("PRAGMA journal_mode").fetch_one(writer).await.unwrap();
+        let full: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(writer).await.unwrap();
+        let keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(writer).await.unwrap();
+        assert_eq!((journal.as_str(), full, keys), ("wal", 2, 1));
+
+        let write = sqlx::query("DELETE FROM networks").execute(readers).await;
+        assert!(matches!(write.map_err(failure::of), Err(StoreError::ReadOnly)));
+    }
+}

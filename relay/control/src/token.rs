@@ -1,0 +1,235 @@
+//! Secrets that people and machines carry: API keys and the secrets of join keys.
+//!
+//! An API key reads `bore_api_<id>_<secret>_<checksum>`: the id as 32 hexadecimal digits, 27 characters of base62 (160 bits) that the
+//! system's random source drew, and the CRC-32 of all before as 6 characters of base62. The checksum tells a typing error from a key that is
+//! not valid; it protects nothing. The store has the SHA-256 of a secret, never the secret: 160 random bits need no slow hash.
+//!
+//! Invariant: no type here can be printed or serialised; [`ApiToken::reveal`] is the one way to the text.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
+use serde::{Deserialize, Deserializer, de};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// An API key with its secret.
+pub struct ApiToken {
+    id: Uuid,
+    secret: Zeroizing<String>,
+}
+
+/// The secret of a join key.
+pub struct JoinSecret(Zeroizing<[u8; JOIN_SECRET_BYTES]>);
+
+/// Why a text is not an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Another kind of text.
+    #[error("it does not look like bore_api_…: this is not an API key")]
+    NotAKey,
+    /// The form is right, the checksum is not.
+    #[error("its checksum does not match: a character is missing or mistyped")]
+    Mistyped,
+}
+
+/// The system has no randomness to give.
+#[derive(Debug, thiserror::Error)]
+#[error("the system's random source failed")]
+pub struct RandomError(#[source] rand::rand_core::OsError);
+
+impl ApiToken {
+    /// Draws a secret for the key `id`.
+    ///
+    /// # Errors
+    /// When the system's random source fails.
+    pub fn generate(id: Uuid) -> Result<Self, RandomError> {
+        let mut secret = Zeroizing::new(String::with_capacity(SECRET_CHARS));
+        while secret.len() < SECRET_CHARS {
+            secret.extend(base62_digit(random_byte()?));
+        }
+        Ok(Self { id, secret })
+    }
+
+    /// Reads the text of a key.
+    ///
+    /// # Errors
+    /// Tells a typing error from another kind of text.
+    pub fn parse(text: &str) -> Result<Self, TokenError> {
+        let (body, checksum) = text.rsplit_once('_').ok_or(TokenError::NotAKey)?;
+        let (id, secret) = body
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split_once('_'))
+            .ok_or(TokenError::NotAKey)?;
+        if checksum != crc(body) {
+            return Err(TokenError::Mistyped);
+        }
+        let well_formed =
+            secret.len() == SECRET_CHARS && secret.bytes().all(|byte| BASE62.contains(&byte));
+        let id = Uuid::try_parse(id).ok().filter(|_| well_formed).ok_or(TokenError::Mistyped)?;
+        Ok(Self { id, secret: Zeroizing::new(secret.to_owned()) })
+    }
+
+    /// Which key it is.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// What the store keeps.
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.secret.as_bytes()).into()
+    }
+
+    /// The text, for the one answer that shows it.
+    pub fn reveal(&self) -> String {
+        let body = format!("{PREFIX}{}_{}", self.id.simple(), *self.secret);
+        let checksum = crc(&body);
+        format!("{body}_{checksum}")
+    }
+}
+
+impl JoinSecret {
+    /// Draws a secret.
+    ///
+    /// # Errors
+    /// When the system's random source fails.
+    pub fn generate() -> Result<Self, RandomError> {
+        let mut bytes = Zeroizing::new([0; JOIN_SECRET_BYTES]);
+        OsRng.try_fill_bytes(&mut *bytes).map_err(RandomError)?;
+        Ok(Self(bytes))
+    }
+
+    /// What the store keeps.
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(*self.0).into()
+    }
+
+    /// The bytes, for the text of the join key.
+    pub fn reveal(&self) -> &[u8; JOIN_SECRET_BYTES] {
+        &self.0
+    }
+}
+
+/// Compares hashes in a time that depends on nothing.
+pub fn same_hash(left: &[u8; 32], right: &[u8; 32]) -> bool {
+    left.ct_eq(right).into()
+}
+
+/// base64url without padding, as the wire has it. The error never quotes the text.
+impl<'de> Deserialize<'de> for JoinSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let refused = || de::Error::custom("not 20 bytes of base64url without padding");
+        let text = Zeroizing::new(String::deserialize(deserializer).map_err(|_| refused())?);
+        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text.as_bytes()).map_err(|_| refused())?);
+        let bytes = bytes.as_slice().try_into().map_err(|_| refused())?;
+        Ok(Self(Zeroizing::new(bytes)))
+    }
+}
+
+impl std::fmt::Debug for ApiToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ApiToken({}, ***)", self.id)
+    }
+}
+
+impl std::fmt::Debug for JoinSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JoinSecret(***)")
+    }
+}
+
+fn random_byte() -> Result<u8, RandomError> {
+    let mut byte = [0];
+    OsRng.try_fill_bytes(&mut byte).map_err(RandomError)?;
+    let [byte] = byte;
+    Ok(byte)
+}
+
+/// A digit for `byte`; none for the last values, which would make the first digits more likely.
+fn base62_digit(byte: u8) -> Option<char> {
+    let fair = byte < u8::MAX - u8::MAX % 62;
+    BASE62.get(usize::from(byte % 62)).filter(|_| fair).copied().map(char::from)
+}
+
+fn crc(body: &str) -> String {
+    let mut rest = crc32fast::hash(body.as_bytes()) as usize;
+    let mut digits = [b'0'; CHECKSUM_CHARS];
+    for digit in digits.iter_mut().rev() {
+        *digit = BASE62.get(rest % 62).copied().unwrap_or(b'0');
+        rest /= 62;
+    }
+    digits.iter().copied().map(char::from).collect()
+}
+
+const PREFIX: &str = "bore_api_";
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const SECRET_CHARS: usize = 27;
+const CHECKSUM_CHARS: usize = 6;
+const JOIN_SECRET_BYTES: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_as_itself() {
+        let token = ApiToken::generate(Uuid::now_v7()).unwrap();
+        let text = token.reveal();
+        let read = ApiToken::parse(&text).unwrap();
+
+        assert_eq!(text.len(), PREFIX.len() + 32 + 1 + SECRET_CHARS + 1 + CHECKSUM_CHARS);
+        assert_eq!(read.id(), token.id());
+        assert!(same_hash(&read.hash(), &token.hash()));
+    }
+
+    #[test]
+    fn two_keys_differ() {
+        let [one, other] = [(); 2].map(|()| ApiToken::generate(Uuid::nil()).unwrap());
+        assert!(!same_hash(&one.hash(), &other.hash()));
+    }
+
+    #[test]
+    fn a_mistyped_key_is_told_from_another_text() {
+        let text = ApiToken::generate(Uuid::now_v7()).unwrap().reveal();
+        let mut mistyped = text.clone();
+        mistyped.replace_range(20..21, if text.as_bytes()[20] == b'0' { "1" } else { "0" });
+
+        assert_eq!(ApiToken::parse(&mistyped).unwrap_err(), TokenError::Mistyped);
+        assert_eq!(ApiToken::parse(&text[..text.len() - 1]).unwrap_err(), TokenError::Mistyped);
+        for other in ["", "_", "bore_join_abc", "ghp_0123456789", "bore_api_", "bore_api_x_y"] {
+            assert_eq!(ApiToken::parse(other).unwrap_err(), TokenError::NotAKey, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_right_checksum_does_not_excuse_a_wrong_form() {
+        for body in ["bore_api_xyz_abc", "bore_api_00000000000000000000000000000000_tooshort"] {
+            let text = format!("{body}_{}", crc(body));
+            assert_eq!(ApiToken::parse(&text).unwrap_err(), TokenError::Mistyped, "{body}");
+        }
+    }
+
+    #[test]
+    fn attack_10_debug_shows_no_secret() {
+        let token = ApiToken::generate(Uuid::now_v7()).unwrap();
+        let join = JoinSecret::generate().unwrap();
+        assert!(!format!("{token:?}").contains(token.secret.as_str()));
+        assert_eq!(format!("{join:?}"), "JoinSecret(***)");
+    }
+
+    #[test]
+    fn a_join_secret_is_read_from_base64url_and_errors_do_not_quote_it() {
+        let secret = JoinSecret::generate().unwrap();
+        let text = serde_json::to_string(&URL_SAFE_NO_PAD.encode(secret.reveal())).unwrap();
+        let read: JoinSecret = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.reveal(), secret.reveal());
+
+        for wrong in ["\"canary\"", "\"canary*canary\"", "42"] {
+            let error = serde_json::from_str::<JoinSecret>(wrong).unwrap_err().to_string();
+            assert!(!error.contains("canary") && !error.contains("42"), "{error}");
+        }
+    }
+}

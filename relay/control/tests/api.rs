@@ -1,0 +1,33 @@
+//! The REST API over a real SQLite store and a small relay of its own.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it fails")]
+
+#[path = "api/document.rs"]
+mod document;
+#[path = "api/health.rs"]
+mod health;
+#[path = "api/hostile_text.rs"]
+mod hostile_text;
+#[path = "api/isolation.rs"]
+mod isolation;
+#[path = "api/join.rs"]
+mod join;
+#[path = "api/keys.rs"]
+mod keys;
+#[path = "api/lab.rs"]
+mod lab;
+#[path = "api/nodes.rs"]
+mod nodes;
+#[path = "api/policies.rs"]
+mod policies;
+#[path = "support/postgres.rs"]
+mod postgres;
+#[path = "api/publish.rs"]
+mod publish;
+#[path = "api/quotas.rs"]
+mod quotas;
+#[path = "api/relay.rs"]
+mod relay;
+#[path = "api/secrets.rs"]
+mod secrets;
+#[path = "api/watch.rs"]
+mod watch;

@@ -1,0 +1,92 @@
+use std::sync::Arc;
+
+use bore_control::{Caller, Control, Settings};
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::lab::{Lab, request};
+use crate::relay::FakeRelay;
+
+#[tokio::test]
+async fn health_needs_no_key_and_names_the_store() {
+    let lab = Lab::new().await;
+    let health = lab.tcp("GET", "/v1/health", None, Value::Null).await.ok();
+    assert_eq!(
+        (&health["status"], &health["store"], &health["database"]),
+        (&"ok".into(), &"ok".into(), &"sqlite".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_is_a_problem_and_decisions_go_on() {
+    let server = crate::postgres::Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let store = bore_control::store::open(&server.database().await, folder.path()).await.unwrap();
+    let control = Control::new(store, Arc::new(FakeRelay::default()), Settings::default());
+    control.refresh().await.unwrap();
+    control.create_network("home", &bore_control::model::Actor::System).await.unwrap();
+    drop(server);
+
+    let lab = Lab::new().await;
+    let peer = Caller::Tcp { peer: "198.51.100.7:1".parse().unwrap() };
+    let router = bore_control::tcp_router(control.clone());
+    let away = lab.send(router, peer, request("GET", "/v1/health", &Value::Null)).await;
+    assert_eq!((away.status, away.code()), (StatusCode::SERVICE_UNAVAILABLE, "B6106"));
+    assert_eq!(control.snapshot_networks().len(), 1, "what is in memory goes on");
+}
+
+#[tokio::test]
+async fn unknown_routes_methods_and_bodies_are_problems_too() {
+    let lab = Lab::new().await;
+    let admin = Some(lab.admin.as_str());
+    assert_eq!(lab.tcp("GET", "/nothing", admin, Value::Null).await.refusal(), (404, "B2112"));
+    assert_eq!(lab.tcp("DELETE", "/v1/health", admin, Value::Null).await.refusal(), (405, "B2112"));
+    assert_eq!(
+        lab.tcp("GET", "/v1/networks?colour=red", admin, Value::Null).await.refusal(),
+        (400, "B2112")
+    );
+    assert_eq!(
+        lab.tcp("GET", "/v1/networks?limit=0", admin, Value::Null).await.refusal(),
+        (400, "B2112")
+    );
+    assert_eq!(
+        lab.tcp("GET", "/v1/networks/%ff", admin, Value::Null).await.refusal(),
+        (400, "B2112")
+    );
+
+    let send = async |kind: &str, body: Vec<u8>| {
+        let caller = Caller::Tcp { peer: "198.51.100.7:1".parse().unwrap() };
+        let request = http::Request::post("/v1/networks")
+            .header("authorization", format!("Bearer {}", lab.admin))
+            .header("content-type", kind)
+            .body(body.into());
+        lab.send(bore_control::tcp_router(lab.control.clone()), caller, request.unwrap()).await
+    };
+    assert_eq!(
+        send("text/plain", b"{\"name\":\"a\"}".into()).await.status,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE
+    );
+    assert_eq!(
+        send("application/json", vec![b' '; 300_000]).await.status,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+    assert_eq!(send("application/json", b"{".into()).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        send("application/json; charset=utf-8", b"{\"name\":\"a\"}".into()).await.status,
+        StatusCode::CREATED
+    );
+}
+
+#[tokio::test]
+async fn web_pages_cannot_use_the_tunnel_of_their_machine() {
+    let lab = Lab::new().await;
+    let nas = lab.node(lab.network("home").await, "nas").await;
+    for header in ["origin", "sec-fetch-site"] {
+        let mut request = request("GET", "/v1/nodes/self", &Value::Null);
+        request.headers_mut().insert(header, "https://evil.example".parse().unwrap());
+        let caller = Caller::Node { node: nas.id, network: nas.network };
+        let answer =
+            lab.send(bore_control::overlay_router(lab.control.clone()), caller, request).await;
+        assert_eq!(answer.refusal(), (403, "B2112"), "{header}");
+    }
+}

@@ -1,0 +1,157 @@
+use bore_control::model::{Actor, NodeKind};
+use bore_control::runtime::Runtime as _;
+use bore_control::wire::NewJoinKey;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::lab::{Lab, join_body};
+
+#[tokio::test]
+async fn a_join_key_makes_a_node_and_the_same_again_spends_nothing() {
+    let lab = Lab::new().await;
+    let network = lab.network("home").await;
+    let wanted = NewJoinKey { uses_max: Some(1), ..NewJoinKey::default() };
+    let key = lab.control.create_join_key(network, &wanted, &Actor::System).await.unwrap();
+    let machine = lab.machine();
+
+    let first = lab.garden(&machine, &join_body(&key.key, "Bob's Laptop")).await.ok();
+    assert_eq!(first["node"]["name"], "bob-s-laptop");
+    assert_eq!(first["relay_v4"], "100.64.0.1");
+    assert_eq!(first["control_port"], 80);
+    assert_eq!(
+        first["relay_v6"],
+        json!(lab.relay.overlay_v6(network, &lab.relay.relay_info().public_key))
+    );
+    let again = lab.garden(&machine, &join_body(&key.key, "Bob's Laptop")).await.ok();
+    assert_eq!(again, first, "a lost answer costs nothing");
+
+    let stranger = lab.garden(&lab.machine(), &join_body(&key.key, "other")).await;
+    assert_eq!(stranger.refusal(), (403, "B3105"));
+    assert_eq!(lab.control.snapshot_nodes().len(), 1);
+    assert_eq!(lab.relay.admitted.lock().unwrap()[0], lab.control.snapshot_nodes()[0].id);
+    assert_eq!(lab.control.snapshot_nodes()[0].kind, NodeKind::Agent);
+}
+
+#[tokio::test]
+async fn attack_02_who_does_not_prove_the_secret_hears_one_answer_whatever_is_wrong() {
+    let lab = Lab::new().await;
+    let (home, other) = (lab.network("home").await, lab.network("other").await);
+    let keys = Keys::new(&lab, home).await;
+
+    let mut answers = Vec::new();
+    for key in [&keys.good, &keys.expired, &keys.spent, &keys.revoked] {
+        let good = join_body(key, "laptop");
+        answers.push(
+            lab.garden(
+                &lab.machine(),
+                &with(&good, "secret", json!("AAAAAAAAAAAAAAAAAAAAAAAAAAA")),
+            )
+            .await,
+        );
+        let unknown = with(&good, "key_id", json!(Uuid::now_v7()));
+        answers.push(lab.garden(&lab.machine(), &unknown).await);
+        let elsewhere = with(&unknown, "network", json!(other));
+        answers.push(lab.garden(&lab.machine(), &with(&elsewhere, "name", json!("\r\n"))).await);
+        answers.push(
+            lab.garden(&lab.machine(), &with(&unknown, "network", json!(Uuid::now_v7()))).await,
+        );
+        answers.push(lab.garden("no key at all", &good).await);
+    }
+    for answer in &answers {
+        assert_eq!(answer.refusal(), (403, "B3103"));
+        assert_eq!(answer, &answers[0]);
+    }
+}
+
+#[tokio::test]
+async fn attack_02_who_proves_the_secret_hears_what_is_wrong_with_the_key() {
+    let lab = Lab::new().await;
+    let (home, other) = (lab.network("home").await, lab.network("other").await);
+    let keys = Keys::new(&lab, home).await;
+
+    for (key, code) in [(&keys.expired, "B3104"), (&keys.spent, "B3105"), (&keys.revoked, "B3106")]
+    {
+        assert_eq!(lab.garden(&lab.machine(), &join_body(key, "laptop")).await.code(), code);
+    }
+    let elsewhere = with(&join_body(&keys.good, "laptop"), "network", json!(other));
+    assert_eq!(lab.garden(&lab.machine(), &elsewhere).await.code(), "B3107");
+
+    let machine = lab.machine();
+    lab.garden(&machine, &join_body(&keys.good, "laptop")).await.ok();
+    let second =
+        lab.control.create_join_key(home, &NewJoinKey::default(), &Actor::System).await.unwrap();
+    assert_eq!(
+        lab.garden(&machine, &join_body(&second.key, "laptop")).await.refusal(),
+        (409, "B3108")
+    );
+}
+
+#[tokio::test]
+async fn a_joined_node_is_in_the_groups_of_its_key_at_once() {
+    let lab = Lab::new().await;
+    let network = lab.network("home").await;
+    lab.admin("POST", "/v1/networks/home/groups", json!({"name": "dev"})).await.ok();
+    let node = lab.node_in(network, "laptop", &["dev"]).await;
+
+    assert_eq!(node.groups, ["dev"]);
+    let visitor = lab.control.visitor_node(node.id).unwrap();
+    assert_eq!(visitor.groups.len(), 1);
+    let group = lab.admin("GET", "/v1/networks/home/groups/dev", Value::Null).await.ok();
+    assert_eq!(group["nodes"], json!([node.id]));
+}
+
+#[tokio::test]
+async fn the_garden_has_one_route() {
+    let lab = Lab::new().await;
+    let caller = || bore_control::Caller::Pending { public_key: lab.machine() };
+    for (method, path, status) in
+        [("GET", "/v1/health", 404), ("GET", "/v1/nodes/self", 404), ("GET", "/v1/join", 405)]
+    {
+        let request = crate::lab::request(method, path, &Value::Null);
+        let answer =
+            lab.send(bore_control::garden_router(lab.control.clone()), caller(), request).await;
+        assert_eq!(answer.refusal(), (status, "B2112"), "{method} {path}");
+    }
+}
+
+/// Keys in every state.
+struct Keys {
+    good: String,
+    expired: String,
+    spent: String,
+    revoked: String,
+}
+
+impl Keys {
+    async fn new(lab: &Lab, network: Uuid) -> Self {
+        let make = async |uses_max| {
+            let wanted = NewJoinKey { uses_max, ..NewJoinKey::default() };
+            lab.control.create_join_key(network, &wanted, &Actor::System).await.unwrap()
+        };
+        let [good, expired, spent, revoked] =
+            [make(None).await, make(None).await, make(Some(1)).await, make(None).await];
+        lab.garden(&lab.machine(), &join_body(&spent.key, "first")).await.ok();
+        lab.control.revoke_join_key(network, revoked.item.id, &Actor::System).await.unwrap();
+        expire(lab, expired.item.id).await;
+        Self { good: good.key, expired: expired.key, spent: spent.key, revoked: revoked.key }
+    }
+}
+
+/// Time passes for one key.
+async fn expire(lab: &Lab, key: Uuid) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(lab.database());
+    let mut database =
+        <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    let changed = sqlx::query("UPDATE join_keys SET expires_at = 1 WHERE id = $1")
+        .bind(key)
+        .execute(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(changed.rows_affected(), 1);
+}
+
+fn with(body: &Value, field: &str, value: Value) -> Value {
+    let mut body = body.clone();
+    body[field] = value;
+    body
+}

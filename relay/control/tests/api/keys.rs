@@ -1,0 +1,169 @@
+use bore_control::model::{Actor, Scope};
+use bore_control::wire::NewApiKey;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::lab::Lab;
+
+#[tokio::test]
+async fn a_key_is_missing_mistyped_unknown_expired_or_revoked_each_by_its_code() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let get = async |key: Option<&str>| lab.tcp("GET", "/v1/relay", key, Value::Null).await;
+
+    assert_eq!(get(None).await.refusal(), (401, "B3201"));
+    assert_eq!(get(Some("bore_join_abc")).await.refusal(), (401, "B3202"));
+    let mut mistyped = lab.admin.clone();
+    let last = mistyped.pop().unwrap();
+    mistyped.push(if last == 'a' { 'b' } else { 'a' });
+    assert!(get(Some(&mistyped)).await.body["detail"].as_str().unwrap().contains("checksum"));
+    let unknown = bore_control::token::ApiToken::generate(uuid::Uuid::now_v7()).unwrap().reveal();
+    assert_eq!(get(Some(&unknown)).await.refusal(), (401, "B3202"));
+
+    let created =
+        lab.admin("POST", "/v1/networks/home/api-keys", json!({"scopes": ["read"]})).await.ok();
+    let key = created["key"].as_str().unwrap();
+    let forged = bore_control::token::ApiToken::generate(
+        created["item"]["id"].as_str().unwrap().parse().unwrap(),
+    );
+    assert_eq!(
+        get(Some(&forged.unwrap().reveal())).await.refusal(),
+        (401, "B3202"),
+        "the id alone proves nothing"
+    );
+    assert_eq!(get(Some(key)).await.status, StatusCode::OK);
+    let path = format!("/v1/networks/home/api-keys/{}", created["item"]["id"].as_str().unwrap());
+    assert_eq!(lab.admin("DELETE", &path, Value::Null).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(Some(key)).await.refusal(), (401, "B3203"));
+
+    let soon = NewApiKey {
+        scopes: vec![Scope::Read],
+        expires_at: Some(now() + 200_000),
+        ..NewApiKey::default()
+    };
+    let soon = lab.control.create_api_key(Some(home), &soon, &Actor::System).await.unwrap();
+    while now() < soon.item.expires_at {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(get(Some(&soon.key)).await.refusal(), (401, "B3203"));
+}
+
+#[tokio::test]
+async fn a_scope_opens_its_routes_and_no_others() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    lab.node(home, "nas").await;
+    let read = lab.key(home, &[Scope::Read]).await;
+    let nodes = lab.key(home, &[Scope::NodesWrite]).await;
+
+    for (key, method, path, body, status) in [
+        (&read, "GET", "nodes", Value::Null, 200),
+        (&read, "GET", "join-keys", Value::Null, 200),
+        (&read, "GET", "audit", Value::Null, 403),
+        (&read, "PATCH", "nodes/nas", json!({"name": "pi"}), 403),
+        (&read, "POST", "join-keys", json!({}), 403),
+        (&nodes, "GET", "nodes", Value::Null, 200),
+        (&nodes, "GET", "join-keys", Value::Null, 403),
+        (&nodes, "PATCH", "nodes/nas", json!({"name": "pi"}), 200),
+        (&nodes, "POST", "api-keys", json!({"scopes": ["nodes:write"]}), 403),
+    ] {
+        let answer = lab.tcp(method, &format!("/v1/networks/home/{path}"), Some(key), body).await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path} {}", answer.text);
+        assert!(status != 403 || answer.code() == "B3204");
+    }
+    assert_eq!(
+        lab.tcp("POST", "/v1/networks", Some(&nodes), json!({"name": "x"})).await.code(),
+        "B3204"
+    );
+}
+
+#[tokio::test]
+async fn attack_08_no_key_makes_a_key_that_may_more_than_itself() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let maker = lab.key(home, &[Scope::KeysWrite, Scope::Read]).await;
+    let make = async |scopes: Value| {
+        lab.tcp("POST", "/v1/networks/home/api-keys", Some(&maker), json!({"scopes": scopes})).await
+    };
+    assert_eq!(make(json!(["read"])).await.status, StatusCode::CREATED);
+    for scopes in [json!(["admin"]), json!(["nodes:write"]), json!(["read", "audit:read"])] {
+        assert_eq!(make(scopes).await.code(), "B3204");
+    }
+    let admin = lab.admin("POST", "/v1/networks/home/api-keys", json!({"scopes": ["admin"]})).await;
+    assert_eq!(admin.refusal(), (400, "B2112"), "admin is the cluster's only");
+    assert_eq!(make(json!([])).await.code(), "B2112");
+}
+
+#[tokio::test]
+async fn keys_of_the_cluster_are_the_administrators_only() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let created = lab
+        .admin("POST", "/v1/api-keys", json!({"scopes": ["read"], "description": "monitoring"}))
+        .await
+        .ok();
+    let monitoring = created["key"].as_str().unwrap();
+    let everywhere = lab.tcp("GET", "/v1/networks/home/nodes", Some(monitoring), Value::Null).await;
+    assert_eq!(everywhere.status, StatusCode::OK, "a key of the cluster sees every network");
+
+    for key in [monitoring, &lab.key(home, &[Scope::KeysWrite]).await] {
+        assert_eq!(lab.tcp("GET", "/v1/api-keys", Some(key), Value::Null).await.code(), "B3204");
+        assert_eq!(
+            lab.tcp("POST", "/v1/api-keys", Some(key), json!({"scopes": ["read"]})).await.code(),
+            "B3204"
+        );
+    }
+    let path = format!("/v1/api-keys/{}", created["item"]["id"].as_str().unwrap());
+    assert_eq!(lab.admin("GET", &path, Value::Null).await.ok()["description"], "monitoring");
+    lab.admin("DELETE", &path, Value::Null).await.ok();
+    assert_eq!(lab.tcp("GET", "/v1/relay", Some(monitoring), Value::Null).await.code(), "B3203");
+}
+
+#[tokio::test]
+async fn join_keys_are_listed_page_by_page_and_revoked() {
+    let lab = Lab::new().await;
+    lab.network("home").await;
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        let created =
+            lab.admin("POST", "/v1/networks/home/join-keys", json!({"uses_max": 3})).await.ok();
+        made.push(created["item"]["id"].as_str().unwrap().to_owned());
+    }
+    let (mut listed, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = lab
+            .admin("GET", &format!("/v1/networks/home/join-keys?limit=2{after}"), Value::Null)
+            .await
+            .ok();
+        listed.extend(
+            page["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|key| key["id"].as_str().unwrap().to_owned()),
+        );
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(listed, made);
+    let path = format!("/v1/networks/home/join-keys/{}", made[0]);
+    lab.admin("DELETE", &path, Value::Null).await.ok();
+    assert!(lab.admin("GET", &path, Value::Null).await.ok()["revoked_at"].is_i64());
+
+    for body in [json!({"uses_max": 0}), json!({"expires_at": 5}), json!({"uses": 3})] {
+        assert_eq!(
+            lab.admin("POST", "/v1/networks/home/join-keys", body).await.refusal(),
+            (400, "B2112")
+        );
+    }
+    let unknown =
+        lab.admin("POST", "/v1/networks/home/join-keys", json!({"groups": ["dev"]})).await;
+    assert_eq!(unknown.refusal(), (404, "B3205"));
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_micros()).unwrap()
+}

@@ -1,0 +1,138 @@
+use bore_control::{Absences, ChangeKind};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::lab::Lab;
+
+#[tokio::test]
+async fn a_wireguard_client_becomes_a_node_by_its_public_key() {
+    let lab = Lab::new().await;
+    lab.network("home").await;
+    let wanted = |name: &str, key: &str| json!({"name": name, "public_key": key});
+    let node =
+        lab.admin("POST", "/v1/networks/home/nodes", wanted("phone", &lab.machine())).await.ok();
+    assert_eq!(node["kind"], "wireguard");
+    assert!(node["overlay_v4"].as_str().unwrap().starts_with("100."));
+    assert_eq!(node["state"]["online"], false);
+
+    let taken = lab.admin("POST", "/v1/networks/home/nodes", wanted("phone", &lab.machine())).await;
+    assert_eq!(taken.refusal(), (409, "B2102"));
+    assert_eq!(
+        lab.admin("POST", "/v1/networks/home/nodes", wanted("tv", "nonsense")).await.refusal(),
+        (400, "B2112")
+    );
+    assert_eq!(
+        lab.admin("POST", "/v1/networks/home/nodes", wanted("T V", &lab.machine())).await.refusal(),
+        (422, "B2101")
+    );
+}
+
+#[tokio::test]
+async fn a_wireguard_client_has_addresses_and_nothing_more() {
+    let lab = Lab::new().await;
+    lab.network("home").await;
+    lab.admin(
+        "POST",
+        "/v1/networks/home/nodes",
+        json!({"name": "phone", "public_key": lab.machine()}),
+    )
+    .await
+    .ok();
+    let phone = lab.control.snapshot_nodes().remove(0);
+
+    assert_eq!(
+        lab.overlay(&phone, "GET", "/v1/nodes/self", Value::Null).await.status,
+        StatusCode::OK
+    );
+    let request = json!({"protocol": "tcp", "target": "22", "port": 2222});
+    assert_eq!(lab.publish(&phone, request).await.refusal(), (403, "B3204"));
+}
+
+#[tokio::test]
+async fn a_node_is_found_and_removed_by_id_or_name_with_all_it_published() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let nas = lab.node(home, "nas").await;
+    lab.publish(&nas, json!({"name": "game", "protocol": "udp", "target": "7777", "port": 7777}))
+        .await
+        .ok();
+    let renamed =
+        lab.admin("PATCH", "/v1/networks/home/nodes/nas", json!({"name": "box"})).await.ok();
+    assert_eq!(renamed["id"], json!(nas.id));
+    assert_eq!(
+        lab.admin("GET", "/v1/networks/home/nodes/nas", Value::Null).await.refusal(),
+        (404, "B3205")
+    );
+    let mut changes = lab.control.subscribe();
+
+    let path = format!("/v1/networks/{home}/nodes/{}", nas.id);
+    assert_eq!(lab.admin("DELETE", &path, Value::Null).await.status, StatusCode::NO_CONTENT);
+    assert!(lab.relay.claims.lock().unwrap().is_empty());
+    assert!(lab.control.snapshot_publications().is_empty() && lab.control.node(nas.id).is_none());
+    let kinds = [changes.recv().await.unwrap().kind, changes.recv().await.unwrap().kind];
+    assert_eq!(kinds, [ChangeKind::Nodes, ChangeKind::Publications]);
+    assert_eq!(
+        lab.overlay(&nas, "GET", "/v1/nodes/self", Value::Null).await.refusal(),
+        (404, "B3205")
+    );
+    lab.publish(
+        &lab.node(home, "pi").await,
+        json!({"name": "game", "protocol": "udp", "target": "7777", "port": 7777}),
+    )
+    .await
+    .ok();
+}
+
+#[tokio::test]
+async fn a_node_sees_the_names_and_addresses_of_its_own_network() {
+    let lab = Lab::new().await;
+    let (home, other) = (lab.network("home").await, lab.network("other").await);
+    let nas = lab.node(home, "nas").await;
+    lab.node(other, "foreign").await;
+
+    let around = lab.overlay(&nas, "GET", "/v1/nodes", Value::Null).await.ok();
+    let expected = json!([{"id": nas.id, "name": "nas", "overlay_v4": nas.overlay_v4, "overlay_v6": nas.overlay_v6}]);
+    assert_eq!(around["items"], expected);
+    let me = lab.overlay(&nas, "GET", "/v1/nodes/self", Value::Null).await.ok();
+    assert_eq!((&me["node"]["name"], &me["network"]["name"]), (&json!("nas"), &json!("home")));
+}
+
+#[tokio::test]
+async fn a_network_goes_when_it_has_no_nodes() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let nas = lab.node(home, "nas").await;
+    let view = lab.admin("GET", "/v1/networks/home", Value::Null).await.ok();
+    assert_eq!(view["relay_v4"], "100.64.0.1");
+
+    assert_eq!(
+        lab.admin("DELETE", "/v1/networks/home", Value::Null).await.refusal(),
+        (409, "B2112")
+    );
+    lab.admin("DELETE", &format!("/v1/networks/home/nodes/{}", nas.id), Value::Null).await.ok();
+    lab.admin("DELETE", "/v1/networks/home", Value::Null).await.ok();
+    assert_eq!(lab.admin("GET", "/v1/networks/home", Value::Null).await.refusal(), (404, "B3205"));
+    assert_eq!(
+        lab.admin("POST", "/v1/networks", json!({"name": "Home"})).await.refusal(),
+        (422, "B2101")
+    );
+    lab.admin("POST", "/v1/networks", json!({"name": "home"})).await.ok();
+    assert_eq!(
+        lab.admin("POST", "/v1/networks", json!({"name": "home"})).await.refusal(),
+        (409, "B2102")
+    );
+}
+
+#[tokio::test]
+async fn housekeeping_takes_nothing_from_a_node_that_just_left() {
+    let lab = Lab::new().await;
+    let nas = lab.node(lab.network("home").await, "nas").await;
+    lab.publish(&nas, json!({"name": "game", "protocol": "udp", "target": "7777", "port": 7777}))
+        .await
+        .ok();
+    lab.control.housekeep(&mut Absences::default()).await;
+    assert_eq!(
+        (lab.control.snapshot_nodes().len(), lab.control.snapshot_publications().len()),
+        (1, 1)
+    );
+}

@@ -1,0 +1,96 @@
+use bore_control::limits::Quotas;
+use serde_json::{Value, json};
+
+use crate::lab::Lab;
+
+#[tokio::test]
+async fn attack_42_a_tenant_stops_at_its_quota_and_others_do_not_notice() {
+    let quotas = Quotas {
+        publications_per_node: 3,
+        publications_per_network: 4,
+        ports_per_network: 6,
+        join_keys_per_network: 5,
+        api_keys_per_network: 2,
+        groups_per_network: 2,
+        policies_per_network: 2,
+        nodes_per_network: 3,
+        requests_burst: 10_000,
+        ..Quotas::default()
+    };
+    let lab = Lab::with(quotas).await;
+    let (greedy, modest) = (lab.network("greedy").await, lab.network("modest").await);
+    let nodes = [lab.node(greedy, "a").await, lab.node(greedy, "b").await];
+    let game = |name: &str, port: u16, count: u16| {
+        let target = if count == 1 { "1000".to_owned() } else { format!("1000-{}", 999 + count) };
+        json!({"name": name, "protocol": "udp", "target": target, "port": port, "port_count": count})
+    };
+
+    assert_eq!(lab.publish(&nodes[0], game("wide", 1000, 7)).await.refusal(), (429, "B2109"));
+    for (index, port) in [(0, 1), (0, 2), (0, 3), (1, 4)] {
+        lab.publish(&nodes[index], game(&format!("game-{port}"), port, 1)).await.ok();
+    }
+    assert_eq!(lab.publish(&nodes[0], game("more", 5, 1)).await.refusal(), (429, "B2109"));
+    assert_eq!(lab.publish(&nodes[1], game("more", 5, 1)).await.refusal(), (429, "B2109"));
+    lab.publish(&nodes[0], game("game-1", 6, 1)).await.ok();
+
+    for (route, body, fits) in [
+        ("join-keys", json!({}), 3),
+        ("api-keys", json!({"scopes": ["read"]}), 2),
+        ("groups", json!({"name": "g"}), 2),
+        ("nodes", json!({"name": "n"}), 1),
+    ] {
+        for index in 0..=fits {
+            let answer = lab
+                .admin(
+                    "POST",
+                    &format!("/v1/networks/greedy/{route}"),
+                    numbered(&lab, &body, index),
+                )
+                .await;
+            let code = if index < fits { 201 } else { 429 };
+            assert_eq!(answer.status.as_u16(), code, "{route} {index} {}", answer.text);
+        }
+    }
+    for index in 0..3 {
+        let answer = lab
+            .admin(
+                "PUT",
+                &format!("/v1/networks/greedy/policies/p{index}"),
+                json!({"document": {}}),
+            )
+            .await;
+        assert_eq!(answer.status.as_u16(), if index < 2 { 200 } else { 429 });
+    }
+
+    let neighbour = lab.node(modest, "a").await;
+    lab.publish(&neighbour, game("game-1", 100, 1)).await.ok();
+    lab.admin("POST", "/v1/networks/modest/groups", json!({"name": "g"})).await.ok();
+}
+
+#[tokio::test]
+async fn attack_42_a_flood_of_calls_stops_at_the_callers_own_rate() {
+    let quotas = Quotas { requests_per_second: 1, requests_burst: 20, ..Quotas::default() };
+    let lab = Lab::with(quotas).await;
+    let home = lab.network("home").await;
+    let (greedy, modest) = (lab.node(home, "greedy").await, lab.node(home, "modest").await);
+
+    let mut served = 0;
+    for _ in 0..200 {
+        let answer = lab.overlay(&greedy, "GET", "/v1/nodes/self", Value::Null).await;
+        served += u32::from(answer.status.is_success());
+        assert!(answer.status.is_success() || answer.refusal() == (429, "B2109"));
+    }
+    assert!((20..100).contains(&served), "{served} were served");
+    lab.overlay(&modest, "GET", "/v1/nodes/self", Value::Null).await.ok();
+}
+
+fn numbered(lab: &Lab, body: &Value, index: usize) -> Value {
+    let mut body = body.clone();
+    if let Some(name) = body["name"].as_str().map(|name| format!("{name}{index}")) {
+        if name.starts_with('n') {
+            body["public_key"] = json!(lab.machine());
+        }
+        body["name"] = json!(name);
+    }
+    body
+}

@@ -1,0 +1,127 @@
+//! A relay without packets: it remembers claims and reports, and nothing else.
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv6Addr;
+use std::ops::RangeInclusive;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bore_control::model::{Node, Protocol, Publication};
+use bore_control::runtime::{
+    ClaimError, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState, RelayInfo,
+    Runtime, State, Step, TargetReport,
+};
+use uuid::Uuid;
+
+#[derive(Debug, Default)]
+pub(crate) struct FakeRelay {
+    pub(crate) admitted: Mutex<Vec<Uuid>>,
+    pub(crate) claims: Mutex<HashMap<Uuid, Publication>>,
+    /// Ports of other programs.
+    pub(crate) busy: Mutex<HashSet<u16>>,
+    pub(crate) flows: Mutex<Vec<FlowState>>,
+    pub(crate) steps: Mutex<HashMap<Uuid, Vec<Step>>>,
+    pub(crate) draining: AtomicBool,
+}
+
+pub(crate) const PORTS: RangeInclusive<u16> = 20_000..=20_009;
+
+#[async_trait]
+impl Runtime for FakeRelay {
+    async fn admit(&self, node: &Node) {
+        self.admitted.lock().unwrap().push(node.id);
+    }
+
+    async fn claim(&self, publication: &Publication) -> Result<(), ClaimError> {
+        let busy = self.busy.lock().unwrap();
+        let first = publication.public_port.unwrap_or_default();
+        if let Some(port) = (first..first + publication.port_count).find(|port| busy.contains(port))
+        {
+            let protocol = if publication.protocol == Protocol::Udp { "udp" } else { "tcp" };
+            return Err(ClaimError::PortInUse { port, protocol });
+        }
+        self.claims.lock().unwrap().insert(publication.id, publication.clone());
+        Ok(())
+    }
+
+    async fn release(&self, publication: Uuid) {
+        self.claims.lock().unwrap().remove(&publication);
+    }
+
+    fn public_ports(&self) -> RangeInclusive<u16> {
+        PORTS
+    }
+
+    fn publication_state(&self, id: Uuid) -> PublicationState {
+        let steps = self.steps.lock().unwrap().get(&id).cloned().unwrap_or_default();
+        PublicationState { state: State::Offline, cause: None, steps, at: 0 }
+    }
+
+    fn public_address(&self, publication: &Publication) -> String {
+        match (&publication.hostname, publication.public_port) {
+            (Some(hostname), _) => format!("http://{hostname}"),
+            (None, port) => {
+                format!("{}://203.0.113.5:{}", publication.protocol, port.unwrap_or_default())
+            }
+        }
+    }
+
+    fn domain(&self) -> Option<String> {
+        Some("t.example.org".to_owned())
+    }
+
+    fn node_state(&self, _: Uuid) -> NodeState {
+        NodeState::default()
+    }
+
+    fn flows(&self, publication: Option<Uuid>) -> Vec<FlowState> {
+        let flows = self.flows.lock().unwrap();
+        flows
+            .iter()
+            .filter(|flow| publication.is_none_or(|id| flow.publication == id))
+            .cloned()
+            .collect()
+    }
+
+    fn report_target(&self, _: Uuid, publication: Uuid, report: TargetReport) {
+        let step = Step { name: "target".to_owned(), ok: report.ok, detail: report.detail };
+        self.steps.lock().unwrap().insert(publication, vec![step]);
+    }
+
+    fn expect_probe(&self, _: Uuid, _: Uuid) -> Option<ProbeOrder> {
+        Some(ProbeOrder { token: "0".repeat(32), expires_in_ms: 10_000 })
+    }
+
+    fn report_probe(&self, _: Uuid, publication: Uuid, report: ProbeReport) {
+        self.steps.lock().unwrap().insert(publication, report.steps);
+    }
+
+    fn encode_join_key(&self, network: Uuid, key: Uuid, secret: &[u8; 20]) -> String {
+        format!("bore_join_{network}.{key}.{}", URL_SAFE_NO_PAD.encode(secret))
+    }
+
+    fn overlay_v6(&self, network: Uuid, public_key: &str) -> Option<Ipv6Addr> {
+        let key: [u8; 32] = STANDARD.decode(public_key).ok()?.try_into().ok()?;
+        let mut address = [0xfd; 16];
+        address[1..6].copy_from_slice(&network.as_bytes()[11..16]);
+        address[6..16].copy_from_slice(&key[..10]);
+        Some(address.into())
+    }
+
+    fn relay_info(&self) -> RelayInfo {
+        RelayInfo {
+            host: "relay.example.org".to_owned(),
+            overlay_port: 443,
+            public_key: STANDARD.encode([7; 32]),
+            version: "0.1.0".to_owned(),
+            draining: self.draining.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,238 @@
+//! The embedded engine's file: made, opened again, refused, full, copied.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bore_control::model::Network;
+use bore_control::store::{self, AuditVerdict, StoreError};
+use uuid::Uuid;
+
+use super::lab::{ADMIN, Engine, Lab, START};
+
+#[tokio::test]
+async fn a_new_file_belongs_to_its_owner_alone() {
+    let lab = Engine::Sqlite.lab().await;
+    for name in ["bore.db", "bore.db-wal", "bore.db-shm"] {
+        let mode = std::fs::metadata(lab.path(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_relative_path_lies_in_the_state_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    store::open("sqlite://bore.db", folder.path()).await.unwrap();
+    assert!(folder.path().join("bore.db").exists());
+}
+
+#[tokio::test]
+async fn any_other_url_is_refused() {
+    for url in ["mysql://localhost/bore", "bore.db", ""] {
+        let refused = store::open(url, Path::new("/nowhere")).await;
+        assert!(matches!(refused, Err(StoreError::Unsupported(_))), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn opened_again_it_has_everything() {
+    let lab = Engine::Sqlite.lab().await;
+    let node = lab.add_node(lab.network, "nas").await;
+
+    let again = reopen(&lab).await.unwrap();
+
+    assert_eq!(again.nodes(None).await.unwrap(), [node]);
+    assert_eq!(again.verify_audit().await.unwrap(), AuditVerdict::Intact { rows: 2 });
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_by_number() {
+    let lab = Engine::Sqlite.lab().await;
+    newer_schema_is_refused(&lab).await;
+}
+
+/// On either engine.
+pub(crate) async fn newer_schema_is_refused(lab: &Lab) {
+    let later = |version| {
+        format!(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             SELECT {version}, 'later', success, checksum, 1 FROM _sqlx_migrations WHERE version = 1"
+        )
+    };
+    lab.tamper(&later(900)).await.unwrap();
+    lab.tamper(&later(901)).await.unwrap();
+    let refused = reopen(lab).await;
+    assert!(matches!(refused, Err(StoreError::Newer { found: 901, known: 1 })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "dear diary, ".repeat(1_000);
+    std::fs::write(folder.path().join("bore.db"), &text).unwrap();
+
+    let refused = store::open("sqlite://bore.db", folder.path()).await.unwrap_err();
+
+    assert!(matches!(refused, StoreError::Corrupt(_)), "{refused:?}");
+    assert!(refused.to_string().contains("bore relay restore"), "{refused}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("bore.db")).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused_at_start() {
+    let lab = Engine::Sqlite.lab().await;
+    for name in ["a", "b", "c"] {
+        lab.add_node(lab.network, name).await;
+    }
+    let copy = lab.path("copy.db");
+    lab.store.backup(&copy).await.unwrap();
+    let mut bytes = std::fs::read(&copy).unwrap();
+    let pages = bytes.len() / PAGE;
+    for page in 2..pages {
+        bytes[page * PAGE..page * PAGE + 64].fill(0xa5);
+    }
+    std::fs::write(&copy, bytes).unwrap();
+
+    let refused = open_file(&copy).await;
+    assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_torn_file_is_refused_at_start() {
+    let lab = Engine::Sqlite.lab().await;
+    let copy = lab.path("copy.db");
+    lab.store.backup(&copy).await.unwrap();
+    let bytes = std::fs::read(&copy).unwrap();
+    std::fs::write(&copy, &bytes[..bytes.len() / 2]).unwrap();
+
+    let refused = open_file(&copy).await;
+    assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_backup_under_load_is_private_whole_and_overwrites_nothing() {
+    let lab = Engine::Sqlite.lab().await;
+    let store = lab.store.clone();
+    let load = tokio::spawn(async move {
+        for number in 0..100 {
+            let network =
+                Network { id: Uuid::now_v7(), name: format!("n{number}"), created_at: START };
+            store.create_network(&network, &ADMIN).await.unwrap();
+        }
+    });
+    let copy = lab.path("backup.db");
+    lab.store.backup(&copy).await.unwrap();
+    load.await.unwrap();
+
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let restored = open_file(&copy).await.unwrap();
+    let networks = i64::try_from(restored.networks().await.unwrap().len()).unwrap();
+    assert_eq!(restored.verify_audit().await.unwrap(), AuditVerdict::Intact { rows: networks });
+    let refused = lab.store.backup(&copy).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_busy_file_is_refused_after_a_moment_instead_of_waited_for() {
+    use sqlx::{Connection as _, Executor as _};
+    let lab = Engine::Sqlite.lab().await;
+    let mut other = sqlx::SqliteConnection::connect(&lab.url).await.unwrap();
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+
+    let network = Network { id: Uuid::now_v7(), name: "late".to_owned(), created_at: START };
+    let refused = lab.store.create_network(&network, &ADMIN).await;
+    assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
+
+    other.execute("ROLLBACK").await.unwrap();
+    lab.store.create_network(&network, &ADMIN).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_by_name_and_loses_nothing_acknowledged() {
+    let disk = SmallDisk::mount();
+    let file = disk.folder.join("bore.db");
+    let relay = open_file(&file).await.unwrap();
+    let mut acknowledged = Vec::new();
+    let refused = loop {
+        let name = format!("{}-{}", acknowledged.len(), "x".repeat(2_000));
+        let network = Network { id: Uuid::now_v7(), name, created_at: START };
+        match relay.create_network(&network, &ADMIN).await {
+            Ok(()) => acknowledged.push(network),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, StoreError::DiskFull), "{refused:?}");
+    assert!(acknowledged.len() > 10, "the disk was full at once");
+    acknowledged.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(relay.networks().await.unwrap(), acknowledged);
+
+    let rows = i64::try_from(acknowledged.len()).unwrap();
+    drop(relay);
+    disk.grow();
+    let again = open_file(&file).await.unwrap();
+    assert_eq!(again.networks().await.unwrap(), acknowledged);
+    assert_eq!(again.verify_audit().await.unwrap(), AuditVerdict::Intact { rows });
+    let network = Network { id: Uuid::now_v7(), name: "room".to_owned(), created_at: START };
+    again.create_network(&network, &ADMIN).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_read_only_disk_refuses_by_name() {
+    let lab = Engine::Sqlite.lab().await;
+    let disk = SmallDisk::mount();
+    let file = disk.folder.join("bore.db");
+    lab.store.backup(&file).await.unwrap();
+    disk.remount("ro");
+    let refused = open_file(&file).await;
+    assert!(matches!(refused, Err(StoreError::ReadOnly)), "{refused:?}");
+    let refused = open_file(&disk.folder.join("new.db")).await;
+    assert!(matches!(refused, Err(StoreError::ReadOnly)), "{refused:?}");
+}
+
+async fn reopen(lab: &Lab) -> Result<std::sync::Arc<dyn store::Store>, StoreError> {
+    store::open(&lab.url, &lab.path("")).await
+}
+
+async fn open_file(file: &Path) -> Result<std::sync::Arc<dyn store::Store>, StoreError> {
+    store::open(&format!("sqlite://{}", file.display()), Path::new("/")).await
+}
+
+/// A file system of one mebibyte in memory; unmounted when dropped.
+struct SmallDisk {
+    folder: PathBuf,
+    _parent: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    fn mount() -> Self {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("disk");
+        std::fs::create_dir(&folder).unwrap();
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&folder).status();
+        assert!(
+            mounted.is_ok_and(|status| status.success()),
+            "this test mounts a small tmpfs: run it as root"
+        );
+        Self { folder, _parent: parent }
+    }
+
+    fn grow(&self) {
+        self.remount("size=16m");
+    }
+
+    fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        let done = Command::new("mount").arg("-o").arg(options).arg(&self.folder).status().unwrap();
+        assert!(done.success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: connections of a dropped store close in the background.
+        drop(Command::new("umount").arg("--lazy").arg(&self.folder).status());
+    }
+}
+
+const PAGE: usize = 4_096;

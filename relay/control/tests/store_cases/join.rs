@@ -1,0 +1,113 @@
+//! How nodes join with a key.
+
+use std::net::Ipv4Addr;
+
+use bore_control::model::NodeKind;
+use bore_control::store::{JoinError, JoinRequest};
+
+use super::lab::{ADMIN, Lab, START};
+
+pub(crate) async fn adds_the_node_spends_a_use_and_leases_the_first_address(lab: Lab) {
+    let key = lab.add_key(|key| key.ephemeral = true).await;
+    let request = lab.request(key);
+
+    let node = lab.store.join(&request).await.unwrap();
+
+    assert_eq!((node.id, node.network), (request.node, lab.network));
+    assert_eq!(node.overlay_v4, Ipv4Addr::new(100, 64, 0, 2));
+    assert_eq!(node.overlay_v6, request.overlay_v6);
+    assert_eq!((node.kind, node.ephemeral, node.join_key), (NodeKind::Agent, true, Some(key)));
+    assert_eq!(lab.store.nodes(None).await.unwrap(), [node]);
+    assert_eq!(lab.store.join_keys(lab.network).await.unwrap()[0].uses, 1);
+}
+
+pub(crate) async fn again_with_the_same_key_and_machine_answers_the_same_and_spends_nothing(
+    lab: Lab,
+) {
+    let key = lab.add_key(|key| key.uses_max = Some(1)).await;
+    let request = lab.request(key);
+    let first = lab.store.join(&request).await.unwrap();
+    let rows = lab.actions().await.len();
+
+    let retry = JoinRequest { node: uuid::Uuid::now_v7(), name: "other".to_owned(), ..request };
+    let second = lab.store.join(&retry).await.unwrap();
+
+    assert_eq!(first, second);
+    assert_eq!(lab.store.join_keys(lab.network).await.unwrap()[0].uses, 1);
+    assert_eq!(lab.actions().await.len(), rows, "nothing changed, nothing is written");
+}
+
+pub(crate) async fn again_is_answered_although_the_key_was_revoked_since(lab: Lab) {
+    let key = lab.add_key(|_| ()).await;
+    let request = lab.request(key);
+    let first = lab.store.join(&request).await.unwrap();
+    lab.store.revoke_join_key(lab.network, key, &ADMIN, START).await.unwrap();
+
+    assert_eq!(lab.store.join(&request).await.unwrap(), first);
+    let stranger = lab.store.join(&lab.request(key)).await;
+    assert!(matches!(stranger, Err(JoinError::Revoked)), "{stranger:?}");
+}
+
+pub(crate) async fn numbers_a_taken_name(lab: Lab) {
+    let key = lab.add_key(|_| ()).await;
+    let mut names = Vec::new();
+    for _ in 0..3 {
+        names.push(lab.store.join(&lab.request(key)).await.unwrap().name);
+    }
+    assert_eq!(names, ["laptop", "laptop-2", "laptop-3"]);
+
+    let long = JoinRequest { name: "n".repeat(63), ..lab.request(key) };
+    assert_eq!(lab.store.join(&long).await.unwrap().name, "n".repeat(63));
+    let long = JoinRequest { name: "n".repeat(63), ..lab.request(key) };
+    assert_eq!(lab.store.join(&long).await.unwrap().name, format!("{}-2", "n".repeat(61)));
+}
+
+pub(crate) async fn puts_the_node_into_the_groups_that_its_key_has_now(lab: Lab) {
+    lab.add_group(lab.network, "ops", Vec::new()).await;
+    let gone = lab.add_group(lab.network, "gone", Vec::new()).await;
+    let key = lab.add_key(|key| key.groups = vec!["ops".to_owned(), "gone".to_owned()]).await;
+    assert_eq!(lab.store.join_keys(lab.network).await.unwrap()[0].groups, ["gone", "ops"]);
+    lab.store.delete_group(lab.network, gone.id, &ADMIN, START).await.unwrap();
+
+    let node = lab.store.join(&lab.request(key)).await.unwrap();
+
+    assert_eq!(node.groups, ["ops"]);
+    assert_eq!(lab.store.groups(lab.network).await.unwrap()[0].nodes, [node.id]);
+}
+
+pub(crate) async fn with_another_key_names_the_node_that_the_machine_is(lab: Lab) {
+    let first = lab.add_key(|_| ()).await;
+    let second = lab.add_key(|_| ()).await;
+    let request = lab.request(first);
+    lab.store.join(&request).await.unwrap();
+
+    let refused = lab.store.join(&JoinRequest { key: second, ..request }).await;
+
+    assert!(matches!(&refused, Err(JoinError::AlreadyNode(name)) if name == "laptop"));
+}
+
+pub(crate) async fn without_a_limit_lets_many_in(lab: Lab) {
+    let key = lab.add_key(|_| ()).await;
+    let joins = (0..20).map(|_| lab.request(key)).map(|request| {
+        let store = lab.store.clone();
+        async move { store.join(&request).await.unwrap().overlay_v4 }
+    });
+    let addresses = futures_util::future::join_all(joins).await;
+
+    let distinct: std::collections::HashSet<_> = addresses.iter().collect();
+    assert_eq!(distinct.len(), 20);
+    assert_eq!(lab.store.join_keys(lab.network).await.unwrap()[0].uses, 20);
+    lab.assert_intact().await;
+}
+
+pub(crate) async fn refuses_when_no_address_is_left_and_spends_nothing(lab: Lab) {
+    lab.tamper("UPDATE lease_pool SET last_address = first_address").await.unwrap();
+    let key = lab.add_key(|_| ()).await;
+    lab.store.join(&lab.request(key)).await.unwrap();
+
+    let refused = lab.store.join(&lab.request(key)).await;
+
+    assert!(matches!(refused, Err(JoinError::AddressesExhausted)), "{refused:?}");
+    assert_eq!(lab.store.join_keys(lab.network).await.unwrap()[0].uses, 1);
+    assert_eq!(lab.actions().await.last().unwrap(), "node.join_refused");
+}

@@ -1,0 +1,73 @@
+//! Join keys and API keys as things of their own.
+
+use bore_control::model::{ApiKey, Scope};
+use bore_control::store::StoreError;
+use uuid::Uuid;
+
+use super::lab::{ADMIN, Lab, SECRET, START};
+
+pub(crate) async fn of_both_kinds_are_listed_newest_first(lab: Lab) {
+    let first = lab.add_key(|_| ()).await;
+    let second = lab.add_key(|key| key.created_at += 1).await;
+    let ids: Vec<Uuid> =
+        lab.store.join_keys(lab.network).await.unwrap().iter().map(|key| key.id).collect();
+    assert_eq!(ids, [second, first]);
+
+    let ours = add_api_key(&lab, Some(lab.network), START).await;
+    let newer = add_api_key(&lab, Some(lab.network), START + 1).await;
+    let clusters = add_api_key(&lab, None, START).await;
+    assert_eq!(lab.store.api_keys(Some(lab.network)).await.unwrap(), [newer, ours]);
+    assert_eq!(lab.store.api_keys(None).await.unwrap(), [clusters]);
+}
+
+pub(crate) async fn are_found_by_id_with_their_hash(lab: Lab) {
+    let key = add_api_key(&lab, None, START).await;
+    assert_eq!(lab.store.api_key(key.id).await.unwrap(), Some((key, SECRET)));
+    assert_eq!(lab.store.api_key(Uuid::now_v7()).await.unwrap(), None);
+}
+
+pub(crate) async fn are_revoked_once(lab: Lab) {
+    let api = add_api_key(&lab, None, START).await;
+    let join = lab.add_key(|_| ()).await;
+    for at in [START + 1, START + 2] {
+        lab.store.revoke_api_key(None, api.id, &ADMIN, at).await.unwrap();
+        lab.store.revoke_join_key(lab.network, join, &ADMIN, at).await.unwrap();
+    }
+
+    let revoked = lab.store.api_key(api.id).await.unwrap().unwrap().0;
+    assert_eq!(revoked.revoked_at, Some(START + 1));
+    let revoked = lab.store.join_keys(lab.network).await.unwrap()[0].revoked_at;
+    assert_eq!(revoked, Some(START + 1));
+    let actions = lab.actions().await;
+    assert_eq!(actions[actions.len() - 2..], ["api-key.revoke", "join-key.revoke"]);
+}
+
+pub(crate) async fn of_another_network_are_not_there(lab: Lab) {
+    let other = lab.other_network().await;
+    let api = add_api_key(&lab, Some(lab.network), START).await;
+    let join = lab.add_key(|_| ()).await;
+
+    for network in [Some(other), None] {
+        let refused = lab.store.revoke_api_key(network, api.id, &ADMIN, START).await;
+        assert!(matches!(refused, Err(StoreError::NotFound("API key"))), "{refused:?}");
+    }
+    let refused = lab.store.revoke_join_key(other, join, &ADMIN, START).await;
+    assert!(matches!(refused, Err(StoreError::NotFound("join key"))), "{refused:?}");
+    let foreign_group = ApiKey { network: Some(Uuid::now_v7()), ..api };
+    let refused = lab.store.create_api_key(&foreign_group, SECRET, &ADMIN).await;
+    assert!(matches!(refused, Err(StoreError::NotFound("network"))), "{refused:?}");
+}
+
+async fn add_api_key(lab: &Lab, network: Option<Uuid>, created_at: i64) -> ApiKey {
+    let key = ApiKey {
+        id: Uuid::now_v7(),
+        network,
+        description: "CI".to_owned(),
+        scopes: vec![Scope::Read, Scope::NodesWrite],
+        expires_at: START * 2,
+        created_at,
+        revoked_at: None,
+    };
+    lab.store.create_api_key(&key, SECRET, &ADMIN).await.unwrap();
+    key
+}

@@ -1,0 +1,53 @@
+//! Overlay IPv4 addresses.
+
+use std::net::Ipv4Addr;
+
+use bore_control::store::NewNode;
+
+use super::lab::{ADMIN, DAY, Lab, START};
+
+pub(crate) async fn follow_the_cursor_and_wrap_around_held_addresses(lab: Lab) {
+    lab.tamper("UPDATE lease_pool SET last_address = first_address + 3").await.unwrap();
+    let nodes = add_four(&lab).await;
+    assert_eq!(nodes.map(|(_, address)| address.octets()[3]), [2, 3, 4, 5]);
+
+    lab.store.delete_node(lab.network, nodes[2].0, &ADMIN, START).await.unwrap();
+    assert_eq!(add_at(&lab, START + 30 * DAY).await, Some(Ipv4Addr::new(100, 64, 0, 4)));
+    assert_eq!(add_at(&lab, START + 60 * DAY).await, None, "all are held");
+}
+
+pub(crate) async fn rest_for_thirty_days(lab: Lab) {
+    lab.tamper("UPDATE lease_pool SET last_address = first_address").await.unwrap();
+    let node = lab.add_node(lab.network, "nas").await;
+    lab.store.delete_node(lab.network, node.id, &ADMIN, START).await.unwrap();
+
+    assert_eq!(add_at(&lab, START + 30 * DAY - 1).await, None);
+    assert_eq!(add_at(&lab, START + 30 * DAY).await, Some(node.overlay_v4));
+}
+
+pub(crate) async fn of_a_large_cluster_skip_the_held_run(lab: Lab) {
+    let hundred_thousand = "WITH RECURSIVE held (number) AS \
+         (SELECT 0 UNION ALL SELECT number + 1 FROM held WHERE number < 99999) \
+         INSERT INTO leases (address, released_at) SELECT 1681915906 + number, 4000000000000000 FROM held";
+    lab.tamper(hundred_thousand).await.unwrap();
+
+    let first = lab.add_node(lab.network, "first").await.overlay_v4;
+    let second = lab.add_node(lab.network, "second").await.overlay_v4;
+
+    assert_eq!(first.to_bits(), 1_681_915_906 + 100_000);
+    assert_eq!(second.to_bits(), first.to_bits() + 1);
+}
+
+async fn add_four(lab: &Lab) -> [(uuid::Uuid, Ipv4Addr); 4] {
+    let mut nodes = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        let node = lab.add_node(lab.network, name).await;
+        nodes.push((node.id, node.overlay_v4));
+    }
+    nodes.try_into().unwrap()
+}
+
+async fn add_at(lab: &Lab, at: i64) -> Option<Ipv4Addr> {
+    let node = NewNode { at, ..lab.new_node(lab.network, "late") };
+    lab.store.add_node(&node, &ADMIN).await.ok().map(|node| node.overlay_v4)
+}

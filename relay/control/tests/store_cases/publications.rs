@@ -1,0 +1,200 @@
+//! Publications and the ports and hostnames that they hold.
+
+use bore_control::model::{Node, NodeKind, Protocol, Publication};
+use bore_control::store::{NewNode, StoreError};
+use bore_policy::Access;
+use uuid::Uuid;
+
+use super::lab::{ADMIN, Lab, START, http, udp};
+
+pub(crate) async fn are_stored_as_given_with_an_overlay_port(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    let access = Access {
+        allow: vec!["10.0.0.0/8".parse().unwrap()],
+        deny: vec!["10.9.0.0/16".parse().unwrap()],
+    };
+    let wanted = Publication { access, ..udp(&node, "game", 7777) };
+
+    let stored = put(&lab, &wanted).await;
+
+    assert_eq!(stored, Publication { overlay_port: 1024, ..wanted });
+    for network in [Some(lab.network), None] {
+        let listed = lab.store.publications(network).await.unwrap();
+        assert_eq!(listed, std::slice::from_ref(&stored));
+    }
+}
+
+pub(crate) async fn of_the_same_name_and_node_are_replaced_in_place(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    let game = put(&lab, &udp(&node, "game", 7777)).await;
+    put(&lab, &udp(&node, "voice", 7778)).await;
+
+    let again = Publication { public_port: None, created_at: START + 5, ..udp(&node, "game", 1) };
+    let again = Publication { target: "127.0.0.1:9".to_owned(), ..again };
+    let replaced = put(&lab, &again).await;
+
+    assert_eq!(replaced, Publication { target: "127.0.0.1:9".to_owned(), ..game });
+    assert_eq!(lab.store.publications(None).await.unwrap().len(), 2);
+    assert_eq!(lab.actions().await.last().unwrap(), "publication.replace");
+}
+
+pub(crate) async fn that_name_other_ports_give_the_old_ones_back(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    put(&lab, &range(&node, "game", 7000, 10)).await;
+
+    put(&lab, &range(&node, "game", 7005, 2)).await;
+    put(&lab, &range(&node, "low", 7000, 5)).await;
+    put(&lab, &range(&node, "high", 7007, 3)).await;
+
+    assert_taken(&lab, &udp(&node, "late", 7006), ("port", "7006/udp", "game")).await;
+}
+
+pub(crate) async fn change_protocol_without_leaving_anything_behind(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    put(&lab, &udp(&node, "web", 7777)).await;
+    let as_http = put(&lab, &http(&node, "web", "web.example.org")).await;
+    assert_eq!(as_http.public_port, None);
+    let as_tcp = Publication { protocol: Protocol::Tcp, ..udp(&node, "web", 80) };
+    assert_eq!(put(&lab, &as_tcp).await.hostname, None);
+
+    put(&lab, &udp(&node, "game", 7777)).await;
+    put(&lab, &http(&node, "site", "web.example.org")).await;
+}
+
+pub(crate) async fn cannot_take_a_name_of_another_node(lab: Lab) {
+    let nas = lab.add_node(lab.network, "nas").await;
+    let attic = lab.add_node(lab.network, "attic").await;
+    put(&lab, &udp(&nas, "game", 7777)).await;
+
+    assert_taken(&lab, &udp(&attic, "game", 7778), ("name", "game", "nas")).await;
+    let other = lab.other_network().await;
+    let foreign = lab.add_node(other, "nas").await;
+    put(&lab, &udp(&foreign, "game", 7778)).await;
+}
+
+pub(crate) async fn cannot_overlap_in_ports_even_across_networks(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    put(&lab, &range(&node, "game", 27_000, 51)).await;
+
+    for (first, count) in [(27_050, 1), (26_990, 11), (26_000, 2_000), (27_020, 5)] {
+        let port = first.max(27_000);
+        let wanted = range(&node, "late", first, count);
+        assert_taken(&lab, &wanted, ("port", &format!("{port}/udp"), "game")).await;
+    }
+    put(&lab, &range(&node, "below", 26_990, 10)).await;
+    put(&lab, &range(&node, "above", 27_051, 10)).await;
+
+    let foreign = lab.add_node(lab.other_network().await, "nas").await;
+    assert_taken(&lab, &udp(&foreign, "x", 27_001), ("port", "27001/udp", "another network")).await;
+}
+
+pub(crate) async fn of_tcp_and_udp_share_a_number(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    put(&lab, &udp(&node, "game", 7777)).await;
+    let tcp = Publication { protocol: Protocol::Tcp, ..udp(&node, "lobby", 7777) };
+    assert_eq!(put(&lab, &tcp).await.overlay_port, 1025);
+}
+
+pub(crate) async fn cannot_share_a_hostname_even_across_networks(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    put(&lab, &http(&node, "web", "app.example.org")).await;
+
+    let wanted = http(&node, "site", "app.example.org");
+    assert_taken(&lab, &wanted, ("hostname", "app.example.org", "web")).await;
+    let foreign = lab.add_node(lab.other_network().await, "nas").await;
+    let wanted = http(&foreign, "site", "app.example.org");
+    assert_taken(&lab, &wanted, ("hostname", "app.example.org", "another network")).await;
+}
+
+pub(crate) async fn of_ranges_get_runs_of_overlay_ports(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    assert_eq!(put(&lab, &range(&node, "a", 7000, 51)).await.overlay_port, 1024);
+    assert_eq!(put(&lab, &range(&node, "b", 8000, 1)).await.overlay_port, 1075);
+
+    assert_eq!(
+        put(&lab, &range(&node, "a", 7000, 60)).await.overlay_port,
+        1076,
+        "a outgrew its run"
+    );
+    assert_eq!(put(&lab, &range(&node, "c", 9000, 51)).await.overlay_port, 1024, "and left it");
+
+    let attic = lab.add_node(lab.network, "attic").await;
+    assert_eq!(put(&lab, &udp(&attic, "d", 9100)).await.overlay_port, 1024);
+}
+
+pub(crate) async fn of_a_wireguard_node_keep_the_port_that_it_names(lab: Lab) {
+    let new = NewNode { kind: NodeKind::Wireguard, ..lab.new_node(lab.network, "phone") };
+    let phone = lab.store.add_node(&new, &ADMIN).await.unwrap();
+    for (name, port) in [("a", 7000), ("b", 7001)] {
+        let wanted = Publication { overlay_port: 80, ..udp(&phone, name, port) };
+        assert_eq!(put(&lab, &wanted).await.overlay_port, 80);
+    }
+
+    let agent = lab.add_node(lab.network, "nas").await;
+    put(&lab, &Publication { overlay_port: 2000, ..udp(&agent, "c", 7002) }).await;
+    let overlapping = Publication { overlay_port: 1999, ..range(&agent, "d", 7003, 2) };
+    let refused = lab.store.put_publication(&overlapping, &ADMIN).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+}
+
+pub(crate) async fn that_end_above_the_last_port_are_refused(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    for (first, count) in [(65_530, 7), (1, u16::MAX), (1, 0)] {
+        let refused = lab.store.put_publication(&range(&node, "a", first, count), &ADMIN).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    }
+    put(&lab, &range(&node, "a", 65_530, 6)).await;
+}
+
+pub(crate) async fn with_the_id_of_another_never_overwrite_it(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    let game = put(&lab, &udp(&node, "game", 7777)).await;
+
+    let forged = Publication { id: game.id, ..udp(&node, "late", 7778) };
+    assert!(lab.store.put_publication(&forged, &ADMIN).await.is_err());
+    assert_eq!(lab.store.publications(None).await.unwrap(), [game]);
+}
+
+pub(crate) async fn of_another_network_are_not_there(lab: Lab) {
+    let other = lab.other_network().await;
+    let node = lab.add_node(lab.network, "nas").await;
+    let game = put(&lab, &udp(&node, "game", 7777)).await;
+
+    let forged = Publication { network: other, ..udp(&node, "late", 7778) };
+    let refused = lab.store.put_publication(&forged, &ADMIN).await;
+    assert!(matches!(refused, Err(StoreError::NotFound("node"))), "{refused:?}");
+    let refused = lab.store.delete_publication(other, game.id, &ADMIN, START).await;
+    assert!(matches!(refused, Err(StoreError::NotFound("publication"))), "{refused:?}");
+    assert!(lab.store.publications(Some(other)).await.unwrap().is_empty());
+}
+
+pub(crate) async fn give_everything_back_when_removed(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    let game = put(&lab, &range(&node, "game", 7000, 10)).await;
+    lab.store.delete_publication(lab.network, game.id, &ADMIN, START).await.unwrap();
+
+    let again = put(&lab, &range(&node, "game", 7000, 10)).await;
+    assert_ne!(again.id, game.id);
+    assert_eq!(again.overlay_port, 1024);
+    lab.assert_intact().await;
+}
+
+async fn put(lab: &Lab, publication: &Publication) -> Publication {
+    lab.store.put_publication(publication, &ADMIN).await.unwrap()
+}
+
+async fn assert_taken(lab: &Lab, wanted: &Publication, expected: (&str, &str, &str)) {
+    let rows = lab.actions().await.len();
+    let wanted = Publication { id: Uuid::now_v7(), ..wanted.clone() };
+    match lab.store.put_publication(&wanted, &ADMIN).await {
+        Err(StoreError::Taken { what, value, holder }) => {
+            assert_eq!((what, value.as_str(), holder.as_str()), expected);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(lab.actions().await.len(), rows, "a refusal leaves no trace");
+}
+
+fn range(node: &Node, name: &str, first: u16, count: u16) -> Publication {
+    Publication { port_count: count, ..udp(node, name, first) }
+}

@@ -1,0 +1,69 @@
+//! The cluster's engine: what only a server does.
+
+use bore_control::model::Network;
+use bore_control::store::{self, StoreError};
+use uuid::Uuid;
+
+use super::files::newer_schema_is_refused;
+use super::lab::{ADMIN, Engine, Lab, START};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_as_strict_as_a_file() {
+    let engine = Engine::postgres();
+    newer_schema_is_refused(&engine.lab().await).await;
+    lost_races_are_run_again(&engine.lab().await).await;
+    races_lost_too_often_are_the_callers(&engine.lab().await).await;
+    relays_that_start_together_take_turns(&engine.lab().await).await;
+    a_backup_names_the_servers_own_tool(&engine.lab().await).await;
+    no_password_is_shown(&engine.lab().await).await;
+}
+
+async fn lost_races_are_run_again(lab: &Lab) {
+    lab.tamper(&failing_first(3)).await.unwrap();
+    lab.store.create_network(&network("late"), &ADMIN).await.unwrap();
+    lab.assert_intact().await;
+    assert_eq!(lab.actions().await.len(), 2, "only the last try was kept");
+}
+
+async fn races_lost_too_often_are_the_callers(lab: &Lab) {
+    lab.tamper(&failing_first(1_000)).await.unwrap();
+    let refused = lab.store.create_network(&network("late"), &ADMIN).await;
+    assert!(matches!(refused, Err(StoreError::Database(_))), "{refused:?}");
+    lab.assert_intact().await;
+}
+
+async fn relays_that_start_together_take_turns(lab: &Lab) {
+    lab.tamper("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await.unwrap();
+    let folder = lab.path("");
+    let opens = (0..4).map(|_| store::open(&lab.url, &folder));
+    for opened in futures_util::future::join_all(opens).await {
+        opened.unwrap().ping().await.unwrap();
+    }
+}
+
+async fn a_backup_names_the_servers_own_tool(lab: &Lab) {
+    let refused = lab.store.backup(&lab.path("copy")).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Unsupported(text) if text.contains("pg_dump")));
+}
+
+async fn no_password_is_shown(lab: &Lab) {
+    let url = lab.url.replace("postgres@", "postgres:hunter2@");
+    let opened = store::open(&url, &lab.path("")).await.unwrap();
+    assert!(!format!("{opened:?}").contains("hunter2"), "{opened:?}");
+}
+
+/// Makes the first `count` commits of an audit row fail as a lost race does. Sequences do not roll back, so it counts tries.
+fn failing_first(count: u32) -> String {
+    format!(
+        "CREATE SEQUENCE tries; \
+         CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF nextval('tries') <= {count} THEN RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END IF; \
+         RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER lose AFTER INSERT ON audit DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW EXECUTE FUNCTION lose()"
+    )
+}
+
+fn network(name: &str) -> Network {
+    Network { id: Uuid::now_v7(), name: name.to_owned(), created_at: START }
+}
