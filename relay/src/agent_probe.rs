@@ -1,0 +1,71 @@
+//! The questions that a relay asks an agent at its probe port: JSON, a line each.
+
+use std::io;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use uuid::Uuid;
+
+/// What a relay asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Question<'a> {
+    /// Dial the target of this publication now.
+    Check(Uuid),
+    /// You announced a visit with this token: is it you?
+    Echo(&'a str),
+}
+
+/// What the agent answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Answer {
+    /// Whether the target answered.
+    pub(crate) ok: bool,
+    /// Why not, or what was seen.
+    pub(crate) detail: String,
+    /// A UDP service that never answered so far.
+    pub(crate) silent: bool,
+    /// The token, if the agent expected it.
+    pub(crate) echo: Option<String>,
+}
+
+/// Asks one question and reads one answer, both bounded.
+pub(crate) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    question: &Question<'_>,
+) -> io::Result<Answer> {
+    let mut line = serde_json::to_vec(question).map_err(io::Error::other)?;
+    line.push(b'\n');
+    let exchange = async {
+        stream.write_all(&line).await?;
+        let mut answer = String::new();
+        BufReader::new(stream).take(ANSWER_BYTES_MAX).read_line(&mut answer).await?;
+        serde_json::from_str(&answer).map_err(io::Error::other)
+    };
+    tokio::time::timeout(ANSWER_WAIT, exchange).await.map_err(|_| io::ErrorKind::TimedOut)?
+}
+
+const ANSWER_BYTES_MAX: u64 = 4_096;
+const ANSWER_WAIT: Duration = Duration::from_secs(8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_is_one_line_and_so_is_its_answer() {
+        let (mut relay, agent) = tokio::io::duplex(1024);
+        let answering = async {
+            let mut agent = BufReader::new(agent);
+            let mut line = String::new();
+            agent.read_line(&mut line).await.unwrap();
+            agent.get_mut().write_all(b"{\"echo\":\"abc\"}\n").await.unwrap();
+            line
+        };
+        let (answer, question) = tokio::join!(ask(&mut relay, &Question::Echo("abc")), answering);
+        assert_eq!(question, "{\"echo\":\"abc\"}\n");
+        assert_eq!(answer.unwrap().echo.as_deref(), Some("abc"));
+    }
+}

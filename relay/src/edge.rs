@@ -1,0 +1,41 @@
+//! The HTTP edge: visitors' HTTP/1 on public sockets, routed by `Host`, streamed to origins.
+//!
+//! ```text
+//! accept ── sources (limits) ── connection ── guard (framing, deadlines) ── hyper ── service
+//!                                                                            │  host → Origins::route
+//!                                                                            ▼
+//!                                          pages (own answers)  or  upstream (one per visitor connection)
+//! ```
+//!
+//! Generic over [`Origins`], so that it knows nothing of tunnels. It never buffers a body, never
+//! shares an origin connection between two visitor connections, and has no rules of its own: who
+//! may see what is one call of [`Origins::route`] with the value that is then routed by.
+//!
+//! Source: RFC 9110, RFC 9112.
+
+mod accept;
+mod body;
+mod connection;
+mod counters;
+mod framing;
+mod gate;
+mod guard;
+mod headers;
+mod host;
+pub mod limits;
+mod origins;
+mod pace;
+mod pages;
+mod service;
+mod settings;
+mod sources;
+mod splice;
+mod upstream;
+
+pub use accept::serve;
+pub use counters::{
+    Deadline, DeadlineLabels, EdgeCounters, FaultLabels, Limit, LimitLabels, Outcome, OutcomeLabels,
+};
+pub use framing::Fault;
+pub use origins::{DenialKind, OriginId, Origins, Outage, Route};
+pub use settings::{EdgeSettings, Scheme};

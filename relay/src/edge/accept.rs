@@ -1,0 +1,194 @@
+//! Taking connections from a listener, within limits.
+//!
+//! Too many from one source: the new one is closed. Too many in all, or no file descriptor left:
+//! accepting pauses, and visitors wait in the kernel's queue; the loop neither spins nor dies.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::connection::Shared;
+use super::counters::{EdgeCounters, Limit, LimitLabels};
+use super::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, TCP_KEEPALIVE};
+use super::origins::Origins;
+use super::settings::EdgeSettings;
+use super::sources::{Place, Sources};
+
+/// Serves visitors from `listener` until `shutdown` completes, then lets the requests in hand
+/// finish for at most [`EdgeSettings::drain_max`].
+pub async fn serve<O: Origins>(
+    listener: TcpListener,
+    origins: Arc<O>,
+    settings: EdgeSettings,
+    counters: EdgeCounters,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let (drain, draining) = watch::channel(false);
+    let drain_max = settings.drain_max;
+    let port = settings.public_port.or_else(|| local_port(&listener));
+    let port = port.unwrap_or_else(|| settings.scheme.default_port());
+    let mut acceptor = Acceptor::new(listener, &settings, counters.clone());
+    let shared = Arc::new(Shared { origins, settings, counters, port, draining });
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.as_mut() => break,
+            Some(ended) = connections.join_next() => report(ended),
+            admitted = acceptor.next() => {
+                connections.spawn(run(Arc::clone(&shared), admitted));
+            }
+        }
+    }
+    drop(acceptor);
+    drain.send_replace(true);
+    let drained = async { while connections.join_next().await.map(report).is_some() {} };
+    if timeout(drain_max, drained).await.is_err() {
+        tracing::info!(connections = connections.len(), "connections cut at the end of draining");
+    }
+}
+
+async fn run<O: Origins>(shared: Arc<Shared<O>>, admitted: Admitted) {
+    shared.counters.open.inc();
+    let open = shared.counters.open.clone();
+    let _open = OnDrop(move || {
+        open.dec();
+    });
+    shared.run(admitted.stream, admitted.visitor).await;
+}
+
+/// A panic ends its own connection only; it is a bug, and is told as one.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a visitor connection panicked");
+    }
+}
+
+fn local_port(listener: &TcpListener) -> Option<u16> {
+    listener.local_addr().ok().map(|address| address.port())
+}
+
+/// A connection that may be served, and the places that it takes.
+struct Admitted {
+    stream: TcpStream,
+    visitor: SocketAddr,
+    _total: OwnedSemaphorePermit,
+    _source: Place,
+}
+
+struct Acceptor {
+    listener: TcpListener,
+    total: Arc<Semaphore>,
+    sources: Sources,
+    counters: EdgeCounters,
+    pause: Duration,
+    paused_until: Option<Instant>,
+}
+
+impl Acceptor {
+    fn new(listener: TcpListener, settings: &EdgeSettings, counters: EdgeCounters) -> Self {
+        Self {
+            listener,
+            total: Arc::new(Semaphore::new(settings.connections_max)),
+            sources: Sources::new(settings.connections_per_source_max),
+            counters,
+            pause: ACCEPT_PAUSE_MIN,
+            paused_until: None,
+        }
+    }
+
+    /// The next connection within limits. May be dropped while waiting.
+    async fn next(&mut self) -> Admitted {
+        loop {
+            if let Some(until) = self.paused_until {
+                sleep_until(until).await;
+                self.paused_until = None;
+            }
+            let total = self.place().await;
+            match self.listener.accept().await {
+                Ok((stream, visitor)) => {
+                    self.pause = ACCEPT_PAUSE_MIN;
+                    if let Some(admitted) = self.admit(stream, visitor, total) {
+                        return admitted;
+                    }
+                }
+                Err(error) => self.handle_failure(&error),
+            }
+        }
+    }
+
+    /// A place among all connections; waits for one when there is none.
+    async fn place(&self) -> OwnedSemaphorePermit {
+        if self.total.available_permits() == 0 {
+            self.limited(Limit::Total);
+        }
+        loop {
+            // The semaphore is never closed: the loop ends at its first turn.
+            if let Ok(permit) = Arc::clone(&self.total).acquire_owned().await {
+                return permit;
+            }
+        }
+    }
+
+    fn admit(
+        &self,
+        stream: TcpStream,
+        visitor: SocketAddr,
+        total: OwnedSemaphorePermit,
+    ) -> Option<Admitted> {
+        self.counters.accepted.inc();
+        let Some(source) = self.sources.enter(visitor.ip()) else {
+            self.limited(Limit::Source);
+            return None;
+        };
+        if let Err(error) = prepare(&stream) {
+            tracing::debug!(%error, "visitor left before it was served");
+            return None;
+        }
+        Some(Admitted { stream, visitor, _total: total, _source: source })
+    }
+
+    /// Without descriptors every accept fails at once; other failures concern one visitor only.
+    fn handle_failure(&mut self, error: &io::Error) {
+        if !is_exhaustion(error) {
+            tracing::debug!(%error, "a connection failed before it was accepted");
+            return;
+        }
+        self.limited(Limit::Descriptors);
+        tracing::warn!(%error, "accepting pauses");
+        self.paused_until = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(ACCEPT_PAUSE_MAX);
+    }
+
+    fn limited(&self, limit: Limit) {
+        self.counters.limited.get_or_create(&LimitLabels { limit }).inc();
+    }
+}
+
+/// Small answers leave at once, and a visitor that vanished is noticed.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))
+}
+
+fn is_exhaustion(error: &io::Error) -> bool {
+    let codes = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

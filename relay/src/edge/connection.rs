@@ -1,0 +1,114 @@
+//! One visitor connection from its first byte to its last: hyper over the guarded stream, then, if
+//! an upgrade was granted, a splice.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::counters::EdgeCounters;
+use super::gate::Gate;
+use super::guard::Guard;
+use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use super::origins::Origins;
+use super::service::Visit;
+use super::settings::EdgeSettings;
+use super::splice::splice;
+use super::upstream::Kept;
+
+/// What all connections of one listener share.
+#[derive(Debug)]
+pub(super) struct Shared<O> {
+    pub(super) origins: Arc<O>,
+    pub(super) settings: EdgeSettings,
+    pub(super) counters: EdgeCounters,
+    pub(super) port: u16,
+    /// Turns true when connections are to end after the request in hand.
+    pub(super) draining: watch::Receiver<bool>,
+}
+
+impl<O: Origins> Shared<O> {
+    /// Serves one visitor until either side is done.
+    pub(super) async fn run<S>(&self, stream: S, visitor: std::net::SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let accepted_at = Instant::now();
+        let gate = Gate::new(accepted_at);
+        let (settings, counters) = (self.settings.clone(), self.counters.clone());
+        let guard = Guard::new(stream, gate.clone(), settings, counters, accepted_at);
+        let visit = Arc::new(self.visit(gate, visitor));
+        if let Err(error) = self.speak_http(guard, &visit).await {
+            tracing::debug!(%error, "visitor connection failed");
+            return;
+        }
+        if let Err(error) = self.speak_otherwise(&visit).await {
+            tracing::debug!(%error, "upgraded connection failed");
+        }
+    }
+
+    fn visit(&self, gate: Gate, visitor: std::net::SocketAddr) -> Visit<O> {
+        Visit {
+            origins: Arc::clone(&self.origins),
+            settings: self.settings.clone(),
+            counters: self.counters.clone(),
+            visitor,
+            port: self.port,
+            gate,
+            kept: Arc::new(Kept::default()),
+            switched: Mutex::new(None),
+        }
+    }
+
+    async fn speak_http<S>(
+        &self,
+        guard: Guard<S>,
+        visit: &Arc<Visit<O>>,
+    ) -> Result<(), hyper::Error>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let service = service_fn(|request| {
+            let visit = Arc::clone(visit);
+            async move { Ok::<_, Infallible>(visit.handle(request).await) }
+        });
+        // Deadlines are the guard's, so hyper gets no timer.
+        let connection = Builder::new()
+            .max_headers(HEADERS_MAX)
+            .max_header_size(HEAD_BYTES_MAX)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .header_read_timeout(None)
+            .serve_connection(TokioIo::new(guard), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let mut draining = self.draining.clone();
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            _ = draining.wait_for(|draining| *draining) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    }
+
+    async fn speak_otherwise(&self, visit: &Visit<O>) -> Result<(), UpgradeError> {
+        let Some(switched) = visit.take_switched() else { return Ok(()) };
+        let visitor = TokioIo::new(switched.visitor.await?);
+        let origin = TokioIo::new(switched.origin);
+        Ok(splice(visitor, origin, self.settings.half_closed_max).await?)
+    }
+}
+
+/// Why an upgraded connection broke off.
+#[derive(Debug, thiserror::Error)]
+enum UpgradeError {
+    #[error("the visitor left before the change of protocol")]
+    Left(#[from] hyper::Error),
+    #[error("the connection broke")]
+    Broke(#[from] std::io::Error),
+}

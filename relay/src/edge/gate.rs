@@ -1,0 +1,136 @@
+//! What the request handler and the guarded stream of one visitor connection tell each other.
+//!
+//! | handler → stream | the answer is complete; an upgrade was granted or refused |
+//! |---|---|
+//! | stream → handler | the visitor closed its sending side; its request was at fault or too slow |
+//!
+//! The lock is never held across anything that waits.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::Instant;
+
+use super::framing::Fault;
+
+/// Shared by the handler and the stream of one connection. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(super) struct Gate(Arc<Mutex<Inner>>);
+
+/// What may happen to bytes behind a request for an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beyond {
+    /// Nobody has answered yet: they wait.
+    Undecided,
+    /// The connection speaks another protocol: they pass.
+    Open,
+    /// The upgrade was not granted: they are thrown away, and never read as a request.
+    Sealed,
+}
+
+/// Why a connection ends by the visitor's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Bad framing inside a body.
+    Malformed(Fault),
+    /// A deadline passed.
+    Expired,
+}
+
+#[derive(Debug)]
+struct Inner {
+    unanswered: u64,
+    answered_at: Instant,
+    beyond: Beyond,
+    closed: bool,
+    ended: Option<Ended>,
+    reader: Option<Waker>,
+}
+
+impl Gate {
+    pub(super) fn new(now: Instant) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            unanswered: 0,
+            answered_at: now,
+            beyond: Beyond::Undecided,
+            closed: false,
+            ended: None,
+            reader: None,
+        })))
+    }
+
+    /// The stream has passed on complete request heads.
+    pub(super) fn asked(&self, requests: u64) {
+        self.lock().unanswered += requests;
+    }
+
+    /// The handler has given the last byte of an answer to hyper.
+    pub(super) fn answered(&self, now: Instant) {
+        let mut inner = self.lock();
+        inner.unanswered = inner.unanswered.saturating_sub(1);
+        inner.answered_at = now;
+        wake(inner);
+    }
+
+    /// Decides about bytes behind a request for an upgrade.
+    pub(super) fn decide(&self, beyond: Beyond) {
+        let mut inner = self.lock();
+        inner.beyond = beyond;
+        wake(inner);
+    }
+
+    pub(super) fn beyond(&self) -> Beyond {
+        self.lock().beyond
+    }
+
+    /// Ready when bytes behind a request for an upgrade have a verdict.
+    pub(super) fn poll_beyond(&self, cx: &Context<'_>) -> Poll<Beyond> {
+        let mut inner = self.lock();
+        if inner.beyond == Beyond::Undecided {
+            inner.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(inner.beyond)
+    }
+
+    /// Ready, with the time of the last answer, when every request has been answered.
+    pub(super) fn poll_answered(&self, cx: &Context<'_>) -> Poll<Instant> {
+        let mut inner = self.lock();
+        if inner.unanswered > 0 {
+            inner.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(inner.answered_at)
+    }
+
+    /// The visitor will send nothing more.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    pub(super) fn end(&self, ended: Ended) {
+        self.lock().ended = Some(ended);
+    }
+
+    pub(super) fn ended(&self) -> Option<Ended> {
+        self.lock().ended
+    }
+
+    /// A poisoned lock means a panic elsewhere in this connection; the plain values stay usable.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes the stream after the lock is released.
+fn wake(mut inner: MutexGuard<'_, Inner>) {
+    let reader = inner.reader.take();
+    drop(inner);
+    if let Some(reader) = reader {
+        reader.wake();
+    }
+}

@@ -1,0 +1,334 @@
+//! A visitor's stream as hyper sees it: framed strictly, paced, and closed with care.
+//!
+//! [`Guard`] sits between the socket (later: TLS) and hyper. It passes bytes on only as far as
+//! [`Framing`] has found them unambiguous; in front of a bad byte in a head it puts a NUL, so that
+//! hyper answers 400 in its turn and closes. It holds every deadline that a visitor can miss, it
+//! keeps a half-closed visitor alive while bytes still flow to it, and after a shutdown it reads
+//! for a moment what is still coming, so that no reset destroys the response.
+//!
+//! It never decides about a request, and never writes anything of its own.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::counters::{Deadline, DeadlineLabels, EdgeCounters, FaultLabels};
+use super::framing::{Fault, Framing, Phase, Scanned};
+use super::gate::{Beyond, Ended, Gate};
+use super::limits::{DECLARED_BODY_BYTES_MIN, DRAIN_BYTES_MIN, LINGER_MAX, TRANSFER_BYTES_MIN};
+use super::pace::{Alarm, Pace};
+use super::settings::EdgeSettings;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Guard<S> {
+    stream: S,
+    gate: Gate,
+    framing: Framing,
+    clock: Clock,
+    counters: EdgeCounters,
+    held: Vec<u8>,
+    at_end: bool,
+    refused: bool,
+    linger: Option<Instant>,
+}
+
+/// The deadlines of one visitor.
+#[derive(Debug)]
+struct Clock {
+    settings: EdgeSettings,
+    accepted_at: Instant,
+    /// When the present phase began; a head's first byte, a body's last head byte.
+    phase_since: Instant,
+    sent_at: Instant,
+    alarm: Alarm,
+    reading: Pace,
+    writing: Pace,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
+    /// Guards `stream`, which was accepted at `accepted_at`.
+    pub(super) fn new(
+        stream: S,
+        gate: Gate,
+        settings: EdgeSettings,
+        counters: EdgeCounters,
+        accepted_at: Instant,
+    ) -> Self {
+        let clock = Clock {
+            accepted_at,
+            phase_since: accepted_at,
+            sent_at: accepted_at,
+            alarm: Alarm::default(),
+            reading: Pace::new(settings.progress_window),
+            writing: Pace::new(settings.progress_window),
+            settings,
+        };
+        let (framing, held) = (Framing::default(), Vec::new());
+        Self {
+            stream,
+            gate,
+            framing,
+            clock,
+            counters,
+            held,
+            at_end: false,
+            refused: false,
+            linger: None,
+        }
+    }
+
+    /// Looks at what came, and cuts it where it may not be passed on.
+    fn take(&mut self, buffer: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
+        let came = buffer.filled().get(before..).unwrap_or_default();
+        self.counters.received.inc_by(came.len() as u64);
+        self.clock.reading.moved(came.len());
+        if self.gate.beyond() == Beyond::Open {
+            return Ok(());
+        }
+        let (phase, heads) = (self.framing.phase(), self.framing.heads());
+        let scanned = self.framing.scan(came);
+        self.gate.asked(self.framing.heads() - heads);
+        if self.framing.phase() != phase || self.framing.heads() != heads {
+            self.clock.phase_since = Instant::now();
+            self.clock.reading.restart();
+        }
+        match scanned {
+            Scanned::All => Ok(()),
+            Scanned::Held(good) => {
+                self.held = came.get(good..).unwrap_or_default().to_vec();
+                buffer.set_filled(before + good);
+                Ok(())
+            }
+            Scanned::Refused(good, fault) => {
+                buffer.set_filled(before + good);
+                self.refuse(fault, good, buffer)
+            }
+        }
+    }
+
+    /// In a head hyper is made to answer 400; in a body the read fails once the good bytes are
+    /// taken, and the handler answers.
+    fn refuse(&mut self, fault: Fault, good: usize, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        self.counters.malformed.get_or_create(&FaultLabels { fault }).inc();
+        self.refused = true;
+        if matches!(self.framing.phase(), Phase::Idle | Phase::Head) {
+            buffer.put_slice(b"\0");
+            return Ok(());
+        }
+        self.gate.end(Ended::Malformed(fault));
+        if good > 0 { Ok(()) } else { Err(malformed()) }
+    }
+
+    fn poll_visitor(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Ready(Ok(())) if buffer.filled().len() == before => {
+                self.at_end = true;
+                self.gate.close();
+                self.poll_end(cx)
+            }
+            Poll::Ready(Ok(())) => Poll::Ready(self.take(buffer, before)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self.poll_overdue(cx),
+        }
+    }
+
+    /// The end of the visitor's sending is passed on at once, but for a visitor that still waits
+    /// for an answer: its end is passed on when the answer is complete or nothing flows any more.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let between_messages = matches!(self.framing.phase(), Phase::Idle | Phase::Held);
+        if self.gate.beyond() != Beyond::Undecided || !between_messages {
+            return Poll::Ready(Ok(()));
+        }
+        if self.gate.poll_answered(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let quiet_since = self.clock.sent_at.max(self.clock.phase_since);
+            let deadline = quiet_since + self.clock.settings.half_closed_max;
+            ready!(self.clock.alarm.poll(deadline, cx));
+            if quiet_since == self.clock.sent_at.max(self.clock.phase_since) {
+                self.expire(Deadline::HalfClosed);
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Nothing has come; is something overdue?
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.gate.beyond() != Beyond::Undecided {
+            return Poll::Pending;
+        }
+        let overdue = match self.framing.phase() {
+            Phase::Held => return Poll::Pending,
+            Phase::Idle => ready!(self.poll_idle(cx)),
+            Phase::Head => {
+                let deadline = self.head_deadline();
+                ready!(self.clock.alarm.poll(deadline, cx));
+                Deadline::Head
+            }
+            Phase::DeclaredBody => {
+                ready!(self.clock.reading.poll_expired(DECLARED_BODY_BYTES_MIN, cx));
+                Deadline::Body
+            }
+            Phase::ChunkedBody => {
+                ready!(self.clock.reading.poll_expired(TRANSFER_BYTES_MIN, cx));
+                Deadline::Body
+            }
+        };
+        self.expire(overdue);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Between messages there is no deadline while the visitor waits for an answer.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Deadline> {
+        if self.framing.heads() == 0 {
+            let deadline = self.head_deadline();
+            return self.clock.alarm.poll(deadline, cx).map(|()| Deadline::Head);
+        }
+        let answered_at = ready!(self.gate.poll_answered(cx));
+        let deadline = answered_at.max(self.clock.phase_since) + self.clock.settings.idle_max;
+        self.clock.alarm.poll(deadline, cx).map(|()| Deadline::Idle)
+    }
+
+    fn head_deadline(&self) -> Instant {
+        let since =
+            if self.framing.heads() == 0 { self.clock.accepted_at } else { self.clock.phase_since };
+        since + self.clock.settings.head_max
+    }
+
+    fn expire(&self, deadline: Deadline) {
+        self.gate.end(Ended::Expired);
+        self.counters.expired.get_or_create(&DeadlineLabels { deadline }).inc();
+    }
+
+    /// Gives hyper's successor what came behind the request for an upgrade.
+    fn unhold(&mut self, buffer: &mut ReadBuf<'_>) {
+        let (now, later) = self.held.split_at(self.held.len().min(buffer.remaining()));
+        buffer.put_slice(now);
+        self.held = later.to_vec();
+    }
+
+    /// Reads on behind a refused upgrade, only to learn when the visitor goes away.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut scratch = [0; 4096];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                self.at_end = true;
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn note_sent(
+        &mut self,
+        sent: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match sent {
+            Poll::Ready(Ok(bytes)) => {
+                self.counters.sent.inc_by(bytes as u64);
+                self.clock.writing.moved(bytes);
+                self.clock.sent_at = Instant::now();
+                Poll::Ready(Ok(bytes))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                ready!(self.clock.writing.poll_expired(DRAIN_BYTES_MIN, cx));
+                self.expire(Deadline::Drain);
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let deadline = *self.linger.get_or_insert_with(|| Instant::now() + LINGER_MAX);
+        if self.at_end || self.clock.alarm.poll(deadline, cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        // A visitor that resets has no use for what was sent; nothing is left to do either way.
+        self.poll_discard(cx).map(|_| Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.refused {
+            return Poll::Ready(Err(malformed()));
+        }
+        if this.framing.phase() == Phase::Held && !this.at_end {
+            match ready!(this.gate.poll_beyond(cx)) {
+                Beyond::Open if !this.held.is_empty() => {
+                    this.unhold(buffer);
+                    return Poll::Ready(Ok(()));
+                }
+                Beyond::Sealed => return this.poll_discard(cx),
+                Beyond::Open | Beyond::Undecided => {}
+            }
+        }
+        if this.at_end {
+            return this.poll_end(cx);
+        }
+        this.poll_visitor(cx, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let sent = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.note_sent(sent, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let sent = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        this.note_sent(sent, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        if this.gate.beyond() == Beyond::Open {
+            return Poll::Ready(Ok(()));
+        }
+        this.poll_linger(cx)
+    }
+}
+
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "malformed request")
+}

@@ -1,0 +1,87 @@
+//! The door between the edge and what lies behind it: who serves a hostname, may this visitor see
+//! it, and how is it reached. The relay answers from its tables and opens overlay flows; tests
+//! answer with plain TCP.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use bore_policy::Hostname;
+use tokio::io::{AsyncRead, AsyncWrite};
+use uuid::Uuid;
+
+/// What the edge needs from the rest of the relay.
+pub trait Origins: Send + Sync + 'static {
+    /// One connection to a service.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Who serves `host`, decided for this visitor. Called once for each request, with the same
+    /// canonical values that the request is then routed and logged by.
+    fn route(&self, host: &Hostname, visitor: SocketAddr) -> Route;
+
+    /// Opens one connection to `origin` on behalf of `visitor`.
+    fn open(
+        &self,
+        origin: OriginId,
+        visitor: SocketAddr,
+    ) -> impl Future<Output = Result<Self::Stream, Outage>> + Send;
+
+    /// The answer to a probe of `host`, when one with this token is expected: a future that gives
+    /// the body, or `None` when the way to the agent is broken. `None` at once makes it an
+    /// ordinary request. Asked before [`Self::route`], because a probe passes visit rules.
+    fn probe(
+        &self,
+        host: &Hostname,
+        token: &str,
+    ) -> Option<impl Future<Output = Option<String>> + Send>;
+}
+
+/// Names what a request goes to; two requests with the same one may share an origin connection
+/// when they come from the same visitor connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OriginId(pub Uuid);
+
+/// What is done with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// It goes to this origin.
+    To(OriginId),
+    /// This visitor may not see it.
+    Denied {
+        /// What kind of rule said so; names stay inside.
+        by: DenialKind,
+    },
+    /// It is published, and cannot be reached.
+    Unavailable(Outage),
+    /// Nobody publishes it.
+    Unknown,
+}
+
+/// The kind of rule that refused a visitor: all that a stranger learns about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DenialKind {
+    /// A visit rule of a policy.
+    Rule,
+    /// The publication's own deny list.
+    DenyList,
+    /// The publication's own allow list, which this visitor is not on.
+    AllowList,
+    /// The administrator's default.
+    Default,
+}
+
+/// Why a published service cannot be reached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Outage {
+    /// No agent is there to carry it.
+    #[error("the agent is offline: {cause}")]
+    Offline {
+        /// In words for the visitor; shown on the page.
+        cause: String,
+    },
+    /// The agent is there and cannot reach the service.
+    #[error("the service is down: {cause}")]
+    Down {
+        /// In words for the visitor; shown on the page.
+        cause: String,
+    },
+}

@@ -1,0 +1,339 @@
+//! What happens to one request: host, decision, origin, answer.
+//!
+//! Invariant: the host is read once, and decision and route come from one call with that value; no
+//! byte of the request leaves before it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bore_policy::Hostname;
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use tokio::time::timeout;
+
+use super::body::{EdgeBody, Exchange, RequestBody, Upload};
+use super::counters::{EdgeCounters, Outcome, OutcomeLabels};
+use super::gate::{Beyond, Ended, Gate};
+use super::headers::{Statement, clean_request, clean_response, set_upgrade, upgrade_protocol};
+use super::host;
+use super::limits::PROBE_TOKEN_BYTES_MAX;
+use super::origins::{OriginId, Origins, Outage, Route};
+use super::pages::{Format, Notice};
+use super::settings::EdgeSettings;
+use super::upstream::{Kept, SendFailure, Upstream};
+
+/// One visitor connection, as its requests see it.
+#[derive(Debug)]
+pub(super) struct Visit<O> {
+    pub(super) origins: Arc<O>,
+    pub(super) settings: EdgeSettings,
+    pub(super) counters: EdgeCounters,
+    pub(super) visitor: SocketAddr,
+    pub(super) port: u16,
+    pub(super) gate: Gate,
+    pub(super) kept: Arc<Kept>,
+    pub(super) switched: Mutex<Option<Switched>>,
+}
+
+/// A connection that leaves HTTP once its 101 has been written.
+#[derive(Debug)]
+pub(super) struct Switched {
+    pub(super) visitor: OnUpgrade,
+    pub(super) origin: Upgraded,
+}
+
+/// A request on its way to its origin.
+struct Passage {
+    origin: OriginId,
+    request: Request<RequestBody>,
+    upgrade: Option<OnUpgrade>,
+}
+
+impl<O: Origins> Visit<O> {
+    /// Answers one request; never fails, because every failure is an answer.
+    pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<EdgeBody> {
+        let format = Format::accepted(request.headers());
+        let asks_upgrade = request.headers().contains_key(UPGRADE);
+        let has_body = !hyper::body::Body::is_end_stream(request.body());
+        let mut response = match self.answer(request).await {
+            Ok(response) => response,
+            Err(notice) => self.page(&notice, format, has_body),
+        };
+        if asks_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            self.gate.decide(Beyond::Sealed);
+            close_after(response.headers_mut());
+        }
+        if self.gate.is_closed() {
+            close_after(response.headers_mut());
+        }
+        response
+    }
+
+    /// Takes the connection that has left HTTP, if it has.
+    pub(super) fn take_switched(&self) -> Option<Switched> {
+        self.switched.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<EdgeBody>, Notice> {
+        let (parts, body) = request.into_parts();
+        check_method(&parts.method)?;
+        let host = host::requested(&parts, self.settings.scheme)
+            .map_err(|error| invalid(StatusCode::BAD_REQUEST, &error.to_string()))?
+            .ok_or(Notice::Unknown)?;
+        if let Some(response) = self.probed(&host, parts.uri.path()).await? {
+            return Ok(response);
+        }
+        match self.origins.route(&host, self.visitor) {
+            Route::To(origin) => self.pass(origin, parts, body).await,
+            Route::Denied { by } => Err(Notice::Denied(by)),
+            Route::Unavailable(outage) => Err(Notice::Away(outage)),
+            Route::Unknown => Err(Notice::Unknown),
+        }
+    }
+
+    async fn probed(
+        &self,
+        host: &Hostname,
+        path: &str,
+    ) -> Result<Option<Response<EdgeBody>>, Notice> {
+        let Some(token) = path.strip_prefix(PROBE_PATH).filter(|token| is_token(token)) else {
+            return Ok(None);
+        };
+        let Some(answer) = self.origins.probe(host, token) else { return Ok(None) };
+        let body = timeout(self.settings.open_max, answer).await.ok().flatten();
+        let body = body.ok_or_else(|| down("The agent did not answer the probe."))?;
+        self.count(Outcome::Probed);
+        let mut response = Response::new(EdgeBody::own(Bytes::from(body), self.gate.clone()));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(Some(response))
+    }
+
+    async fn pass(
+        &self,
+        origin: OriginId,
+        parts: Parts,
+        body: Incoming,
+    ) -> Result<Response<EdgeBody>, Notice> {
+        let passage = self.prepare(origin, parts, RequestBody::new(body))?;
+        let upload = passage.request.body().upload();
+        let (upstream, response) = self.exchange(passage.origin, passage.request, &upload).await?;
+        self.count(Outcome::Answered);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(passage.upgrade, response).await;
+        }
+        Ok(self.relay(
+            response,
+            Exchange { upstream: Some(upstream), upload, kept: Arc::clone(&self.kept) },
+        ))
+    }
+
+    /// Makes the request that the origin gets.
+    fn prepare(
+        &self,
+        origin: OriginId,
+        mut parts: Parts,
+        body: RequestBody,
+    ) -> Result<Passage, Notice> {
+        let may_upgrade = parts.version == Version::HTTP_11 && body.is_empty();
+        let protocol = upgrade_protocol(&parts.headers).filter(|_| may_upgrade);
+        let upgrade = protocol.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
+        let statement =
+            Statement { visitor: self.visitor, scheme: self.settings.scheme, port: self.port };
+        let is_chunked = parts.headers.contains_key(TRANSFER_ENCODING);
+        clean_request(&mut parts.headers, statement);
+        if let Some(protocol) = protocol {
+            set_upgrade(&mut parts.headers, protocol);
+        }
+        if is_chunked && !body.is_empty() {
+            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        let mut request = Request::new(body);
+        *request.method_mut() = parts.method;
+        *request.uri_mut() = origin_form(parts.uri)?;
+        *request.headers_mut() = parts.headers;
+        Ok(Passage { origin, request, upgrade })
+    }
+
+    /// Sends the request on the kept connection, else on a fresh one. It is sent twice only when
+    /// the kept connection had closed: if not a byte of it left, or if it may be repeated and the
+    /// origin had not begun to answer.
+    async fn exchange(
+        &self,
+        origin: OriginId,
+        request: Request<RequestBody>,
+        upload: &Upload,
+    ) -> Result<(Upstream, Response<Incoming>), Notice> {
+        let mut request = request;
+        if let Some(mut kept) = self.kept.take(origin) {
+            let repeat = repeatable(&request);
+            match self.send(&mut kept, request, upload).await? {
+                Ok(response) => return Ok((kept, response)),
+                Err(failure) => request = self.again(failure, repeat)?,
+            }
+        }
+        let mut fresh = self.open(origin).await?;
+        match self.send(&mut fresh, request, upload).await? {
+            Ok(response) => Ok((fresh, response)),
+            Err(failure) => Err(self.failed(&failure)),
+        }
+    }
+
+    fn again(
+        &self,
+        failure: SendFailure,
+        repeat: Option<Request<RequestBody>>,
+    ) -> Result<Request<RequestBody>, Notice> {
+        let notice = self.failed(&failure);
+        let repeat = repeat.filter(|_| failure.silent);
+        let request = failure.unsent.or(repeat).ok_or(notice)?;
+        self.counters.retried.inc();
+        Ok(request)
+    }
+
+    async fn open(&self, origin: OriginId) -> Result<Upstream, Notice> {
+        let opening = timeout(self.settings.open_max, self.origins.open(origin, self.visitor));
+        let opened = opening.await.map_err(|_| down("No connection to the service in time."))?;
+        let stream = opened.map_err(Notice::Away)?;
+        self.counters.origins_opened.inc();
+        Upstream::start(origin, stream)
+            .await
+            .map_err(|_| down("The service closed the connection."))
+    }
+
+    /// The time for a response begins when the visitor's body is complete, which has its own pace.
+    async fn send(
+        &self,
+        upstream: &mut Upstream,
+        request: Request<RequestBody>,
+        upload: &Upload,
+    ) -> Result<Result<Response<Incoming>, SendFailure>, Notice> {
+        let mut sending = std::pin::pin!(upstream.send(request));
+        loop {
+            let was_complete = upload.is_complete();
+            match timeout(self.settings.response_max, sending.as_mut()).await {
+                Ok(sent) => return Ok(sent),
+                Err(_) if was_complete => return Err(Notice::Late),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// A visitor whose body broke off is told so; else the origin is at fault.
+    fn failed(&self, failure: &SendFailure) -> Notice {
+        tracing::debug!(error = %failure.cause, "origin gave no response");
+        match self.gate.ended() {
+            Some(Ended::Malformed(_)) => invalid(StatusCode::BAD_REQUEST, "The body is malformed."),
+            Some(Ended::Expired) => {
+                invalid(StatusCode::REQUEST_TIMEOUT, "The body came too slowly.")
+            }
+            None if failure.silent => down("The service closed the connection without an answer."),
+            None => down("The service sent an answer that is not HTTP."),
+        }
+    }
+
+    /// Passes the origin's response on while its body is still coming.
+    fn relay(&self, response: Response<Incoming>, exchange: Exchange) -> Response<EdgeBody> {
+        let (mut parts, body) = response.into_parts();
+        parts.version = Version::HTTP_11;
+        clean_response(&mut parts.headers);
+        if !exchange.upload.is_complete() {
+            close_after(&mut parts.headers);
+        }
+        Response::from_parts(parts, EdgeBody::origin(body, exchange, self.gate.clone()))
+    }
+
+    /// Grants what the origin has granted, if the visitor had asked.
+    async fn switch(
+        &self,
+        visitor: Option<OnUpgrade>,
+        response: Response<Incoming>,
+    ) -> Result<Response<EdgeBody>, Notice> {
+        let protocol = response.headers().get(UPGRADE).cloned();
+        let (Some(visitor), Some(protocol)) = (visitor, protocol) else {
+            return Err(down("The service changed the protocol unasked."));
+        };
+        let (mut parts, body) = response.into_parts();
+        clean_response(&mut parts.headers);
+        set_upgrade(&mut parts.headers, protocol);
+        let response = Response::from_parts(parts.clone(), body);
+        let origin = hyper::upgrade::on(response)
+            .await
+            .map_err(|_| down("The service closed the connection while changing the protocol."))?;
+        *self.switched.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Switched { visitor, origin });
+        self.counters.upgraded.inc();
+        self.gate.decide(Beyond::Open);
+        parts.extensions.clear();
+        parts.version = Version::HTTP_11;
+        Ok(Response::from_parts(parts, EdgeBody::own(Bytes::new(), self.gate.clone())))
+    }
+
+    fn page(&self, notice: &Notice, format: Format, has_body: bool) -> Response<EdgeBody> {
+        self.count(notice.outcome());
+        let mut response = notice.respond(format);
+        if has_body || notice.outcome() == Outcome::Invalid {
+            close_after(response.headers_mut());
+        }
+        response.map(|bytes| EdgeBody::own(bytes, self.gate.clone()))
+    }
+
+    fn count(&self, outcome: Outcome) {
+        self.counters.requests.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+}
+
+/// `CONNECT` is for forward proxies, `TRACE` shows an origin's view to scripts.
+fn check_method(method: &Method) -> Result<(), Notice> {
+    if *method == Method::CONNECT || *method == Method::TRACE {
+        return Err(invalid(StatusCode::METHOD_NOT_ALLOWED, "This method is not served."));
+    }
+    Ok(())
+}
+
+/// A copy of a request that may be sent twice (RFC 9110 §9.2.2) and has no body.
+fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    if !request.method().is_idempotent() || !request.body().is_empty() {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+/// The path and query as the visitor wrote them, or `*`.
+fn origin_form(uri: Uri) -> Result<Uri, Notice> {
+    let path = uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    Uri::builder()
+        .path_and_query(path)
+        .build()
+        .map_err(|_| invalid(StatusCode::BAD_REQUEST, "The request target has no path."))
+}
+
+fn close_after(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+}
+
+fn is_token(text: &str) -> bool {
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !text.is_empty() && text.len() <= PROBE_TOKEN_BYTES_MAX && text.bytes().all(is_token_byte)
+}
+
+fn down(cause: &str) -> Notice {
+    Notice::Away(Outage::Down { cause: cause.to_owned() })
+}
+
+fn invalid(status: StatusCode, reason: &str) -> Notice {
+    Notice::Invalid { status, reason: reason.to_owned() }
+}
+
+const PROBE_PATH: &str = "/.well-known/bore/";

@@ -1,0 +1,92 @@
+//! The byte budget of one-sided UDP flows, per visitor prefix.
+//!
+//! Whoever forges a source address can make a service answer to a victim. Until a visitor has spoken after being answered, all flows of
+//! its prefix (/24, /56) share a small budget of answer bytes a second.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use crate::limits::{ONE_SIDED_BYTES_PER_SECOND, ONE_SIDED_PREFIX_SLOTS};
+
+/// Token buckets, one per slot of prefixes. Fixed size, whatever is forged.
+#[derive(Debug)]
+pub(crate) struct AnswerBudget {
+    slots: Vec<Bucket>,
+    key: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    bytes: u32,
+    filled_at: Instant,
+}
+
+impl AnswerBudget {
+    /// Full buckets. `key` keeps outsiders from choosing whom they share a slot with.
+    pub(crate) fn new(key: u64, now: Instant) -> Self {
+        let full = Bucket { bytes: ONE_SIDED_BYTES_PER_SECOND, filled_at: now };
+        Self { slots: vec![full; ONE_SIDED_PREFIX_SLOTS], key }
+    }
+
+    /// Takes `bytes` from the budget of `visitor`'s prefix, or says no.
+    pub(crate) fn take(&mut self, visitor: IpAddr, bytes: usize, now: Instant) -> bool {
+        let slot = self.slot_of(visitor);
+        let Some(bucket) = self.slots.get_mut(slot) else { return false };
+        bucket.fill(now);
+        let left = u32::try_from(bytes).ok().and_then(|bytes| bucket.bytes.checked_sub(bytes));
+        left.inspect(|left| bucket.bytes = *left).is_some()
+    }
+
+    fn slot_of(&self, visitor: IpAddr) -> usize {
+        let mixed = (prefix(visitor) ^ self.key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        usize::try_from(mixed >> 32).unwrap_or_default() % self.slots.len().max(1)
+    }
+}
+
+impl Bucket {
+    fn fill(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.filled_at);
+        let gained = elapsed.as_millis() * u128::from(ONE_SIDED_BYTES_PER_SECOND) / 1000;
+        if gained > 0 {
+            let total = u128::from(self.bytes) + gained;
+            self.bytes = u32::try_from(total).unwrap_or(u32::MAX).min(ONE_SIDED_BYTES_PER_SECOND);
+            self.filled_at = now;
+        }
+    }
+}
+
+fn prefix(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(v4) => u64::from(v4.to_bits() >> 8),
+        IpAddr::V6(v6) => u64::try_from(v6.to_bits() >> 72).unwrap_or_default() | 1 << 63,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_prefix_shares_one_budget_that_refills() {
+        let now = Instant::now();
+        let mut budget = AnswerBudget::new(7, now);
+        let mut sent = 0;
+        for host in 0..=255 {
+            let visitor = IpAddr::from([192, 0, 2, host]);
+            sent += (0..100).filter(|_| budget.take(visitor, 1200, now)).count() * 1200;
+        }
+        assert!(sent <= ONE_SIDED_BYTES_PER_SECOND as usize, "{sent}");
+        let later = now + Duration::from_secs(1);
+        assert!(budget.take(IpAddr::from([192, 0, 2, 9]), 1200, later));
+    }
+
+    #[test]
+    fn another_prefix_has_its_own() {
+        let now = Instant::now();
+        let mut budget = AnswerBudget::new(7, now);
+        while budget.take(IpAddr::from([192, 0, 2, 1]), 1200, now) {}
+        assert!(budget.take(IpAddr::from([198, 51, 100, 1]), 1200, now));
+    }
+}

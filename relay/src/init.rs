@@ -1,0 +1,210 @@
+//! `bore relay init`: keys, configuration, a first network, a first join key, an administrator's key.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bore_control::model::{Actor, Scope};
+use bore_control::refusal::Refusal;
+use bore_control::store::StoreError;
+use bore_control::wire::{NewApiKey, NewJoinKey};
+use bore_control::{Control, Settings};
+
+use crate::clock::now_micros;
+
+use crate::config::{Config, ConfigError, Database};
+use crate::runtime::{Identity, RelayRuntime};
+use crate::server::database_url;
+use crate::state_folder::{StateError, StateFolder};
+use crate::states::States;
+
+/// What `relay init` is told.
+#[derive(Debug, Clone)]
+pub struct InitOptions {
+    /// Where the configuration goes.
+    pub config: PathBuf,
+    /// Settings to write; unset ones keep their defaults and are not written.
+    pub settings: InitSettings,
+}
+
+/// Settings that `relay init` writes into `relay.toml`.
+#[derive(Debug, Clone, Default)]
+pub struct InitSettings {
+    /// Public name or address.
+    pub host: String,
+    /// Domain for hostnames.
+    pub domain: Option<String>,
+    /// State folder.
+    pub state: Option<PathBuf>,
+    /// Overlay socket.
+    pub overlay_listen: Option<SocketAddr>,
+    /// Shared HTTP port.
+    pub http_listen: Option<SocketAddr>,
+    /// REST API.
+    pub api_listen: Option<SocketAddr>,
+    /// Metrics.
+    pub metrics_listen: Option<SocketAddr>,
+    /// PostgreSQL instead of the embedded database.
+    pub database_url: Option<String>,
+}
+
+/// What `relay init` made.
+#[derive(Debug)]
+pub struct Initialised {
+    /// The configuration.
+    pub config: Config,
+    /// Whether there was a relay already; then nothing of it was replaced.
+    pub existed: bool,
+    /// A fresh join key for one node, good for a day.
+    pub join_key: String,
+    /// The file with the administrator's API key.
+    pub admin_key: PathBuf,
+}
+
+/// Why a relay could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// The settings do not make a configuration.
+    #[error("the settings do not make a configuration: {}", list(.0))]
+    Config(Vec<ConfigError>),
+    /// The configuration file.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The state folder.
+    #[error("the state folder cannot be used")]
+    State(#[from] StateError),
+    /// The database.
+    #[error("the database cannot be set up")]
+    Store(#[source] StoreError),
+    /// The first keys.
+    #[error("the first keys could not be made: {0}")]
+    Keys(String),
+}
+
+/// Sets a relay up. On one that exists it keeps everything and makes a new join key.
+///
+/// # Errors
+/// See [`InitError`]. What was written stays, and the next run goes on from there.
+pub async fn init(options: &InitOptions) -> Result<Initialised, InitError> {
+    let existed = options.config.exists();
+    let config = if existed {
+        Config::load(&options.config).map_err(InitError::Config)?
+    } else {
+        let text = options.settings.to_toml();
+        let config = Config::parse(&text).map_err(InitError::Config)?;
+        write_config(&options.config, &text)?;
+        config
+    };
+    let state = StateFolder::create(&config.state)?;
+    let keys = state.make_keys()?;
+    let store =
+        bore_control::store::open(&database_url(&config.database, state.path()), state.path())
+            .await
+            .map_err(InitError::Store)?;
+    let identity = Identity {
+        host: config.host.clone(),
+        domain: config.domain.clone(),
+        relay_key: keys.relay.public(),
+        cluster_key: keys.cluster.public(),
+        overlay_port: config.overlay_listen.port(),
+        http_port: config.http_listen.port(),
+        public_ports: config.public_ports.clone(),
+    };
+    let runtime = Arc::new(RelayRuntime::new(identity, Arc::new(States::default())));
+    let control = Control::new(store, runtime, Settings::default());
+    control.refresh().await.map_err(InitError::Store)?;
+    let admin_key = admin_key(&control, &state).await?;
+    let join_key = first_join_key(&control).await.map_err(unmade)?;
+    Ok(Initialised { config, existed, join_key, admin_key })
+}
+
+/// The administrator's key in the state folder: the one that is there, or a new one.
+async fn admin_key(control: &Control, state: &StateFolder) -> Result<PathBuf, InitError> {
+    let path = state.path().join(ADMIN_KEY);
+    if path.exists() {
+        return Ok(path);
+    }
+    let wanted = NewApiKey {
+        description: "administrator, made by relay init".to_owned(),
+        scopes: vec![Scope::Admin],
+        ..NewApiKey::default()
+    };
+    let made = control.create_api_key(None, &wanted, &Actor::System).await.map_err(unmade)?;
+    Ok(state.write_private(ADMIN_KEY, made.key.as_bytes())?)
+}
+
+/// A join key for one node, good for a day, of the first network.
+pub async fn first_join_key(control: &Control) -> Result<String, Refusal> {
+    let network = match control.snapshot_networks().into_iter().next() {
+        Some(network) => network,
+        None => control.create_network(FIRST_NETWORK, &Actor::System).await?,
+    };
+    let wanted = NewJoinKey {
+        description: "made by relay init".to_owned(),
+        uses_max: Some(1),
+        expires_at: Some(now_micros() + JOIN_KEY_LIFE_MICROS),
+        ..NewJoinKey::default()
+    };
+    Ok(control.create_join_key(network.id, &wanted, &Actor::System).await?.key)
+}
+
+fn unmade(refusal: Refusal) -> InitError {
+    InitError::Keys(refusal.to_string())
+}
+
+impl InitSettings {
+    /// The text of a `relay.toml` with these settings.
+    fn to_toml(&self) -> String {
+        let mut text = "# bore relay. Every key: docs/config.md\n".to_owned();
+        let mut line = |key: &str, value: Option<String>| {
+            if let Some(value) = value {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{key} = {}", toml::Value::String(value));
+            }
+        };
+        line("host", Some(self.host.clone()));
+        line("domain", self.domain.clone());
+        line("state", self.state.as_ref().map(|path| path.display().to_string()));
+        line("overlay_listen", self.overlay_listen.map(|address| address.to_string()));
+        line("http_listen", self.http_listen.map(|address| address.to_string()));
+        line("api_listen", self.api_listen.map(|address| address.to_string()));
+        line("metrics_listen", self.metrics_listen.map(|address| address.to_string()));
+        line("database_url", self.database_url.clone());
+        text
+    }
+}
+
+fn write_config(path: &Path, text: &str) -> Result<(), InitError> {
+    let failed = |source| InitError::Write { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    std::fs::write(path, text).map_err(failed)
+}
+
+fn list(errors: &[ConfigError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl Config {
+    /// Where the administrator's API key is, if `relay init` made one here.
+    pub fn admin_key_file(&self) -> PathBuf {
+        self.state.join(ADMIN_KEY)
+    }
+
+    /// Whether the store is a file in the state folder.
+    pub fn is_embedded(&self) -> bool {
+        self.database == Database::Embedded
+    }
+}
+
+const ADMIN_KEY: &str = "admin.key";
+const FIRST_NETWORK: &str = "default";
+const JOIN_KEY_LIFE_MICROS: i64 = 24 * 60 * 60 * 1_000_000;

@@ -1,0 +1,27 @@
+//! The relay: tunnels of agents on one side, public ports and hostnames on the other, policy in between.
+//!
+//! Who may do what is decided by `bore-policy` on the data that `bore-control` keeps; this room carries it out.
+
+mod agent_probe;
+mod clock;
+mod config;
+mod doors;
+pub mod edge;
+mod exposition;
+mod flows;
+mod ingress;
+mod init;
+mod limits;
+mod members;
+mod metrics;
+mod origins;
+mod runtime;
+mod server;
+mod state_folder;
+mod states;
+mod steward;
+
+pub use config::{Config, ConfigError, Database, KEYS};
+pub use init::{InitError, InitOptions, InitSettings, Initialised, first_join_key, init};
+pub use server::{Addresses, Relay, StartError};
+pub use state_folder::{RelayKeys, StateError, StateFolder};

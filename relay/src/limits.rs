@@ -1,0 +1,48 @@
+//! Named bounds of the relay's ingress. A counter moves whenever one is hit.
+
+use std::time::Duration;
+
+/// TCP flows open at once on this relay.
+pub(crate) const TCP_FLOWS_MAX: usize = 65_536;
+/// TCP flows open at once through one publication.
+pub(crate) const TCP_FLOWS_PER_PUBLICATION_MAX: usize = 20_000;
+/// UDP flows (visitor address and port) remembered at once by one publication.
+pub(crate) const UDP_FLOWS_PER_PUBLICATION_MAX: usize = 10_000;
+/// Public ports in one publication.
+pub(crate) const PORTS_PER_PUBLICATION_MAX: u16 = 1_000;
+/// Connections that the kernel holds for one public port until they are accepted.
+pub(crate) const ACCEPT_BACKLOG: i32 = 1_024;
+/// How long an agent may take to reach its target.
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A UDP flow without a datagram for so long is forgotten.
+pub(crate) const UDP_IDLE: Duration = Duration::from_secs(60);
+/// The same, once both sides have spoken.
+pub(crate) const UDP_IDLE_TWO_SIDED: Duration = Duration::from_secs(180);
+/// Bytes a second that all one-sided UDP flows of one visitor prefix may be answered with.
+pub(crate) const ONE_SIDED_BYTES_PER_SECOND: u32 = 65_536;
+/// Prefixes that are told apart by the one-sided budget; others share a slot.
+pub(crate) const ONE_SIDED_PREFIX_SLOTS: usize = 4_096;
+/// How long an expected visit from outside is waited for.
+pub(crate) const PROBE_EXPECTED: Duration = Duration::from_secs(10);
+/// How long a visitor's first bytes are waited for while a visit is expected.
+pub(crate) const PROBE_PEEK: Duration = Duration::from_millis(300);
+/// Visits from outside that are expected at once.
+pub(crate) const PROBES_EXPECTED_MAX: usize = 4_096;
+/// How often a publication that is reachable is checked again.
+pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// The same for one that is offline: an agent that has just come may not be ready yet. Costs nothing while its tunnel is down.
+pub(crate) const OFFLINE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// `live` is true for so long after the visit that proved it.
+pub(crate) const LIVE_FOR: Duration = Duration::from_secs(150);
+/// A target check through the tunnel may take so long.
+pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(8);
+/// Checks that run at once.
+pub(crate) const CHECKS_MAX: usize = 64;
+/// Pause before accepting again when file descriptors are used up.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Requests to the ingress that wait for it.
+pub(crate) const COMMANDS_MAX: usize = 1_024;
+/// Connections inside the overlay that wait to be served.
+pub(crate) const DOOR_BACKLOG: usize = 256;
+/// Open flows that are listed.
+pub(crate) const FLOWS_LISTED_MAX: usize = 1_000;

@@ -1,0 +1,207 @@
+//! Which nodes have a tunnel here: the store's nodes, kept in step with the shard's peers.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::{PoisonError, RwLock};
+use std::time::Instant;
+
+use bore_control::model::{Node, NodeKind};
+use bore_control::runtime::NodeState;
+use bore_driver::Shard;
+use bore_overlay::{Peer, PeerId, PeerStatus, PublicKey, Sources};
+use uuid::Uuid;
+
+/// A node and its tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) node: Uuid,
+    pub(crate) network: Uuid,
+    pub(crate) kind: NodeKind,
+    pub(crate) peer: PeerId,
+    pub(crate) overlay_v4: Ipv4Addr,
+    pub(crate) overlay_v6: Ipv6Addr,
+    public_key: PublicKey,
+}
+
+/// All members, for any thread.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    table: RwLock<Table>,
+    /// Held by whoever changes the shard's peers.
+    changing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    by_node: HashMap<Uuid, Member>,
+    by_peer: HashMap<PeerId, Uuid>,
+    online: HashSet<PeerId>,
+    statuses: HashMap<PeerId, PeerStatus>,
+}
+
+impl Members {
+    pub(crate) fn get(&self, node: Uuid) -> Option<Member> {
+        self.read().by_node.get(&node).cloned()
+    }
+
+    pub(crate) fn by_peer(&self, peer: PeerId) -> Option<Member> {
+        let table = self.read();
+        table.by_peer.get(&peer).and_then(|node| table.by_node.get(node)).cloned()
+    }
+
+    pub(crate) fn is_online(&self, node: Uuid) -> bool {
+        let table = self.read();
+        table.by_node.get(&node).is_some_and(|member| table.online.contains(&member.peer))
+    }
+
+    pub(crate) fn online_count(&self) -> usize {
+        self.read().online.len()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.read().by_node.len()
+    }
+
+    /// Notes that a tunnel came up or went down; returns its node.
+    pub(crate) fn set_online(&self, peer: PeerId, online: bool) -> Option<Uuid> {
+        let mut table = self.write();
+        if online {
+            table.online.insert(peer);
+        } else {
+            table.online.remove(&peer);
+        }
+        table.by_peer.get(&peer).copied()
+    }
+
+    /// Facts about a node's tunnel, at most a few seconds old.
+    pub(crate) fn state(&self, node: Uuid, now: Instant) -> NodeState {
+        let table = self.read();
+        let Some(member) = table.by_node.get(&node) else { return NodeState::default() };
+        let online = table.online.contains(&member.peer);
+        let Some(status) = table.statuses.get(&member.peer) else {
+            return NodeState { online, ..NodeState::default() };
+        };
+        NodeState {
+            online,
+            endpoint: status.endpoint,
+            last_received_seconds: status
+                .last_received
+                .map(|at| now.saturating_duration_since(at).as_secs()),
+            received_bytes: status.received_bytes,
+            sent_bytes: status.sent_bytes,
+            version: None,
+        }
+    }
+
+    /// Adds one node's tunnel at once, so that it works before its join is answered.
+    pub(crate) async fn admit(&self, shard: &Shard, node: &Node) {
+        let _turn = self.changing.lock().await;
+        if self.get(node.id).is_none() {
+            self.add(shard, node).await;
+        }
+    }
+
+    /// Ends one node's tunnel.
+    pub(crate) async fn dismiss(&self, shard: &Shard, node: Uuid) {
+        let _turn = self.changing.lock().await;
+        if let Some(member) = self.get(node) {
+            self.remove(shard, &member).await;
+        }
+    }
+
+    /// Brings the shard's peers in step with `nodes`.
+    pub(crate) async fn reconcile(&self, shard: &Shard, nodes: &[Node]) {
+        let wanted: HashMap<Uuid, &Node> = nodes.iter().map(|node| (node.id, node)).collect();
+        let present: Vec<Member> = self.read().by_node.values().cloned().collect();
+        for member in present {
+            let same = wanted
+                .get(&member.node)
+                .is_some_and(|node| node.public_key == member.public_key.to_string());
+            if !same {
+                self.dismiss(shard, member.node).await;
+            }
+        }
+        for node in nodes {
+            self.admit(shard, node).await;
+        }
+    }
+
+    /// Takes fresh facts from the shard.
+    pub(crate) async fn refresh(&self, shard: &Shard) {
+        let peers: Vec<PeerId> = self.read().by_peer.keys().copied().collect();
+        let statuses = shard
+            .run(move |local| async move {
+                let known = peers.into_iter().filter_map(|peer| Some((peer, local.status(peer)?)));
+                known.collect::<HashMap<_, _>>()
+            })
+            .await;
+        if let Ok(statuses) = statuses {
+            self.write().statuses = statuses;
+        }
+    }
+
+    async fn add(&self, shard: &Shard, node: &Node) {
+        let Ok(public_key) = node.public_key.parse::<PublicKey>() else {
+            tracing::error!(node = %node.id, "a stored public key is not a key");
+            return;
+        };
+        let peer = Peer {
+            public_key,
+            preshared_key: None,
+            endpoint: None,
+            persistent_keepalive: None,
+            sources: Sources::Node { v4: node.overlay_v4, v6: node.overlay_v6 },
+        };
+        let added = shard
+            .run(move |local| async move {
+                let peer = local.add_peer(peer)?;
+                let up = local.status(peer).is_some_and(|status| status.last_received.is_some());
+                Ok::<_, bore_overlay::AddPeerError>((peer, up))
+            })
+            .await;
+        match added {
+            Ok(Ok((peer, up))) => self.insert(node, public_key, peer, up),
+            Ok(Err(error)) => tracing::error!(node = %node.id, %error, "node has no tunnel"),
+            Err(_stopping) => {}
+        }
+    }
+
+    fn insert(&self, node: &Node, public_key: PublicKey, peer: PeerId, online: bool) {
+        let member = Member {
+            node: node.id,
+            network: node.network,
+            kind: node.kind,
+            peer,
+            overlay_v4: node.overlay_v4,
+            overlay_v6: node.overlay_v6,
+            public_key,
+        };
+        let mut table = self.write();
+        table.by_peer.insert(peer, node.id);
+        table.by_node.insert(node.id, member);
+        if online {
+            table.online.insert(peer);
+        }
+    }
+
+    async fn remove(&self, shard: &Shard, member: &Member) {
+        let peer = member.peer;
+        {
+            let mut table = self.write();
+            table.by_node.remove(&member.node);
+            table.by_peer.remove(&peer);
+            table.online.remove(&peer);
+            table.statuses.remove(&peer);
+        }
+        // A shard that has ended has no peers.
+        let _ = shard.run(move |local| async move { local.remove_peer(peer) }).await;
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,207 @@
+//! The relay as the control room sees it.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bore_control::model::{Node, Protocol, Publication};
+use bore_control::runtime::{
+    ClaimError, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState, RelayInfo,
+    Runtime, TargetReport,
+};
+use bore_overlay::{
+    ClusterPublicKey, JoinKey, JoinSecret, NetworkId, PublicKey, RelayAddress, overlay_v6,
+};
+use uuid::Uuid;
+
+use crate::states::States;
+use crate::steward::Steward;
+
+/// Facts that never change while a relay runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) host: String,
+    pub(crate) domain: Option<String>,
+    pub(crate) relay_key: PublicKey,
+    pub(crate) cluster_key: ClusterPublicKey,
+    pub(crate) overlay_port: u16,
+    pub(crate) http_port: u16,
+    pub(crate) public_ports: RangeInclusive<u16>,
+}
+
+/// Implements [`Runtime`] over the parts of the relay, which are made after it.
+#[derive(Debug)]
+pub(crate) struct RelayRuntime {
+    identity: Identity,
+    states: Arc<States>,
+    steward: OnceLock<Arc<Steward>>,
+    draining: AtomicBool,
+}
+
+impl RelayRuntime {
+    pub(crate) fn new(identity: Identity, states: Arc<States>) -> Self {
+        Self { identity, states, steward: OnceLock::new(), draining: AtomicBool::new(false) }
+    }
+
+    /// Joins the runtime to the rest of the relay, once.
+    pub(crate) fn attach(&self, steward: Arc<Steward>) {
+        // Attached once by the server; a second attachment would change nothing.
+        let _ = self.steward.set(steward);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    fn starting() -> ClaimError {
+        ClaimError::Limit("the relay is still starting".to_owned())
+    }
+}
+
+#[async_trait]
+impl Runtime for RelayRuntime {
+    async fn admit(&self, node: &Node) {
+        if let Some(steward) = self.steward.get() {
+            steward.members.admit(&steward.shard, node).await;
+        }
+    }
+
+    async fn claim(&self, publication: &Publication) -> Result<(), ClaimError> {
+        if self.is_draining() {
+            return Err(ClaimError::Limit("the relay is draining".to_owned()));
+        }
+        let steward = self.steward.get().ok_or_else(Self::starting)?;
+        steward.ingress.claim(publication).await
+    }
+
+    async fn release(&self, publication: Uuid) {
+        if let Some(steward) = self.steward.get() {
+            steward.ingress.release(publication).await;
+        }
+    }
+
+    fn public_ports(&self) -> RangeInclusive<u16> {
+        self.identity.public_ports.clone()
+    }
+
+    fn publication_state(&self, id: Uuid) -> PublicationState {
+        self.states.get(id, Instant::now())
+    }
+
+    fn public_address(&self, publication: &Publication) -> String {
+        let host = bracketed(&self.identity.host);
+        match (publication.protocol, publication.public_port, &publication.hostname) {
+            (Protocol::Http, _, Some(hostname)) if self.identity.http_port == 80 => {
+                format!("http://{hostname}/")
+            }
+            (Protocol::Http, _, Some(hostname)) => {
+                format!("http://{hostname}:{}/", self.identity.http_port)
+            }
+            (Protocol::Udp, Some(port), _) => {
+                format!("udp://{host}:{}", ports(port, publication.port_count))
+            }
+            (_, Some(port), _) => format!("tcp://{host}:{}", ports(port, publication.port_count)),
+            (_, None, _) => host,
+        }
+    }
+
+    fn domain(&self) -> Option<String> {
+        self.identity.domain.clone()
+    }
+
+    fn node_state(&self, id: Uuid) -> NodeState {
+        let Some(steward) = self.steward.get() else { return NodeState::default() };
+        let version = steward.control.agent_version(id);
+        NodeState { version, ..steward.members.state(id, Instant::now()) }
+    }
+
+    fn flows(&self, publication: Option<Uuid>) -> Vec<FlowState> {
+        let flows = self.steward.get().map(|steward| steward.shared.gate.flows.list(publication));
+        flows.unwrap_or_default()
+    }
+
+    fn report_target(&self, node: Uuid, publication: Uuid, report: TargetReport) {
+        let Some(steward) = self.steward.get() else { return };
+        let Some(item) = steward.publication(publication).filter(|item| item.node == node) else {
+            return;
+        };
+        tracing::debug!(%publication, ok = report.ok, "target reported");
+        steward.start_check(item);
+    }
+
+    fn expect_probe(&self, node: Uuid, publication: Uuid) -> Option<ProbeOrder> {
+        let steward = self.steward.get()?;
+        steward.publication(publication).filter(|item| item.node == node)?;
+        let (token, wait) = steward.shared.expected.expect(publication, Instant::now())?;
+        Some(ProbeOrder {
+            token,
+            expires_in_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn report_probe(&self, node: Uuid, publication: Uuid, report: ProbeReport) {
+        let Some(steward) = self.steward.get() else { return };
+        let Some(item) = steward.publication(publication).filter(|item| item.node == node) else {
+            return;
+        };
+        self.states.set_visit(publication, report, Instant::now());
+        steward.control.notify_node(item.node);
+    }
+
+    fn encode_join_key(&self, network: Uuid, key: Uuid, secret: &[u8; 20]) -> String {
+        let join_key = JoinKey {
+            cluster: self.identity.cluster_key,
+            network: NetworkId(*network.as_bytes()),
+            key_id: *key.as_bytes(),
+            secret: JoinSecret::from_bytes(*secret),
+            relays: vec![self.relay_address()],
+        };
+        join_key.encode().as_str().to_owned()
+    }
+
+    fn overlay_v6(&self, network: Uuid, public_key: &str) -> Option<Ipv6Addr> {
+        let key: PublicKey = public_key.parse().ok()?;
+        Some(overlay_v6(NetworkId(*network.as_bytes()), &key))
+    }
+
+    fn relay_info(&self) -> RelayInfo {
+        RelayInfo {
+            host: self.identity.host.clone(),
+            overlay_port: self.identity.overlay_port,
+            public_key: self.identity.relay_key.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            draining: self.is_draining(),
+        }
+    }
+
+    async fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        if let Some(steward) = self.steward.get() {
+            steward.ingress.stop().await;
+        }
+    }
+}
+
+impl RelayRuntime {
+    fn relay_address(&self) -> RelayAddress {
+        let (host, port) = (&self.identity.host, self.identity.overlay_port);
+        match host.parse::<IpAddr>() {
+            Ok(address) => RelayAddress::Socket(SocketAddr::new(address, port)),
+            Err(_) => RelayAddress::Name { host: host.clone(), port },
+        }
+    }
+}
+
+fn bracketed(host: &str) -> String {
+    if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() }
+}
+
+fn ports(first: u16, count: u16) -> String {
+    match count {
+        0 | 1 => first.to_string(),
+        more => format!("{first}-{}", first.saturating_add(more - 1)),
+    }
+}

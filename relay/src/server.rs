@@ -1,0 +1,273 @@
+//! A running relay: everything made, joined together, and ended in order.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bore_control::store::StoreError;
+use bore_control::{Absences, Control, Settings};
+use bore_driver::{Shard, ShardConfig};
+use bore_overlay::{Config as OverlayConfig, UnknownKeys};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::{Config, Database};
+use crate::doors;
+use crate::edge::{self, EdgeCounters, EdgeSettings};
+use crate::exposition::Exposition;
+use crate::flows::Flows;
+use crate::ingress::{Expected, Gate, Ingress, Shared};
+use crate::members::Members;
+use crate::metrics::IngressMetrics;
+use crate::origins::OverlayOrigins;
+use crate::runtime::{Identity, RelayRuntime};
+use crate::state_folder::{RelayKeys, StateError, StateFolder};
+use crate::states::States;
+use crate::steward::Steward;
+
+/// A relay that runs in this process.
+#[derive(Debug)]
+pub struct Relay {
+    shard: Shard,
+    steward: Arc<Steward>,
+    tasks: Vec<JoinHandle<()>>,
+    closing: watch::Sender<bool>,
+    addresses: Addresses,
+    _state: StateFolder,
+}
+
+/// Where a relay's sockets ended up; of interest where the configuration said port 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// The overlay's UDP socket.
+    pub overlay: SocketAddr,
+    /// The shared HTTP port.
+    pub http: SocketAddr,
+    /// The REST API.
+    pub api: SocketAddr,
+    /// `/metrics`.
+    pub metrics: SocketAddr,
+}
+
+/// Why a relay did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The state folder.
+    #[error("the state folder cannot be used")]
+    State(#[from] StateError),
+    /// The database.
+    #[error("the database cannot be opened")]
+    Store(#[source] StoreError),
+    /// A listener.
+    #[error("cannot listen on {address} ({what})")]
+    Listen {
+        /// Which listener.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// The kernel's reason.
+        source: std::io::Error,
+    },
+    /// The overlay.
+    #[error("the overlay cannot start")]
+    Overlay(#[source] bore_driver::StartError),
+}
+
+impl Relay {
+    /// Starts everything; when it returns, agents can join and the API answers.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let state = StateFolder::open(&config.state)?;
+        let keys = state.keys()?;
+        let store =
+            bore_control::store::open(&database_url(&config.database, state.path()), state.path())
+                .await
+                .map_err(StartError::Store)?;
+        let http = listen("http", config.http_listen).await?;
+        let api = listen("api", config.api_listen).await?;
+        let metrics = listen("metrics", config.metrics_listen).await?;
+        let (shard, events) = start_shard(&config, &keys)?;
+        let addresses = Addresses {
+            overlay: shard.local_addr(),
+            http: local(&http, config.http_listen),
+            api: local(&api, config.api_listen),
+            metrics: local(&metrics, config.metrics_listen),
+        };
+
+        let states = Arc::new(States::default());
+        let runtime =
+            Arc::new(RelayRuntime::new(identity(&config, &keys, addresses), Arc::clone(&states)));
+        let control = Control::new(store, Arc::clone(&runtime) as Arc<_>, Settings::default());
+        control.refresh().await.map_err(StartError::Store)?;
+
+        let mut registry = Registry::default();
+        let shared = Arc::new(Shared {
+            gate: Gate { control: control.clone(), flows: Arc::new(Flows::default()) },
+            expected: Expected::default(),
+            metrics: IngressMetrics::register(&mut registry),
+            addresses: config.public_addresses.clone(),
+        });
+        let edge_counters = EdgeCounters::register(&mut registry);
+        let members = Arc::new(Members::default());
+        let ingress = Ingress::start(&shard, Arc::clone(&shared));
+        let steward = Arc::new(Steward::new(
+            control.clone(),
+            shard.clone(),
+            Arc::clone(&members),
+            states,
+            ingress,
+            shared,
+            keys.relay.public(),
+        ));
+        runtime.attach(Arc::clone(&steward));
+
+        doors::open_overlay(&shard, &control, &members, keys.relay.public());
+        let (closing, closed) = watch::channel(false);
+        let origins = Arc::new(OverlayOrigins { steward: Arc::clone(&steward) });
+        let exposition = Exposition::register(registry, Arc::clone(&steward));
+        let tasks = vec![
+            tokio::spawn(Arc::clone(&steward).run(events)),
+            tokio::spawn(refresh_members(Arc::clone(&members), shard.clone(), closed.clone())),
+            tokio::spawn(keep_house(control.clone(), closed.clone())),
+            tokio::spawn(doors::serve_tcp(
+                api,
+                bore_control::tcp_router(control.clone()),
+                closed.clone(),
+            )),
+            tokio::spawn(doors::serve_tcp(metrics, exposition.router(), closed.clone())),
+            tokio::spawn(edge::serve(
+                http,
+                origins,
+                EdgeSettings::default(),
+                edge_counters,
+                async move { until(&mut closed.clone()).await },
+            )),
+        ];
+        Ok(Self { shard, steward, tasks, closing, addresses, _state: state })
+    }
+
+    /// Where the sockets are.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The control room, for whoever runs in the relay's own process.
+    pub fn control(&self) -> &Control {
+        &self.steward.control
+    }
+
+    /// How many flows of visitors are open.
+    pub fn open_flows(&self) -> usize {
+        self.steward.shared.gate.flows.count()
+    }
+
+    /// Waits until the overlay's thread has ended, which it does only on [`Self::stop`] or a fault.
+    pub async fn wait(&mut self) {
+        if let Some(steward) = self.tasks.first_mut() {
+            // A steward that panicked has ended too.
+            let _ = steward.await;
+        }
+    }
+
+    /// Refuses new visitors, gives open flows up to `grace` to end, then ends.
+    pub async fn stop(self, grace: Duration) {
+        self.steward.control.drain().await;
+        let flows = &self.steward.shared.gate.flows;
+        let idle = async {
+            while flows.count() > 0 {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        // Whatever is still open after the grace is cut with the shard.
+        let _ = tokio::time::timeout(grace, idle).await;
+        // Tasks that ended already hold no receiver.
+        let _ = self.closing.send(true);
+        self.shard.stop().await;
+        for task in self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn start_shard(
+    config: &Config,
+    keys: &RelayKeys,
+) -> Result<(Shard, bore_driver::Events), StartError> {
+    let overlay = OverlayConfig {
+        private_key: keys.relay.clone(),
+        shard: 0,
+        unknown_keys: UnknownKeys::Garden,
+        identity: Some(keys.cluster.sign_relay(&keys.relay.public())),
+        handshakes_per_second_max: config.handshakes_per_second_max.get(),
+        seed: rand::random(),
+    };
+    let config = ShardConfig { listen: config.overlay_listen, overlay, mtu: INNER_MTU };
+    Shard::start(config).map_err(StartError::Overlay)
+}
+
+fn identity(config: &Config, keys: &RelayKeys, addresses: Addresses) -> Identity {
+    Identity {
+        host: config.host.clone(),
+        domain: config.domain.clone(),
+        relay_key: keys.relay.public(),
+        cluster_key: keys.cluster.public(),
+        overlay_port: addresses.overlay.port(),
+        http_port: addresses.http.port(),
+        public_ports: config.public_ports.clone(),
+    }
+}
+
+async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { what, address, source })
+}
+
+fn local(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(configured)
+}
+
+/// The store's address: the embedded database lives in the state folder.
+pub(crate) fn database_url(database: &Database, state: &Path) -> String {
+    match database {
+        Database::Embedded => format!("sqlite://{}", state.join("bore.db").display()),
+        Database::Postgresql(url) => url.clone(),
+    }
+}
+
+async fn refresh_members(members: Arc<Members>, shard: Shard, mut closed: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(REFRESH_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => members.refresh(&shard).await,
+            () = until(&mut closed) => return,
+        }
+    }
+}
+
+/// Lets the control room tidy up after agents that stay away.
+async fn keep_house(control: Control, mut closed: watch::Receiver<bool>) {
+    let mut absences = Absences::default();
+    let mut tick = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => control.housekeep(&mut absences).await,
+            () = until(&mut closed) => return,
+        }
+    }
+}
+
+async fn until(closed: &mut watch::Receiver<bool>) {
+    // A relay that is gone is closed.
+    let _ = closed.wait_for(|closed| *closed).await;
+}
+
+/// Inner packets fit every path until path MTU discovery proves more.
+const INNER_MTU: usize = 1280;
+const DRAIN_POLL: Duration = Duration::from_millis(50);
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,0 +1,228 @@
+//! The relay's state folder: private, locked by one process, and where its keys are.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use bore_overlay::{ClusterKey, PrivateKey};
+use zeroize::Zeroizing;
+
+/// A state folder that this process alone uses. Dropping it unlocks.
+#[derive(Debug)]
+pub struct StateFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Why a state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// Another process has it.
+    #[error("the state folder {0} is used by another relay")]
+    InUse(PathBuf),
+    /// Others may read it, and with it the keys.
+    #[error("the state folder {path} is open to others (mode {mode:o}): run chmod 700 {path}", path = .path.display())]
+    ReadableByOthers {
+        /// The folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// No relay was set up here.
+    #[error("there is no relay in {0}: run `bore relay init` first")]
+    Empty(PathBuf),
+    /// A key file is not 32 bytes.
+    #[error("the key file {0} is damaged: restore it from a backup")]
+    DamagedKey(PathBuf),
+    /// The file system.
+    #[error("cannot use {path}", path = .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl StateFolder {
+    /// Makes the folder if it is absent, and locks it.
+    ///
+    /// # Errors
+    /// It is in use, open to others, or not writable.
+    pub fn create(path: &Path) -> Result<Self, StateError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|source| io_error(path, source))?;
+        Self::open(path)
+    }
+
+    /// Locks an existing folder.
+    ///
+    /// # Errors
+    /// It is absent, in use, or open to others.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        check_mode(path)?;
+        let lock_path = path.join("lock");
+        let lock = private_options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .map_err(|source| io_error(&lock_path, source))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(fs::TryLockError::WouldBlock) => Err(StateError::InUse(path.to_owned())),
+            Err(fs::TryLockError::Error(source)) => Err(io_error(&lock_path, source)),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether keys were made here.
+    pub fn is_set_up(&self) -> bool {
+        self.path.join(RELAY_KEY).exists() && self.path.join(CLUSTER_KEY).exists()
+    }
+
+    /// Reads the relay's keys.
+    ///
+    /// # Errors
+    /// They are absent or damaged.
+    pub fn keys(&self) -> Result<RelayKeys, StateError> {
+        Ok(RelayKeys {
+            relay: PrivateKey::from_bytes(*self.read_key(RELAY_KEY)?),
+            cluster: ClusterKey::from_bytes(*self.read_key(CLUSTER_KEY)?),
+        })
+    }
+
+    /// Makes the relay's keys. Existing ones are never replaced.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn make_keys(&self) -> Result<RelayKeys, StateError> {
+        if !self.is_set_up() {
+            let mut random = rand::rng();
+            self.write_private(RELAY_KEY, PrivateKey::generate(&mut random).expose_bytes())?;
+            self.write_private(CLUSTER_KEY, ClusterKey::generate(&mut random).expose_bytes())?;
+        }
+        self.keys()
+    }
+
+    /// Writes a file that only its owner can read, whole or not at all.
+    ///
+    /// # Errors
+    /// The file system refuses, as when the disk is full; the old file stays.
+    pub fn write_private(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, StateError> {
+        let path = self.path.join(name);
+        let new = self.path.join(format!("{name}.new"));
+        write_synced(&new, bytes)
+            .and_then(|()| fs::rename(&new, &path))
+            .and_then(|()| File::open(&self.path)?.sync_all())
+            .map_err(|source| io_error(&path, source))?;
+        Ok(path)
+    }
+
+    fn read_key(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, StateError> {
+        let path = self.path.join(name);
+        let mut file = File::open(&path).map_err(|source| {
+            if source.kind() == io::ErrorKind::NotFound {
+                StateError::Empty(self.path.clone())
+            } else {
+                io_error(&path, source)
+            }
+        })?;
+        let mut key = Zeroizing::new([0; 32]);
+        let mut rest = [0; 1];
+        let whole = file.read_exact(&mut *key).is_ok() && matches!(file.read(&mut rest), Ok(0));
+        if whole { Ok(key) } else { Err(StateError::DamagedKey(path)) }
+    }
+}
+
+/// The keys that make a relay this relay.
+#[derive(Debug)]
+pub struct RelayKeys {
+    /// Its own, for tunnels.
+    pub relay: PrivateKey,
+    /// The cluster's, which signs the relay's.
+    pub cluster: ClusterKey,
+}
+
+fn check_mode(path: &Path) -> Result<(), StateError> {
+    let metadata = fs::metadata(path).map_err(|source| {
+        if source.kind() == io::ErrorKind::NotFound {
+            StateError::Empty(path.to_owned())
+        } else {
+            io_error(path, source)
+        }
+    })?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(StateError::ReadableByOthers { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = private_options().write(true).create(true).truncate(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn private_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+fn io_error(path: &Path, source: io::Error) -> StateError {
+    StateError::Io { path: path.to_owned(), source }
+}
+
+const RELAY_KEY: &str = "relay.key";
+const CLUSTER_KEY: &str = "cluster.key";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_made_once_and_private() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = StateFolder::create(&parent.path().join("state")).unwrap();
+        let first = folder.make_keys().unwrap().relay.public();
+        assert_eq!(folder.make_keys().unwrap().relay.public(), first);
+        let mode = fs::metadata(folder.path().join(RELAY_KEY)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_folder_serves_one_relay_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("state");
+        let _held = StateFolder::create(&path).unwrap();
+        assert!(matches!(StateFolder::open(&path), Err(StateError::InUse(_))));
+    }
+
+    #[test]
+    fn a_folder_open_to_others_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let refused = StateFolder::open(parent.path()).unwrap_err();
+        assert!(refused.to_string().contains("chmod 700"), "{refused}");
+    }
+
+    #[test]
+    fn a_short_key_file_is_damage_and_not_another_key() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = StateFolder::create(&parent.path().join("state")).unwrap();
+        folder.make_keys().unwrap();
+        fs::write(folder.path().join(RELAY_KEY), b"short").unwrap();
+        assert!(matches!(folder.keys(), Err(StateError::DamagedKey(_))));
+    }
+}

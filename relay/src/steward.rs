@@ -1,0 +1,383 @@
+//! Keeps the data path in step with the store: tunnels for nodes, ports for publications, and what is proved of each.
+//!
+//! It never writes to the store. Losing the store leaves everything as it is.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use bore_control::model::{NodeKind, Protocol, Publication};
+use bore_control::runtime::Step;
+use bore_control::{Change, ChangeKind, Control};
+use bore_driver::{Dial, Shard};
+use bore_netstack::ConnectError;
+use bore_overlay::{Event, NetworkId, PROBE_PORT, PublicKey, RELAY_V4, overlay_v6};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::agent_probe::{Answer, Question, ask};
+use crate::ingress::{Ingress, Route, Shared};
+use crate::limits::{CHECK_TIMEOUT, CHECKS_MAX};
+use crate::members::{Member, Members};
+use crate::states::{Base, States};
+
+/// What the parts of a running relay share.
+#[derive(Debug)]
+pub(crate) struct Steward {
+    pub(crate) control: Control,
+    pub(crate) shard: Shard,
+    pub(crate) members: Arc<Members>,
+    pub(crate) states: Arc<States>,
+    pub(crate) ingress: Ingress,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) relay_key: PublicKey,
+    pub(crate) hostnames: Arc<Hostnames>,
+    checks: Semaphore,
+    known: RwLock<HashMap<Uuid, Publication>>,
+}
+
+/// Which publication has which hostname.
+#[derive(Debug, Default)]
+pub(crate) struct Hostnames(RwLock<HashMap<String, Uuid>>);
+
+impl Hostnames {
+    pub(crate) fn get(&self, hostname: &str) -> Option<Uuid> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(hostname).copied()
+    }
+
+    fn move_to(&self, publication: Uuid, from: Option<&str>, to: Option<&str>) {
+        let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(from) = from {
+            names.remove(from);
+        }
+        if let Some(to) = to {
+            names.insert(to.to_owned(), publication);
+        }
+    }
+
+    fn remove(&self, hostname: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(hostname);
+    }
+}
+
+impl Steward {
+    pub(crate) fn new(
+        control: Control,
+        shard: Shard,
+        members: Arc<Members>,
+        states: Arc<States>,
+        ingress: Ingress,
+        shared: Arc<Shared>,
+        relay_key: PublicKey,
+    ) -> Self {
+        let checks = Semaphore::new(CHECKS_MAX);
+        let (hostnames, known) = (Arc::default(), RwLock::default());
+        Self {
+            control,
+            shard,
+            members,
+            states,
+            ingress,
+            shared,
+            relay_key,
+            hostnames,
+            checks,
+            known,
+        }
+    }
+
+    /// Runs until the shard ends.
+    pub(crate) async fn run(self: Arc<Self>, mut events: bore_driver::Events) {
+        let mut changes = self.control.subscribe();
+        self.reconcile().await;
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.handle_event(&event).await,
+                    None => return,
+                },
+                change = changes.recv() => {
+                    // A reader that fell behind reconciles everything, which is what every change does.
+                    let change = change.ok();
+                    self.handle_change(change.as_ref()).await;
+                }
+                _ = tick.tick() => self.tick(),
+            }
+        }
+    }
+
+    async fn handle_event(self: &Arc<Self>, event: &Event) {
+        match event {
+            Event::TunnelUp { peer, .. } => self.tunnel_changed(*peer, true).await,
+            Event::TunnelDown { peer } => self.tunnel_changed(*peer, false).await,
+            Event::Pending { from, .. } => tracing::debug!(%from, "somebody wants to join"),
+            Event::PendingExpired { .. }
+            | Event::EndpointMoved { .. }
+            | Event::RelayIdentity { .. }
+            | Event::ResetReceived { .. } => {}
+        }
+    }
+
+    async fn tunnel_changed(self: &Arc<Self>, peer: bore_overlay::PeerId, up: bool) {
+        let Some(node) = self.members.set_online(peer, up) else { return };
+        tracing::debug!(%node, up, "tunnel changed");
+        for publication in self.publications_of(node) {
+            if up {
+                self.start_check(publication);
+            } else {
+                self.conclude(&publication, offline()).await;
+            }
+        }
+    }
+
+    /// One thing that changed is brought in step by itself; anything wider, or news that were missed, by everything.
+    async fn handle_change(self: &Arc<Self>, change: Option<&Change>) {
+        match change.map(|change| (change.kind, change.subject)) {
+            Some((ChangeKind::Keys, _)) => {}
+            Some((ChangeKind::Nodes, Some(node))) => self.reconcile_node(node).await,
+            Some((ChangeKind::Publications, Some(publication))) => {
+                self.reconcile_publication(publication).await;
+            }
+            Some((ChangeKind::Policies, _)) => self.cut_flows(),
+            Some((ChangeKind::Nodes | ChangeKind::Publications | ChangeKind::Networks, _))
+            | None => {
+                self.reconcile().await;
+            }
+        }
+    }
+
+    /// Makes the data path what the store says.
+    async fn reconcile(self: &Arc<Self>) {
+        self.members.reconcile(&self.shard, &self.control.snapshot_nodes()).await;
+        let publications = self.control.snapshot_publications();
+        let present: HashSet<Uuid> = publications.iter().map(|item| item.id).collect();
+        let known: Vec<Uuid> = self.read_known().keys().copied().collect();
+        for gone in known.into_iter().filter(|id| !present.contains(id)) {
+            self.close(gone).await;
+        }
+        for publication in publications {
+            self.open(publication);
+        }
+        self.cut_flows();
+    }
+
+    async fn reconcile_node(self: &Arc<Self>, node: Uuid) {
+        match self.control.node(node) {
+            Some(node) => self.members.admit(&self.shard, &node).await,
+            None => self.members.dismiss(&self.shard, node).await,
+        }
+        // A node that is gone has taken its publications with it.
+        for publication in self.publications_of(node) {
+            self.reconcile_publication(publication.id).await;
+        }
+    }
+
+    async fn reconcile_publication(self: &Arc<Self>, id: Uuid) {
+        match self.control.publication(id) {
+            Some(publication) => self.open(publication),
+            None => self.close(id).await,
+        }
+        self.cut_flows();
+    }
+
+    async fn close(&self, id: Uuid) {
+        let gone = self.write_known().remove(&id);
+        if let Some(hostname) = gone.and_then(|publication| publication.hostname) {
+            self.hostnames.remove(&hostname);
+        }
+        self.states.forget(id);
+        self.ingress.release(id).await;
+    }
+
+    fn open(self: &Arc<Self>, publication: Publication) {
+        let before = self.write_known().insert(publication.id, publication.clone());
+        if before.as_ref() == Some(&publication) {
+            return;
+        }
+        let before = before.and_then(|before| before.hostname);
+        self.hostnames.move_to(publication.id, before.as_deref(), publication.hostname.as_deref());
+        self.start_check(publication);
+    }
+
+    /// Ends the flows that would not be let in now.
+    fn cut_flows(&self) {
+        let gate = &self.shared.gate;
+        let cut = gate.flows.cut_unless(|flow| {
+            self.is_known(flow.publication) && gate.allows(flow.publication, flow.visitor.ip())
+        });
+        if cut > 0 {
+            tracing::info!(flows = cut, "flows cut by a change");
+        }
+    }
+
+    fn tick(self: &Arc<Self>) {
+        for id in self.states.take_due(Instant::now()) {
+            let publication = self.read_known().get(&id).cloned();
+            if let Some(publication) = publication {
+                self.start_check(publication);
+            }
+        }
+    }
+
+    /// Finds out, in the background, what is true of a publication.
+    pub(crate) fn start_check(self: &Arc<Self>, publication: Publication) {
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let Ok(_permit) = this.checks.acquire().await else { return };
+            let found = this.check(&publication).await;
+            this.conclude(&publication, found).await;
+        });
+    }
+
+    async fn check(&self, publication: &Publication) -> Found {
+        if let Err(error) = self.ingress.claim(publication).await {
+            return down("port", error.to_string());
+        }
+        let Some(member) = self.members.get(publication.node) else { return offline() };
+        if !self.members.is_online(publication.node) {
+            return offline();
+        }
+        match member.kind {
+            NodeKind::Agent => self.ask_agent(publication, &member).await,
+            NodeKind::Wireguard => self.try_target(publication, &member).await,
+        }
+    }
+
+    async fn ask_agent(&self, publication: &Publication, member: &Member) -> Found {
+        let dial = self.dial(member, PROBE_PORT);
+        let mut stream = match self.shard.connect(dial).await {
+            Ok(stream) => stream,
+            Err(error) => return unanswered(&error),
+        };
+        match ask(&mut stream, &Question::Check(publication.id)).await {
+            Ok(answer) => judged(answer),
+            Err(error) => {
+                down("target", format!("the agent did not say what its target does: {error}"))
+            }
+        }
+    }
+
+    async fn try_target(&self, publication: &Publication, member: &Member) -> Found {
+        if publication.protocol == Protocol::Udp {
+            let detail = "a WireGuard client cannot be asked; its tunnel is up".to_owned();
+            return judged(Answer { ok: true, detail, silent: true, echo: None });
+        }
+        let connected = self.shard.connect(self.dial(member, publication.overlay_port)).await;
+        match connected {
+            Ok(_stream) => {
+                judged(Answer { ok: true, detail: "connected".to_owned(), ..Answer::default() })
+            }
+            Err(error @ ConnectError::TimedOut) => unanswered(&error),
+            Err(error) => down("target", error.to_string()),
+        }
+    }
+
+    fn dial(&self, member: &Member, port: u16) -> Dial {
+        let route = self.route_to(member, Uuid::nil(), port);
+        let (source, destination) = match member.kind {
+            NodeKind::Agent => (route.relay_v6, route.agent_v6),
+            NodeKind::Wireguard => (route.relay_v4, route.agent_v4),
+        };
+        Dial {
+            peer: member.peer,
+            source: SocketAddr::new(source, 0),
+            destination: SocketAddr::new(destination, port),
+            timeout: CHECK_TIMEOUT,
+        }
+    }
+
+    /// Writes down what was found, and serves or refuses visitors accordingly.
+    async fn conclude(&self, publication: &Publication, found: Found) {
+        if !self.is_known(publication.id) {
+            return;
+        }
+        let route =
+            matches!(found.base, Base::Reachable { .. }).then(|| self.route(publication)).flatten();
+        self.ingress.serve(publication.id, route).await;
+        let Found { base, steps } = found;
+        if self.states.set(publication.id, base.clone(), steps, Instant::now()) {
+            tracing::info!(publication = publication.name, state = ?base, "state changed");
+            self.control.notify_node(publication.node);
+        }
+    }
+
+    /// Where a publication's visitors go, while its node has a tunnel.
+    pub(crate) fn route(&self, publication: &Publication) -> Option<Route> {
+        let member = self.members.get(publication.node)?;
+        Some(self.route_to(&member, publication.id, publication.overlay_port))
+    }
+
+    fn route_to(&self, member: &Member, publication: Uuid, overlay_port: u16) -> Route {
+        let network = NetworkId(*member.network.as_bytes());
+        Route {
+            publication,
+            peer: member.peer,
+            agent_v4: IpAddr::V4(member.overlay_v4),
+            agent_v6: IpAddr::V6(member.overlay_v6),
+            relay_v4: IpAddr::V4(RELAY_V4),
+            relay_v6: IpAddr::V6(overlay_v6(network, &self.relay_key)),
+            overlay_port,
+            masquerade: member.kind == NodeKind::Wireguard,
+        }
+    }
+
+    /// A publication that this relay carries.
+    pub(crate) fn publication(&self, id: Uuid) -> Option<Publication> {
+        self.read_known().get(&id).cloned()
+    }
+
+    fn is_known(&self, id: Uuid) -> bool {
+        self.read_known().contains_key(&id)
+    }
+
+    fn publications_of(&self, node: Uuid) -> Vec<Publication> {
+        self.read_known().values().filter(|item| item.node == node).cloned().collect()
+    }
+
+    fn write_known(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Uuid, Publication>> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_known(&self) -> std::sync::RwLockReadGuard<'_, HashMap<Uuid, Publication>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a check found, and the steps that show it.
+struct Found {
+    base: Base,
+    steps: Vec<Step>,
+}
+
+fn offline() -> Found {
+    let detail = "the agent's tunnel is down".to_owned();
+    Found { base: Base::Offline(detail.clone()), steps: vec![step("tunnel", false, detail)] }
+}
+
+fn unanswered(error: &ConnectError) -> Found {
+    let detail = format!("no answer through the tunnel: {error}");
+    Found { base: Base::Offline(detail.clone()), steps: vec![step("tunnel", false, detail)] }
+}
+
+fn down(name: &str, detail: String) -> Found {
+    Found { base: Base::Down(detail.clone()), steps: vec![step(name, false, detail)] }
+}
+
+fn judged(answer: Answer) -> Found {
+    let mut steps = vec![step("tunnel", true, "the agent answers".to_owned())];
+    steps.push(step("target", answer.ok, answer.detail.clone()));
+    let base = if answer.ok {
+        Base::Reachable { silent: answer.silent }
+    } else {
+        Base::Down(answer.detail)
+    };
+    Found { base, steps }
+}
+
+fn step(name: &str, ok: bool, detail: String) -> Step {
+    Step { name: name.to_owned(), ok, detail }
+}
+
+const TICK: Duration = Duration::from_secs(1);

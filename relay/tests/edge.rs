@@ -1,0 +1,23 @@
+//! The HTTP edge over real sockets on loopback: visitors and origins are raw, so that each byte on
+//! the wire is the test's own.
+#![expect(
+    clippy::unwrap_used,
+    reason = "the lab's helpers lie outside the functions that clippy knows as tests"
+)]
+
+#[path = "edge/abuse.rs"]
+mod abuse;
+#[path = "edge/bodies.rs"]
+mod bodies;
+#[path = "edge/hosts.rs"]
+mod hosts;
+#[path = "edge/lab.rs"]
+mod lab;
+#[path = "edge/lifetime.rs"]
+mod lifetime;
+#[path = "edge/pages.rs"]
+mod pages;
+#[path = "edge/smuggling.rs"]
+mod smuggling;
+#[path = "edge/upgrades.rs"]
+mod upgrades;

@@ -1,0 +1,212 @@
+//! One edge, one origin, and wires to both.
+
+use std::future::ready;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bore_policy::Hostname;
+use bore_relay::edge::{
+    DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, serve,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// An edge in front of one origin listener. `app.example` and `second.example` lead to it.
+pub(crate) struct Lab {
+    pub(crate) edge: SocketAddr,
+    pub(crate) origin: TcpListener,
+    pub(crate) counters: EdgeCounters,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    pub(crate) serving: JoinHandle<()>,
+}
+
+impl Lab {
+    pub(crate) async fn new() -> Self {
+        Self::with(EdgeSettings::default()).await
+    }
+
+    pub(crate) async fn with(settings: EdgeSettings) -> Self {
+        let listener = listen().await;
+        let origin = listen().await;
+        let edge = listener.local_addr().unwrap();
+        let counters = EdgeCounters::default();
+        let origins = Arc::new(Fixed { origin: origin.local_addr().unwrap() });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        let serving = tokio::spawn(serve(listener, origins, settings, counters.clone(), shutdown));
+        Self { edge, origin, counters, stop: Some(stop), serving }
+    }
+
+    pub(crate) async fn visitor(&self) -> Wire {
+        Wire::new(TcpStream::connect(self.edge).await.unwrap())
+    }
+
+    /// The next connection that the edge opens to the origin.
+    pub(crate) async fn accept(&self) -> Wire {
+        Wire::new(within("a connection to the origin", self.origin.accept()).await.unwrap().0)
+    }
+
+    /// A visitor that has sent `request`, and the origin's side of it.
+    pub(crate) async fn pair(&self, request: &str) -> (Wire, Wire) {
+        let mut visitor = self.visitor().await;
+        visitor.send(request).await;
+        let origin = self.accept().await;
+        (visitor, origin)
+    }
+
+    /// A well-behaved visitor gets an answer.
+    pub(crate) async fn assert_serves(&self) {
+        let (mut visitor, mut origin) = self.pair(GET).await;
+        origin.head().await;
+        origin.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        assert!(visitor.head().await.starts_with("HTTP/1.1 200 OK"));
+        assert_eq!(visitor.exactly(2).await, "ok");
+    }
+}
+
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: app.example\r\n\r\n";
+
+/// One end of a TCP connection, and what was read too far.
+pub(crate) struct Wire {
+    pub(crate) stream: TcpStream,
+    pub(crate) buffer: Vec<u8>,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
+    pub(crate) async fn send(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Everything up to and with the empty line.
+    pub(crate) async fn head(&mut self) -> String {
+        self.until("\r\n\r\n").await
+    }
+
+    pub(crate) async fn until(&mut self, end: &str) -> String {
+        loop {
+            let found = self.buffer.windows(end.len()).position(|part| part == end.as_bytes());
+            if let Some(at) = found {
+                return self.take(at + end.len());
+            }
+            assert!(self.more().await, "closed before {end:?}: {:?}", self.text());
+        }
+    }
+
+    pub(crate) async fn exactly(&mut self, bytes: usize) -> String {
+        while self.buffer.len() < bytes {
+            assert!(self.more().await, "closed early: {:?}", self.text());
+        }
+        self.take(bytes)
+    }
+
+    /// Everything until the other end closes or resets.
+    pub(crate) async fn rest(&mut self) -> String {
+        while self.more().await {}
+        self.take(self.buffer.len())
+    }
+
+    pub(crate) async fn assert_closed(&mut self) {
+        assert_eq!(self.rest().await, "");
+    }
+
+    /// Reads once; false at the end.
+    async fn more(&mut self) -> bool {
+        let read = within("bytes or an end", self.stream.read_buf(&mut self.buffer)).await;
+        read.is_ok_and(|bytes| bytes > 0)
+    }
+
+    fn take(&mut self, bytes: usize) -> String {
+        String::from_utf8(self.buffer.drain(..bytes).collect()).unwrap()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.buffer).into_owned()
+    }
+}
+
+/// The value of the only header `name` of a head, if there is one.
+pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let values: Vec<&str> = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
+        .collect();
+    assert!(values.len() < 2, "{name} more than once in {head}");
+    values.first().copied()
+}
+
+/// A bound on a test that would otherwise hang; far above what anything takes.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(Duration::from_secs(30), future).await;
+    waited.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+/// Waits until `condition` holds, giving the other tasks their turns.
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let holds = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(what, holds).await;
+}
+
+async fn listen() -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
+}
+
+/// The relay's place: a fixed table.
+struct Fixed {
+    origin: SocketAddr,
+}
+
+impl Origins for Fixed {
+    type Stream = TcpStream;
+
+    fn route(&self, host: &Hostname, visitor: SocketAddr) -> Route {
+        assert!(visitor.ip().is_loopback());
+        match host.as_str() {
+            "app.example" => Route::To(OriginId(Uuid::from_u128(1))),
+            "second.example" => Route::To(OriginId(Uuid::from_u128(2))),
+            "gone.example" => Route::To(GONE),
+            "hidden.example" => Route::Denied { by: DenialKind::AllowList },
+            "offline.example" => Route::Unavailable(Outage::Offline {
+                cause: "The agent was last seen <3> minutes ago.".to_owned(),
+            }),
+            _ => Route::Unknown,
+        }
+    }
+
+    async fn open(&self, origin: OriginId, _visitor: SocketAddr) -> Result<TcpStream, Outage> {
+        if origin == GONE {
+            return Err(Outage::Down { cause: "Connection refused by 127.0.0.1:3000.".to_owned() });
+        }
+        let connected = TcpStream::connect(self.origin).await;
+        connected.map_err(|error| Outage::Down { cause: error.to_string() })
+    }
+
+    fn probe(
+        &self,
+        host: &Hostname,
+        token: &str,
+    ) -> Option<impl Future<Output = Option<String>> + Send> {
+        match (host.as_str(), token) {
+            ("app.example" | "hidden.example", "expected") => Some(ready(Some("yes".to_owned()))),
+            ("app.example", "broken") => Some(ready(None)),
+            _ => None,
+        }
+    }
+}
+
+const GONE: OriginId = OriginId(Uuid::from_u128(3));

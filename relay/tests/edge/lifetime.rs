@@ -1,0 +1,184 @@
+//! How long connections live, and who notices when the other side goes.
+
+use tokio::io::AsyncWriteExt;
+
+use super::lab::{GET, Lab, header, within};
+
+#[tokio::test]
+async fn one_visitor_keeps_one_origin_connection_and_shares_it_with_nobody() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut origin) = lab.pair(GET).await;
+    for _ in 0..3 {
+        origin.head().await;
+        origin.send(OK).await;
+        visitor.head().await;
+        visitor.exactly(2).await;
+        visitor.send(GET).await;
+    }
+    let (_other, mut other_origin) = lab.pair(GET).await;
+    other_origin.head().await;
+    assert_eq!(lab.counters.origins_opened.get(), 2);
+    assert_eq!(lab.counters.accepted.get(), 2);
+}
+
+#[tokio::test]
+async fn a_request_for_another_publication_takes_another_connection() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut origin) = lab.pair(GET).await;
+    origin.head().await;
+    origin.send(OK).await;
+    visitor.head().await;
+    visitor.send("GET / HTTP/1.1\r\nHost: second.example\r\n\r\n").await;
+    let mut second = lab.accept().await;
+    assert_eq!(header(&second.head().await, "host"), Some("second.example"));
+    origin.assert_closed().await;
+}
+
+#[tokio::test]
+async fn a_request_that_may_be_repeated_survives_a_kept_connection_that_closes() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut first) = lab.pair(GET).await;
+    first.head().await;
+    first.send(OK).await;
+    visitor.head().await;
+    visitor.exactly(2).await;
+    visitor.send(GET).await;
+    first.head().await;
+    drop(first);
+    let mut second = lab.accept().await;
+    second.head().await;
+    second.send(OK).await;
+    assert!(visitor.head().await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(lab.counters.retried.get(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_may_not_be_repeated_is_not() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut origin) = lab.pair(GET).await;
+    origin.head().await;
+    origin.send(OK).await;
+    visitor.head().await;
+    visitor.exactly(2).await;
+    visitor.send("POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 1\r\n\r\nx").await;
+    origin.head().await;
+    origin.exactly(1).await;
+    drop(origin);
+    assert!(visitor.head().await.starts_with("HTTP/1.1 502 "));
+    assert_eq!(lab.counters.retried.get(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_had_begun_is_not_asked_for_twice() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut origin) = lab.pair(GET).await;
+    origin.head().await;
+    origin.send(OK).await;
+    visitor.head().await;
+    visitor.exactly(2).await;
+    visitor.send(GET).await;
+    origin.head().await;
+    origin.send("HTTP/1.1 20").await;
+    drop(origin);
+    assert!(visitor.head().await.starts_with("HTTP/1.1 502 "));
+    assert_eq!(lab.counters.retried.get(), 0);
+}
+
+#[tokio::test]
+async fn what_is_not_http_gives_502() {
+    let lab = Lab::new().await;
+    for nonsense in ["SSH-2.0-OpenSSH\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"] {
+        let (mut visitor, mut origin) = lab.pair(GET).await;
+        origin.head().await;
+        origin.send(nonsense).await;
+        let head = visitor.head().await;
+        assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+        assert_eq!(header(&head, "bore-error"), Some("down"));
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_breaks_off_never_looks_complete() {
+    let lab = Lab::new().await;
+    for head in [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+    ] {
+        let (mut visitor, mut origin) = lab.pair(GET).await;
+        origin.head().await;
+        origin.send(head).await;
+        visitor.until("abc").await;
+        drop(origin);
+        assert!(!visitor.rest().await.contains('0'), "{head:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_that_resets_closes_its_origin() {
+    let lab = Lab::new().await;
+    for answer in ["", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"] {
+        let (visitor, mut origin) = lab.pair(GET).await;
+        origin.head().await;
+        origin.send(answer).await;
+        socket2::SockRef::from(&visitor.stream)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .unwrap();
+        drop(visitor);
+        origin.assert_closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_that_breaks_off_its_upload_closes_its_origin() {
+    let lab = Lab::new().await;
+    let (visitor, mut origin) =
+        lab.pair("POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 10\r\n\r\nabc").await;
+    origin.head().await;
+    drop(visitor);
+    assert_eq!(origin.rest().await, "abc");
+}
+
+#[tokio::test]
+async fn a_visitor_that_vanishes_while_waiting_is_noticed() {
+    let settings = bore_relay::edge::EdgeSettings {
+        half_closed_max: std::time::Duration::from_millis(100),
+        ..Default::default()
+    };
+    let lab = Lab::with(settings).await;
+    let (visitor, mut origin) = lab.pair(GET).await;
+    origin.head().await;
+    drop(visitor);
+    origin.assert_closed().await;
+}
+
+#[tokio::test]
+async fn a_half_closed_visitor_gets_its_whole_answer() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut origin) = lab.pair(GET).await;
+    visitor.stream.shutdown().await.unwrap();
+    origin.head().await;
+    origin.send("HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n").await;
+    let sending = async {
+        origin.stream.write_all(&vec![b'x'; 3_000_000]).await.unwrap();
+    };
+    let (head, ()) = tokio::join!(visitor.head(), sending);
+    assert!(head.starts_with("HTTP/1.1 200 "));
+    assert_eq!(visitor.rest().await.len(), 3_000_000);
+}
+
+#[tokio::test]
+async fn shutting_down_lets_the_request_in_hand_finish() {
+    let mut lab = Lab::new().await;
+    let mut idle = lab.visitor().await;
+    idle.send("GET / HTTP/1.1\r\nHost: nobody.example\r\n\r\n").await;
+    idle.head().await;
+    let (mut visitor, mut origin) = lab.pair(GET).await;
+    origin.head().await;
+    lab.stop.take().unwrap().send(()).unwrap();
+    idle.rest().await;
+    origin.send(OK).await;
+    assert!(visitor.rest().await.ends_with("ok"));
+    within("the end of serving", lab.serving).await.unwrap();
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
