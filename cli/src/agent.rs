@@ -1,0 +1,377 @@
+//! The agent: joins, stays connected, and serves to visitors what was declared on this machine.
+//!
+//! ```text
+//! commands ─▶ local API ─▶ Agent ─▶ Runner: tunnel, session, watch          (tokio)
+//!                            │        │
+//!                            ▼        ▼
+//!                         Registry ─▶ plan ─▶ serve: tcp, udp, probe port   (the shard's thread)
+//!                            ▲
+//!                          care: visits from outside, targets that are down
+//! ```
+//!
+//! [`Agent`] is used in-process (`bore join`, `bore demo`, `publish` without a running agent) and through [`LocalClient`] alike.
+//!
+//! Invariant: an agent never dials what was not declared on it. Declarations enter by [`Agent::declare`] and `publications.json` only;
+//! what the relay says can narrow them and never widen them.
+
+mod backoff;
+mod care;
+mod connect;
+mod control_client;
+mod declaration;
+mod error;
+mod join;
+pub(crate) mod limits;
+mod local_api;
+mod local_client;
+mod ndjson;
+mod network_watch;
+mod probe;
+mod registry;
+mod runner;
+mod serve;
+mod serve_tcp;
+mod serve_udp;
+mod session;
+mod shared;
+mod state;
+mod system;
+mod targets;
+#[cfg(test)]
+mod test_support;
+#[cfg(test)]
+mod tests;
+mod visit;
+mod wire;
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bore_control::model::Lifetime;
+use bore_driver::{Events, Shard, ShardConfig};
+use bore_overlay::UnknownKeys;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+use uuid::Uuid;
+
+pub(crate) use declaration::Declaration;
+pub(crate) use error::{AgentError, StateError};
+pub(crate) use join::JoinOptions;
+pub(crate) use limits::CounterValues;
+pub(crate) use local_client::{Changes, LocalClient};
+pub(crate) use shared::StateChange;
+pub(crate) use state::{Identity, Membership, StateFolder};
+pub(crate) use targets::check as check_target;
+pub(crate) use wire::{Problem, PublicationView};
+
+use connect::Connector;
+use limits::{DECLARE_WAIT, PUBLICATIONS_MAX, STOP_TIMEOUT};
+use local_api::LocalSocket;
+use registry::Registry;
+use runner::Runner;
+use shared::{Link, Shared};
+use state::StateLock;
+
+/// A running agent. Clones are handles to the same one; it runs until [`Agent::stop`], or until it ends by itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Agent {
+    shared: Arc<Shared>,
+    lock: Arc<Mutex<Option<StateLock>>>,
+}
+
+/// How an agent starts.
+#[derive(Debug, Default)]
+pub(crate) struct StartOptions {
+    /// Joins with this unless the state folder is a node already.
+    pub(crate) join: Option<JoinOptions>,
+    /// Takes the identity over from another agent that runs with it, once.
+    pub(crate) takeover: bool,
+}
+
+/// How an agent is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// Version of bore.
+    pub(crate) version: String,
+    /// The node.
+    pub(crate) node: Uuid,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its network's name.
+    pub(crate) network: String,
+    /// Its overlay IPv4 address.
+    pub(crate) overlay_v4: Ipv4Addr,
+    /// Its overlay IPv6 address.
+    pub(crate) overlay_v6: Ipv6Addr,
+    /// The relay's public name.
+    pub(crate) relay: String,
+    /// Whether a session with the relay is open.
+    pub(crate) connected: bool,
+    /// Why not.
+    pub(crate) cause: Option<String>,
+    /// Where the relay's tunnel answers.
+    pub(crate) endpoint: Option<SocketAddr>,
+    /// Round trip to the relay through the tunnel, in milliseconds.
+    pub(crate) round_trip_ms: Option<f64>,
+    /// Seconds since the agent started.
+    pub(crate) uptime_seconds: u64,
+    /// What is published.
+    pub(crate) publications: Vec<PublicationView>,
+    /// What was counted.
+    pub(crate) counters: CounterValues,
+}
+
+impl Agent {
+    /// Starts on `folder`, joining first when it has to. Connects in the background: [`Agent::connected`] waits for it.
+    ///
+    /// # Errors
+    /// The folder is in use, nobody joined yet and no key is given, the relay refuses the key or does not answer while joining.
+    pub(crate) async fn start(
+        folder: StateFolder,
+        options: StartOptions,
+    ) -> Result<Self, AgentError> {
+        let lock = folder.lock()?;
+        let mut identity = join::identity(&folder, options.join.as_ref())?;
+        let declared = declared(&folder)?;
+        let (shard, events) = start_shard(&identity)?;
+        let mut connector = Connector::new(shard.clone(), events);
+        let joined = join_unless_member(
+            &shard,
+            &mut connector,
+            &folder,
+            &mut identity,
+            options.join.as_ref(),
+        )
+        .await;
+        let (membership, standing) = match joined {
+            Ok(joined) => joined,
+            Err(error) => {
+                shard.stop().await;
+                return Err(error);
+            }
+        };
+        let socket = LocalSocket::bind(&folder.socket())?;
+        let owner = folder.owner();
+        let shared = Shared::new(folder, shard, identity, membership, declared);
+        let agent = Self { shared, lock: Arc::new(Mutex::new(Some(lock))) };
+        agent.begin(connector, standing, options.takeover, socket, owner);
+        Ok(agent)
+    }
+
+    fn begin(
+        &self,
+        connector: Connector,
+        standing: Option<connect::RelayPeer>,
+        takeover: bool,
+        socket: LocalSocket,
+        owner: u32,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let shard = shared.shard.clone();
+            // The shard ends with the agent; then nobody is served any more anyway.
+            let _ = shard.run(move |local| serve::run(local, shared)).await;
+        });
+        tokio::spawn(Runner::new(Arc::clone(&self.shared), connector, standing, takeover).run());
+        tokio::spawn(care::run(Arc::clone(&self.shared)));
+        tokio::spawn(socket.serve(self.clone(), owner));
+    }
+
+    /// Waits until a session with the relay is open, at most `limit`.
+    ///
+    /// # Errors
+    /// Why there is none: what the last attempt saw.
+    pub(crate) async fn connected(&self, limit: Duration) -> Result<(), AgentError> {
+        self.shared.online(limit).await.map(drop)
+    }
+
+    /// Publishes; answers when the relay has acknowledged and, if it is to stay, when it is on disk.
+    ///
+    /// # Errors
+    /// The target is none, the relay refuses, or it cannot be reached in time.
+    pub(crate) async fn declare(
+        &self,
+        declaration: Declaration,
+    ) -> Result<PublicationView, AgentError> {
+        let target = declaration.parse_target()?;
+        self.refuse_one_too_many(declaration.name.as_deref())?;
+        let request = declaration.request(&target);
+        let online = self.shared.online(DECLARE_WAIT).await?;
+        let mut answer = session::publish(&online.control, &request).await;
+        if matches!(answer, Err(AgentError::ControlUnreachable { .. }))
+            && declaration.name.is_some()
+        {
+            // Asking again for the same name changes nothing if the first answer was only lost.
+            let online = self.shared.online(DECLARE_WAIT).await?;
+            answer = session::publish(&online.control, &request).await;
+        }
+        let view = answer?;
+        let declaration = Declaration { name: Some(view.publication.name.clone()), ..declaration };
+        self.shared.keep(declaration, target, view.clone()).await?;
+        Ok(view)
+    }
+
+    /// Takes a publication back.
+    ///
+    /// # Errors
+    /// It was not declared here, or it is to stay and the relay cannot be told.
+    pub(crate) async fn withdraw(&self, name: &str) -> Result<(), AgentError> {
+        let lifetime = self.shared.registry().entry(name).map(|entry| entry.declaration.lifetime);
+        match lifetime {
+            None => return Err(AgentError::NotDeclared(name.to_owned())),
+            Some(Lifetime::Persistent) => {
+                let online = self.shared.online(DECLARE_WAIT).await?;
+                session::remove(&online.control, name).await?;
+            }
+            // What the relay does not hear of is taken back when the next session opens.
+            Some(Lifetime::Session) => self.remove_if_online(name).await,
+        }
+        self.shared.forget(name, "taken back here").await.map(drop)
+    }
+
+    /// What is declared here and acknowledged by the relay, by name.
+    pub(crate) fn publications(&self) -> Vec<PublicationView> {
+        self.shared.registry().views()
+    }
+
+    /// Changes from here on.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<StateChange> {
+        self.shared.changes()
+    }
+
+    /// How the agent is.
+    pub(crate) fn status(&self) -> Status {
+        let membership = self.shared.membership.clone();
+        let link = self.shared.link().borrow().clone();
+        let (endpoint, round_trip, cause) = match &link {
+            Link::Online(online) => {
+                (Some(online.relay.endpoint), online.control.round_trip(), None)
+            }
+            Link::Connecting(error) => (None, None, error.as_ref().map(ToString::to_string)),
+            Link::Ended(error) => (None, None, Some(error.to_string())),
+        };
+        Status {
+            version: wire::VERSION.to_owned(),
+            node: membership.node,
+            name: membership.name,
+            network: membership.network_name,
+            overlay_v4: membership.overlay_v4,
+            overlay_v6: membership.overlay_v6,
+            relay: membership.relay_host,
+            connected: endpoint.is_some(),
+            cause,
+            endpoint,
+            round_trip_ms: round_trip.map(|time| time.as_secs_f64() * 1000.0),
+            uptime_seconds: self.shared.started.elapsed().as_secs(),
+            publications: self.publications(),
+            counters: self.shared.counters.values(),
+        }
+    }
+
+    /// Waits until the agent has ended and says why: stopped, or replaced by another agent.
+    pub(crate) async fn ended(&self) -> Arc<AgentError> {
+        let mut link = self.shared.link();
+        let ended = link.wait_for(|link| matches!(link, Link::Ended(_))).await;
+        match ended.as_deref() {
+            Ok(Link::Ended(error)) => Arc::clone(error),
+            Ok(Link::Online(_) | Link::Connecting(_)) | Err(_) => Arc::new(AgentError::Stopped),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(*self.shared.link().borrow(), Link::Ended(_))
+    }
+
+    /// Takes session publications back (within [`STOP_TIMEOUT`]) and ends. The state folder is free when this returns.
+    pub(crate) async fn stop(&self) {
+        // What is not taken back in time goes when the next session opens, or when the relay misses us.
+        let _ = tokio::time::timeout(STOP_TIMEOUT, self.withdraw_session_publications()).await;
+        self.shared.stop();
+        self.ended().await;
+        self.shared.shard.stop().await;
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    async fn withdraw_session_publications(&self) {
+        let is_session = |declaration: &Declaration| declaration.lifetime == Lifetime::Session;
+        let names: Vec<String> = self
+            .shared
+            .registry()
+            .entries()
+            .filter(|(_, entry)| is_session(&entry.declaration))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in names {
+            self.remove_if_online(&name).await;
+        }
+    }
+
+    async fn remove_if_online(&self, name: &str) {
+        let Some(control) = self.shared.control() else { return };
+        if let Err(error) = session::remove(&control, name).await {
+            tracing::debug!(%name, %error, "the relay was not told");
+        }
+    }
+
+    fn refuse_one_too_many(&self, name: Option<&str>) -> Result<(), AgentError> {
+        let registry = self.shared.registry();
+        let replaces = name.is_some_and(|name| registry.entry(name).is_some());
+        if registry.len() < PUBLICATIONS_MAX || replaces {
+            return Ok(());
+        }
+        Err(AgentError::TooManyPublications { max: PUBLICATIONS_MAX })
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+/// What was declared to stay; unproved until the relay says otherwise.
+fn declared(folder: &StateFolder) -> Result<Registry, AgentError> {
+    let mut registry = Registry::default();
+    for stored in folder.publications()? {
+        let target = stored.declaration.parse_target()?;
+        if let Some(name) = stored.declaration.name.clone() {
+            registry.declare(&name, stored.declaration, target, stored.view);
+        }
+    }
+    registry.set_all_offline("not connected yet");
+    Ok(registry)
+}
+
+fn start_shard(identity: &Identity) -> Result<(Shard, Events), AgentError> {
+    let overlay = bore_overlay::Config {
+        private_key: identity.private_key(),
+        shard: 0,
+        unknown_keys: UnknownKeys::Refuse,
+        identity: None,
+        handshakes_per_second_max: HANDSHAKES_PER_SECOND_MAX,
+        seed: rand::random(),
+    };
+    let listen = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+    Shard::start(ShardConfig { listen, overlay, mtu: MTU }).map_err(AgentError::Overlay)
+}
+
+async fn join_unless_member(
+    shard: &Shard,
+    connector: &mut Connector,
+    folder: &StateFolder,
+    identity: &mut Identity,
+    join: Option<&JoinOptions>,
+) -> Result<(Membership, Option<connect::RelayPeer>), AgentError> {
+    if let Some(membership) = &identity.membership {
+        return Ok((membership.clone(), None));
+    }
+    let not_joined = || AgentError::NotJoined { folder: folder.path().to_owned() };
+    let join = join.ok_or_else(not_joined)?;
+    let relay = join::join(shard, connector, folder, identity, join).await?;
+    let membership = identity.membership.clone().ok_or_else(not_joined)?;
+    Ok((membership, Some(relay)))
+}
+
+/// Inner packets fit every path until path MTU discovery proves more.
+const MTU: usize = 1280;
+/// One relay handshakes with an agent, every two minutes.
+const HANDSHAKES_PER_SECOND_MAX: u32 = 20;

@@ -1,0 +1,202 @@
+//! Asks the relay's control, through the tunnel that is the agent's only credential.
+//!
+//! Every request is a flow of its own: nothing kept open can be stale after a change of network or relay.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bore_driver::{Dial, Shard};
+use bore_overlay::PeerId;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::AgentError;
+use super::limits::{CONTROL_BODY_BYTES_MAX, CONTROL_TIMEOUT};
+use super::wire::Problem;
+
+/// Where control is, and how to get there. Clones are cheap.
+#[derive(Debug, Clone)]
+pub(crate) struct ControlClient {
+    shard: Shard,
+    peer: PeerId,
+    source: IpAddr,
+    control: SocketAddr,
+    round_trip_us: Arc<AtomicU64>,
+}
+
+impl ControlClient {
+    /// Control at `control`, asked from `source` through the tunnel of `peer`.
+    pub(crate) fn new(shard: Shard, peer: PeerId, source: IpAddr, control: SocketAddr) -> Self {
+        Self { shard, peer, source, control, round_trip_us: Arc::default() }
+    }
+
+    /// Round trip to the relay through the tunnel, as the last request saw it.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        let microseconds = self.round_trip_us.load(Ordering::Relaxed);
+        (microseconds > 0).then(|| Duration::from_micros(microseconds))
+    }
+
+    /// Sends `body` as JSON and reads a JSON answer.
+    pub(crate) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, AgentError> {
+        let bytes =
+            serde_json::to_vec(body).map_err(|error| AgentError::Internal(error.to_string()))?;
+        let answer = self.exchange(method, path, bytes.into()).await?;
+        decode(&answer)
+    }
+
+    /// Reads a JSON answer.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AgentError> {
+        decode(&self.exchange(Method::GET, path, Bytes::new()).await?)
+    }
+
+    /// Sends a request whose answer is empty or of no interest.
+    pub(crate) async fn order(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<(), AgentError> {
+        let bytes = body.map(serde_json::to_vec).transpose();
+        let bytes = bytes.map_err(|error| AgentError::Internal(error.to_string()))?;
+        self.exchange(method, path, bytes.unwrap_or_default().into()).await.map(drop)
+    }
+
+    /// Opens an answer that goes on for ever.
+    pub(crate) async fn stream(&self, path: &str) -> Result<Incoming, AgentError> {
+        let opened =
+            tokio::time::timeout(CONTROL_TIMEOUT, self.open(Method::GET, path, Bytes::new()));
+        let response = opened.await.map_err(|_| too_slow())??;
+        match response.status() {
+            status if status.is_success() => Ok(response.into_body()),
+            status => Err(refusal(status, &collect(response.into_body()).await?)),
+        }
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, AgentError> {
+        let whole = async {
+            let response = self.open(method, path, body).await?;
+            let status = response.status();
+            let bytes = collect(response.into_body()).await?;
+            if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
+        };
+        tokio::time::timeout(CONTROL_TIMEOUT, whole).await.map_err(|_| too_slow())?
+    }
+
+    async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, AgentError> {
+        let stream = self.dial().await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(unreachable)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::trace!(%error, "connection to control ended");
+            }
+        });
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, host_of(self.control))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| AgentError::Internal(error.to_string()))?;
+        sender.send_request(request).await.map_err(unreachable)
+    }
+
+    async fn dial(&self) -> Result<bore_driver::OverlayStream, AgentError> {
+        let dial = Dial {
+            peer: self.peer,
+            source: SocketAddr::new(self.source, 0),
+            destination: self.control,
+            timeout: CONTROL_TIMEOUT,
+        };
+        let begun = Instant::now();
+        let stream = self.shard.connect(dial).await.map_err(unreachable)?;
+        let microseconds = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.round_trip_us.store(microseconds.max(1), Ordering::Relaxed);
+        Ok(stream)
+    }
+}
+
+/// `HOST:PORT` without the port that HTTP implies.
+fn host_of(control: SocketAddr) -> String {
+    match (control.ip(), control.port()) {
+        (IpAddr::V6(v6), 80) => format!("[{v6}]"),
+        (IpAddr::V4(v4), 80) => v4.to_string(),
+        _ => control.to_string(),
+    }
+}
+
+async fn collect(body: Incoming) -> Result<Bytes, AgentError> {
+    let limited = Limited::new(body, CONTROL_BODY_BYTES_MAX).collect().await;
+    limited
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|error| AgentError::ControlUnreachable { cause: error.to_string() })
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AgentError> {
+    serde_json::from_slice(bytes).map_err(|error| AgentError::ControlUnreachable {
+        cause: format!("its answer is not understood ({error}); are both ends of one version?"),
+    })
+}
+
+/// What an error answer says, also when it is not a problem document.
+pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> AgentError {
+    let mut problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
+        title: String::new(),
+        status: 0,
+        detail: String::new(),
+        code: String::new(),
+        next: String::new(),
+    });
+    problem.status = status.as_u16();
+    if problem.detail.is_empty() {
+        problem.detail = format!("the answer was {status}");
+    }
+    AgentError::Refused(problem)
+}
+
+fn unreachable(error: impl std::error::Error) -> AgentError {
+    AgentError::ControlUnreachable { cause: error.to_string() }
+}
+
+fn too_slow() -> AgentError {
+    let cause = format!("no answer within {} s", CONTROL_TIMEOUT.as_secs());
+    AgentError::ControlUnreachable { cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_the_relays_code_and_next_step() {
+        let body =
+            br#"{"title":"taken","status":409,"detail":"port 7777/udp is held by \"valheim\"",
+                        "code":"B2104","next":"try: --port 0"}"#;
+        let error = refusal(StatusCode::CONFLICT, body);
+        assert_eq!((error.code(), error.next_step().as_str()), ("B2104", "try: --port 0"));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_problem_document_is_told_by_its_status() {
+        let error = refusal(StatusCode::BAD_GATEWAY, b"<html>");
+        assert_eq!(error.to_string(), "the answer was 502 Bad Gateway");
+    }
+}

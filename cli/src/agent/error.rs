@@ -1,0 +1,290 @@
+//! Why the agent could not do something: what was tried, the code that `bore explain` knows, and what to do next.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::targets::DialError;
+use super::wire::Problem;
+
+/// Why a call on the agent failed, or why the agent ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum AgentError {
+    /// No relay answered.
+    #[error("no relay answered within {:.1} s, tried {}", .waited.as_secs_f64(), list(.tried))]
+    RelayUnreachable {
+        /// Addresses in the order in which they were tried.
+        tried: Vec<SocketAddr>,
+        /// How long.
+        waited: Duration,
+    },
+    /// The relay's name has no address.
+    #[error("no address for relay {}: {cause}", .names.join(", "))]
+    RelayUnresolved {
+        /// Names that were asked for.
+        names: Vec<String>,
+        /// What the resolver said.
+        cause: String,
+    },
+    /// The tunnel is up, the relay's control does not answer.
+    #[error("the relay's control does not answer: {cause}")]
+    ControlUnreachable {
+        /// What was seen.
+        cause: String,
+    },
+    /// The relay said no.
+    #[error("{0}")]
+    Refused(Problem),
+    /// Another agent took over this identity.
+    #[error("another agent took over this node's identity")]
+    Replaced,
+    /// Files.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// No identity in the state folder, and no join key given.
+    #[error("this machine has not joined a network ({})", .folder.display())]
+    NotJoined {
+        /// The state folder.
+        folder: PathBuf,
+    },
+    /// The state folder belongs to a node of another network or cluster.
+    #[error("this state folder is already node `{name}` of another network")]
+    OtherNetwork {
+        /// The node's name.
+        name: String,
+    },
+    /// The target cannot be dialled, or its text is wrong.
+    #[error("{0}")]
+    Target(#[from] DialError),
+    /// The text after `publish` names no target.
+    #[error("`{target}` is not a target: {cause}")]
+    BadTarget {
+        /// What was given.
+        target: String,
+        /// Why not.
+        cause: String,
+    },
+    /// Too many publications.
+    #[error("this agent has {max} publications already, its limit")]
+    TooManyPublications {
+        /// The limit.
+        max: usize,
+    },
+    /// Nothing of this name was declared here.
+    #[error("no publication `{0}` was declared on this agent")]
+    NotDeclared(String),
+    /// The agent has been stopped.
+    #[error("the agent has stopped")]
+    Stopped,
+    /// No agent answers on the socket.
+    #[error("no agent answers at {}", .socket.display())]
+    NoAgent {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The overlay's thread.
+    #[error("the overlay could not be started")]
+    Overlay(#[source] bore_driver::StartError),
+    /// What an earlier attempt ended with, told to everybody who waits.
+    #[error(transparent)]
+    Earlier(Arc<Self>),
+    /// Something that should not happen.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// Why the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum StateError {
+    /// Another agent holds it.
+    #[error("another agent uses the state folder {}", .0.display())]
+    InUse(PathBuf),
+    /// Others may read it.
+    #[error("{} can be read by other users (mode {mode:03o})", .path.display())]
+    Exposed {
+        /// The folder or file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// No room.
+    #[error("the disk is full: {} was not written", .path.display())]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system said no.
+    #[error("cannot {what} {}", .path.display())]
+    Io {
+        /// `read`, `write`, `create`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not what bore wrote.
+    #[error("{} is damaged: {cause}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The machine says no home folder.
+    #[error("no state folder: HOME is not set")]
+    NoHome,
+}
+
+impl AgentError {
+    /// The code that `bore explain` knows.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::RelayUnreachable { .. }
+            | Self::RelayUnresolved { .. }
+            | Self::ControlUnreachable { .. } => "B5101",
+            Self::Refused(problem) if problem.code.is_empty() => "B1000",
+            Self::Refused(problem) => &problem.code,
+            Self::Replaced => "B5104",
+            Self::State(error) => error.code(),
+            Self::NotJoined { .. } => "B1008",
+            Self::OtherNetwork { .. } => "B3108",
+            Self::Target(error) => error.code(),
+            Self::BadTarget { .. } => "B1001",
+            Self::TooManyPublications { .. } => "B2109",
+            Self::NotDeclared(_) => "B7103",
+            Self::Stopped | Self::NoAgent { .. } => "B1009",
+            Self::Earlier(error) => error.code(),
+            Self::Overlay(_) | Self::Internal(_) => "B1000",
+        }
+    }
+
+    /// What to do, as a command or a sentence.
+    pub(crate) fn next_step(&self) -> String {
+        match self {
+            Self::RelayUnreachable { .. } => {
+                "check that UDP to the relay is not blocked, and that `bore relay run` runs there; \
+                 `bore doctor` tests both"
+                    .to_owned()
+            }
+            Self::RelayUnresolved { .. } => "check this machine's DNS, or the relay's name".to_owned(),
+            Self::ControlUnreachable { .. } => {
+                "the agent keeps trying; if it lasts, look at the relay's log, and whether this node \
+                 was removed (`bore node ls`)"
+                    .to_owned()
+            }
+            Self::Refused(problem) => problem.next.clone(),
+            Self::Replaced => "start this agent with --takeover to take the identity back, or join \
+                               this machine as a node of its own"
+                .to_owned(),
+            Self::State(error) => error.next_step(),
+            Self::NotJoined { .. } => {
+                "make a key on the relay with `bore key create`, then `bore join --key KEY`".to_owned()
+            }
+            Self::OtherNetwork { .. } => "join with --state DIR to be a second node".to_owned(),
+            Self::Target(error) => error.next_step(),
+            Self::BadTarget { .. } => "give 3000, HOST:PORT, 27000-27050 or unix:/path".to_owned(),
+            Self::TooManyPublications { .. } => "remove one with `bore rm NAME`".to_owned(),
+            Self::NotDeclared(_) => "`bore ls` shows what is declared".to_owned(),
+            Self::Stopped | Self::NoAgent { .. } => "start one with `bore join`".to_owned(),
+            Self::Overlay(_) => "check the limit of open files and that UDP sockets are allowed".to_owned(),
+            Self::Earlier(error) => error.next_step(),
+            Self::Internal(_) => "run again with -v and report what it says".to_owned(),
+        }
+    }
+
+    /// Whether trying again cannot help until a person does something.
+    pub(crate) fn is_final(&self) -> bool {
+        let refused_for_good = |problem: &Problem| {
+            problem.code.starts_with("B3")
+                || ["B5103", "B5104", "B5105"].contains(&problem.code.as_str())
+        };
+        matches!(self, Self::Replaced | Self::Stopped | Self::State(_))
+            || matches!(self, Self::Refused(problem) if refused_for_good(problem))
+    }
+}
+
+impl StateError {
+    /// The code that `bore explain` knows.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::InUse(_) => "B6104",
+            Self::Exposed { .. } => "B6105",
+            Self::DiskFull { .. } => "B6101",
+            Self::Io { .. } | Self::Damaged { .. } | Self::NoHome => "B1002",
+        }
+    }
+
+    /// What to do.
+    pub(crate) fn next_step(&self) -> String {
+        match self {
+            Self::InUse(_) => "use the running agent (`bore status`), or --state DIR".to_owned(),
+            Self::Exposed { path, mode: _ } if path.is_dir() => {
+                format!("chmod 700 {}", path.display())
+            }
+            Self::Exposed { path, mode: _ } => format!("chmod 600 {}", path.display()),
+            Self::DiskFull { .. } => "free some space".to_owned(),
+            Self::Io { path, .. } => format!("check who owns {}", path.display()),
+            Self::Damaged { path, .. } => {
+                format!("move {} away and join again with a new key", path.display())
+            }
+            Self::NoHome => "give --state DIR or set BORE_STATE".to_owned(),
+        }
+    }
+
+    /// Names the file that `source` is about.
+    pub(crate) fn io(what: &'static str, path: &std::path::Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            return Self::DiskFull { path };
+        }
+        Self::Io { what, path, source }
+    }
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    if texts.is_empty() { "no address".to_owned() } else { texts.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unreachable_relay_is_named_with_what_was_tried_and_how_long() {
+        let error = AgentError::RelayUnreachable {
+            tried: vec!["203.0.113.5:443".parse().unwrap(), "[2001:db8::5]:443".parse().unwrap()],
+            waited: Duration::from_millis(10_000),
+        };
+        assert_eq!(
+            error.to_string(),
+            "no relay answered within 10.0 s, tried 203.0.113.5:443, [2001:db8::5]:443"
+        );
+        assert_eq!(error.code(), "B5101");
+        assert!(!error.is_final(), "the agent keeps trying");
+    }
+
+    #[test]
+    fn a_refused_key_is_final_and_a_taken_port_is_not() {
+        let refused = |code: &str| {
+            AgentError::Refused(Problem {
+                title: String::new(),
+                status: 403,
+                detail: String::new(),
+                code: code.to_owned(),
+                next: String::new(),
+            })
+        };
+        assert!(refused("B3104").is_final());
+        assert!(refused("B5105").is_final());
+        assert!(!refused("B2104").is_final());
+        assert!(!refused("B5102").is_final(), "a draining relay comes back");
+    }
+}

@@ -1,0 +1,195 @@
+//! Every bound of the agent by name, and the counters that say when one was hit.
+//!
+//! A permit is held by the task that uses the thing it counts, so nothing leaks when a task ends early.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Publications declared on one agent.
+pub(crate) const PUBLICATIONS_MAX: usize = 256;
+/// Publications of this node that are read from the relay, whoever declared them.
+pub(crate) const STORED_MAX: usize = 10_000;
+/// Open TCP flows of all publications together.
+pub(crate) const FLOWS_MAX: usize = 4096;
+/// Dials to local targets that have not answered yet.
+pub(crate) const DIALS_MAX: usize = 256;
+/// UDP flows (visitor and port) of all publications together; each holds a kernel socket.
+pub(crate) const UDP_FLOWS_MAX: usize = 2048;
+/// Datagrams that wait for a UDP flow's socket.
+pub(crate) const UDP_WAITING_MAX: usize = 8;
+/// Connections of the relay to the probe port.
+pub(crate) const PROBE_CONNECTIONS_MAX: usize = 16;
+/// One line on the probe port, in bytes.
+pub(crate) const PROBE_LINE_BYTES_MAX: usize = 1024;
+/// Visits from outside whose token is still expected.
+pub(crate) const VISITS_MAX: usize = PUBLICATIONS_MAX;
+/// Body of an answer of the relay's control, in bytes.
+pub(crate) const CONTROL_BODY_BYTES_MAX: usize = 4 << 20;
+/// One line of the watch stream, in bytes.
+pub(crate) const WATCH_LINE_BYTES_MAX: usize = 4 << 20;
+/// Body of a request to the local API, in bytes.
+pub(crate) const LOCAL_BODY_BYTES_MAX: usize = 64 << 10;
+/// State changes that a slow listener may lag behind before it loses the oldest.
+pub(crate) const CHANGES_MAX: usize = 256;
+/// Addresses of a relay that are tried in one round.
+pub(crate) const RELAY_ADDRESSES_MAX: usize = 16;
+/// Size of a state file, in bytes.
+pub(crate) const STATE_FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// How long a local target may take to accept.
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A UDP flow that only one side used.
+pub(crate) const UDP_IDLE: Duration = Duration::from_secs(60);
+/// A UDP flow that was answered.
+pub(crate) const UDP_IDLE_TWO_WAY: Duration = Duration::from_secs(180);
+/// How long a request to the relay's control may take.
+pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the relay may be silent on the watch stream; it sends a heartbeat every 15 s.
+pub(crate) const HEARTBEAT_MISSING: Duration = Duration::from_secs(35);
+/// How long one round of reaching the relay may take.
+pub(crate) const ROUND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Keepalive of the tunnel, in seconds.
+pub(crate) const KEEPALIVE_SECONDS: u16 = 25;
+/// How long a declaration waits for a session with the relay.
+pub(crate) const DECLARE_WAIT: Duration = Duration::from_secs(20);
+/// How long [`super::Agent::stop`] may take to withdraw session publications.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+/// A session publication of another process that is not held by then is taken back.
+pub(crate) const HOLD_GRACE: Duration = Duration::from_secs(10);
+
+/// What happened that a person may want to know the number of.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) flows_opened: Counter,
+    pub(crate) flows_refused_by_limit: Counter,
+    pub(crate) dials_failed: Counter,
+    pub(crate) udp_flows_opened: Counter,
+    pub(crate) udp_flows_refused_by_limit: Counter,
+    pub(crate) udp_datagrams_dropped: Counter,
+    pub(crate) probes_answered: Counter,
+    pub(crate) probes_refused: Counter,
+    pub(crate) undeclared_ignored: Counter,
+    pub(crate) local_requests_refused: Counter,
+    pub(crate) reconnections: Counter,
+}
+
+/// [`Counters`] at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct CounterValues {
+    /// Visitors' TCP connections that reached a target.
+    pub(crate) flows_opened: u64,
+    /// Visitors reset because [`FLOWS_MAX`] or [`DIALS_MAX`] was reached.
+    pub(crate) flows_refused_by_limit: u64,
+    /// Dials to a target that failed.
+    pub(crate) dials_failed: u64,
+    /// UDP flows opened.
+    pub(crate) udp_flows_opened: u64,
+    /// UDP visitors refused because [`UDP_FLOWS_MAX`] was reached.
+    pub(crate) udp_flows_refused_by_limit: u64,
+    /// Datagrams dropped: queue full, too large for the tunnel, or the socket would block.
+    pub(crate) udp_datagrams_dropped: u64,
+    /// Checks and echoes answered to the relay.
+    pub(crate) probes_answered: u64,
+    /// Lines on the probe port that asked for something unknown.
+    pub(crate) probes_refused: u64,
+    /// Publications that the relay named and this agent did not declare.
+    pub(crate) undeclared_ignored: u64,
+    /// Requests to the local API refused for their user, origin or host.
+    pub(crate) local_requests_refused: u64,
+    /// Sessions opened after the first.
+    pub(crate) reconnections: u64,
+}
+
+impl Counters {
+    /// All values.
+    pub(crate) fn values(&self) -> CounterValues {
+        CounterValues {
+            flows_opened: self.flows_opened.value(),
+            flows_refused_by_limit: self.flows_refused_by_limit.value(),
+            dials_failed: self.dials_failed.value(),
+            udp_flows_opened: self.udp_flows_opened.value(),
+            udp_flows_refused_by_limit: self.udp_flows_refused_by_limit.value(),
+            udp_datagrams_dropped: self.udp_datagrams_dropped.value(),
+            probes_answered: self.probes_answered.value(),
+            probes_refused: self.probes_refused.value(),
+            undeclared_ignored: self.undeclared_ignored.value(),
+            local_requests_refused: self.local_requests_refused.value(),
+            reconnections: self.reconnections.value(),
+        }
+    }
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Room for things that visitors cause.
+#[derive(Debug)]
+pub(crate) struct Room {
+    flows: Arc<Semaphore>,
+    dials: Arc<Semaphore>,
+    udp_flows: Arc<Semaphore>,
+    probes: Arc<Semaphore>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            flows: Arc::new(Semaphore::new(FLOWS_MAX)),
+            dials: Arc::new(Semaphore::new(DIALS_MAX)),
+            udp_flows: Arc::new(Semaphore::new(UDP_FLOWS_MAX)),
+            probes: Arc::new(Semaphore::new(PROBE_CONNECTIONS_MAX)),
+        }
+    }
+}
+
+impl Room {
+    /// One more TCP flow and its dial, or `None` when either table is full.
+    pub(crate) fn flow(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        Some((take(&self.flows)?, take(&self.dials)?))
+    }
+
+    /// One more UDP flow.
+    pub(crate) fn udp_flow(&self) -> Option<OwnedSemaphorePermit> {
+        take(&self.udp_flows)
+    }
+
+    /// One more connection of the relay to the probe port.
+    pub(crate) fn probe(&self) -> Option<OwnedSemaphorePermit> {
+        take(&self.probes)
+    }
+}
+
+fn take(semaphore: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(semaphore).try_acquire_owned().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_table_gives_no_room_until_somebody_leaves() {
+        let room = Room::default();
+        let mut held: Vec<_> = (0..DIALS_MAX).map(|_| room.flow().unwrap()).collect();
+        assert!(room.flow().is_none(), "every dial is in flight");
+
+        held.pop();
+        assert!(room.flow().is_some());
+    }
+}

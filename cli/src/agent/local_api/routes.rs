@@ -1,0 +1,116 @@
+//! What each route of the local API does.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use bore_control::model::Lifetime;
+use http::{StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use super::stream::{Hold, changes};
+use crate::agent::limits::HOLD_GRACE;
+use crate::agent::wire::{Page, Problem, PublicationView};
+use crate::agent::{Agent, AgentError, Declaration, Status};
+
+pub(super) async fn status(State(agent): State<Agent>) -> Json<Status> {
+    Json(agent.status())
+}
+
+pub(super) async fn list(State(agent): State<Agent>) -> Json<Page<PublicationView>> {
+    Json(Page { items: agent.publications(), next: None })
+}
+
+/// Declares, and answers when the relay has acknowledged. A session publication must be held soon, or it goes again.
+pub(super) async fn declare(
+    State(agent): State<Agent>,
+    body: Bytes,
+) -> Result<Json<PublicationView>, Refusal> {
+    let declaration: Declaration = read(&body)?;
+    let lifetime = declaration.lifetime;
+    let view = agent.declare(declaration).await?;
+    if lifetime == Lifetime::Session {
+        let name = view.publication.name.clone();
+        tokio::spawn(withdraw_unless_held(agent, name));
+    }
+    Ok(Json(view))
+}
+
+pub(super) async fn withdraw(
+    State(agent): State<Agent>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    agent.withdraw(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn hold(
+    State(agent): State<Agent>,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
+    let hold = Hold::take(&agent, &name).ok_or_else(|| AgentError::NotDeclared(name.clone()))?;
+    Ok(changes(&agent, Some(hold)))
+}
+
+pub(super) async fn watch(State(agent): State<Agent>) -> Response {
+    changes(&agent, None)
+}
+
+pub(super) async fn stop(State(agent): State<Agent>) -> StatusCode {
+    tokio::spawn(async move { agent.stop().await });
+    StatusCode::ACCEPTED
+}
+
+async fn withdraw_unless_held(agent: Agent, name: String) {
+    tokio::time::sleep(HOLD_GRACE).await;
+    let forgotten =
+        agent.shared().registry().entry(&name).is_some_and(|entry| {
+            entry.holders == 0 && entry.declaration.lifetime == Lifetime::Session
+        });
+    if forgotten && let Err(error) = agent.withdraw(&name).await {
+        tracing::warn!(%name, %error, "a publication that nobody holds could not be taken back");
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| {
+        let detail = format!("the request is not understood: {error}");
+        problem(StatusCode::BAD_REQUEST, "B2112", &detail, "are command and agent of one version?")
+    })
+}
+
+/// An error as the local API answers it (RFC 9457).
+#[derive(Debug)]
+pub(super) struct Refusal(Problem);
+
+/// Makes a refusal.
+pub(super) fn problem(status: StatusCode, code: &str, detail: &str, next: &str) -> Refusal {
+    Refusal(Problem {
+        title: status.canonical_reason().unwrap_or_default().to_owned(),
+        status: status.as_u16(),
+        detail: detail.to_owned(),
+        code: code.to_owned(),
+        next: next.to_owned(),
+    })
+}
+
+impl From<AgentError> for Refusal {
+    fn from(error: AgentError) -> Self {
+        let status = match error.code() {
+            "B7103" => StatusCode::NOT_FOUND,
+            "B5101" | "B5102" => StatusCode::SERVICE_UNAVAILABLE,
+            code if code.starts_with("B2") || code.starts_with("B4") => StatusCode::CONFLICT,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        problem(status, error.code(), &error.to_string(), &error.next_step())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (status, kind, Json(self.0)).into_response()
+    }
+}

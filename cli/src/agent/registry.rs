@@ -1,0 +1,324 @@
+//! What is declared on this agent, what the relay answered to it, and the visits from outside that are expected.
+//!
+//! Invariant: an entry comes into being by a declaration on this machine and by nothing else. What the relay says about a name that
+//! is not here changes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bore_control::model::Lifetime;
+use bore_control::runtime::{PublicationState, State, TargetReport};
+use bore_policy::Target;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::declaration::Declaration;
+use super::limits::VISITS_MAX;
+use super::state::StoredPublication;
+use super::wire::PublicationView;
+
+/// Declared publications by name.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    entries: BTreeMap<String, Entry>,
+    visits: HashMap<String, Visit>,
+}
+
+/// One declared publication.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) declaration: Declaration,
+    pub(crate) target: Target,
+    /// The relay's last answer; its overlay ports are what is listened on.
+    pub(crate) view: Option<PublicationView>,
+    /// What visitors' traffic showed of the target.
+    pub(crate) seen: Seen,
+    /// How many local clients hold it.
+    pub(crate) holders: usize,
+}
+
+/// What visitors' traffic showed of a target.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    /// A UDP target has answered at least once.
+    pub(crate) answered: bool,
+    /// Why the target failed last; gone with the next success.
+    pub(crate) failure: Option<String>,
+    /// What the relay was told last.
+    pub(crate) reported_ok: Option<bool>,
+}
+
+#[derive(Debug)]
+struct Visit {
+    publication: Uuid,
+    arrived: oneshot::Sender<()>,
+}
+
+/// What a list from the relay changed here.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Narrowed {
+    /// Declared here, and different from what was known.
+    pub(crate) changed: Vec<PublicationView>,
+    /// Known to be acknowledged, not in the list.
+    pub(crate) missing: Vec<String>,
+    /// In the list, not declared here: ignored.
+    pub(crate) undeclared: Vec<PublicationView>,
+}
+
+impl Registry {
+    /// Adds or replaces what is declared under `name`.
+    pub(crate) fn declare(
+        &mut self,
+        name: &str,
+        declaration: Declaration,
+        target: Target,
+        view: Option<PublicationView>,
+    ) {
+        let before = self.entries.remove(name);
+        let holders = before.as_ref().map_or(0, |entry| entry.holders);
+        let entry = Entry { declaration, target, view, seen: Seen::default(), holders };
+        self.entries.insert(name.to_owned(), entry);
+    }
+
+    /// Takes back what is declared under `name`.
+    pub(crate) fn withdraw(&mut self, name: &str) -> Option<Entry> {
+        self.entries.remove(name)
+    }
+
+    /// How many are declared.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What is declared under `name`.
+    pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// What is declared under `name`, to change it.
+    pub(crate) fn entry_mut(&mut self, name: &str) -> Option<&mut Entry> {
+        self.entries.get_mut(name)
+    }
+
+    /// What is declared, by name.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&String, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// The declared publication that the relay calls `id`.
+    pub(crate) fn by_id(&self, id: Uuid) -> Option<(&String, &Entry)> {
+        let is_it =
+            |entry: &Entry| entry.view.as_ref().is_some_and(|view| view.publication.id == id);
+        self.entries.iter().find(|(_, entry)| is_it(entry))
+    }
+
+    /// The relay's answers to what is declared.
+    pub(crate) fn views(&self) -> Vec<PublicationView> {
+        self.entries.values().filter_map(|entry| entry.view.clone()).collect()
+    }
+
+    /// What survives a restart.
+    pub(crate) fn persistent(&self) -> Vec<StoredPublication> {
+        let kept = self
+            .entries
+            .values()
+            .filter(|entry| entry.declaration.lifetime == Lifetime::Persistent);
+        kept.map(|entry| StoredPublication {
+            declaration: entry.declaration.clone(),
+            view: entry.view.clone(),
+        })
+        .collect()
+    }
+
+    /// Takes the relay's whole list. It updates what is declared here and adds nothing.
+    pub(crate) fn narrow(&mut self, list: Vec<PublicationView>) -> Narrowed {
+        let acknowledged = self.entries.iter().filter(|(_, entry)| entry.view.is_some());
+        let missing = acknowledged
+            .map(|(name, _)| name)
+            .filter(|name| !list.iter().any(|view| view.publication.name == **name))
+            .cloned()
+            .collect();
+        let mut narrowed = Narrowed { missing, ..Narrowed::default() };
+        for view in list {
+            self.take_view(view, &mut narrowed);
+        }
+        narrowed
+    }
+
+    fn take_view(&mut self, view: PublicationView, narrowed: &mut Narrowed) {
+        let Some(entry) = self.entries.get_mut(&view.publication.name) else {
+            narrowed.undeclared.push(view);
+            return;
+        };
+        if entry.view.as_ref() != Some(&view) {
+            narrowed.changed.push(view.clone());
+            entry.view = Some(view);
+        }
+    }
+
+    /// Takes a new state of a declared publication. Answers its view if that is news.
+    pub(crate) fn set_state(
+        &mut self,
+        name: &str,
+        state: PublicationState,
+    ) -> Option<PublicationView> {
+        let view = self.entries.get_mut(name)?.view.as_mut()?;
+        if view.state == state {
+            return None;
+        }
+        view.state = state;
+        Some(view.clone())
+    }
+
+    /// Without the relay nothing is proved any more. Answers the views that changed.
+    pub(crate) fn set_all_offline(&mut self, cause: &str) -> Vec<PublicationView> {
+        let views = self.entries.values_mut().filter_map(|entry| entry.view.as_mut());
+        let proved = views.filter(|view| view.state.state != State::Offline);
+        proved
+            .map(|view| {
+                view.state.state = State::Offline;
+                view.state.cause = Some(cause.to_owned());
+                view.state.steps.clear();
+                view.clone()
+            })
+            .collect()
+    }
+
+    /// Notes how the target of `name` did. Answers what the relay should be told, if that is news.
+    pub(crate) fn note_target(
+        &mut self,
+        name: &str,
+        result: Result<(), String>,
+    ) -> Option<(Uuid, TargetReport)> {
+        let entry = self.entries.get_mut(name)?;
+        let id = entry.view.as_ref()?.publication.id;
+        let ok = result.is_ok();
+        entry.seen.failure = result.err();
+        if entry.seen.reported_ok.replace(ok) == Some(ok) {
+            return None;
+        }
+        let detail = entry.seen.failure.clone().unwrap_or_else(|| "answers".to_owned());
+        Some((id, TargetReport { ok, detail, silent: false }))
+    }
+
+    /// Expects one visit with `token`; the receiver hears when it arrived. `None` when too many are expected.
+    pub(crate) fn expect_visit(
+        &mut self,
+        token: &str,
+        publication: Uuid,
+    ) -> Option<oneshot::Receiver<()>> {
+        if self.visits.len() >= VISITS_MAX {
+            return None;
+        }
+        let (arrived, hears) = oneshot::channel();
+        self.visits.insert(token.to_owned(), Visit { publication, arrived });
+        Some(hears)
+    }
+
+    /// Consumes an expected token, once. Answers the publication that it was for.
+    pub(crate) fn take_visit(&mut self, token: &str) -> Option<Uuid> {
+        let visit = self.visits.remove(token)?;
+        // The visitor may have given up waiting; the token is spent all the same.
+        let _ = visit.arrived.send(());
+        Some(visit.publication)
+    }
+
+    /// Expects the visit no more.
+    pub(crate) fn forget_visit(&mut self, token: &str) {
+        self.visits.remove(token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bore_control::model::Protocol;
+
+    use super::*;
+    use crate::agent::test_support::{declaration, view};
+
+    #[test]
+    fn attack_37_what_the_relay_names_and_nobody_declared_is_ignored() {
+        let mut registry = declared("web");
+        let mut foreign = view("metadata", Protocol::Tcp);
+        foreign.publication.target = "169.254.169.254:80".into();
+
+        let narrowed = registry.narrow(vec![view("web", Protocol::Tcp), foreign.clone()]);
+
+        assert_eq!(narrowed.undeclared, [foreign]);
+        assert!(registry.entry("metadata").is_none());
+        assert_eq!(registry.views().len(), 1);
+    }
+
+    #[test]
+    fn attack_37_the_relay_cannot_change_the_target_of_a_declared_publication() {
+        let mut registry = declared("web");
+        let mut changed = view("web", Protocol::Tcp);
+        changed.publication.target = "10.0.0.1:5432".into();
+        registry.narrow(vec![changed]);
+
+        let entry = registry.entry("web").unwrap();
+        assert_eq!(entry.declaration.target, "127.0.0.1:3000");
+        assert_eq!(entry.target, "127.0.0.1:3000".parse().unwrap());
+    }
+
+    #[test]
+    fn an_acknowledged_publication_that_the_list_lacks_is_told_and_kept_until_it_is_certain() {
+        let mut registry = declared("web");
+        assert_eq!(registry.narrow(Vec::new()).missing, ["web"]);
+        assert!(registry.entry("web").is_some());
+    }
+
+    #[test]
+    fn a_token_is_consumed_once() {
+        let mut registry = declared("web");
+        let id = Uuid::from_u128(1);
+        let mut arrived = registry.expect_visit("token", id).unwrap();
+        assert!(arrived.try_recv().is_err());
+
+        assert_eq!(registry.take_visit("token"), Some(id));
+        assert!(arrived.try_recv().is_ok());
+        assert_eq!(registry.take_visit("token"), None);
+        assert_eq!(registry.take_visit("another"), None);
+    }
+
+    #[test]
+    fn a_target_is_reported_when_it_changes_and_not_again() {
+        let mut registry = declared("web");
+        let report = |registry: &mut Registry, result| {
+            registry.note_target("web", result).map(|(_, report)| report.ok)
+        };
+
+        assert_eq!(report(&mut registry, Err("refused".into())), Some(false));
+        assert_eq!(report(&mut registry, Err("refused".into())), None);
+        assert_eq!(report(&mut registry, Ok(())), Some(true));
+        assert_eq!(report(&mut registry, Ok(())), None);
+    }
+
+    #[test]
+    fn without_the_relay_nothing_stays_proved() {
+        let mut registry = declared("web");
+        registry.entry_mut("web").unwrap().view.as_mut().unwrap().state.state = State::Live;
+        let changed = registry.set_all_offline("no relay answered");
+        assert_eq!(changed[0].state.state, State::Offline);
+        assert!(registry.set_all_offline("still").is_empty());
+    }
+
+    #[test]
+    fn only_persistent_declarations_survive_a_restart() {
+        let mut registry = declared("web");
+        assert!(registry.persistent().is_empty());
+        let persistent = Declaration {
+            lifetime: Lifetime::Persistent,
+            ..declaration("db", Protocol::Tcp, "5432")
+        };
+        registry.declare("db", persistent, "5432".parse().unwrap(), None);
+        assert_eq!(registry.persistent().len(), 1);
+    }
+
+    fn declared(name: &str) -> Registry {
+        let mut registry = Registry::default();
+        let declaration = declaration(name, Protocol::Tcp, "127.0.0.1:3000");
+        let target = declaration.parse_target().unwrap();
+        registry.declare(name, declaration, target, Some(view(name, Protocol::Tcp)));
+        registry
+    }
+}

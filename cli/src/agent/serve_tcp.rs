@@ -1,0 +1,124 @@
+//! Serves one TCP or HTTP publication: for every visitor dial the target first, then let the visitor's handshake complete.
+//!
+//! A dial that fails resets the visitor, who so learns the truth at once. Bytes go straight between the kernel and the netstack.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use bore_driver::{Local, Meter, pipe, pump};
+use bore_netstack::{Incoming, ListenError, Listener, TcpFlow};
+use bore_overlay::PeerId;
+use tokio::task::JoinSet;
+
+use super::shared::{ServicePlan, Shared};
+use super::targets::{LocalStream, Place, place};
+
+/// Serves until dropped; open flows end with it.
+pub(crate) async fn run(local: Local, shared: Arc<Shared>, plan: ServicePlan) {
+    let listeners = match Listeners::open(&local, plan.addresses, plan.overlay_ports(), plan.relay)
+    {
+        Ok(listeners) => listeners,
+        Err(error) => {
+            tracing::error!(name = %plan.name, %error, "cannot listen inside the overlay");
+            return;
+        }
+    };
+    let plan = Arc::new(plan);
+    let mut flows = JoinSet::new();
+    loop {
+        tokio::select! {
+            incoming = listeners.accept() => {
+                flows.spawn_local(serve(Arc::clone(&shared), Arc::clone(&plan), incoming));
+            }
+            Some(_) = flows.join_next(), if !flows.is_empty() => {}
+        }
+    }
+}
+
+/// A listener on each of the node's overlay addresses, open to the relay alone.
+pub(super) struct Listeners {
+    v4: Listener,
+    v6: Listener,
+}
+
+impl Listeners {
+    pub(super) fn open(
+        local: &Local,
+        [v4, v6]: [IpAddr; 2],
+        ports: RangeInclusive<u16>,
+        relay: PeerId,
+    ) -> Result<Self, ListenError> {
+        Ok(Self {
+            v4: local.listen(v4, ports.clone(), Some(relay))?,
+            v6: local.listen(v6, ports, Some(relay))?,
+        })
+    }
+
+    /// The next visitor, whose handshake is held.
+    pub(super) async fn accept(&self) -> Incoming {
+        tokio::select! {
+            incoming = self.v4.accept() => incoming,
+            incoming = self.v6.accept() => incoming,
+        }
+    }
+}
+
+async fn serve(shared: Arc<Shared>, plan: Arc<ServicePlan>, incoming: Incoming) {
+    let visitor = incoming.source;
+    let Some((_flow_permit, dial_permit)) = shared.room.flow() else {
+        shared.counters.flows_refused_by_limit.add_one();
+        tracing::debug!(name = %plan.name, %visitor, "visitor refused, too many flows");
+        return incoming.reject_reset();
+    };
+    let dialled = dial(&shared, &plan, incoming.destination).await;
+    drop(dial_permit);
+    let Some(stream) = dialled else { return incoming.reject_reset() };
+    match incoming.accept() {
+        Ok(flow) => carry(&shared, &plan, visitor, flow, stream).await,
+        Err(error) => {
+            tracing::debug!(name = %plan.name, %visitor, ?error, "visitor gone before the target answered")
+        }
+    }
+}
+
+async fn dial(
+    shared: &Arc<Shared>,
+    plan: &ServicePlan,
+    destination: SocketAddr,
+) -> Option<LocalStream> {
+    let place: Place = place(&plan.target, plan.offset(destination.port())?).ok()?;
+    match place.connect().await {
+        Ok(stream) => {
+            shared.note_target(&plan.name, Ok(()));
+            Some(stream)
+        }
+        Err(error) => {
+            shared.counters.dials_failed.add_one();
+            tracing::debug!(name = %plan.name, %error, "target not reached");
+            shared.note_target(&plan.name, Err(error.to_string()));
+            None
+        }
+    }
+}
+
+async fn carry(
+    shared: &Shared,
+    plan: &ServicePlan,
+    visitor: SocketAddr,
+    flow: TcpFlow,
+    stream: LocalStream,
+) {
+    shared.counters.flows_opened.add_one();
+    tracing::debug!(name = %plan.name, %visitor, "visitor connected");
+    match stream {
+        LocalStream::Tcp(socket) => {
+            let end = pump(&flow, &socket, &Meter::default()).await;
+            tracing::debug!(name = %plan.name, %visitor, ?end, "visitor gone");
+        }
+        LocalStream::Unix(mut socket) => {
+            let end = tokio::io::copy_bidirectional(&mut pipe(flow), &mut socket).await;
+            tracing::debug!(name = %plan.name, %visitor, ?end, "visitor gone");
+        }
+    }
+}

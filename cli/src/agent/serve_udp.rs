@@ -1,0 +1,265 @@
+//! Serves one UDP publication: a connected kernel socket per visitor and port, so that the target sees each visitor as a sender of its own
+//! and answers find their way back.
+//!
+//! A flow ends after a minute without a datagram, after three once it was answered. A target that refuses is told to the visitor as ICMP
+//! port unreachable and to the relay as a report.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use bore_driver::{BoundUdp, DatagramSink, Local, UdpBinding};
+use tokio::net::UdpSocket;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::limits::{UDP_IDLE, UDP_IDLE_TWO_WAY, UDP_WAITING_MAX};
+use super::shared::{ServicePlan, Shared};
+use super::targets::{DialError, Place, place};
+
+/// Serves until dropped; open flows end with it.
+pub(crate) async fn run(local: Local, shared: Arc<Shared>, plan: ServicePlan) {
+    let service = Rc::new_cyclic(|this| Service {
+        this: this.clone(),
+        local: local.clone(),
+        shared,
+        plan,
+        flows: RefCell::default(),
+        scratch: RefCell::new(vec![0; DATAGRAM_BYTES].into_boxed_slice()),
+    });
+    match service.bind() {
+        Ok(_bound) => std::future::pending().await,
+        Err(error) => {
+            tracing::error!(name = %service.plan.name, %error, "cannot receive inside the overlay");
+        }
+    }
+}
+
+struct Service {
+    this: Weak<Self>,
+    local: Local,
+    shared: Arc<Shared>,
+    plan: ServicePlan,
+    flows: RefCell<HashMap<Ends, Rc<Flow>>>,
+    /// Datagrams of targets pass through here, one at a time.
+    scratch: RefCell<Box<[u8]>>,
+}
+
+/// The visitor's address and ours, as the visitor knows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Ends {
+    visitor: SocketAddr,
+    ours: SocketAddr,
+}
+
+struct Flow {
+    socket: RefCell<Option<Rc<UdpSocket>>>,
+    /// What came before the socket was open.
+    waiting: RefCell<VecDeque<Box<[u8]>>>,
+    /// The beginning of the visitor's last datagram, to be quoted if the target refuses it.
+    last_head: RefCell<Vec<u8>>,
+    last_used: Cell<Instant>,
+    answered: Cell<bool>,
+    refused: Notify,
+    task: RefCell<Option<AbortHandle>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Flow {
+    fn abort(&self) {
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.flows.borrow().values().for_each(|flow| flow.abort());
+    }
+}
+
+impl Service {
+    fn bind(self: &Rc<Self>) -> Result<[BoundUdp; 2], bore_netstack::ListenError> {
+        let bind = |address| {
+            let ports = self.plan.overlay_ports();
+            let sink = Rc::clone(self) as Rc<dyn DatagramSink>;
+            self.local.bind_udp(UdpBinding::Local { address, ports }, sink)
+        };
+        let [v4, v6] = self.plan.addresses;
+        Ok([bind(v4)?, bind(v6)?])
+    }
+
+    /// The flow between these ends, opened if there is room for it.
+    fn flow(&self, ends: Ends) -> Option<Rc<Flow>> {
+        if let Some(flow) = self.flows.borrow().get(&ends) {
+            return Some(Rc::clone(flow));
+        }
+        let place = place(&self.plan.target, self.plan.offset(ends.ours.port())?).ok()?;
+        let Some(permit) = self.shared.room.udp_flow() else {
+            self.shared.counters.udp_flows_refused_by_limit.add_one();
+            return None;
+        };
+        let flow = Rc::new(Flow {
+            socket: RefCell::default(),
+            waiting: RefCell::default(),
+            last_head: RefCell::default(),
+            last_used: Cell::new(Instant::now()),
+            answered: Cell::new(false),
+            refused: Notify::new(),
+            task: RefCell::default(),
+            _permit: permit,
+        });
+        self.flows.borrow_mut().insert(ends, Rc::clone(&flow));
+        self.begin(ends, &flow, place);
+        Some(flow)
+    }
+
+    fn begin(&self, ends: Ends, flow: &Rc<Flow>, place: Place) {
+        let (service, alive) = (self.this.clone(), Rc::clone(flow));
+        let task = tokio::task::spawn_local(async move {
+            let end = live(&service, &alive, ends, &place).await;
+            if let Some(service) = service.upgrade() {
+                service.ended(ends, &place, end);
+            }
+        });
+        *flow.task.borrow_mut() = Some(task.abort_handle());
+        self.shared.counters.udp_flows_opened.add_one();
+        tracing::debug!(name = %self.plan.name, visitor = %ends.visitor, "visitor's first datagram");
+    }
+
+    fn ended(&self, ends: Ends, place: &Place, end: Result<(), DialError>) {
+        let flow = self.flows.borrow_mut().remove(&ends);
+        let (Some(flow), Err(error)) = (flow, end) else { return };
+        tracing::debug!(name = %self.plan.name, target = %place, %error, "visitor told that nobody is there");
+        self.shared.counters.dials_failed.add_one();
+        self.local.reject_udp(self.plan.relay, ends.visitor, ends.ours, &flow.last_head.borrow());
+        self.shared.note_target(&self.plan.name, Err(error.to_string()));
+    }
+
+    /// Sends what the target answered back to the visitor.
+    fn answer(&self, flow: &Flow, ends: Ends, socket: &UdpSocket) -> io::Result<()> {
+        let mut scratch = self.scratch.borrow_mut();
+        let count = socket.try_recv(&mut scratch)?;
+        flow.last_used.set(Instant::now());
+        if !flow.answered.replace(true) {
+            self.target_answered();
+        }
+        match scratch.get(..count).filter(|bytes| bytes.len() < DATAGRAM_BYTES) {
+            Some(payload) => self.local.send_udp(self.plan.relay, ends.ours, ends.visitor, payload),
+            None => self.shared.counters.udp_datagrams_dropped.add_one(),
+        }
+        Ok(())
+    }
+
+    fn target_answered(&self) {
+        if let Some(entry) = self.shared.registry().entry_mut(&self.plan.name) {
+            entry.seen.answered = true;
+        }
+        self.shared.note_target(&self.plan.name, Ok(()));
+    }
+
+    fn receive_from(&self, flow: &Flow, payload: &[u8]) {
+        flow.last_used.set(Instant::now());
+        let mut head = flow.last_head.borrow_mut();
+        head.clear();
+        head.extend_from_slice(payload.get(..QUOTED_BYTES).unwrap_or(payload));
+        drop(head);
+        self.forward(flow, payload);
+    }
+
+    fn forward(&self, flow: &Flow, payload: &[u8]) {
+        let socket = flow.socket.borrow().clone();
+        let Some(socket) = socket else { return self.wait(flow, payload) };
+        match socket.try_send(payload) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                flow.refused.notify_one()
+            }
+            Err(_) => self.shared.counters.udp_datagrams_dropped.add_one(),
+        }
+    }
+
+    fn wait(&self, flow: &Flow, payload: &[u8]) {
+        let mut waiting = flow.waiting.borrow_mut();
+        if waiting.len() < UDP_WAITING_MAX {
+            waiting.push_back(payload.into());
+        } else {
+            self.shared.counters.udp_datagrams_dropped.add_one();
+        }
+    }
+}
+
+impl DatagramSink for Service {
+    fn receive(&self, source: SocketAddr, destination: SocketAddr, payload: &[u8]) {
+        let ends = Ends { visitor: source, ours: destination };
+        match self.flow(ends) {
+            Some(flow) => self.receive_from(&flow, payload),
+            None => self.shared.counters.udp_datagrams_dropped.add_one(),
+        }
+    }
+
+    /// The visitor closed its port: its flow serves nobody any more.
+    fn unreachable(&self, source: SocketAddr, destination: SocketAddr) {
+        let closed = self.flows.borrow_mut().remove(&Ends { visitor: destination, ours: source });
+        if let Some(flow) = closed {
+            flow.abort();
+        }
+    }
+}
+
+/// Opens the flow's socket and carries answers until the flow is idle. Fails when the target refuses.
+async fn live(
+    service: &Weak<Service>,
+    flow: &Flow,
+    ends: Ends,
+    place: &Place,
+) -> Result<(), DialError> {
+    let socket = Rc::new(place.open_udp().await?);
+    let waiting = {
+        *flow.socket.borrow_mut() = Some(Rc::clone(&socket));
+        std::mem::take(&mut *flow.waiting.borrow_mut())
+    };
+    if let Some(service) = service.upgrade() {
+        waiting.iter().for_each(|payload| service.forward(flow, payload));
+    }
+    loop {
+        let idle_at = idle_at(flow);
+        tokio::select! {
+            ready = socket.readable() => ready.map_err(|error| refused(place, &error))?,
+            () = flow.refused.notified() => return Err(refused(place, &io::ErrorKind::ConnectionRefused.into())),
+            () = tokio::time::sleep_until(idle_at) => {}
+        }
+        let Some(service) = service.upgrade() else { return Ok(()) };
+        match service.answer(flow, ends, &socket) {
+            Ok(()) => {}
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Err(refused(place, &error));
+            }
+            Err(_) if self::idle_at(flow) <= Instant::now() => return Ok(()),
+            Err(_) => {}
+        }
+    }
+}
+
+fn idle_at(flow: &Flow) -> Instant {
+    let idle = if flow.answered.get() { UDP_IDLE_TWO_WAY } else { UDP_IDLE };
+    flow.last_used.get() + idle
+}
+
+fn refused(place: &Place, error: &io::Error) -> DialError {
+    let target = place.to_string();
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return DialError::Refused { target };
+    }
+    DialError::Unreachable { target, cause: io::Error::new(error.kind(), error.to_string()) }
+}
+
+/// More than a tunnel carries in one inner packet: what fills it was cut, and is dropped.
+const DATAGRAM_BYTES: usize = 2048;
+/// How much of a refused datagram an ICMP error quotes (RFC 792 asks for 8 bytes of it).
+const QUOTED_BYTES: usize = 64;

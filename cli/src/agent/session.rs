@@ -1,0 +1,286 @@
+//! One session with the relay's control: claim the node, declare again what is declared, then follow the watch stream.
+//!
+//! The watch can narrow what this agent does (a publication is gone, another agent took over) and never widen it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bore_control::model::Lifetime;
+use bore_overlay::RelayAddress;
+use http::Method;
+use rand::Rng;
+use tokio::time::Instant;
+
+use super::connect::{Connector, RelayPeer, TunnelChange, rebind, resolve};
+use super::control_client::ControlClient;
+use super::error::AgentError;
+use super::limits::{HEARTBEAT_MISSING, STORED_MAX};
+use super::ndjson::Lines;
+use super::network_watch::{NetworkChange, NetworkWatch};
+use super::shared::{Online, Shared, StateChange};
+use super::wire::{Page, PublicationView, PublishRequest, SessionRequest, VERSION, WatchEvent};
+
+/// How a session ended.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub(crate) error: AgentError,
+    /// The tunnel needs no new handshake.
+    pub(crate) tunnel_stands: bool,
+    /// The world changed: the next attempt need not wait as long as the last.
+    pub(crate) at_once: bool,
+}
+
+/// Claims the node, renews what is declared, and opens the watch stream.
+pub(crate) async fn open(
+    shared: &Arc<Shared>,
+    control: &ControlClient,
+    takeover: bool,
+) -> Result<Lines, AgentError> {
+    let request = SessionRequest { boot: shared.boot, takeover, version: VERSION.to_owned() };
+    control.order(Method::PUT, "/v1/nodes/self/session", Some(&request)).await?;
+    remove_leftovers(shared, control).await?;
+    renew_declared(shared, control).await?;
+    let watch = format!("/v1/nodes/self/watch?boot={}", shared.boot);
+    control.stream(&watch).await.map(Lines::new)
+}
+
+/// A session publication of this node that nobody here declared belonged to an agent that was killed.
+async fn remove_leftovers(shared: &Arc<Shared>, control: &ControlClient) -> Result<(), AgentError> {
+    for view in stored(control).await? {
+        let publication = view.publication;
+        let declared = shared.registry().entry(&publication.name).is_some();
+        if declared || publication.lifetime == Lifetime::Persistent {
+            continue;
+        }
+        tracing::info!(name = %publication.name, "taking back what a killed agent left published");
+        remove(control, &publication.id.to_string()).await?;
+    }
+    Ok(())
+}
+
+/// Everything of this node that the relay has stored.
+async fn stored(control: &ControlClient) -> Result<Vec<PublicationView>, AgentError> {
+    let mut stored = Vec::new();
+    let mut path = "/v1/nodes/self/publications".to_owned();
+    loop {
+        let page: Page<PublicationView> = control.get(&path).await?;
+        stored.extend(page.items);
+        let Some(after) = page.next.filter(|_| stored.len() < STORED_MAX) else {
+            return Ok(stored);
+        };
+        path = format!("/v1/nodes/self/publications?after={after}");
+    }
+}
+
+async fn renew_declared(shared: &Arc<Shared>, control: &ControlClient) -> Result<(), AgentError> {
+    let declared: Vec<_> =
+        shared.registry().entries().map(|(name, entry)| (name.clone(), entry.clone())).collect();
+    for (name, entry) in declared {
+        let first = entry.declaration.request(&entry.target);
+        let request = match &entry.view {
+            Some(view) => entry.declaration.renewal(&entry.target, view),
+            None => first.clone(),
+        };
+        let mut answer = publish(control, &request).await;
+        if request != first && matches!(&answer, Err(AgentError::Refused(_))) {
+            // The address that was given is not to be had any more; what was declared may still be.
+            answer = publish(control, &first).await;
+        }
+        match answer {
+            Ok(view) => shared.renew(&name, view),
+            Err(AgentError::Refused(problem)) => {
+                tracing::warn!(%name, code = %problem.code, %problem, "the relay refuses a publication");
+                shared.tell(StateChange::Refused { name, problem });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    shared.save().await
+}
+
+/// Asks the relay to publish.
+pub(crate) async fn publish(
+    control: &ControlClient,
+    request: &PublishRequest,
+) -> Result<PublicationView, AgentError> {
+    control.send(Method::POST, "/v1/nodes/self/publications", request).await
+}
+
+/// Asks the relay to publish no more. What is not there is fine.
+pub(crate) async fn remove(control: &ControlClient, name: &str) -> Result<(), AgentError> {
+    let path = format!("/v1/nodes/self/publications/{name}");
+    match control.order(Method::DELETE, &path, None::<&()>).await {
+        Err(AgentError::Refused(problem)) if problem.code == "B2111" => Ok(()),
+        other => other,
+    }
+}
+
+/// Follows the watch stream until something ends it.
+pub(crate) async fn watch(
+    shared: &Arc<Shared>,
+    connector: &mut Connector,
+    network: &mut NetworkWatch,
+    online: &Online,
+    lines: Lines,
+) -> Lost {
+    let relays = shared.identity().relays.clone();
+    let resolved = resolve(&relays).await.map(BTreeSet::from_iter).unwrap_or_default();
+    let mut session = Session { shared, online, lines, relays, resolved };
+    loop {
+        if let Err(lost) = session.step(connector, network).await {
+            return lost;
+        }
+    }
+}
+
+struct Session<'a> {
+    shared: &'a Arc<Shared>,
+    online: &'a Online,
+    lines: Lines,
+    relays: Vec<RelayAddress>,
+    resolved: BTreeSet<SocketAddr>,
+}
+
+impl Session<'_> {
+    /// Follows the stream until the names of the relay are due to be looked up again.
+    async fn step(
+        &mut self,
+        connector: &mut Connector,
+        network: &mut NetworkWatch,
+    ) -> Result<(), Lost> {
+        let look_up = tokio::time::sleep(RESOLVE_AGAIN.mul_f64(rand::rng().random_range(0.5..1.5)));
+        tokio::pin!(look_up);
+        let mut heartbeat_due = Instant::now() + HEARTBEAT_MISSING;
+        loop {
+            tokio::select! {
+                line = tokio::time::timeout_at(heartbeat_due, self.lines.next::<WatchEvent>()) => {
+                    let silent = format!("the relay was silent for {} s", HEARTBEAT_MISSING.as_secs());
+                    let line = line.map_err(|_| lost(silent))?;
+                    self.handle(line.map_err(|error| lost(error.to_string()))?).await?;
+                    heartbeat_due = Instant::now() + HEARTBEAT_MISSING;
+                }
+                change = connector.change() => self.tunnel_changed(change, connector).await?,
+                change = network.changed() => self.network_changed(change).await?,
+                () = &mut look_up => return self.look_up_again().await,
+            }
+        }
+    }
+
+    async fn handle(&self, event: Option<WatchEvent>) -> Result<(), Lost> {
+        match event {
+            None => {
+                let cause = "the relay ended the watch".to_owned();
+                let error = AgentError::ControlUnreachable { cause };
+                Err(Lost { error, tunnel_stands: true, at_once: false })
+            }
+            Some(WatchEvent::Replaced) => Err(final_loss(AgentError::Replaced)),
+            Some(WatchEvent::Publications { publications }) => {
+                self.take_list(publications).await.map_err(doubted)
+            }
+            Some(WatchEvent::Draining) => {
+                tracing::info!("the relay is draining");
+                self.shared.tell(StateChange::Draining);
+                Ok(())
+            }
+            Some(WatchEvent::Hello { relay }) => {
+                tracing::debug!(version = %relay.version, draining = relay.draining, "watching");
+                Ok(())
+            }
+            Some(WatchEvent::Other) => Ok(()),
+        }
+    }
+
+    async fn take_list(&self, list: Vec<PublicationView>) -> Result<(), AgentError> {
+        let narrowed = self.shared.registry().narrow(list);
+        for view in narrowed.undeclared {
+            self.shared.counters.undeclared_ignored.add_one();
+            tracing::debug!(name = %view.publication.name, "not declared on this agent, ignored");
+        }
+        self.shared.replan(None);
+        self.shared.tell_publications(narrowed.changed);
+        if narrowed.missing.is_empty() { Ok(()) } else { self.drop_removed(narrowed.missing).await }
+    }
+
+    /// A list may be older than an answer that overtook it, so what it lacks is looked up before it is given up.
+    async fn drop_removed(&self, missing: Vec<String>) -> Result<(), AgentError> {
+        let stored = stored(&self.online.control).await?;
+        let exists = |name: &String| stored.iter().any(|view| view.publication.name == **name);
+        for name in missing.iter().filter(|name| !exists(name)) {
+            tracing::info!(%name, "removed on the relay, served no more");
+            self.shared.forget(name, "removed on the relay").await?;
+        }
+        Ok(())
+    }
+
+    async fn tunnel_changed(
+        &self,
+        change: TunnelChange,
+        connector: &mut Connector,
+    ) -> Result<(), Lost> {
+        match change {
+            TunnelChange::Moved(endpoint) => {
+                tracing::info!(%endpoint, "the relay answers from elsewhere");
+                Ok(())
+            }
+            TunnelChange::Gone => Err(final_loss(AgentError::Stopped)),
+            TunnelChange::Down => {
+                let cause = "the tunnel has no session".to_owned();
+                Err(doubted(AgentError::ControlUnreachable { cause }))
+            }
+            TunnelChange::Reset => {
+                // Flows of the watch died with the relay's memory; the tunnel itself is back in one round trip.
+                let tunnel_stands = connector.recovered(RECOVERY_WAIT).await;
+                let error =
+                    AgentError::ControlUnreachable { cause: "the relay has restarted".to_owned() };
+                Err(Lost { error, tunnel_stands, at_once: true })
+            }
+        }
+    }
+
+    async fn network_changed(&self, change: NetworkChange) -> Result<(), Lost> {
+        let RelayPeer { id, .. } = self.online.relay;
+        tracing::info!(?change, "this machine's network changed");
+        let moved = rebind(&self.shared.shard, id).await;
+        let answers = match moved {
+            Ok(()) => self.online.control.order(Method::GET, "/v1/health", None::<&()>).await,
+            Err(error) => Err(error),
+        };
+        answers.map_err(|error| Lost { error, tunnel_stands: false, at_once: true })
+    }
+
+    async fn look_up_again(&mut self) -> Result<(), Lost> {
+        if !self.relays.iter().any(|relay| matches!(relay, RelayAddress::Name { .. })) {
+            return Ok(());
+        }
+        // A resolver that fails says nothing about the relay.
+        let Ok(found) = resolve(&self.relays).await else { return Ok(()) };
+        let found = BTreeSet::from_iter(found);
+        let moved = found != self.resolved && !found.contains(&self.online.relay.endpoint);
+        self.resolved = found;
+        if !moved {
+            return Ok(());
+        }
+        let cause = "the relay's name leads elsewhere".to_owned();
+        let error = AgentError::ControlUnreachable { cause };
+        Err(Lost { error, tunnel_stands: false, at_once: true })
+    }
+}
+
+fn lost(cause: String) -> Lost {
+    doubted(AgentError::ControlUnreachable { cause })
+}
+
+fn doubted(error: AgentError) -> Lost {
+    Lost { error, tunnel_stands: false, at_once: false }
+}
+
+fn final_loss(error: AgentError) -> Lost {
+    Lost { error, tunnel_stands: false, at_once: false }
+}
+
+/// Names are looked up again about this often.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(60);
+/// A tunnel that was reset is up after one round trip, or it is doubted.
+const RECOVERY_WAIT: Duration = Duration::from_secs(5);

@@ -1,0 +1,420 @@
+//! What the agent's tasks share: who we are, what is declared, how the relay is reached, and who wants to hear of changes.
+//!
+//! Locks are held for a look or a change, never across an await. Every change of what is declared goes through here, so that the plan
+//! of what is served ([`ServicePlan`]) and the file on disk follow it.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bore_control::model::{Lifetime, Protocol};
+use bore_control::runtime::{PublicationState, TargetReport};
+use bore_driver::Shard;
+use bore_overlay::PeerId;
+use bore_policy::Target;
+use http::Method;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{broadcast, watch};
+use uuid::Uuid;
+
+use super::connect::RelayPeer;
+use super::control_client::ControlClient;
+use super::declaration::Declaration;
+use super::error::AgentError;
+use super::limits::{CHANGES_MAX, Counters, Room};
+use super::registry::{Entry, Registry};
+use super::state::{Identity, Membership, StateFolder};
+use super::wire::{Problem, PublicationView};
+
+/// The agent's common state.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) folder: StateFolder,
+    pub(crate) shard: Shard,
+    pub(crate) membership: Membership,
+    pub(crate) boot: Uuid,
+    pub(crate) started: Instant,
+    pub(crate) counters: Counters,
+    pub(crate) room: Room,
+    identity: Mutex<Identity>,
+    registry: Mutex<Registry>,
+    /// One writer at a time, so that an older list never replaces a newer one.
+    saving: tokio::sync::Mutex<()>,
+    link: watch::Sender<Link>,
+    plans: watch::Sender<Vec<ServicePlan>>,
+    changes: broadcast::Sender<StateChange>,
+    stopping: watch::Sender<bool>,
+}
+
+/// How the relay is reached right now.
+#[derive(Debug, Clone)]
+pub(crate) enum Link {
+    /// Not yet, or not any more; the error says why.
+    Connecting(Option<Arc<AgentError>>),
+    /// A session with control is open.
+    Online(Online),
+    /// The agent has ended and why.
+    Ended(Arc<AgentError>),
+}
+
+/// An open session.
+#[derive(Debug, Clone)]
+pub(crate) struct Online {
+    pub(crate) control: ControlClient,
+    pub(crate) relay: RelayPeer,
+    /// Counts sessions: a visit from outside is due in each.
+    pub(crate) session: u64,
+}
+
+/// One service that the agent offers inside the overlay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServicePlan {
+    pub(crate) name: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) target: Target,
+    pub(crate) overlay_port: u16,
+    pub(crate) port_count: u16,
+    pub(crate) addresses: [IpAddr; 2],
+    pub(crate) relay: PeerId,
+}
+
+/// Something that a person or a waiting command may want to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(crate) enum StateChange {
+    /// A session with the relay is open.
+    Connected {
+        /// The relay's public name.
+        relay: String,
+        /// Where its tunnel answers.
+        endpoint: SocketAddr,
+    },
+    /// The relay is lost; the agent keeps trying.
+    Disconnected {
+        /// `B5101` and so on.
+        code: String,
+        /// What was seen.
+        cause: String,
+    },
+    /// A publication is new, or its state changed.
+    Publication {
+        /// All of it.
+        publication: Box<PublicationView>,
+    },
+    /// The relay refuses what it accepted before.
+    Refused {
+        /// The publication.
+        name: String,
+        /// Why.
+        problem: Problem,
+    },
+    /// A publication is gone.
+    Withdrawn {
+        /// Its name.
+        name: String,
+        /// Who took it back.
+        cause: String,
+    },
+    /// The relay stops soon.
+    Draining,
+    /// The agent has ended.
+    Stopped {
+        /// `B5104` and so on.
+        code: String,
+        /// Why.
+        cause: String,
+    },
+}
+
+impl Shared {
+    pub(crate) fn new(
+        folder: StateFolder,
+        shard: Shard,
+        identity: Identity,
+        membership: Membership,
+        registry: Registry,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            folder,
+            shard,
+            membership,
+            boot: Uuid::now_v7(),
+            started: Instant::now(),
+            counters: Counters::default(),
+            room: Room::default(),
+            identity: Mutex::new(identity),
+            registry: Mutex::new(registry),
+            saving: tokio::sync::Mutex::default(),
+            link: watch::channel(Link::Connecting(None)).0,
+            plans: watch::channel(Vec::new()).0,
+            changes: broadcast::channel(CHANGES_MAX).0,
+            stopping: watch::channel(false).0,
+        })
+    }
+
+    /// What is declared. Hold it for a look, not across an await.
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who we are. Hold it for a look, not across an await.
+    pub(crate) fn identity(&self) -> MutexGuard<'_, Identity> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows the link.
+    pub(crate) fn link(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    /// Follows what is to be served.
+    pub(crate) fn plans(&self) -> watch::Receiver<Vec<ServicePlan>> {
+        self.plans.subscribe()
+    }
+
+    /// Follows changes from here on.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<StateChange> {
+        self.changes.subscribe()
+    }
+
+    /// Becomes true when the agent is to stop.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Asks every task to stop.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Tells listeners. Nobody listening is fine.
+    pub(crate) fn tell(&self, change: StateChange) {
+        let _ = self.changes.send(change);
+    }
+
+    /// The control of an open session.
+    pub(crate) fn control(&self) -> Option<ControlClient> {
+        match &*self.link.borrow() {
+            Link::Online(online) => Some(online.control.clone()),
+            Link::Connecting(_) | Link::Ended(_) => None,
+        }
+    }
+
+    /// Waits for an open session, at most `limit`.
+    pub(crate) async fn online(&self, limit: Duration) -> Result<Online, AgentError> {
+        let mut link = self.link();
+        let settled = link.wait_for(|link| !matches!(link, Link::Connecting(_)));
+        let settled = tokio::time::timeout(limit, settled).await;
+        match settled.map_or_else(
+            |_| self.link.borrow().clone(),
+            |seen| seen.map_or_else(|_| ended(), |link| link.clone()),
+        ) {
+            Link::Online(online) => Ok(online),
+            Link::Ended(error) | Link::Connecting(Some(error)) => Err(AgentError::Earlier(error)),
+            Link::Connecting(None) => {
+                Err(AgentError::RelayUnreachable { tried: Vec::new(), waited: limit })
+            }
+        }
+    }
+
+    /// A session is open.
+    pub(crate) fn set_online(&self, online: Online) {
+        let (relay, endpoint) = (self.membership.relay_host.clone(), online.relay.endpoint);
+        self.link.send_replace(Link::Online(online));
+        self.tell(StateChange::Connected { relay, endpoint });
+    }
+
+    /// The session is lost, or an attempt failed. Told once per outage.
+    pub(crate) fn set_connecting(&self, error: AgentError) {
+        let (code, cause) = (error.code().to_owned(), error.to_string());
+        let before = self.link.send_replace(Link::Connecting(Some(Arc::new(error))));
+        if matches!(before, Link::Connecting(Some(_))) {
+            return;
+        }
+        let offline = self.registry().set_all_offline(&cause);
+        self.tell(StateChange::Disconnected { code, cause });
+        self.tell_publications(offline);
+    }
+
+    /// The agent has ended.
+    pub(crate) fn set_ended(&self, error: AgentError) {
+        let (code, cause) = (error.code().to_owned(), error.to_string());
+        self.link.send_replace(Link::Ended(Arc::new(error)));
+        self.stop();
+        self.tell(StateChange::Stopped { code, cause });
+    }
+
+    /// Notes where the relay answered, on disk if that is news.
+    pub(crate) fn remember_relay(&self, relay: RelayPeer) {
+        let mut identity = self.identity();
+        if !identity.remember_relay(relay.key, relay.endpoint) {
+            return;
+        }
+        if let Err(error) = self.folder.write_identity(&identity) {
+            tracing::warn!(%error, "the relay's address could not be saved");
+        }
+    }
+
+    /// Takes the relay's answer to a declaration: from here on it is served, and on disk if it is to stay.
+    pub(crate) async fn keep(
+        &self,
+        declaration: Declaration,
+        target: Target,
+        view: PublicationView,
+    ) -> Result<(), AgentError> {
+        let persistent = declaration.lifetime == Lifetime::Persistent;
+        let name = view.publication.name.clone();
+        self.registry().declare(&name, declaration, target, Some(view.clone()));
+        self.replan(None);
+        if persistent {
+            self.save().await?;
+        }
+        self.tell_publications(vec![view]);
+        Ok(())
+    }
+
+    /// Forgets a declaration: it is served no more.
+    pub(crate) async fn forget(
+        &self,
+        name: &str,
+        cause: &str,
+    ) -> Result<Option<Entry>, AgentError> {
+        let entry = self.registry().withdraw(name);
+        let Some(entry) = entry else { return Ok(None) };
+        self.replan(None);
+        self.tell(StateChange::Withdrawn { name: name.to_owned(), cause: cause.to_owned() });
+        if entry.declaration.lifetime == Lifetime::Persistent {
+            self.save().await?;
+        }
+        Ok(Some(entry))
+    }
+
+    /// Takes a renewed answer of the relay.
+    pub(crate) fn renew(&self, name: &str, view: PublicationView) {
+        if let Some(entry) = self.registry().entry_mut(name) {
+            entry.view = Some(view.clone());
+        }
+        self.replan(None);
+        self.tell_publications(vec![view]);
+    }
+
+    /// Takes a proved state.
+    pub(crate) fn set_state(&self, name: &str, state: PublicationState) {
+        let changed = self.registry().set_state(name, state);
+        self.tell_publications(changed.into_iter().collect());
+    }
+
+    /// Tells of new states.
+    pub(crate) fn tell_publications(&self, views: Vec<PublicationView>) {
+        for publication in views {
+            self.tell(StateChange::Publication { publication: Box::new(publication) });
+        }
+    }
+
+    /// Notes how a target did, and tells the relay when that changed.
+    pub(crate) fn note_target(self: &Arc<Self>, name: &str, result: Result<(), String>) {
+        let report = self.registry().note_target(name, result);
+        if let (Some((id, report)), Some(control)) = (report, self.control()) {
+            tokio::spawn(send_report(control, id, report));
+        }
+    }
+
+    /// Notes what the relay itself has just been told by a check, so that it is not told again.
+    pub(crate) fn note_checked(&self, name: &str, ok: bool) {
+        if let Some(entry) = self.registry().entry_mut(name) {
+            entry.seen.reported_ok = Some(ok);
+        }
+    }
+
+    /// Brings the plan of what is served up to date; `relay` when the tunnel is another one.
+    pub(crate) fn replan(&self, relay: Option<PeerId>) {
+        let registry = self.registry();
+        self.plans.send_if_modified(|plans| {
+            let Some(relay) = relay.or_else(|| self.known_relay(plans)) else { return false };
+            let wanted = plan(&registry, &self.membership, relay);
+            let changed = *plans != wanted;
+            *plans = wanted;
+            changed
+        });
+    }
+
+    fn known_relay(&self, plans: &[ServicePlan]) -> Option<PeerId> {
+        match &*self.link.borrow() {
+            Link::Online(online) => Some(online.relay.id),
+            Link::Connecting(_) | Link::Ended(_) => plans.first().map(|plan| plan.relay),
+        }
+    }
+
+    /// Writes what is declared to stay, with the relay's latest answers.
+    pub(crate) async fn save(&self) -> Result<(), AgentError> {
+        let _turn = self.saving.lock().await;
+        let publications = self.registry().persistent();
+        let folder = self.folder.clone();
+        let written = tokio::task::spawn_blocking(move || folder.write_publications(publications));
+        written.await.map_err(|error| AgentError::Internal(error.to_string()))??;
+        Ok(())
+    }
+}
+
+/// What is declared here and acknowledged by the relay, each overlay port once.
+fn plan(registry: &Registry, membership: &Membership, relay: PeerId) -> Vec<ServicePlan> {
+    let mut taken = BTreeSet::new();
+    let acknowledged =
+        registry.entries().filter_map(|(name, entry)| Some((name, entry, entry.view.as_ref()?)));
+    let plans = acknowledged.map(|(name, entry, view)| ServicePlan {
+        name: name.clone(),
+        protocol: entry.declaration.protocol,
+        target: entry.target.clone(),
+        overlay_port: view.publication.overlay_port,
+        // Never more ports than were declared, whatever the relay says.
+        port_count: view.publication.port_count.min(entry.target.port_count()).max(1),
+        addresses: membership.addresses(),
+        relay,
+    });
+    plans.filter(|plan| taken.insert((plan.protocol == Protocol::Udp, plan.overlay_port))).collect()
+}
+
+async fn send_report(control: ControlClient, id: Uuid, report: TargetReport) {
+    let path = format!("/v1/nodes/self/publications/{id}/target");
+    if let Err(error) = control.order(Method::PUT, &path, Some(&report)).await {
+        tracing::debug!(%error, "the target's state could not be reported");
+    }
+}
+
+fn ended() -> Link {
+    Link::Ended(Arc::new(AgentError::Stopped))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::test_support::{declaration, membership, view};
+
+    #[test]
+    fn attack_37_only_declared_targets_and_declared_ports_are_planned() {
+        let mut registry = Registry::default();
+        let declared = declaration("web", Protocol::Tcp, "127.0.0.1:3000");
+        let mut greedy = view("web", Protocol::Tcp);
+        greedy.publication.port_count = 1000;
+        greedy.publication.target = "10.0.0.1:22".into();
+        registry.declare("web", declared, "127.0.0.1:3000".parse().unwrap(), Some(greedy));
+
+        let plans = plan_of(&registry);
+        assert_eq!(plans.len(), 1);
+        assert_eq!(plans[0].target, "127.0.0.1:3000".parse().unwrap());
+        assert_eq!(plans[0].port_count, 1);
+    }
+
+    #[test]
+    fn what_the_relay_has_not_acknowledged_is_not_served() {
+        let mut registry = Registry::default();
+        let declared = declaration("web", Protocol::Tcp, "3000");
+        registry.declare("web", declared, "3000".parse().unwrap(), None);
+        assert!(plan_of(&registry).is_empty());
+    }
+
+    fn plan_of(registry: &Registry) -> Vec<ServicePlan> {
+        plan(registry, &membership(), crate::agent::test_support::peer())
+    }
+}

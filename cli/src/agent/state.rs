@@ -1,0 +1,231 @@
+//! The state folder: who this node is, and what was declared on it. Nothing else of the agent is on disk.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `identity.json` | the node's private key, its membership, where its relay is (0600) |
+//! | `publications.json` | persistent publications as declared here, and the relay's last answer to each |
+//! | `lock` | held by the agent that runs |
+//! | `agent.sock` | the local API of the agent that runs (0600) |
+//!
+//! A file is replaced whole (temporary file, fsync, rename, fsync of the folder), so that a crash leaves the old or the new one.
+//! The folder must be closed to other users: it is created 0700 and refused otherwise.
+
+mod files;
+mod identity;
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::declaration::Declaration;
+use super::error::StateError;
+use super::wire::PublicationView;
+pub(crate) use identity::{Identity, Membership};
+
+/// A state folder that exists and that other users cannot read.
+#[derive(Debug, Clone)]
+pub(crate) struct StateFolder {
+    path: PathBuf,
+    owner: u32,
+}
+
+/// Held while an agent runs on the folder; the kernel lets go of it when the process ends.
+#[derive(Debug)]
+pub(crate) struct StateLock {
+    _file: File,
+}
+
+/// A declared publication as it is kept on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredPublication {
+    /// What was declared. The only place that names a target.
+    pub(crate) declaration: Declaration,
+    /// What the relay answered last, so that a restarted agent serves before control answers.
+    pub(crate) view: Option<PublicationView>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PublicationsFile {
+    version: u32,
+    publications: Vec<StoredPublication>,
+}
+
+impl StateFolder {
+    /// `$BORE_STATE`, or the place that fits the user: `/var/lib/bore/agent` for root, else below the home folder.
+    ///
+    /// # Errors
+    /// There is neither `BORE_STATE` nor a home folder.
+    pub(crate) fn default_path() -> Result<PathBuf, StateError> {
+        if let Some(path) = variable("BORE_STATE") {
+            return Ok(path);
+        }
+        if super::system::user_is_root() {
+            return Ok(PathBuf::from("/var/lib/bore/agent"));
+        }
+        if let Some(state) = variable("XDG_STATE_HOME") {
+            return Ok(state.join("bore"));
+        }
+        variable("HOME").map(|home| home.join(".local/state/bore")).ok_or(StateError::NoHome)
+    }
+
+    /// Opens the folder, creating it closed to others.
+    ///
+    /// # Errors
+    /// Others may read it (`B6105`), or it cannot be created.
+    pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        created.map_err(|source| StateError::io("create", path, source))?;
+        let owner = files::refuse_exposed(path)?.uid();
+        Ok(Self { path: path.to_owned(), owner })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The socket of the local API.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path.join("agent.sock")
+    }
+
+    /// The user that owns the folder.
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    /// Claims the folder for one running agent.
+    ///
+    /// # Errors
+    /// Another agent has it (`B6104`).
+    pub(crate) fn lock(&self) -> Result<StateLock, StateError> {
+        let path = self.path.join("lock");
+        let opened =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = opened.map_err(|source| StateError::io("create", &path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(StateLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StateError::InUse(self.path.clone())),
+            Err(TryLockError::Error(source)) => Err(StateError::io("lock", &path, source)),
+        }
+    }
+
+    /// Who this node is; `None` before it joined.
+    ///
+    /// # Errors
+    /// The file is exposed, damaged or unreadable.
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, StateError> {
+        let path = self.identity_path();
+        let Some(text) = files::read(&path)? else { return Ok(None) };
+        Identity::decode(&text).map(Some).map_err(|cause| StateError::Damaged { path, cause })
+    }
+
+    /// Replaces the identity. It is on disk when this returns.
+    ///
+    /// # Errors
+    /// The disk is full or the file system says no.
+    pub(crate) fn write_identity(&self, identity: &Identity) -> Result<(), StateError> {
+        files::replace(&self.identity_path(), identity.encode().as_bytes())
+    }
+
+    /// Persistent publications as declared on this agent.
+    ///
+    /// # Errors
+    /// The file is damaged or unreadable.
+    pub(crate) fn publications(&self) -> Result<Vec<StoredPublication>, StateError> {
+        let path = self.publications_path();
+        let Some(text) = files::read(&path)? else { return Ok(Vec::new()) };
+        let file: PublicationsFile = serde_json::from_str(&text).map_err(|error| {
+            StateError::Damaged { path: path.clone(), cause: error.to_string() }
+        })?;
+        if file.version != FILE_VERSION {
+            let cause = format!("version {} is not {FILE_VERSION}", file.version);
+            return Err(StateError::Damaged { path, cause });
+        }
+        Ok(file.publications)
+    }
+
+    /// Replaces the declared publications. They are on disk when this returns.
+    ///
+    /// # Errors
+    /// The disk is full or the file system says no.
+    pub(crate) fn write_publications(
+        &self,
+        publications: Vec<StoredPublication>,
+    ) -> Result<(), StateError> {
+        let path = self.publications_path();
+        let file = PublicationsFile { version: FILE_VERSION, publications };
+        let text = serde_json::to_vec_pretty(&file)
+            .map_err(|error| StateError::io("write", &path, error.into()))?;
+        files::replace(&path, &text)
+    }
+
+    fn identity_path(&self) -> PathBuf {
+        self.path.join("identity.json")
+    }
+
+    fn publications_path(&self) -> PathBuf {
+        self.path.join("publications.json")
+    }
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+const FILE_VERSION: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::agent::test_support::closed_folder;
+
+    #[test]
+    fn a_new_folder_is_closed_to_others() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("deep/state");
+        StateFolder::open(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_read_is_refused_with_the_command_that_closes_it() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(root.path(), PermissionsExt::from_mode(0o750)).unwrap();
+
+        let error = StateFolder::open(root.path()).unwrap_err();
+        assert_eq!(error.code(), "B6105");
+        assert_eq!(error.next_step(), format!("chmod 700 {}", root.path().display()));
+    }
+
+    #[test]
+    fn only_one_agent_holds_the_folder() {
+        let root = closed_folder();
+        let folder = StateFolder::open(root.path()).unwrap();
+        let held = folder.lock().unwrap();
+        assert_eq!(folder.lock().unwrap_err().code(), "B6104");
+
+        drop(held);
+        folder.lock().unwrap();
+    }
+
+    #[test]
+    fn without_files_there_is_no_identity_and_nothing_is_published() {
+        let root = closed_folder();
+        let folder = StateFolder::open(root.path()).unwrap();
+        assert!(folder.identity().unwrap().is_none());
+        assert!(folder.publications().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_publications_file_of_another_version_is_named_and_not_guessed_at() {
+        let root = closed_folder();
+        let folder = StateFolder::open(root.path()).unwrap();
+        files::replace(&folder.publications_path(), br#"{"version":2,"publications":[]}"#).unwrap();
+        assert!(folder.publications().unwrap_err().to_string().contains("version 2"));
+    }
+}

@@ -1,0 +1,118 @@
+//! Reading and replacing one private file.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::agent::error::StateError;
+use crate::agent::limits::STATE_FILE_BYTES_MAX;
+
+/// Fails when `path` can be read or written by anybody but its owner.
+pub(super) fn refuse_exposed(path: &Path) -> Result<Metadata, StateError> {
+    let metadata =
+        std::fs::metadata(path).map_err(|source| StateError::io("read", path, source))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(StateError::Exposed { path: path.to_owned(), mode });
+    }
+    Ok(metadata)
+}
+
+/// The text of a private file; `None` when it does not exist. The text is wiped from memory when dropped.
+pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, StateError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StateError::io("read", path, error)),
+    };
+    refuse_exposed(path)?;
+    let mut text = Zeroizing::new(String::new());
+    let read = file.take(STATE_FILE_BYTES_MAX).read_to_string(&mut text);
+    read.map_err(|source| StateError::io("read", path, source))?;
+    Ok(Some(text))
+}
+
+/// Replaces `path` by a private file of these bytes: the old or the new one survives a crash, never a part.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let temporary = temporary_of(path);
+    let written = write_through(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .and_then(|()| sync_folder_of(path));
+    written.map_err(|source| StateError::io("write", path, source))
+}
+
+fn write_through(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // A leftover of a crash could have other rights; a file made here has ours from its first byte.
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+fn temporary_of(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_is_private_whole_and_leaves_no_temporary() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("identity.json");
+        replace(&path, b"first, and longer").unwrap();
+        replace(&path, b"second").unwrap();
+
+        assert_eq!(read(&path).unwrap().unwrap().as_str(), "second");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("identity.json");
+        replace(&path, b"old").unwrap();
+        // The temporary's place is taken by a folder, which cannot be removed as a file.
+        std::fs::create_dir(temporary_of(&path)).unwrap();
+
+        assert!(replace(&path, b"new").is_err());
+        assert_eq!(read(&path).unwrap().unwrap().as_str(), "old");
+    }
+
+    #[test]
+    fn a_leftover_of_a_crash_does_not_lend_its_rights_to_the_next_file() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("identity.json");
+        std::fs::write(temporary_of(&path), "half").unwrap();
+        std::fs::set_permissions(temporary_of(&path), PermissionsExt::from_mode(0o644)).unwrap();
+
+        replace(&path, b"whole").unwrap();
+        assert_eq!(refuse_exposed(&path).unwrap().len(), 5);
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("identity.json");
+        replace(&path, b"{}").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+
+        let error = read(&path).unwrap_err();
+        assert_eq!(error.code(), "B6105");
+        assert!(error.next_step().starts_with("chmod 600"));
+    }
+}

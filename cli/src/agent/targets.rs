@@ -1,0 +1,372 @@
+//! Reaches local targets: resolve, connect, within [`DIAL_TIMEOUT`].
+//!
+//! A name is resolved once per dial and the connection goes to the addresses of that answer, so a name that changes between a look and
+//! a dial gains nothing. What may be dialled is not decided here: callers hold a target only because it was declared.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bore_control::model::Protocol;
+use bore_policy::{Target, TargetHost};
+use tokio::net::{TcpStream, UdpSocket, UnixStream};
+
+use super::limits::DIAL_TIMEOUT;
+use super::system::has_udp_socket;
+
+/// Why a target was not reached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum DialError {
+    /// Nobody listens there.
+    #[error("{target} refused the connection")]
+    Refused {
+        /// What was dialled.
+        target: String,
+    },
+    /// No answer.
+    #[error("{target} did not answer within {} s", DIAL_TIMEOUT.as_secs())]
+    TimedOut {
+        /// What was dialled.
+        target: String,
+    },
+    /// The name has no address.
+    #[error("{host} does not resolve: {cause}")]
+    Unresolved {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        cause: String,
+    },
+    /// The kernel said no in another way.
+    #[error("{target} cannot be reached: {cause}")]
+    Unreachable {
+        /// What was dialled.
+        target: String,
+        /// The kernel's words.
+        cause: io::Error,
+    },
+    /// A Unix socket carries streams only, and a range ends somewhere.
+    #[error("{target} cannot serve this: {cause}")]
+    Unsuitable {
+        /// What was declared.
+        target: String,
+        /// Why.
+        cause: &'static str,
+    },
+}
+
+/// A connection to a local target.
+#[derive(Debug)]
+pub(crate) enum LocalStream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+/// One place of a target: the target itself, or one port of its range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A port of a host.
+    Port(TargetHost, u16),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl DialError {
+    /// The code that `bore explain` knows.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } | Self::Unreachable { .. } => "B7101",
+            Self::TimedOut { .. } => "B7102",
+            Self::Unresolved { .. } => "B7104",
+            Self::Unsuitable { .. } => "B1001",
+        }
+    }
+
+    /// What to do.
+    pub(crate) fn next_step(&self) -> String {
+        match self {
+            Self::Refused { target } if target.starts_with("127.0.0.1:") => format!(
+                "start the service; if it listens on IPv6 only, publish {}",
+                target.replacen("127.0.0.1", "[::1]", 1)
+            ),
+            Self::Refused { .. } => "start the service".to_owned(),
+            Self::TimedOut { .. } | Self::Unreachable { .. } => {
+                "check the address, and that no firewall of this machine is in the way".to_owned()
+            }
+            Self::Unresolved { host, .. } => format!("check the name {host}, or give an address"),
+            Self::Unsuitable { .. } => "publish it as tcp or http, or give HOST:PORT".to_owned(),
+        }
+    }
+}
+
+/// The local ports of a target; `None` for a Unix socket.
+pub(crate) fn ports(target: &Target) -> Option<RangeInclusive<u16>> {
+    match target {
+        Target::Host { ports, .. } => Some(ports.first()..=ports.last()),
+        Target::Unix(_) => None,
+    }
+}
+
+/// The place that the `offset`th port of a publication leads to.
+pub(crate) fn place(target: &Target, offset: u16) -> Result<Place, DialError> {
+    let beyond = || DialError::Unsuitable {
+        target: target.to_string(),
+        cause: "the publication has more ports than the target",
+    };
+    match target {
+        Target::Unix(path) if offset == 0 => Ok(Place::Unix(path.clone())),
+        Target::Host { host, ports } if offset < ports.count() => {
+            let port = ports.first().checked_add(offset).ok_or_else(beyond)?;
+            Ok(Place::Port(host.clone(), port))
+        }
+        Target::Unix(_) | Target::Host { .. } => Err(beyond()),
+    }
+}
+
+impl Place {
+    /// Opens a stream, within [`DIAL_TIMEOUT`].
+    pub(crate) async fn connect(&self) -> Result<LocalStream, DialError> {
+        let dial = async {
+            match self {
+                Self::Unix(path) => self.connect_unix(path).await,
+                Self::Port(..) => self.connect_tcp().await,
+            }
+        };
+        self.in_time(dial).await
+    }
+
+    /// Opens a UDP socket that sends to and receives from nowhere else.
+    pub(crate) async fn open_udp(&self) -> Result<UdpSocket, DialError> {
+        self.in_time(async {
+            let address = self.first_address().await?;
+            let socket =
+                UdpSocket::bind(any_like(address)).await.map_err(|error| self.failed(error))?;
+            socket.connect(address).await.map_err(|error| self.failed(error))?;
+            Ok(socket)
+        })
+        .await
+    }
+
+    async fn connect_unix(&self, path: &Path) -> Result<LocalStream, DialError> {
+        UnixStream::connect(path).await.map(LocalStream::Unix).map_err(|error| self.failed(error))
+    }
+
+    async fn connect_tcp(&self) -> Result<LocalStream, DialError> {
+        let mut last = None;
+        for address in self.addresses().await? {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    // Latency matters more than a few small packets on the way to a local service.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(LocalStream::Tcp(stream));
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        let none = || io::Error::new(io::ErrorKind::AddrNotAvailable, "no address");
+        Err(self.failed(last.unwrap_or_else(none)))
+    }
+
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
+        match self {
+            Self::Port(TargetHost::Address(ip), port) => Ok(vec![SocketAddr::new(*ip, *port)]),
+            Self::Port(TargetHost::Name(name), port) => {
+                let found = resolve_name(name, *port).await;
+                found.map_err(|error| DialError::Unresolved {
+                    host: name.to_string(),
+                    cause: error.to_string(),
+                })
+            }
+            Self::Unix(_) => Err(DialError::Unsuitable {
+                target: self.to_string(),
+                cause: "a Unix socket carries streams, not datagrams",
+            }),
+        }
+    }
+
+    async fn first_address(&self) -> Result<SocketAddr, DialError> {
+        let unresolved =
+            || DialError::Unresolved { host: self.to_string(), cause: "no address".to_owned() };
+        self.addresses().await?.first().copied().ok_or_else(unresolved)
+    }
+
+    async fn in_time<T>(
+        &self,
+        dial: impl Future<Output = Result<T, DialError>>,
+    ) -> Result<T, DialError> {
+        let late = |_| DialError::TimedOut { target: self.to_string() };
+        tokio::time::timeout(DIAL_TIMEOUT, dial).await.map_err(late)?
+    }
+
+    fn failed(&self, cause: io::Error) -> DialError {
+        let target = self.to_string();
+        if cause.kind() == io::ErrorKind::ConnectionRefused {
+            return DialError::Refused { target };
+        }
+        if cause.kind() == io::ErrorKind::TimedOut {
+            return DialError::TimedOut { target };
+        }
+        DialError::Unreachable { target, cause }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Port(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Whether the first port of `target` answers right now.
+///
+/// TCP and Unix: a connection is opened and closed. UDP: nothing is sent to a service that is there, so its silence proves nothing.
+///
+/// # Errors
+/// Why it does not.
+pub(crate) async fn check(protocol: Protocol, target: &Target) -> Result<(), DialError> {
+    let place = place(target, 0)?;
+    match protocol {
+        Protocol::Tcp | Protocol::Http => place.connect().await.map(drop),
+        Protocol::Udp => check_udp(&place).await,
+    }
+}
+
+/// A local port that no process of this machine holds is asked with an empty datagram, which disturbs nobody and which the kernel
+/// refuses unless it redirects the port elsewhere.
+async fn check_udp(place: &Place) -> Result<(), DialError> {
+    let socket = place.open_udp().await?;
+    let address = socket.peer_addr().map_err(|error| place.failed(error))?;
+    let ours = socket.local_addr().is_ok_and(|local| local.ip() == address.ip());
+    if !ours || has_udp_socket(address) != Some(false) {
+        return Ok(());
+    }
+    socket.send(&[]).await.map_err(|error| place.failed(error))?;
+    match tokio::time::timeout(REFUSAL_WAIT, socket.recv(&mut [0; 1])).await {
+        Ok(Err(error)) => Err(place.failed(error)),
+        Ok(Ok(_)) | Err(_) => Ok(()),
+    }
+}
+
+/// Addresses of `host` by the system's resolver. Names at and below `localhost` are this machine (RFC 6761 §6.3).
+pub(crate) async fn resolve_name(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if is_localhost(host) {
+        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        return Ok(loopback.map(|ip| SocketAddr::new(ip, port)).to_vec());
+    }
+    let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
+    if found.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "no address"));
+    }
+    Ok(found)
+}
+
+fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+fn any_like(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    }
+}
+
+/// The kernel refuses on the spot; this only bounds the wait for a refusal that does not come.
+const REFUSAL_WAIT: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, UnixListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listening_service_is_reached_and_a_closed_port_is_refused() {
+        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = target(&service.local_addr().unwrap().to_string());
+        check(Protocol::Tcp, &target).await.unwrap();
+
+        drop(service);
+        let error = check(Protocol::Http, &target).await.unwrap_err();
+        assert_eq!(error.code(), "B7101");
+        assert!(error.next_step().contains("[::1]:"), "{}", error.next_step());
+    }
+
+    #[tokio::test]
+    async fn a_range_maps_port_by_port() {
+        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = service.local_addr().unwrap().port();
+        let target = target(&format!("{}-{port}", port - 3));
+
+        let LocalStream::Tcp(stream) = place(&target, 3).unwrap().connect().await.unwrap() else {
+            panic!("a TCP target")
+        };
+        assert_eq!(stream.peer_addr().unwrap().port(), port);
+        assert!(place(&target, 4).is_err(), "beyond what was declared");
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_a_target() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("app.sock");
+        let service = UnixListener::bind(&path).unwrap();
+        let target = target(&format!("unix:{}", path.display()));
+
+        let LocalStream::Unix(mut stream) = place(&target, 0).unwrap().connect().await.unwrap()
+        else {
+            panic!("a Unix target")
+        };
+        let (mut accepted, _) = service.accept().await.unwrap();
+        stream.write_all(b"hi").await.unwrap();
+        let mut read = [0; 2];
+        accepted.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"hi");
+
+        assert_eq!(check(Protocol::Udp, &target).await.unwrap_err().code(), "B1001");
+    }
+
+    #[tokio::test]
+    async fn a_udp_service_is_not_disturbed_by_a_check() {
+        let service = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let target = target(&service.local_addr().unwrap().to_string());
+        check(Protocol::Udp, &target).await.unwrap();
+        let error = service.try_recv(&mut [0; 16]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "nothing was sent to it");
+
+        drop(service);
+        assert_eq!(check(Protocol::Udp, &target).await.unwrap_err().code(), "B7101");
+    }
+
+    #[tokio::test]
+    async fn a_name_without_address_is_told_apart_from_a_dead_service() {
+        let error = check(Protocol::Tcp, &target("no-such-host.invalid:80")).await.unwrap_err();
+        assert_eq!(error.code(), "B7104");
+    }
+
+    #[tokio::test]
+    async fn names_below_localhost_are_this_machine_without_asking_a_resolver() {
+        for name in ["localhost", "app.localhost", "APP.LocalHost."] {
+            assert!(
+                resolve_name(name, 80)
+                    .await
+                    .unwrap()
+                    .iter()
+                    .all(|address| address.ip().is_loopback())
+            );
+        }
+        assert!(!is_localhost("notlocalhost"));
+    }
+
+    fn target(text: &str) -> Target {
+        text.parse().unwrap()
+    }
+}

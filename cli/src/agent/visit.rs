@@ -1,0 +1,381 @@
+//! The visit from outside that proves `live`: from this machine, with its own resolver, to the public address, through the relay and the
+//! tunnel, back to this very agent.
+//!
+//! | step | holds when |
+//! |---|---|
+//! | `dns` | the system's resolver gives the public name an address |
+//! | `port` | the public address accepts (tcp, http), or its datagrams are answered (udp) |
+//! | `edge` | the relay recognises the visit and answers it with the token |
+//! | `itself` | the token came in at this agent's own probe port |
+//!
+//! The relay only expects the visit for a short while and once; the service behind is not troubled.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bore_control::runtime::{ProbeOrder, ProbeReport, PublicationState, Step};
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use uuid::Uuid;
+
+use super::control_client::ControlClient;
+use super::error::AgentError;
+use super::shared::Shared;
+use super::targets::resolve_name;
+use super::wire::PublicationView;
+
+/// Visits `view` from outside and tells the relay how it went; answers the state that this proved.
+pub(crate) async fn visit(
+    shared: &Arc<Shared>,
+    control: &ControlClient,
+    view: &PublicationView,
+) -> Result<PublicationState, AgentError> {
+    let path = format!("/v1/nodes/self/publications/{}/probe", view.publication.id);
+    let order: ProbeOrder = control.send(Method::POST, &path, &serde_json::json!({})).await?;
+    let steps = prove(shared, view.publication.id, &view.public, &order).await;
+    control.send(Method::PUT, &path, &ProbeReport { steps }).await
+}
+
+async fn prove(shared: &Shared, id: Uuid, public: &str, order: &ProbeOrder) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let Some(mut arrived) = shared.registry().expect_visit(&order.token, id) else {
+        return vec![failed("itself", "too many visits are under way on this agent".to_owned())];
+    };
+    let limit = Duration::from_millis(order.expires_in_ms).min(VISIT_MAX);
+    let walk = walk(public, &order.token, &mut steps);
+    let walked = tokio::time::timeout(limit, walk).await;
+    if walked.is_err() {
+        steps.push(failed(next_of(&steps), format!("no answer within {} ms", limit.as_millis())));
+    }
+    shared.registry().forget_visit(&order.token);
+    if steps.iter().all(|step| step.ok) {
+        steps.push(itself(arrived.try_recv().is_ok()));
+    }
+    steps
+}
+
+fn itself(arrived: bool) -> Step {
+    if arrived {
+        return held("itself", "the visit came in at this agent".to_owned());
+    }
+    failed(
+        "itself",
+        "somebody else answered the visit: is another machine published under this address?"
+            .to_owned(),
+    )
+}
+
+/// Goes as far as it can; what held and what did not is in `steps`.
+async fn walk(public: &str, token: &str, steps: &mut Vec<Step>) {
+    let address = match PublicAddress::parse(public) {
+        Ok(address) => address,
+        Err(cause) => return steps.push(failed("dns", cause)),
+    };
+    let Some(addresses) = resolve(&address, steps).await else { return };
+    match address.scheme {
+        Scheme::Tcp => walk_tcp(&addresses, token, steps).await,
+        Scheme::Udp => walk_udp(&addresses, token, steps).await,
+        Scheme::Http => walk_http(&addresses, &address, token, steps).await,
+    }
+}
+
+async fn resolve(address: &PublicAddress, steps: &mut Vec<Step>) -> Option<Vec<SocketAddr>> {
+    if let Ok(ip) = address.host.parse::<IpAddr>() {
+        steps.push(held("dns", format!("{ip} is an address, nothing to resolve")));
+        return Some(vec![SocketAddr::new(ip, address.port)]);
+    }
+    match resolve_name(&address.host, address.port).await {
+        Ok(addresses) => {
+            let ips: Vec<String> =
+                addresses.iter().map(|address| address.ip().to_string()).collect();
+            steps.push(held("dns", format!("{} is {}", address.host, ips.join(", "))));
+            Some(addresses)
+        }
+        Err(error) => {
+            let cause = format!("{} does not resolve on this machine: {error}", address.host);
+            steps.push(failed("dns", cause));
+            None
+        }
+    }
+}
+
+async fn walk_tcp(addresses: &[SocketAddr], token: &str, steps: &mut Vec<Step>) {
+    let Some(mut stream) = connect(addresses, steps).await else { return };
+    let begun = Instant::now();
+    let exchanged = async {
+        stream.write_all(format!("{token}\n").as_bytes()).await?;
+        let mut answer = vec![0; token.len()];
+        stream.read_exact(&mut answer).await?;
+        Ok::<_, io::Error>(answer)
+    };
+    steps.push(edge(exchanged.await, token, begun));
+}
+
+async fn connect(addresses: &[SocketAddr], steps: &mut Vec<Step>) -> Option<TcpStream> {
+    let mut cause = "no address".to_owned();
+    for address in addresses {
+        let begun = Instant::now();
+        match tokio::time::timeout(CONNECT_MAX, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                let took = begun.elapsed().as_millis();
+                steps.push(held("port", format!("{address} accepted in {took} ms")));
+                return Some(stream);
+            }
+            Ok(Err(error)) => cause = format!("{address}: {error}"),
+            Err(_) => {
+                cause =
+                    format!("{address}: no answer within {} s; a firewall?", CONNECT_MAX.as_secs())
+            }
+        }
+    }
+    steps.push(failed("port", cause));
+    None
+}
+
+async fn walk_udp(addresses: &[SocketAddr], token: &str, steps: &mut Vec<Step>) {
+    let mut cause = "no address".to_owned();
+    for address in addresses {
+        let begun = Instant::now();
+        match exchange_udp(*address, token).await {
+            Ok(answer) => {
+                steps.push(held("port", format!("{address} answered")));
+                return steps.push(edge(Ok(answer), token, begun));
+            }
+            Err(error) => cause = format!("{address}: {error}"),
+        }
+    }
+    steps.push(failed("port", cause));
+}
+
+/// Datagrams may be lost: the token is sent again until it comes back.
+async fn exchange_udp(address: SocketAddr, token: &str) -> io::Result<Vec<u8>> {
+    let any: IpAddr = if address.is_ipv4() { [0, 0, 0, 0].into() } else { [0_u16; 8].into() };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(address).await?;
+    let mut answer = vec![0; token.len() + 1];
+    for _ in 0..UDP_TRIES {
+        socket.send(token.as_bytes()).await?;
+        if let Ok(received) = tokio::time::timeout(UDP_WAIT, socket.recv(&mut answer)).await {
+            answer.truncate(received?);
+            return Ok(answer);
+        }
+    }
+    let cause = format!("no answer to {UDP_TRIES} datagrams; is UDP to the relay's port open?");
+    Err(io::Error::new(io::ErrorKind::TimedOut, cause))
+}
+
+async fn walk_http(
+    addresses: &[SocketAddr],
+    address: &PublicAddress,
+    token: &str,
+    steps: &mut Vec<Step>,
+) {
+    let Some(stream) = connect(addresses, steps).await else { return };
+    let begun = Instant::now();
+    let fetched = fetch(stream, &address.authority, token).await;
+    steps.push(edge(fetched.map_err(io::Error::other), token, begun));
+}
+
+async fn fetch(stream: TcpStream, authority: &str, token: &str) -> Result<Vec<u8>, String> {
+    let text = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
+    tokio::spawn(connection);
+    let request = Request::get(format!("/.well-known/bore/{token}"))
+        .header(header::HOST, authority)
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| error.to_string())?;
+    let response = sender.send_request(request).await.map_err(text)?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+    let body = body.map_err(|error| error.to_string())?.to_bytes();
+    if status.is_success() { Ok(body.to_vec()) } else { Err(format!("the answer was {status}")) }
+}
+
+fn edge(answer: io::Result<Vec<u8>>, token: &str, begun: Instant) -> Step {
+    match answer {
+        Ok(bytes) if bytes == token.as_bytes() => {
+            held("edge", format!("reached from outside in {} ms", begun.elapsed().as_millis()))
+        }
+        Ok(_) => failed("edge", "something else answers there, not this relay".to_owned()),
+        Err(error) => failed("edge", format!("the visit was not answered: {error}")),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PublicAddress {
+    scheme: Scheme,
+    /// Name or address, without brackets.
+    host: String,
+    port: u16,
+    /// As it stands in a Host header.
+    authority: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Tcp,
+    Udp,
+    Http,
+}
+
+impl PublicAddress {
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("the public address `{text}` is not understood");
+        let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+        let scheme = match scheme {
+            "tcp" => Scheme::Tcp,
+            "udp" => Scheme::Udp,
+            "http" => Scheme::Http,
+            _ => return Err(wrong()),
+        };
+        let authority = rest.split('/').next().unwrap_or_default();
+        let (host, port) = split_port(authority).ok_or_else(wrong)?;
+        let port = match (port, scheme) {
+            (Some(port), _) => port,
+            (None, Scheme::Http) => 80,
+            (None, Scheme::Tcp | Scheme::Udp) => return Err(wrong()),
+        };
+        Ok(Self { scheme, host: host.to_owned(), port, authority: authority.to_owned() })
+    }
+}
+
+/// `name:80`, `[::1]:80` or no port at all. Of a range, its first port.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            (host, rest.strip_prefix(':'))
+        }
+        None => {
+            authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)))
+        }
+    };
+    if host.is_empty() {
+        return None;
+    }
+    let Some(port) = port else { return Some((host, None)) };
+    let first = port.split('-').next().unwrap_or_default();
+    Some((host, Some(first.parse().ok()?)))
+}
+
+fn next_of(steps: &[Step]) -> &'static str {
+    match steps.len() {
+        0 => "dns",
+        1 => "port",
+        _ => "edge",
+    }
+}
+
+fn held(name: &str, detail: String) -> Step {
+    Step { name: name.to_owned(), ok: true, detail }
+}
+
+fn failed(name: &str, detail: String) -> Step {
+    Step { name: name.to_owned(), ok: false, detail }
+}
+
+/// The longest visit, whatever the relay allows.
+const VISIT_MAX: Duration = Duration::from_secs(15);
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+const UDP_TRIES: u32 = 3;
+const UDP_WAIT: Duration = Duration::from_secs(1);
+const ANSWER_BYTES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn public_addresses_are_read_in_every_form() {
+        let read = |text: &str| {
+            let address = PublicAddress::parse(text).unwrap();
+            (address.host, address.port)
+        };
+        assert_eq!(read("tcp://203.0.113.5:7777"), ("203.0.113.5".into(), 7777));
+        assert_eq!(read("udp://[2001:db8::5]:27000-27050"), ("2001:db8::5".into(), 27000));
+        assert_eq!(read("http://app.t.example.org"), ("app.t.example.org".into(), 80));
+        assert_eq!(read("http://app.localhost:8080/"), ("app.localhost".into(), 8080));
+        for wrong in ["app:80", "ftp://x:1", "tcp://x", "tcp://:1", "tcp://x:99999"] {
+            assert!(PublicAddress::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_visit_that_gets_its_token_back_holds_at_every_step() {
+        let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let public = format!("tcp://relay.localhost:{}", relay.local_addr().unwrap().port());
+        tokio::spawn(async move {
+            let (mut stream, _) = relay.accept().await.unwrap();
+            let mut token = vec![0; TOKEN.len() + 1];
+            stream.read_exact(&mut token).await.unwrap();
+            stream.write_all(&token).await.unwrap();
+        });
+
+        let mut steps = Vec::new();
+        walk(&public, TOKEN, &mut steps).await;
+        assert_eq!(names(&steps), [("dns", true), ("port", true), ("edge", true)]);
+    }
+
+    #[tokio::test]
+    async fn another_service_on_the_port_is_not_taken_for_the_relay() {
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let public = format!("tcp://{}", other.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = other.accept().await.unwrap();
+            stream.write_all(&[b'-'; 64]).await.unwrap();
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+        });
+
+        let mut steps = Vec::new();
+        walk(&public, TOKEN, &mut steps).await;
+        assert_eq!(names(&steps), [("dns", true), ("port", true), ("edge", false)]);
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_a_failed_port_with_its_cause() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let mut steps = Vec::new();
+        walk(&format!("http://{closed}"), TOKEN, &mut steps).await;
+        assert_eq!(names(&steps), [("dns", true), ("port", false)]);
+        assert!(steps[1].detail.contains(&closed.to_string()));
+    }
+
+    #[tokio::test]
+    async fn a_udp_visit_survives_a_lost_datagram() {
+        let relay = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let public = format!("udp://{}", relay.local_addr().unwrap());
+        tokio::spawn(async move {
+            let mut token = [0; 64];
+            relay.recv_from(&mut token).await.unwrap();
+            let (count, from) = relay.recv_from(&mut token).await.unwrap();
+            relay.send_to(&token[..count], from).await.unwrap();
+        });
+
+        let mut steps = Vec::new();
+        walk(&public, TOKEN, &mut steps).await;
+        assert_eq!(names(&steps), [("dns", true), ("port", true), ("edge", true)]);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_stops_at_dns() {
+        let mut steps = Vec::new();
+        walk("http://no-such-host.invalid", TOKEN, &mut steps).await;
+        assert_eq!(names(&steps), [("dns", false)]);
+    }
+
+    fn names(steps: &[Step]) -> Vec<(&str, bool)> {
+        steps.iter().map(|step| (step.name.as_str(), step.ok)).collect()
+    }
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+}

@@ -1,0 +1,108 @@
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::error::Exit;
+
+#[tokio::test]
+async fn the_key_is_sent_as_bearer_and_the_answer_is_decoded() {
+    let relay = Relay::answering(vec![answer(200, r#"{"name":"nas"}"#)]).await;
+    let value: serde_json::Value = relay.api().get("/v1/nodes/nas").await.unwrap();
+    assert_eq!(value["name"], "nas");
+    let requests = relay.requests().await;
+    assert!(requests[0].starts_with("GET /v1/nodes/nas HTTP/1.1\r\n"), "{requests:?}");
+    assert!(requests[0].contains("authorization: Bearer bore_api_k\r\n"), "{requests:?}");
+}
+
+#[tokio::test]
+async fn lists_are_followed_to_the_last_page() {
+    let pages = [r#"{"items":[1,2],"next":"a b"}"#, r#"{"items":[3],"next":null}"#];
+    let relay = Relay::answering(pages.map(|page| answer(200, page)).to_vec()).await;
+    let items: Vec<u32> = relay.api().list("/v1/things").await.unwrap();
+    assert_eq!(items, [1, 2, 3]);
+    assert!(relay.requests().await[1].starts_with("GET /v1/things?after=a%20b "));
+}
+
+#[tokio::test]
+async fn a_problem_becomes_an_error_with_its_code_and_next_step() {
+    let body = r#"{"title":"t","status":409,"detail":"name `app` is taken","code":"B2102","next":"try: --name app2"}"#;
+    let relay = Relay::answering(vec![answer(409, body)]).await;
+    let error = relay.api().command("/v1/x").await.unwrap_err();
+    assert_eq!((error.code(), error.exit()), ("B2102", Exit::Taken));
+    assert_eq!(error.next_step(), Some("--name app2"));
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_enough_for_a_deletion() {
+    let relay = Relay::answering(vec!["HTTP/1.1 204 No Content\r\n\r\n".to_owned()]).await;
+    relay.api().delete("/v1/x").await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_listening_is_an_unreachable_relay() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let api = Api::new(&url, None, Duration::from_secs(5)).unwrap();
+    let error = api.delete("/v1/x").await.unwrap_err();
+    assert_eq!((error.code(), error.exit()), ("B5101", Exit::Unreachable));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_the_contract_is_a_version_mismatch() {
+    let relay = Relay::answering(vec![answer(200, "<html>")]).await;
+    let error = relay.api().get::<Vec<u32>>("/v1/x").await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Version);
+}
+
+#[test]
+fn only_plain_urls_are_taken() {
+    assert_eq!(parse_url("http://127.0.0.1:7400/").as_deref(), Ok("127.0.0.1:7400"));
+    assert_eq!(parse_url("http://relay").as_deref(), Ok("relay:7400"));
+    assert_eq!(parse_url("http://[::1]:1").as_deref(), Ok("[::1]:1"));
+    for wrong in ["https://relay", "relay:7400", "http://a@b:1", "http://a/b", "http://"] {
+        assert!(parse_url(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_path_segment_cannot_leave_its_place() {
+    assert_eq!(encode("../a b?c"), "..%2Fa%20b%3Fc");
+}
+
+/// A listener that gives prepared answers, one a connection, and keeps what it was asked.
+struct Relay {
+    url: String,
+    served: tokio::task::JoinHandle<Vec<String>>,
+}
+
+impl Relay {
+    async fn answering(answers: Vec<String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = tokio::spawn(async move {
+            let mut requests = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 4096];
+                let length = stream.read(&mut request).await.unwrap();
+                requests.push(String::from_utf8_lossy(&request[..length]).into_owned());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            requests
+        });
+        Self { url, served }
+    }
+
+    fn api(&self) -> Api {
+        Api::new(&self.url, Some(Secret::new("bore_api_k")), Duration::from_secs(10)).unwrap()
+    }
+
+    async fn requests(self) -> Vec<String> {
+        self.served.await.unwrap()
+    }
+}
+
+fn answer(status: u16, body: &str) -> String {
+    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}

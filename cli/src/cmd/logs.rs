@@ -1,0 +1,43 @@
+//! `bore logs`: what happens to the publications of this machine's agent.
+
+use super::publish::{follow, standing};
+use crate::context::Context;
+use crate::error::CliResult;
+use crate::link::Link;
+use crate::signal::Interrupt;
+
+/// What happens to publications.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bore logs                    how each one is now\n  bore logs app --follow\n\nThe service's own log: journalctl -u bore-agent"
+)]
+pub(crate) struct Logs {
+    /// Only these publications
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Go on with what happens, until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+}
+
+impl Logs {
+    /// Prints how it is, and follows.
+    pub(crate) async fn run(self, context: &Context<'_>) -> CliResult {
+        let mut interrupt = Interrupt::listen()?;
+        let link = Link::running(context).await?;
+        let mut changes = link.changes().await?;
+        for view in link.publications().await? {
+            let name = &view.publication.name;
+            if self.names.is_empty() || self.names.contains(name) {
+                context.output.result("state", &super::publish::fields(&view), &standing(&view))?;
+            }
+        }
+        if !self.follow {
+            return Ok(());
+        }
+        tokio::select! {
+            ended = follow(context.output, &mut changes, &self.names) => ended,
+            () = interrupt.wait() => Ok(()),
+        }
+    }
+}

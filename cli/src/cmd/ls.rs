@@ -1,0 +1,59 @@
+//! `bore ls`: publications of this machine's agent, or, with a network named, of the whole network.
+
+use bore_control::model::Node;
+use bore_control::wire::NodeView;
+
+use super::publish::fields;
+use crate::agent::PublicationView;
+use crate::context::Context;
+use crate::error::CliResult;
+use crate::link::Link;
+use crate::output::Table;
+
+/// List publications.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bore ls                      of this machine\n  bore ls --all                of the network, through the relay's API\n  bore ls --json"
+)]
+pub(crate) struct Ls {
+    /// Everybody's, through the relay's API
+    #[arg(long)]
+    all: bool,
+}
+
+impl Ls {
+    /// Prints the table.
+    pub(crate) async fn run(self, context: &Context<'_>) -> CliResult {
+        if self.all || context.names_network() {
+            return list_all(context).await;
+        }
+        let views = Link::running(context).await?.publications().await?;
+        show(context, &views, &[])
+    }
+}
+
+async fn list_all(context: &Context<'_>) -> CliResult {
+    let api = context.api()?;
+    let network = context.network(&api).await?;
+    let views: Vec<PublicationView> = api.list(&format!("{network}/publications")).await?;
+    let nodes: Vec<NodeView> = api.list(&format!("{network}/nodes")).await?;
+    let nodes: Vec<Node> = nodes.into_iter().map(|view| view.node).collect();
+    show(context, &views, &nodes)
+}
+
+fn show(context: &Context<'_>, views: &[PublicationView], nodes: &[Node]) -> CliResult {
+    let mut table = Table::new(["name", "state", "public", "target", "node", "cause"]);
+    for view in views {
+        let node = nodes.iter().find(|node| node.id == view.publication.node);
+        table.row([
+            view.publication.name.clone(),
+            format!("{:?}", view.state.state).to_lowercase(),
+            view.public.clone(),
+            view.publication.target.clone(),
+            node.map_or_else(|| "this one".to_owned(), |node| node.name.clone()),
+            view.state.cause.clone().unwrap_or_default(),
+        ]);
+    }
+    let items: Vec<_> = views.iter().map(fields).collect();
+    context.output.list("publication", &items, &table, "nothing is published: bore 3000")
+}

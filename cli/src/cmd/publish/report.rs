@@ -1,0 +1,310 @@
+//! What a publication is, in words: the public address, who may visit, and each step of its proof.
+//!
+//! The address is the result and goes to stdout, once, when it is settled: reachable, down, or not proved in time. Nothing is called
+//! live that the agent has not visited from outside.
+
+use std::time::Duration;
+
+use bore_control::model::Micros;
+use bore_control::runtime::{State, Step};
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
+
+use crate::agent::{Declaration, PublicationView, StateChange};
+use crate::error::{CliError, CliResult};
+use crate::link::{Feed, Link};
+use crate::output::{Output, printable};
+
+/// A publication that the relay has acknowledged.
+pub(crate) struct Declared {
+    /// As it was acknowledged.
+    pub(crate) view: PublicationView,
+    /// States up to here, on the relay's clock, are of the target before.
+    stale_until: Option<Micros>,
+}
+
+impl Declared {
+    fn is_proved_by(&self, news: &PublicationView) -> bool {
+        let fresh = self.stale_until.is_none_or(|at| news.state.at > at);
+        fresh && news.publication.id == self.view.publication.id
+    }
+}
+
+/// A publication after the wait for its proof.
+pub(crate) struct Settled {
+    /// The last that was heard of it.
+    pub(crate) view: PublicationView,
+    limit: Duration,
+}
+
+impl Settled {
+    /// The publication, if it is live.
+    pub(crate) fn demand_live(self) -> CliResult<PublicationView> {
+        let state = &self.view.state;
+        let name = &self.view.publication.name;
+        let error = match state.state {
+            State::Live => return Ok(self.view),
+            State::Down => CliError::new("B7101", format!("the target of {name} does not answer")),
+            State::Offline | State::Reachable => CliError::new(
+                "B8101",
+                format!("{name} was not reached from outside within {:?}", self.limit),
+            ),
+        };
+        Err(error.cause(state.cause.clone().unwrap_or_else(|| failed_step(&state.steps))))
+    }
+}
+
+/// Publishes, and answers without a proof that was of another target: an update keeps the state of what it replaces until it is
+/// checked anew.
+pub(crate) async fn declare(link: &Link, declaration: Declaration) -> CliResult<Declared> {
+    let before = link.publications().await?;
+    let mut view = link.declare(declaration).await?;
+    let same = |old: &&PublicationView| old.publication.id == view.publication.id;
+    let changed = |old: &&PublicationView| old.publication.target != view.publication.target;
+    let stale_until = before.iter().find(same).filter(changed).map(|old| old.state.at);
+    if stale_until.is_some_and(|at| view.state.at <= at) {
+        view.state.state = State::Offline;
+        view.state.cause = Some("not checked since its target changed".to_owned());
+        view.state.steps.clear();
+    }
+    Ok(Declared { view, stale_until })
+}
+
+/// Waits until `declared` is settled, announces it, then waits for the proof from outside and tells its steps; at most `limit` in all.
+pub(crate) async fn settle(
+    output: &Output,
+    changes: &mut Feed,
+    declared: Declared,
+    limit: Duration,
+) -> CliResult<Settled> {
+    let deadline = Instant::now() + limit;
+    let reached = |state| matches!(state, State::Reachable | State::Live | State::Down);
+    let declared = until(changes, declared, deadline, reached).await?;
+    announce(output, &declared.view)?;
+    let proved = |state| matches!(state, State::Live | State::Down);
+    let view = until(changes, declared, deadline, proved).await?.view;
+    steps(output, &view);
+    Ok(Settled { view, limit })
+}
+
+/// Follows a publication until its state is as `wanted`, or until `deadline`.
+async fn until(
+    changes: &mut Feed,
+    mut declared: Declared,
+    deadline: Instant,
+    wanted: impl Fn(State) -> bool,
+) -> CliResult<Declared> {
+    while !wanted(declared.view.state.state) {
+        let Ok(change) = timeout_at(deadline, changes.next()).await else { break };
+        match change? {
+            StateChange::Publication { publication } if declared.is_proved_by(&publication) => {
+                declared.view = *publication;
+            }
+            StateChange::Stopped { code, cause } => return Err(CliError::new(code, cause)),
+            StateChange::Refused { name, problem } if name == declared.view.publication.name => {
+                return Err(CliError::from_problem(problem.status, problem));
+            }
+            StateChange::Withdrawn { name, cause } if name == declared.view.publication.name => {
+                return Err(withdrawn(&name, &cause));
+            }
+            StateChange::Publication { .. }
+            | StateChange::Connected { .. }
+            | StateChange::Disconnected { .. }
+            | StateChange::Refused { .. }
+            | StateChange::Withdrawn { .. }
+            | StateChange::Draining => {}
+        }
+    }
+    Ok(declared)
+}
+
+/// Prints the address: the result.
+pub(crate) fn announce(output: &Output, view: &PublicationView) -> CliResult {
+    let text = format!("{} → {}", printable(&view.public), printable(&view.publication.target));
+    output.result("published", &fields(view), &text)?;
+    for note in &view.access_notes {
+        output.note(&format!("  {}", printable(note)));
+    }
+    Ok(())
+}
+
+/// Prints every step of the proof, and what the whole amounts to.
+fn steps(output: &Output, view: &PublicationView) {
+    for step in &view.state.steps {
+        output.step(step.ok, &step.name, &step.detail);
+    }
+    output.note(&standing(view));
+}
+
+/// One line about a state: `app is live`, `app is down: connection refused`.
+pub(crate) fn standing(view: &PublicationView) -> String {
+    let state = match view.state.state {
+        State::Offline => "offline",
+        State::Down => "down",
+        State::Reachable => "reachable through the relay, not yet proved from outside",
+        State::Live => "live",
+    };
+    let cause = view.state.cause.as_deref().map(|cause| format!(": {cause}")).unwrap_or_default();
+    printable(&format!("{} is {state}{cause}", view.publication.name))
+}
+
+/// What programs are told of a publication.
+pub(crate) fn fields(view: &PublicationView) -> Value {
+    json!({
+        "name": view.publication.name,
+        "id": view.publication.id,
+        "url": view.public,
+        "target": view.publication.target,
+        "protocol": view.publication.protocol,
+        "state": view.state.state,
+        "cause": view.state.cause,
+        "verified": view.state.state == State::Live,
+        "steps": view.state.steps,
+        "access": view.publication.access,
+        "access_notes": view.access_notes,
+        "lifetime": view.publication.lifetime,
+    })
+}
+
+/// Tells what happens to the publications of these names; every one's for an empty list. Ends when the agent does, or when one of the named is gone.
+pub(crate) async fn follow(output: &Output, changes: &mut Feed, names: &[String]) -> CliResult {
+    let ours = |name: &str| names.is_empty() || names.iter().any(|each| each == name);
+    let mut last = String::new();
+    loop {
+        let line = match changes.next().await? {
+            StateChange::Publication { publication } if ours(&publication.publication.name) => {
+                let line = standing(&publication);
+                if line != last {
+                    tell(output, &publication, &line);
+                    last = line;
+                }
+                continue;
+            }
+            StateChange::Withdrawn { name, cause } if ours(&name) => {
+                if !names.is_empty() {
+                    return Err(withdrawn(&name, &cause));
+                }
+                format!("{name} is published no more: {cause}")
+            }
+            StateChange::Refused { name, problem } if ours(&name) => {
+                format!("{name} is refused: {problem}")
+            }
+            StateChange::Connected { relay, .. } => format!("connected to {relay}"),
+            StateChange::Disconnected { code, cause } => {
+                format!("lost the relay ({code}): {cause}; trying again")
+            }
+            StateChange::Draining => "the relay stops soon".to_owned(),
+            StateChange::Stopped { code, cause } => return Err(CliError::new(code, cause)),
+            StateChange::Publication { .. }
+            | StateChange::Withdrawn { .. }
+            | StateChange::Refused { .. } => continue,
+        };
+        output.note(&printable(&line));
+    }
+}
+
+fn tell(output: &Output, view: &PublicationView, line: &str) {
+    if output.json() {
+        // A reader that went away is noticed when the command ends.
+        let _ = output.result("state", &fields(view), line);
+    } else {
+        output.note(line);
+    }
+}
+
+fn withdrawn(name: &str, cause: &str) -> CliError {
+    CliError::new("B2111", format!("{name} is published no more")).cause(cause.to_owned())
+}
+
+fn failed_step(steps: &[Step]) -> String {
+    let failed = steps.iter().find(|step| !step.ok);
+    failed.map_or_else(
+        || "no answer yet".to_owned(),
+        |step| format!("{}: {}", step.name, step.detail),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use bore_control::model::Protocol;
+
+    use super::*;
+    use crate::output::Style;
+    use crate::output::tests::captured;
+    use crate::test_support::view;
+
+    #[tokio::test]
+    async fn the_address_is_printed_once_and_live_only_with_its_proof() {
+        let (output, streams) = captured(Style::default());
+        let (sender, mut feed) = feed();
+        let mut live = view("web", Protocol::Tcp);
+        live.state.state = State::Live;
+        live.state.steps = vec![Step { name: "port".into(), ok: true, detail: "accepted".into() }];
+        sender.send(StateChange::Publication { publication: Box::new(live) }).unwrap();
+
+        let settled = settle(&output, &mut feed, declared(None), LIMIT).await.unwrap();
+        assert!(settled.demand_live().is_ok());
+        assert_eq!(streams.stdout(), "tcp://203.0.113.5:7777 → 127.0.0.1:3000\n");
+        assert_eq!(streams.stderr(), "✓ port accepted\nweb is live\n");
+    }
+
+    #[tokio::test]
+    async fn without_a_proof_in_time_it_is_called_unverified() {
+        let (output, streams) = captured(Style::default());
+        let (_sender, mut feed) = feed();
+        let settled = settle(&output, &mut feed, declared(None), Duration::ZERO).await.unwrap();
+        assert_eq!(settled.demand_live().unwrap_err().code(), "B8101");
+        assert!(streams.stderr().contains("not yet proved from outside"), "{}", streams.stderr());
+    }
+
+    #[tokio::test]
+    async fn a_proof_of_the_target_before_proves_nothing() {
+        let (output, _streams) = captured(Style::default());
+        let (sender, mut feed) = feed();
+        let mut stale = view("web", Protocol::Tcp);
+        stale.state.state = State::Live;
+        stale.state.at = 5;
+        sender.send(StateChange::Publication { publication: Box::new(stale) }).unwrap();
+        let settled = settle(&output, &mut feed, declared(Some(5)), Duration::ZERO).await.unwrap();
+        assert!(settled.demand_live().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_publication_that_is_down_has_the_exit_code_of_a_dead_target() {
+        let (output, streams) = captured(Style { json: true, ..Style::default() });
+        let (sender, mut feed) = feed();
+        let mut down = view("web", Protocol::Tcp);
+        down.state.state = State::Down;
+        down.state.cause = Some("connection refused".into());
+        sender.send(StateChange::Publication { publication: Box::new(down) }).unwrap();
+
+        let mut declared = declared(None);
+        declared.view.state.state = State::Offline;
+        let settled = settle(&output, &mut feed, declared, LIMIT).await.unwrap();
+        let error = settled.demand_live().unwrap_err();
+        assert_eq!((error.exit().number(), error.reason()), (7, Some("connection refused")));
+        assert!(streams.stdout().contains("\"verified\":false"), "{}", streams.stdout());
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_was_replaced_ends_the_wait_with_its_code() {
+        let (output, _streams) = captured(Style::default());
+        let (sender, mut feed) = feed();
+        sender
+            .send(StateChange::Stopped { code: "B5104".into(), cause: "replaced".into() })
+            .unwrap();
+        let error = follow(&output, &mut feed, &[]).await.unwrap_err();
+        assert_eq!((error.code(), error.exit().number()), ("B5104", 6));
+    }
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn feed() -> (tokio::sync::broadcast::Sender<StateChange>, Feed) {
+        let (sender, receiver) = tokio::sync::broadcast::channel(8);
+        (sender, Feed::Own(receiver))
+    }
+
+    fn declared(stale_until: Option<Micros>) -> Declared {
+        Declared { view: view("web", Protocol::Tcp), stale_until }
+    }
+}

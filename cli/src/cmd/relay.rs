@@ -1,0 +1,192 @@
+//! `bore relay`: set up, run, look at, drain, save and restore the relay of this machine.
+
+mod backup;
+pub(super) mod failure;
+mod init;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bore_control::runtime::RelayInfo;
+use bore_control::wire::Health;
+use bore_relay::Config;
+use serde_json::json;
+
+use crate::args::parse_duration;
+use crate::context::{Context, relay_configs, user_folder};
+use crate::error::{CliError, CliResult};
+use crate::signal::Interrupt;
+use crate::systemd;
+
+/// Set up and run a relay.
+#[derive(Debug, clap::Subcommand)]
+#[command(
+    after_help = "Examples:\n  bore relay init --host 203.0.113.5\n  bore relay init --domain t.example.org --host relay.example.org\n  bore relay run\n  sudo bore relay install"
+)]
+pub(crate) enum Relay {
+    /// Make keys, configuration and a first join key
+    #[command(
+        after_help = "Examples:\n  bore relay init --host 203.0.113.5\n  bore relay init --domain t.example.org --host relay.example.org"
+    )]
+    Init(init::Init),
+    /// Run in the foreground
+    #[command(
+        after_help = "Examples:\n  bore relay run\n  bore relay run --config /etc/bore/relay.toml"
+    )]
+    Run(Run),
+    /// Run as a system service: user, systemd unit, CAP_NET_BIND_SERVICE only
+    #[command(after_help = "Examples:\n  bore relay install --print\n  sudo bore relay install")]
+    Install(Install),
+    /// How the relay is
+    Status,
+    /// Take nothing new, and tell agents
+    Drain,
+    /// Write a consistent copy of keys, configuration and embedded database into a new folder
+    #[command(after_help = "Examples:\n  bore relay backup /srv/backup/bore-monday")]
+    Backup(backup::Backup),
+    /// Put a backup in the place of a relay that is not there
+    #[command(after_help = "Examples:\n  bore relay restore /srv/backup/bore-monday")]
+    Restore(backup::Restore),
+}
+
+/// Which configuration.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ConfigFlag {
+    /// The relay's configuration [default: /etc/bore/relay.toml, else ~/.config/bore/relay.toml]
+    #[arg(long, value_name = "FILE", env = "BORE_RELAY_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// `bore relay run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    config: ConfigFlag,
+    /// How long open connections may take to end after Ctrl-C
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5s")]
+    grace: Duration,
+}
+
+/// `bore relay install`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Install {
+    #[command(flatten)]
+    config: ConfigFlag,
+    /// Print the unit and change nothing
+    #[arg(long)]
+    print: bool,
+}
+
+impl Relay {
+    /// Does one of the seven.
+    pub(crate) async fn run(self, context: &Context<'_>) -> CliResult {
+        match self {
+            Self::Init(init) => init.run(context).await,
+            Self::Run(run) => run.run(context).await,
+            Self::Install(install) => install.run(context),
+            Self::Status => status(context).await,
+            Self::Drain => drain(context).await,
+            Self::Backup(backup) => backup.run(context).await,
+            Self::Restore(restore) => restore.run(context),
+        }
+    }
+}
+
+impl ConfigFlag {
+    /// The file named, else the first that exists.
+    fn existing(&self) -> CliResult<PathBuf> {
+        let candidates = self.config.clone().map_or_else(relay_configs, |path| vec![path]);
+        candidates.iter().find(|path| path.exists()).cloned().ok_or_else(|| {
+            let looked: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
+            CliError::new(
+                "B1013",
+                format!("there is no relay configuration at {}", looked.join(" or ")),
+            )
+        })
+    }
+
+    /// The file named, else where a new one goes for this user.
+    fn for_new(&self) -> PathBuf {
+        let of_user = || user_folder().filter(|_| !rustix::process::geteuid().is_root());
+        let of_user = || of_user().map(|folder| folder.join("relay.toml"));
+        self.config
+            .clone()
+            .or_else(of_user)
+            .unwrap_or_else(|| PathBuf::from("/etc/bore/relay.toml"))
+    }
+
+    fn load(&self) -> CliResult<Config> {
+        let path = self.existing()?;
+        Config::load(&path).map_err(|errors| failure::config(&path, &errors))
+    }
+}
+
+impl Run {
+    async fn run(self, context: &Context<'_>) -> CliResult {
+        let config = self.config.load()?;
+        let mut interrupt = Interrupt::listen()?;
+        let mut relay =
+            bore_relay::Relay::start(config).await.map_err(|error| failure::start(&error))?;
+        let at = relay.addresses();
+        let fields =
+            json!({ "overlay": at.overlay, "http": at.http, "api": at.api, "metrics": at.metrics });
+        let text = format!(
+            "relay runs: overlay {}/udp, http {}, api {}, metrics {}",
+            at.overlay, at.http, at.api, at.metrics
+        );
+        context.output.result("relay_running", &fields, &text)?;
+        tokio::select! {
+            () = relay.wait() => return Err(CliError::new("B1000", "the relay ended by itself")),
+            () = interrupt.wait() => context.output.note("stopping: open connections may end"),
+        }
+        relay.stop(self.grace).await;
+        Ok(())
+    }
+}
+
+impl Install {
+    fn run(self, context: &Context<'_>) -> CliResult {
+        let config =
+            self.config.config.clone().unwrap_or_else(|| PathBuf::from("/etc/bore/relay.toml"));
+        let unit = systemd::relay(&systemd::program()?, &config);
+        if self.print {
+            return context.output.result(
+                "unit",
+                &json!({ "name": unit.name, "text": unit.text }),
+                unit.text.trim_end(),
+            );
+        }
+        systemd::demand_root("relay install")?;
+        let settings = Config::load(&config).map_err(|errors| failure::config(&config, &errors))?;
+        unit.install(context.output, |output| {
+            systemd::give_to_user(&settings.state)?;
+            output.step(true, "state", &settings.state.display().to_string());
+            Ok(())
+        })?;
+        context.output.result(
+            "installed",
+            &json!({ "unit": unit.name }),
+            "the relay runs, and starts with the machine",
+        )
+    }
+}
+
+async fn status(context: &Context<'_>) -> CliResult {
+    let health: Health = context.api_without_key()?.get("/v1/health").await?;
+    let info: RelayInfo = context.api()?.get("/v1/relay").await?;
+    let state = if info.draining { "draining" } else { "running" };
+    let text = format!(
+        "{} {state}, bore {}, store {} ({})",
+        info.host, info.version, health.store, health.database
+    );
+    context.output.result("relay_status", &json!({ "health": health, "relay": info }), &text)
+}
+
+async fn drain(context: &Context<'_>) -> CliResult {
+    context.api()?.command("/v1/relay/drain").await?;
+    context.output.result(
+        "relay_draining",
+        &json!({}),
+        "draining: nothing new is taken, agents are told",
+    )
+}

@@ -1,0 +1,109 @@
+//! What the relay's own errors are in the catalogue.
+
+use std::path::Path;
+
+use bore_control::store::StoreError;
+use bore_relay::{ConfigError, InitError, StartError, StateError};
+
+use crate::error::CliError;
+
+/// Everything that is wrong with a configuration.
+pub(in crate::cmd) fn config(path: &Path, errors: &[ConfigError]) -> CliError {
+    let missing = |error: &ConfigError| matches!(error, ConfigError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+    if errors.iter().any(missing) {
+        return CliError::new(
+            "B1013",
+            format!("there is no relay configuration at {}", path.display()),
+        );
+    }
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let plural = if lines.len() == 1 { "mistake" } else { "mistakes" };
+    let error = CliError::new("B1003", format!("{} has {} {plural}", path.display(), lines.len()));
+    error.cause(lines.join("\n         ")).next("correct them; every key is in docs/config.md")
+}
+
+/// Why a relay was not set up.
+pub(in crate::cmd) fn init(path: &Path, error: &InitError) -> CliError {
+    match error {
+        InitError::Config(errors) => config(path, errors),
+        InitError::State(cause) => state(cause),
+        InitError::Store(cause) => store(cause),
+        InitError::Write { source, .. } => {
+            CliError::io(error.to_string(), source).next("sudo, or another --config FILE")
+        }
+        InitError::Keys(_) => CliError::wrap("B6106", error),
+        other => CliError::wrap("B1000", other),
+    }
+}
+
+/// Why a relay did not start.
+pub(in crate::cmd) fn start(error: &StartError) -> CliError {
+    match error {
+        StartError::State(cause) => state(cause),
+        StartError::Store(cause) => store(cause),
+        StartError::Listen { .. } | StartError::Overlay(_) => CliError::wrap("B1014", error),
+        other => CliError::wrap("B1000", other),
+    }
+}
+
+/// Why a state folder cannot be used.
+pub(in crate::cmd) fn state(error: &StateError) -> CliError {
+    let code = if matches!(error, StateError::InUse(_)) {
+        "B6104"
+    } else if matches!(error, StateError::ReadableByOthers { .. }) {
+        "B6105"
+    } else if matches!(error, StateError::Empty(_)) {
+        "B1013"
+    } else if matches!(error, StateError::DamagedKey(_)) {
+        "B6102"
+    } else if matches!(error, StateError::Io { source, .. } if full(source)) {
+        "B6101"
+    } else {
+        "B1002"
+    };
+    CliError::wrap(code, error)
+}
+
+/// Why a database cannot be used.
+pub(in crate::cmd) fn store(error: &StoreError) -> CliError {
+    let code = if matches!(error, StoreError::DiskFull) {
+        "B6101"
+    } else if matches!(error, StoreError::Corrupt(_)) {
+        "B6102"
+    } else if matches!(error, StoreError::Newer { .. }) {
+        "B6103"
+    } else if matches!(error, StoreError::Locked) {
+        "B6104"
+    } else {
+        "B6106"
+    };
+    CliError::wrap(code, error)
+}
+
+fn full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_that_was_never_set_up_is_told_apart_from_a_wrong_file() {
+        let path = Path::new("/nowhere/relay.toml");
+        let errors = bore_relay::Config::load(path).unwrap_err();
+        assert_eq!(config(path, &errors).code(), "B1013");
+
+        let errors = bore_relay::Config::parse("host = \"a.example\"\ndomian = \"x\"").unwrap_err();
+        let error = config(path, &errors);
+        assert_eq!(error.code(), "B1003");
+        assert!(error.reason().unwrap().contains("domain"), "{error:?}");
+    }
+
+    #[test]
+    fn a_database_says_what_is_wrong_with_it() {
+        assert_eq!(store(&StoreError::DiskFull).code(), "B6101");
+        assert_eq!(store(&StoreError::Newer { found: 9, known: 1 }).exit().number(), 9);
+        assert_eq!(state(&StateError::InUse("/x".into())).exit().number(), 6);
+    }
+}

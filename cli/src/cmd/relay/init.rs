@@ -1,0 +1,130 @@
+//! `bore relay init`: the relay's keys and configuration, and the line that joins the first machine.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use bore_relay::{Config, InitOptions, InitSettings, Initialised};
+use serde_json::json;
+
+use super::{ConfigFlag, failure};
+use crate::context::Context;
+use crate::error::{CliError, CliResult};
+
+/// `bore relay init`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Init {
+    /// Public name or address of this machine [default: the domain]
+    #[arg(long, value_name = "NAME", required_unless_present = "domain")]
+    host: Option<String>,
+    /// Domain under which hostnames are given out; its wildcard must point here
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    #[command(flatten)]
+    config: ConfigFlag,
+    /// Folder for keys and database
+    #[arg(long, value_name = "DIR")]
+    relay_state: Option<PathBuf>,
+    /// Overlay socket (UDP) [default: [::]:443]
+    #[arg(long, value_name = "ADDRESS")]
+    overlay_listen: Option<SocketAddr>,
+    /// Shared port of http publications [default: [::]:80]
+    #[arg(long, value_name = "ADDRESS")]
+    http_listen: Option<SocketAddr>,
+    /// REST API [default: 127.0.0.1:7400]
+    #[arg(long, value_name = "ADDRESS")]
+    api_listen: Option<SocketAddr>,
+    /// Metrics [default: 127.0.0.1:7401]
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
+    /// File with the postgres:// URL of a database, - for standard input [default: embedded]
+    #[arg(long, value_name = "FILE")]
+    database_url_file: Option<PathBuf>,
+}
+
+impl Init {
+    /// Sets up, or makes another join key where a relay exists.
+    pub(super) async fn run(self, context: &Context<'_>) -> CliResult {
+        let options = self.options()?;
+        let made = bore_relay::init(&options)
+            .await
+            .map_err(|error| failure::init(&options.config, &error))?;
+        let fields = json!({
+            "join_key": made.join_key,
+            "config": options.config,
+            "admin_key_file": made.admin_key,
+            "existed": made.existed,
+        });
+        context.output.result("relay_initialised", &fields, &made.join_key)?;
+        context.output.note(&notes(&options, &made));
+        Ok(())
+    }
+
+    fn options(self) -> CliResult<InitOptions> {
+        let config = self.config.for_new();
+        let database_url =
+            self.database_url_file.as_deref().map(crate::secret::Secret::read).transpose()?;
+        let host = self.host.or_else(|| self.domain.clone());
+        let settings = InitSettings {
+            host: host.ok_or_else(|| CliError::usage("--host or --domain is needed"))?,
+            domain: self.domain,
+            state: self.relay_state.or_else(|| beside(&config)),
+            overlay_listen: self.overlay_listen,
+            http_listen: self.http_listen,
+            api_listen: self.api_listen,
+            metrics_listen: self.metrics_listen,
+            database_url: database_url.map(|url| url.expose().to_owned()),
+        };
+        Ok(InitOptions { config, settings })
+    }
+}
+
+/// An ordinary user cannot write below /var/lib: the state goes beside their configuration.
+fn beside(config: &std::path::Path) -> Option<PathBuf> {
+    let user = !rustix::process::geteuid().is_root();
+    config.parent().filter(|_| user).map(|folder| folder.join("relay"))
+}
+
+fn notes(options: &InitOptions, made: &Initialised) -> String {
+    let config = &made.config;
+    let head = if made.existed {
+        "this relay exists: nothing was replaced, the key above is a new one"
+    } else {
+        "the relay is set up"
+    };
+    let run = format!(
+        "  bore relay run --config {}     (or: sudo bore relay install)",
+        options.config.display()
+    );
+    let lines = [
+        head.to_owned(),
+        format!(
+            "  configuration {}, keys and database {}",
+            options.config.display(),
+            config.state.display()
+        ),
+        format!("open to the world: {}", ports(config)),
+        dns(config),
+        "next, here:".to_owned(),
+        run,
+        "on the machine with the service, with the key above (one machine, one day):".to_owned(),
+        "  bore join -          (then paste the key)".to_owned(),
+        "  bore 3000".to_owned(),
+    ];
+    lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn ports(config: &Config) -> String {
+    let (first, last) = (config.public_ports.start(), config.public_ports.end());
+    format!(
+        "{}/udp (overlay), {}/tcp (http), {first}-{last} tcp and udp (publications)",
+        config.overlay_listen.port(),
+        config.http_listen.port()
+    )
+}
+
+fn dns(config: &Config) -> String {
+    config.domain.as_ref().map_or_else(
+        || "no domain: tcp and udp work by address; http needs --domain later".to_owned(),
+        |domain| format!("DNS: {domain} and *.{domain} must point to this machine"),
+    )
+}

@@ -1,0 +1,111 @@
+//! `bore service install`: the agent as a system service.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::agent::StateFolder;
+use crate::context::Context;
+use crate::error::{CliError, CliResult};
+use crate::systemd;
+
+/// The folder that the unit gives the agent.
+const STATE: &str = "/var/lib/bore/agent";
+
+/// Run the agent as a system service.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Service {
+    /// User, systemd unit, started now and with the machine
+    #[command(
+        after_help = "The machine must have joined. An identity of another folder is named by --state and moved to /var/lib/bore/agent.\n\nExamples:\n  bore service install --print\n  sudo bore service install                                  joined as root\n  sudo bore service install --state ~/.local/state/bore      joined as this user"
+    )]
+    Install(Install),
+}
+
+/// `bore service install`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Install {
+    /// Print the unit and change nothing
+    #[arg(long)]
+    print: bool,
+}
+
+impl Service {
+    /// Installs, or prints.
+    pub(crate) fn run(self, context: &Context<'_>) -> CliResult {
+        let Self::Install(install) = self;
+        let unit = systemd::agent(&systemd::program()?, Path::new(STATE));
+        if install.print {
+            return context.output.result(
+                "unit",
+                &json!({ "name": unit.name, "text": unit.text }),
+                unit.text.trim_end(),
+            );
+        }
+        systemd::demand_root("service install")?;
+        let from = context.state()?;
+        demand_joined(&from)?;
+        unit.install(context.output, |output| {
+            move_state(&from, Path::new(STATE))?;
+            systemd::give_to_user(Path::new(STATE))?;
+            output.step(true, "state", STATE);
+            Ok(())
+        })?;
+        let text = format!(
+            "the agent runs, and starts with the machine; speak with it by: sudo bore --state {STATE} ls"
+        );
+        context.output.result("installed", &json!({ "unit": unit.name, "state": STATE }), &text)
+    }
+}
+
+/// An agent that has never joined would only fail again and again.
+fn demand_joined(state: &Path) -> CliResult {
+    if StateFolder::open(state)?.identity()?.is_some() {
+        return Ok(());
+    }
+    let error = CliError::new(
+        "B1008",
+        format!("{} has no identity: this machine has not joined", state.display()),
+    );
+    Err(error.next(
+        "bore join first (Ctrl-C once it says joined); or name the folder that joined: --state DIR",
+    ))
+}
+
+/// Moves the folder, so that the identity is in one place only.
+fn move_state(from: &Path, to: &Path) -> CliResult {
+    if from == to {
+        return Ok(());
+    }
+    let failed =
+        |error| CliError::io(format!("cannot move {} to {}", from.display(), to.display()), &error);
+    if to.join("identity.json").exists() {
+        return Err(CliError::new("B1010", format!("{} has an identity already", to.display())));
+    }
+    std::fs::create_dir_all(to).map_err(failed)?;
+    for name in ["publications.json", "projects.json", "identity.json"].map(PathBuf::from) {
+        let (old, new) = (from.join(&name), to.join(&name));
+        if old.exists() {
+            std::fs::copy(&old, &new).and_then(|_| std::fs::remove_file(&old)).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_moved_and_never_overwrites_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        std::fs::create_dir(&from).unwrap();
+        std::fs::write(from.join("identity.json"), "{}").unwrap();
+        move_state(&from, &to).unwrap();
+        assert!(to.join("identity.json").exists() && !from.join("identity.json").exists());
+
+        std::fs::write(from.join("identity.json"), "{}").unwrap();
+        assert_eq!(move_state(&from, &to).unwrap_err().code(), "B1010");
+    }
+}

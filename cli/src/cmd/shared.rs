@@ -1,0 +1,108 @@
+//! What several commands do alike: say times, find a thing by name or id, ask whether the caller is sure.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bore_control::model::Micros;
+use uuid::Uuid;
+
+use crate::agent::Status;
+use crate::error::{CliError, CliResult};
+
+/// `2026-11-22 18:35:21 UTC`, or `-` for never.
+pub(super) fn time(at: Option<Micros>) -> String {
+    at.map_or_else(|| "-".to_owned(), time_text)
+}
+
+/// The moment that is `life` ahead.
+pub(super) fn from_now(life: Duration) -> Micros {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Micros::try_from((now + life).as_micros()).unwrap_or(Micros::MAX)
+}
+
+fn time_text(at: Micros) -> String {
+    let seconds = at.div_euclid(1_000_000);
+    let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil(day);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// Year, month and day of the day that is `days` after 1970-01-01, in the proleptic Gregorian calendar. Eras of 400 years begin in March,
+/// so that a leap day is the last of its year.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
+/// The thing of a list that is called `wanted`, by name or by id; `list` is the command that shows all.
+pub(super) fn find<'t, T>(
+    items: &'t [T],
+    kind: &str,
+    list: &str,
+    wanted: &str,
+    identity: impl Fn(&T) -> (Uuid, &str),
+) -> CliResult<&'t T> {
+    let id = wanted.parse::<Uuid>().ok();
+    let called = |item: &&T| identity(item).1 == wanted || Some(identity(item).0) == id;
+    items.iter().find(called).ok_or_else(|| {
+        let error = CliError::new("B2111", format!("there is no {kind} `{wanted}`"));
+        error.next(suggestion(items.iter().map(|item| identity(item).1), list, wanted))
+    })
+}
+
+fn suggestion<'n>(names: impl Iterator<Item = &'n str>, list: &str, wanted: &str) -> String {
+    let likeness = |name: &str| strsim::jaro_winkler(name, wanted);
+    let best = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match best.filter(|name| likeness(name) > 0.8) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("{list} shows what there is"),
+    }
+}
+
+/// `laptop in default, 100.64.0.2, connected to relay.example.org in 12 ms`.
+pub(super) fn agent_line(status: &Status) -> String {
+    let round_trip = status.round_trip_ms.map(|ms| format!(" in {ms:.1} ms")).unwrap_or_default();
+    let cause = status.cause.as_deref().map(|cause| format!(": {cause}")).unwrap_or_default();
+    let connected = if status.connected { "connected to" } else { "not connected to" };
+    let Status { name, network, overlay_v4, relay, .. } = status;
+    format!("{name} in {network}, {overlay_v4}, {connected} {relay}{round_trip}{cause}")
+}
+
+/// A comma-separated list, or `-`.
+pub(super) fn listed(items: &[String]) -> String {
+    if items.is_empty() { "-".to_owned() } else { items.join(",") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_down_to_the_second() {
+        assert_eq!(time(Some(0)), "1970-01-01 00:00:00 UTC");
+        assert_eq!(time(Some(951_782_400_000_000)), "2000-02-29 00:00:00 UTC");
+        assert_eq!(time(Some(1_795_372_521_999_999)), "2026-11-22 18:35:21 UTC");
+        assert_eq!(time(Some(-1)), "1969-12-31 23:59:59 UTC");
+        assert_eq!(time(None), "-");
+    }
+
+    #[test]
+    fn a_mistyped_name_gets_a_suggestion() {
+        let items = [(Uuid::nil(), "laptop".to_owned())];
+        let identity = |item: &(Uuid, String)| item.0;
+        let look = |wanted| {
+            find(&items, "node", "bore node ls", wanted, |item| (identity(item), item.1.as_str()))
+        };
+        assert!(look("laptop").is_ok());
+        assert!(look("00000000-0000-0000-0000-000000000000").is_ok());
+        let error = look("laptpo").unwrap_err();
+        assert_eq!(error.next_step(), Some("did you mean `laptop`?"));
+        assert_eq!(look("x").unwrap_err().next_step(), Some("bore node ls shows what there is"));
+    }
+}

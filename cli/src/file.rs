@@ -1,0 +1,261 @@
+//! The three TOML files: `bore.toml` of a project, `config.toml` of the user and of the system.
+//!
+//! One grammar. Settings stand at the top; `[publish.NAME]` only in a project's file. An unknown key is an error with the nearest known
+//! one, and all mistakes of a file are told at once, each with its line.
+//!
+//! ```toml
+//! state = "/srv/bore"                 # folder of this machine's identity
+//! api_url = "http://127.0.0.1:7400"   # the relay's API, for key, node, policy …
+//! api_key_file = "/etc/bore/api.key"
+//! network = "default"
+//!
+//! [publish.valheim]
+//! udp = "2456-2458"
+//! allow = ["10.0.0.0/8", "group:friends"]
+//! ```
+
+mod reader;
+
+use std::path::{Path, PathBuf};
+
+use bore_control::model::{Lifetime, Protocol};
+use bore_policy::{Access, Target};
+use toml::de::{DeTable, DeValue};
+
+use self::reader::Reader;
+use crate::agent::Declaration;
+use crate::error::{CliError, CliResult};
+use crate::wanted::{check, parse_hostname, parse_name, parse_source, parse_target, set_port};
+
+/// Values that flags and `BORE_*` precede.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Folder of the agent's identity.
+    pub(crate) state: Option<PathBuf>,
+    /// Where the relay's API listens.
+    pub(crate) api_url: Option<String>,
+    /// File with an API key.
+    pub(crate) api_key_file: Option<PathBuf>,
+    /// Network that commands speak about.
+    pub(crate) network: Option<String>,
+}
+
+/// One file, checked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct File {
+    /// The values at the top.
+    pub(crate) settings: Settings,
+    /// The `[publish.*]` sections, in the order of their names; all persistent.
+    pub(crate) publish: Vec<Declaration>,
+}
+
+/// Whether a file may hold publications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `bore.toml`.
+    Project,
+    /// `config.toml` of the user or of the system.
+    Config,
+}
+
+impl File {
+    /// Reads `path`; `None` when there is no such file.
+    pub(crate) fn load(path: &Path, kind: Kind) -> CliResult<Option<Self>> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, &path.display().to_string(), kind).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(CliError::io(format!("cannot read {}", path.display()), &error)),
+        }
+    }
+
+    /// Checks `text`; `name` is for messages.
+    pub(crate) fn parse(text: &str, name: &str, kind: Kind) -> CliResult<Self> {
+        let (root, syntax) = DeTable::parse_recoverable(text);
+        let mut reader = Reader::new(name, text);
+        for error in &syntax {
+            reader.mistake(error.span(), error.message());
+        }
+        let mut file = Self::default();
+        if syntax.is_empty() {
+            read_root(&mut reader, root.get_ref(), kind, &mut file);
+        }
+        reader.finish()?;
+        Ok(file)
+    }
+}
+
+const SETTINGS: &[&str] = &["state", "api_url", "api_key_file", "network", "publish"];
+const PUBLISH: &[&str] = &["http", "tcp", "udp", "host", "port", "allow", "deny"];
+
+fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>, kind: Kind, file: &mut File) {
+    reader.known_keys(root, "", SETTINGS);
+    file.settings = Settings {
+        state: reader.string(root, "state").map(PathBuf::from),
+        api_url: reader.string(root, "api_url"),
+        api_key_file: reader.string(root, "api_key_file").map(PathBuf::from),
+        network: reader.string(root, "network"),
+    };
+    let Some((span, publish)) = reader.table(root, "publish") else { return };
+    if kind == Kind::Config {
+        reader.mistake(Some(span), "publications belong into a project's bore.toml");
+        return;
+    }
+    file.publish = read_sections(reader, publish);
+}
+
+fn read_sections(reader: &mut Reader<'_>, publish: &DeTable<'_>) -> Vec<Declaration> {
+    let mut wanted = Vec::new();
+    for (key, value) in publish {
+        let name = reader.parse(key.span(), key.get_ref(), parse_name);
+        let Some(section) = value.get_ref().as_table() else {
+            reader.mistake(
+                Some(value.span()),
+                &format!("[publish.{}] is a section, not a value", key.get_ref()),
+            );
+            continue;
+        };
+        wanted.extend(read_section(reader, key.span(), name, section));
+    }
+    wanted
+}
+
+fn read_section(
+    reader: &mut Reader<'_>,
+    span: std::ops::Range<usize>,
+    name: Option<String>,
+    section: &DeTable<'_>,
+) -> Option<Declaration> {
+    reader.known_keys(section, "publish.NAME", PUBLISH);
+    let port = reader.port(section, "port");
+    let hostname = reader.parsed(section, "host", parse_hostname);
+    let allow = reader.parsed_list(section, "allow", parse_source);
+    let deny = reader.parsed_list(section, "deny", parse_source);
+    let (protocol, target) = read_target(reader, span.clone(), section)?;
+    let mut declaration = Declaration {
+        name: Some(name?),
+        protocol,
+        target: target.to_string(),
+        port: None,
+        any_port: false,
+        hostname,
+        access: Access { allow, deny },
+        lifetime: Lifetime::Persistent,
+        replace: false,
+    };
+    set_port(&mut declaration, port);
+    if let Err(mistake) = check(&declaration, &target) {
+        reader.mistake(Some(span), mistake);
+        return None;
+    }
+    Some(declaration)
+}
+
+fn read_target(
+    reader: &mut Reader<'_>,
+    span: std::ops::Range<usize>,
+    section: &DeTable<'_>,
+) -> Option<(Protocol, Target)> {
+    let kinds = [("http", Protocol::Http), ("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
+    let given: Vec<_> = kinds
+        .into_iter()
+        .filter_map(|(key, protocol)| Some((protocol, section.get(key)?)))
+        .collect();
+    let [(protocol, value)] = given.as_slice() else {
+        reader.mistake(Some(span), "a publication has exactly one of http, tcp and udp");
+        return None;
+    };
+    let text = target_text(value.get_ref());
+    let Some(text) = text else {
+        reader.mistake(
+            Some(value.span()),
+            "a target is a port (3000) or a string (\"HOST:PORT\", \"2456-2458\", \"unix:/path\")",
+        );
+        return None;
+    };
+    let target = reader.parse(value.span(), &text, parse_target)?;
+    Some((*protocol, target))
+}
+
+/// A target may be written as a number.
+fn target_text(value: &DeValue<'_>) -> Option<String> {
+    let number = || value.as_integer().map(ToString::to_string);
+    value.as_str().map(str::to_owned).or_else(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_file_names_settings_and_publications() {
+        let file = project(
+            "network = \"home\"\n[publish.shop]\nhttp = 3000\nhost = \"shop\"\n\
+             [publish.valheim]\nudp = \"2456-2458\"\nport = 0\nallow = [\"10.0.0.0/8\", \"group:friends\"]\n",
+        )
+        .unwrap();
+        assert_eq!(file.settings.network.as_deref(), Some("home"));
+        let [shop, valheim] = file.publish.as_slice() else { panic!("two publications") };
+        assert_eq!((shop.protocol, shop.hostname.as_deref()), (Protocol::Http, Some("shop")));
+        assert_eq!((valheim.protocol, valheim.any_port), (Protocol::Udp, true));
+        assert_eq!(valheim.access.allow.len(), 2);
+        assert_eq!(
+            (shop.target.as_str(), valheim.target.as_str()),
+            ("127.0.0.1:3000", "127.0.0.1:2456-2458")
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_line_and_suggestion() {
+        let error = project("[publish.shop]\nhttp = 3000\nalow = []\n").unwrap_err();
+        assert_eq!(error.code(), "B1003");
+        let cause = error.reason().unwrap();
+        assert!(
+            cause.contains("line 3: unknown key `alow`") && cause.contains("`allow`"),
+            "{cause}"
+        );
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let text = "netwrk = \"x\"\n[publish.Shop]\nhttp = 3000\n[publish.a]\ntcp = 22\nudp = 53\n\
+                    [publish.b]\ntcp = 22\nport = 70000\nallow = [\"10.0.0.1/8\"]\n";
+        let error = project(text).unwrap_err();
+        let lines: Vec<_> = error.reason().unwrap().lines().collect();
+        let at = |line: &str| lines.iter().any(|text| text.contains(line));
+        assert!(
+            ["line 1:", "line 2:", "line 4:", "line 9:", "line 10:"].into_iter().all(at),
+            "{lines:#?}"
+        );
+    }
+
+    #[test]
+    fn values_of_the_wrong_kind_are_named() {
+        let error = project("network = 3\n[publish.a]\ntcp = true\nport = \"22\"\n").unwrap_err();
+        let cause = error.reason().unwrap();
+        assert!(cause.contains("`network` is a string"), "{cause}");
+        assert!(cause.contains("a target is a port"), "{cause}");
+        assert!(cause.contains("`port` is a number"), "{cause}");
+    }
+
+    #[test]
+    fn syntax_errors_have_a_line_too() {
+        let error = project("network = \n").unwrap_err();
+        assert!(error.reason().unwrap().contains("line 1"), "{error:?}");
+    }
+
+    #[test]
+    fn publications_belong_into_the_project_file_only() {
+        let text = "[publish.shop]\nhttp = 3000\n";
+        assert!(File::parse(text, "config.toml", Kind::Config).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(File::load(&folder.path().join("bore.toml"), Kind::Project), Ok(None));
+    }
+
+    fn project(text: &str) -> CliResult<File> {
+        File::parse(text, "bore.toml", Kind::Project)
+    }
+}

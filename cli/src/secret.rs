@@ -1,0 +1,108 @@
+//! Secrets on their way in: by file, standard input, prompt or flag. Never printed, wiped when dropped.
+
+use std::fmt;
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+use std::path::Path;
+
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+use crate::error::{CliError, CliResult};
+use crate::output::Output;
+
+/// Longest text taken for a secret, bytes.
+const SECRET_BYTES_MAX: u64 = 16 * 1024;
+
+/// A key in plain text.
+#[derive(Clone)]
+pub(crate) struct Secret(Zeroizing<String>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Secret {
+    /// Without the white space around it.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(Zeroizing::new(text.trim().to_owned()))
+    }
+
+    /// The text itself, to be sent or parsed.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The first line of a file, or of standard input for `-`.
+    pub(crate) fn read(from: &Path) -> CliResult<Self> {
+        let failed =
+            |error| CliError::io(format!("cannot read a secret from {}", from.display()), &error);
+        if from == Path::new("-") {
+            return read_line().map_err(failed);
+        }
+        std::fs::File::open(from).and_then(read_all).map_err(failed)
+    }
+
+    /// Asks at the terminal, without echo.
+    pub(crate) fn ask(question: &str, no_input: bool, output: &Output) -> CliResult<Self> {
+        if no_input || !io::stdin().is_terminal() {
+            return Err(CliError::new(
+                "B1004",
+                format!("{question} is needed, and nobody can be asked"),
+            ));
+        }
+        output.prompt(&format!("{question}: "));
+        let answer = without_echo(read_line);
+        output.prompt("\n");
+        answer.map_err(|error| CliError::io("cannot read from the terminal", &error))
+    }
+}
+
+fn read_all(reader: impl io::Read) -> io::Result<Secret> {
+    let mut text = Zeroizing::new(String::new());
+    reader.take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(Secret::new(text.trim().lines().next().unwrap_or_default()))
+}
+
+fn read_line() -> io::Result<Secret> {
+    let mut line = Zeroizing::new(String::new());
+    io::stdin().lock().take(SECRET_BYTES_MAX).read_line(&mut line)?;
+    Ok(Secret::new(&line))
+}
+
+/// Runs `read` with the terminal's echo off, and puts it back.
+fn without_echo<T>(read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let terminal = io::stdin();
+    let before = tcgetattr(&terminal)?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
+    let answer = read();
+    tcsetattr(&terminal, OptionalActions::Flush, &before)?;
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_shown_by_debug() {
+        assert_eq!(format!("{:?}", Secret::new("bore_api_x")), "***");
+    }
+
+    #[test]
+    fn a_file_gives_its_first_line_without_white_space() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "\n  bore_join_abc \r\nsecond\n").unwrap();
+        assert_eq!(Secret::read(&path).unwrap().expose(), "bore_join_abc");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = Secret::read(Path::new("/nowhere/key")).unwrap_err();
+        assert!(error.message().contains("/nowhere/key"));
+    }
+}

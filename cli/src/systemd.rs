@@ -1,0 +1,191 @@
+//! systemd units of relay and agent, and what it takes to install one.
+//!
+//! Both run as the user `bore` with as little as they need; the relay alone may bind ports below 1024.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::{CliError, CliResult};
+use crate::output::Output;
+
+/// The user that both services run as.
+pub(crate) const USER: &str = "bore";
+const UNITS: &str = "/etc/systemd/system";
+
+/// One service.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    /// File name, `bore-relay.service`.
+    pub(crate) name: &'static str,
+    /// The whole file.
+    pub(crate) text: String,
+}
+
+/// The relay's unit.
+pub(crate) fn relay(program: &Path, config: &Path) -> Unit {
+    let start = format!("{} relay run --config {}", quoted(program), quoted(config));
+    let special = "StateDirectory=bore\nStateDirectoryMode=0700\n\
+        AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n\
+        ProtectHome=yes\nPrivateTmp=yes\n";
+    Unit { name: "bore-relay.service", text: unit("bore relay", &start, special) }
+}
+
+/// The agent's unit. Home folders are readable and /tmp is shared, so that `unix:` targets there can be dialled.
+pub(crate) fn agent(program: &Path, state: &Path) -> Unit {
+    let start = format!("{} join --state {}", quoted(program), quoted(state));
+    let special = format!(
+        "StateDirectory=bore/agent\nStateDirectoryMode=0700\nReadWritePaths=-{}\n\
+         CapabilityBoundingSet=\nProtectHome=read-only\n",
+        quoted(state)
+    );
+    Unit { name: "bore-agent.service", text: unit("bore agent", &start, &special) }
+}
+
+fn unit(description: &str, start: &str, special: &str) -> String {
+    format!(
+        "[Unit]\nDescription={description}\nAfter=network-online.target\nWants=network-online.target\n\
+         StartLimitIntervalSec=0\n\n\
+         [Service]\nType=exec\nExecStart={start}\nUser={USER}\nGroup={USER}\nRestart=always\n\
+         RestartPreventExitStatus=2 3 4 9\nRestartSec=1\nTimeoutStopSec=15\nLimitNOFILE=1048576\nUMask=0077\n\
+         {special}{HARDENING}\n[Install]\nWantedBy=multi-user.target\n"
+    )
+}
+
+const HARDENING: &str = "NoNewPrivileges=yes\nProtectSystem=strict\nPrivateDevices=yes\n\
+    ProtectClock=yes\nProtectControlGroups=yes\nProtectHostname=yes\nProtectKernelLogs=yes\n\
+    ProtectKernelModules=yes\nProtectKernelTunables=yes\nProtectProc=invisible\nProcSubset=pid\n\
+    RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK\nRestrictNamespaces=yes\n\
+    RestrictRealtime=yes\nRestrictSUIDSGID=yes\nLockPersonality=yes\nMemoryDenyWriteExecute=yes\n\
+    RemoveIPC=yes\nSystemCallArchitectures=native\nSystemCallFilter=@system-service\n\
+    SystemCallErrorNumber=EPERM\n";
+
+impl Unit {
+    /// Makes the user, lets `prepare` hand its files over, writes the unit, enables and starts it.
+    pub(crate) fn install(
+        &self,
+        output: &Output,
+        prepare: impl FnOnce(&Output) -> CliResult,
+    ) -> CliResult {
+        make_user(output)?;
+        prepare(output)?;
+        let path = PathBuf::from(UNITS).join(self.name);
+        let failed = |error| CliError::io(format!("cannot write {}", path.display()), &error);
+        std::fs::write(&path, &self.text).map_err(failed)?;
+        output.step(true, "unit", &path.display().to_string());
+        call("systemctl", &["daemon-reload"])?;
+        call("systemctl", &["enable", "--now", self.name])?;
+        output.step(true, "started", self.name);
+        Ok(())
+    }
+}
+
+/// The path of the running program, for `ExecStart`.
+pub(crate) fn program() -> CliResult<PathBuf> {
+    let path = std::env::current_exe();
+    path.map_err(|error| CliError::io("cannot find the path of this program", &error))
+}
+
+/// Only root may go on; others are told the command to type.
+pub(crate) fn demand_root(what: &str) -> CliResult {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let error = CliError::new("B1005", format!("{what} changes the system and needs root"));
+    Err(error.next(format!("sudo bore {what} (look first: bore {what} --print)")))
+}
+
+/// Gives a folder and all in it to the user of the services.
+pub(crate) fn give_to_user(folder: &Path) -> CliResult {
+    call("chown", &["-R", "--", &format!("{USER}:{USER}"), &folder.display().to_string()])
+}
+
+fn make_user(output: &Output) -> CliResult {
+    if call("id", &["-u", USER]).is_ok() {
+        return Ok(());
+    }
+    let home = "/var/lib/bore";
+    call(
+        "useradd",
+        &[
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--home-dir",
+            home,
+            "--shell",
+            "/usr/sbin/nologin",
+            USER,
+        ],
+    )?;
+    output.step(true, "user", USER);
+    Ok(())
+}
+
+fn call(program: &str, arguments: &[&str]) -> CliResult {
+    let line = format!("{program} {}", arguments.join(" "));
+    let failed = || CliError::new("B1012", format!("`{line}` failed"));
+    let run = Command::new(program).args(arguments).output();
+    let run = run.map_err(|error| failed().cause(error.to_string()))?;
+    if run.status.success() {
+        return Ok(());
+    }
+    Err(failed().cause(String::from_utf8_lossy(&run.stderr).trim().to_owned()))
+}
+
+/// A path as one word of a unit file (systemd.syntax(7)): specifiers and quotes are escaped.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string().replace('%', "%%").replace('$', "$$");
+    if text.contains([' ', '"', '\\', '\'']) {
+        return format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_relay_may_bind_low_ports() {
+        let relay = relay(Path::new("/usr/local/bin/bore"), Path::new("/etc/bore/relay.toml")).text;
+        assert!(relay.contains("AmbientCapabilities=CAP_NET_BIND_SERVICE\n"));
+        let agent = agent(Path::new("/usr/local/bin/bore"), Path::new("/var/lib/bore/agent")).text;
+        assert!(agent.contains("CapabilityBoundingSet=\n") && !agent.contains("CAP_NET"));
+    }
+
+    #[test]
+    fn neither_runs_as_root_nor_gains_rights() {
+        for unit in units() {
+            for line in ["User=bore\n", "NoNewPrivileges=yes\n", "ProtectSystem=strict\n"] {
+                assert!(unit.text.contains(line), "{} lacks {line}", unit.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_cannot_change_the_meaning_of_a_unit() {
+        assert_eq!(quoted(Path::new("/opt/my bore%1/$x")), "\"/opt/my bore%%1/$$x\"");
+    }
+
+    #[test]
+    fn systemd_accepts_both_units() {
+        let folder = tempfile::tempdir().unwrap();
+        for unit in units() {
+            let path = folder.path().join(unit.name);
+            std::fs::write(&path, &unit.text).unwrap();
+            let verify = Command::new("systemd-analyze").arg("verify").arg(&path).output();
+            let verify = verify.expect("systemd-analyze is missing: run `cargo xtask setup`");
+            let said = String::from_utf8_lossy(&verify.stderr).into_owned();
+            assert!(verify.status.success() && !said.contains(unit.name), "{said}");
+        }
+    }
+
+    fn units() -> [Unit; 2] {
+        // A program that exists: verify looks for it.
+        let program = Path::new("/bin/true");
+        [
+            relay(program, Path::new("/etc/bore/relay.toml")),
+            agent(program, Path::new("/var/lib/bore/agent")),
+        ]
+    }
+}

@@ -1,0 +1,34 @@
+//! What unit tests of several files share.
+
+use bore_control::model::{Lifetime, Protocol, Publication};
+use bore_control::runtime::{PublicationState, State};
+use bore_policy::Access;
+use uuid::Uuid;
+
+use crate::agent::PublicationView;
+
+/// A reachable publication of `127.0.0.1:3000` on public port 7777.
+pub(crate) fn view(name: &str, protocol: Protocol) -> PublicationView {
+    let publication = Publication {
+        id: Uuid::from_u128(7),
+        network: Uuid::from_u128(1),
+        node: Uuid::from_u128(2),
+        name: name.to_owned(),
+        protocol,
+        public_port: Some(7777),
+        port_count: 1,
+        hostname: None,
+        overlay_port: 1024,
+        target: "127.0.0.1:3000".to_owned(),
+        access: Access::default(),
+        lifetime: Lifetime::Session,
+        created_at: 0,
+    };
+    let state = PublicationState { state: State::Reachable, cause: None, steps: Vec::new(), at: 0 };
+    PublicationView {
+        publication,
+        state,
+        public: "tcp://203.0.113.5:7777".to_owned(),
+        access_notes: Vec::new(),
+    }
+}
