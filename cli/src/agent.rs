@@ -219,15 +219,19 @@ impl Agent {
     pub(crate) async fn withdraw(&self, name: &str) -> Result<(), AgentError> {
         let lifetime = self.shared.registry().entry(name).map(|entry| entry.declaration.lifetime);
         match lifetime {
-            None => return Err(AgentError::NotDeclared(name.to_owned())),
+            None => Err(AgentError::NotDeclared(name.to_owned())),
             Some(Lifetime::Persistent) => {
                 let online = self.shared.online(DECLARE_WAIT).await?;
                 session::remove(&online.control, name).await?;
+                self.shared.forget(name, HERE).await
             }
-            // What the relay does not hear of is taken back when the next session opens.
-            Some(Lifetime::Session) => self.remove_if_online(name).await,
+            Some(Lifetime::Session) => {
+                self.shared.forget(name, HERE).await?;
+                // What the relay does not hear of is taken back when the next session opens.
+                self.remove_if_online(name).await;
+                Ok(())
+            }
         }
-        self.shared.forget(name, "taken back here").await.map(drop)
     }
 
     /// What is declared here and acknowledged by the relay, by name.
@@ -371,6 +375,8 @@ async fn join_unless_member(
     Ok((membership, Some(relay)))
 }
 
+/// Who took a publication back, when it was us.
+const HERE: &str = "this machine";
 /// Inner packets fit every path until path MTU discovery proves more.
 const MTU: usize = 1280;
 /// One relay handshakes with an agent, every two minutes.

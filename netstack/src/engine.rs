@@ -135,8 +135,8 @@ pub(crate) trait Engine: Sized {
     /// Sequence number of the segment sent first, if it was a SYN and nothing followed it.
     fn syn_sequence(&self) -> Option<u32>;
 
-    /// Next sequence number to send and to receive, as last sent.
-    fn sequences(&self) -> (u32, u32);
+    /// Next sequence number to send and to receive, once everything received is acknowledged.
+    fn sequences(&self) -> Option<(u32, u32)>;
 
     /// Name of the state as RFC 9293 §3.3.2 has it.
     fn state_name(&self) -> &'static str;

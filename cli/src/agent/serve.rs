@@ -12,7 +12,7 @@ use bore_driver::Local;
 use bore_overlay::PeerId;
 use tokio::task::JoinHandle;
 
-use super::shared::{ServicePlan, Shared};
+use super::shared::{Plan, ServicePlan, Shared};
 use super::{probe, serve_tcp, serve_udp, targets};
 
 /// Follows the plan until the agent stops.
@@ -20,18 +20,18 @@ pub(crate) async fn run(local: Local, shared: Arc<Shared>) {
     for address in shared.membership.addresses() {
         local.stack().add_local(address);
     }
-    let mut plans = shared.plans();
+    let mut plan = shared.plan();
     let mut stopping = shared.stopping();
     let mut services = Services { local, shared, running: BTreeMap::new(), probe: None };
     loop {
-        let wanted = plans.borrow_and_update().clone();
+        let wanted = plan.borrow_and_update().clone();
         services.follow(wanted).await;
         tokio::select! {
-            changed = plans.changed() => if changed.is_err() { break },
+            changed = plan.changed() => if changed.is_err() { break },
             _ = stopping.wait_for(|stop| *stop) => break,
         }
     }
-    services.follow(Vec::new()).await;
+    services.follow(Plan::default()).await;
 }
 
 struct Services {
@@ -42,11 +42,11 @@ struct Services {
 }
 
 impl Services {
-    async fn follow(&mut self, wanted: Vec<ServicePlan>) {
+    async fn follow(&mut self, wanted: Plan) {
         let stale: Vec<String> = self
             .running
             .values()
-            .filter(|(plan, _)| !wanted.contains(plan))
+            .filter(|(plan, _)| !wanted.services.contains(plan))
             .map(|(plan, _)| plan.name.clone())
             .collect();
         for name in stale {
@@ -54,8 +54,8 @@ impl Services {
                 task.end().await;
             }
         }
-        self.answer_probes(wanted.first().map(|plan| plan.relay)).await;
-        for plan in wanted {
+        self.answer_probes(wanted.relay).await;
+        for plan in wanted.services {
             self.begin(plan);
         }
     }

@@ -220,13 +220,7 @@ async fn live(
     place: &Place,
 ) -> Result<(), DialError> {
     let socket = Rc::new(place.open_udp().await?);
-    let waiting = {
-        *flow.socket.borrow_mut() = Some(Rc::clone(&socket));
-        std::mem::take(&mut *flow.waiting.borrow_mut())
-    };
-    if let Some(service) = service.upgrade() {
-        waiting.iter().for_each(|payload| service.forward(flow, payload));
-    }
+    send_waiting(flow, &socket).await.map_err(|error| refused(place, &error))?;
     loop {
         let idle_at = idle_at(flow);
         tokio::select! {
@@ -244,6 +238,18 @@ async fn live(
             Err(_) => {}
         }
     }
+}
+
+/// Sends what came before the socket was open, then lets the next datagrams go straight to it. A fresh socket is not known to be writable
+/// until it has been waited for.
+async fn send_waiting(flow: &Flow, socket: &Rc<UdpSocket>) -> io::Result<()> {
+    loop {
+        let next = flow.waiting.borrow_mut().pop_front();
+        let Some(payload) = next else { break };
+        socket.send(&payload).await?;
+    }
+    *flow.socket.borrow_mut() = Some(Rc::clone(socket));
+    Ok(())
 }
 
 fn idle_at(flow: &Flow) -> Instant {

@@ -209,7 +209,7 @@ impl Session<'_> {
         let exists = |name: &String| stored.iter().any(|view| view.publication.name == **name);
         for name in missing.iter().filter(|name| !exists(name)) {
             tracing::info!(%name, "removed on the relay, served no more");
-            self.shared.forget(name, "removed on the relay").await?;
+            self.shared.forget(name, "the relay").await?;
         }
         Ok(())
     }

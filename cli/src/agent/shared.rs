@@ -1,7 +1,7 @@
 //! What the agent's tasks share: who we are, what is declared, how the relay is reached, and who wants to hear of changes.
 //!
 //! Locks are held for a look or a change, never across an await. Every change of what is declared goes through here, so that the plan
-//! of what is served ([`ServicePlan`]) and the file on disk follow it.
+//! of what is served ([`Plan`]) and the file on disk follow it.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +23,7 @@ use super::control_client::ControlClient;
 use super::declaration::Declaration;
 use super::error::AgentError;
 use super::limits::{CHANGES_MAX, Counters, Room};
-use super::registry::{Entry, Registry};
+use super::registry::Registry;
 use super::state::{Identity, Membership, StateFolder};
 use super::wire::{Problem, PublicationView};
 
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     /// One writer at a time, so that an older list never replaces a newer one.
     saving: tokio::sync::Mutex<()>,
     link: watch::Sender<Link>,
-    plans: watch::Sender<Vec<ServicePlan>>,
+    plan: watch::Sender<Plan>,
     changes: broadcast::Sender<StateChange>,
     stopping: watch::Sender<bool>,
 }
@@ -65,6 +65,15 @@ pub(crate) struct Online {
     pub(crate) relay: RelayPeer,
     /// Counts sessions: a visit from outside is due in each.
     pub(crate) session: u64,
+}
+
+/// What the agent offers inside the overlay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// The tunnel to the relay, once there was one: its probes are answered.
+    pub(crate) relay: Option<PeerId>,
+    /// What visitors reach.
+    pub(crate) services: Vec<ServicePlan>,
 }
 
 /// One service that the agent offers inside the overlay.
@@ -113,7 +122,7 @@ pub(crate) enum StateChange {
     Withdrawn {
         /// Its name.
         name: String,
-        /// Who took it back.
+        /// Who took it back: `this machine` or `the relay`.
         cause: String,
     },
     /// The relay stops soon.
@@ -147,7 +156,7 @@ impl Shared {
             registry: Mutex::new(registry),
             saving: tokio::sync::Mutex::default(),
             link: watch::channel(Link::Connecting(None)).0,
-            plans: watch::channel(Vec::new()).0,
+            plan: watch::channel(Plan::default()).0,
             changes: broadcast::channel(CHANGES_MAX).0,
             stopping: watch::channel(false).0,
         })
@@ -169,8 +178,8 @@ impl Shared {
     }
 
     /// Follows what is to be served.
-    pub(crate) fn plans(&self) -> watch::Receiver<Vec<ServicePlan>> {
-        self.plans.subscribe()
+    pub(crate) fn plan(&self) -> watch::Receiver<Plan> {
+        self.plan.subscribe()
     }
 
     /// Follows changes from here on.
@@ -275,19 +284,15 @@ impl Shared {
     }
 
     /// Forgets a declaration: it is served no more.
-    pub(crate) async fn forget(
-        &self,
-        name: &str,
-        cause: &str,
-    ) -> Result<Option<Entry>, AgentError> {
+    pub(crate) async fn forget(&self, name: &str, cause: &str) -> Result<(), AgentError> {
         let entry = self.registry().withdraw(name);
-        let Some(entry) = entry else { return Ok(None) };
+        let Some(entry) = entry else { return Ok(()) };
         self.replan(None);
         self.tell(StateChange::Withdrawn { name: name.to_owned(), cause: cause.to_owned() });
         if entry.declaration.lifetime == Lifetime::Persistent {
             self.save().await?;
         }
-        Ok(Some(entry))
+        Ok(())
     }
 
     /// Takes a renewed answer of the relay.
@@ -330,20 +335,14 @@ impl Shared {
     /// Brings the plan of what is served up to date; `relay` when the tunnel is another one.
     pub(crate) fn replan(&self, relay: Option<PeerId>) {
         let registry = self.registry();
-        self.plans.send_if_modified(|plans| {
-            let Some(relay) = relay.or_else(|| self.known_relay(plans)) else { return false };
-            let wanted = plan(&registry, &self.membership, relay);
-            let changed = *plans != wanted;
-            *plans = wanted;
+        self.plan.send_if_modified(|plan| {
+            let relay = relay.or(plan.relay);
+            let services = relay.map(|relay| services(&registry, &self.membership, relay));
+            let wanted = Plan { relay, services: services.unwrap_or_default() };
+            let changed = *plan != wanted;
+            *plan = wanted;
             changed
         });
-    }
-
-    fn known_relay(&self, plans: &[ServicePlan]) -> Option<PeerId> {
-        match &*self.link.borrow() {
-            Link::Online(online) => Some(online.relay.id),
-            Link::Connecting(_) | Link::Ended(_) => plans.first().map(|plan| plan.relay),
-        }
     }
 
     /// Writes what is declared to stay, with the relay's latest answers.
@@ -358,7 +357,7 @@ impl Shared {
 }
 
 /// What is declared here and acknowledged by the relay, each overlay port once.
-fn plan(registry: &Registry, membership: &Membership, relay: PeerId) -> Vec<ServicePlan> {
+fn services(registry: &Registry, membership: &Membership, relay: PeerId) -> Vec<ServicePlan> {
     let mut taken = BTreeSet::new();
     let acknowledged =
         registry.entries().filter_map(|(name, entry)| Some((name, entry, entry.view.as_ref()?)));
@@ -415,6 +414,6 @@ mod tests {
     }
 
     fn plan_of(registry: &Registry) -> Vec<ServicePlan> {
-        plan(registry, &membership(), crate::agent::test_support::peer())
+        services(registry, &membership(), crate::agent::test_support::peer())
     }
 }

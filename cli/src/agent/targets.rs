@@ -347,6 +347,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_refused_datagram_makes_its_socket_readable() {
+        let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let socket = place(&target(&closed.to_string()), 0).unwrap().open_udp().await.unwrap();
+        socket.send(b"hello").await.unwrap();
+        let readable = tokio::time::timeout(Duration::from_secs(10), socket.readable()).await;
+        readable.expect("the refusal wakes whoever waits for an answer").unwrap();
+        let error = socket.try_recv(&mut [0; 16]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
     async fn a_name_without_address_is_told_apart_from_a_dead_service() {
         let error = check(Protocol::Tcp, &target("no-such-host.invalid:80")).await.unwrap_err();
         assert_eq!(error.code(), "B7104");

@@ -104,9 +104,9 @@ impl Core {
             self.counters.flows_reset += 1;
         }
         let engine_due = if flow.may_speak() { flow.engine.poll_timeout(now) } else { None };
-        let is_quiet = engine_due.is_none_or(|due| due > now);
-        if is_quiet && flow.end.is_none() && flow.engine.phase() == Phase::TimeWait {
-            self.remember(id, now);
+        let is_over = flow.end.is_none() && flow.engine.phase() == Phase::TimeWait;
+        if let Some(sequences) = flow.engine.sequences().filter(|_| is_over) {
+            self.remember(id, sequences, now);
             self.wake(id);
             return None;
         }
@@ -124,15 +124,10 @@ impl Core {
     ///
     /// The engine is not polled any more: the end of its own TIME-WAIT would throw away what the
     /// handle has not read yet.
-    fn remember(&mut self, id: FlowId, now: Instant) {
+    fn remember(&mut self, id: FlowId, sequences: (u32, u32), now: Instant) {
         let Some(flow) = self.flows.get_mut(id) else { return };
         flow.end = Some(End::Finished);
-        let record = TimeWait {
-            key: flow.key,
-            local: flow.local,
-            remote: flow.remote,
-            sequences: flow.engine.sequences(),
-        };
+        let record = TimeWait { key: flow.key, local: flow.local, remote: flow.remote, sequences };
         let (time_wait, evicted) = self.time_waits.insert(record, now);
         if let Some(evicted) = evicted {
             self.counters.time_wait_evicted += 1;

@@ -18,7 +18,7 @@ use super::device::OnePacket;
 use super::{Engine, Offered, Phase, Received, Sent, Setup};
 use crate::limits::{RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES};
 use crate::packet::{Body, Packet, Segment};
-use quirks::bare_acknowledgment;
+use quirks::{bare_acknowledgment, is_before};
 
 /// One connection on smoltcp.
 pub(crate) struct SmoltcpEngine {
@@ -44,7 +44,7 @@ pub(crate) struct SmoltcpEngine {
 /// What the other side knows from the segment sent last.
 #[derive(Debug, Clone, Copy)]
 struct LastSent {
-    /// Where the segment ended.
+    /// The highest at which a segment ended.
     sequence: u32,
     acknowledgment: u32,
     is_syn: bool,
@@ -99,6 +99,7 @@ impl Engine for SmoltcpEngine {
         self.interface.poll_egress(timestamp, &mut device, &mut self.sockets);
         let bytes = device.sent_bytes();
         let segment = self.note_sent(buffer.get(..bytes)?)?;
+        let bytes = if segment.reset { self.redate_reset(&segment, buffer)? } else { bytes };
         Some(Sent { bytes, elicits_answer: segment.elicits_answer() })
     }
 
@@ -223,8 +224,10 @@ impl Engine for SmoltcpEngine {
         Some(sent.sequence.wrapping_sub(1))
     }
 
-    fn sequences(&self) -> (u32, u32) {
-        self.last_sent.map_or((0, 0), |sent| (sent.sequence, sent.acknowledgment))
+    fn sequences(&self) -> Option<(u32, u32)> {
+        let sent = self.last_sent?;
+        let expected = self.expected_sequence()?;
+        (sent.acknowledgment == expected).then_some((sent.sequence, expected))
     }
 
     fn state_name(&self) -> &'static str {
@@ -338,8 +341,10 @@ impl SmoltcpEngine {
             return None;
         };
         if !segment.reset {
+            let end = segment.sequence_end();
+            let highest = self.last_sent.map(|sent| sent.sequence);
             self.last_sent = Some(LastSent {
-                sequence: segment.sequence_end(),
+                sequence: highest.filter(|highest| is_before(end, *highest)).unwrap_or(end),
                 acknowledgment: segment.acknowledgment.unwrap_or(0),
                 is_syn: segment.opens(),
             });

@@ -63,6 +63,16 @@ pub(crate) fn reset(
     bare_segment(destination, source, TcpControl::Rst, (sequence, acknowledgment, 0), buffer)
 }
 
+/// The RST by which a connection is given up.
+pub(crate) fn abort(
+    source: SocketAddr,
+    destination: SocketAddr,
+    (sequence, acknowledgment): (u32, Option<u32>),
+    buffer: &mut [u8],
+) -> Option<usize> {
+    bare_segment(source, destination, TcpControl::Rst, (sequence, acknowledgment, 0), buffer)
+}
+
 /// An ACK without data from `source` to `destination`: sequence, acknowledgment, window.
 pub(crate) fn acknowledgment(
     source: SocketAddr,

@@ -172,6 +172,23 @@ fn unanswered_data_ends_the_flow_after_the_user_timeout() {
 }
 
 #[test]
+fn giving_up_after_lost_segments_still_resets_the_other_end() {
+    let mut lab = Lab::new();
+    let (opened, accepted) = lab.established();
+    write(&opened, &[1; 2_000]);
+    lab.exchange();
+    // The data arrives, its acknowledgment does not, and the sender starts over from the beginning.
+    lab.run_for(Duration::from_millis(9));
+    lab.is_cut = true;
+    lab.run_for(Duration::from_secs(2));
+    lab.is_cut = false;
+    assert_eq!(read(&accepted).0.len(), 2_000);
+    opened.abort();
+    lab.until_idle();
+    assert_eq!(read(&accepted).1, After::Error(ErrorKind::ConnectionReset));
+}
+
+#[test]
 fn keep_alive_finds_a_dead_peer_and_leaves_a_living_one() {
     let mut lab = Lab::new();
     let (opened, accepted) = lab.established();

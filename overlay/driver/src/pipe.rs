@@ -36,9 +36,11 @@ pub fn pipe(flow: TcpFlow) -> OverlayStream {
 
 async fn carry(flow: &TcpFlow, near: DuplexStream, reset: &AtomicBool) -> io::Result<()> {
     let (reader, writer) = tokio::io::split(near);
-    let both = async { tokio::try_join!(inward(flow, reader), outward(flow, writer)) };
+    let both = async { tokio::try_join!(inward(flow, reader), outward(flow, writer, reset)) };
+    // Pinned here, so that the pipe is still open when the reset is noted: its far end must not see an end first.
+    tokio::pin!(both);
     let result = tokio::select! {
-        result = both => result.map(|_| ()),
+        result = &mut both => result.map(|_| ()),
         () = poll_fn(|context| flow.poll_reset(context)) => Err(io::ErrorKind::ConnectionReset.into()),
     };
     if result.is_err() {
@@ -62,10 +64,15 @@ async fn inward(flow: &TcpFlow, mut reader: ReadHalf<DuplexStream>) -> io::Resul
     }
 }
 
-async fn outward(flow: &TcpFlow, mut writer: WriteHalf<DuplexStream>) -> io::Result<()> {
+async fn outward(
+    flow: &TcpFlow,
+    mut writer: WriteHalf<DuplexStream>,
+    reset: &AtomicBool,
+) -> io::Result<()> {
     let mut buffer = vec![0; COPY_BYTES];
     loop {
-        let count = poll_fn(|context| flow.poll_read(context, &mut buffer)).await?;
+        let received = poll_fn(|context| flow.poll_read(context, &mut buffer)).await;
+        let count = received.inspect_err(|_| reset.store(true, Ordering::Release))?;
         match buffer.get(..count) {
             Some(bytes) if !bytes.is_empty() => writer.write_all(bytes).await?,
             _ => return writer.shutdown().await,

@@ -8,16 +8,16 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bore_control::model::Node;
+use bore_control::runtime::RelayInfo;
 use bore_control::wire::{NetworkView, NewWireguardNode};
 use bore_overlay::PrivateKey;
 use qrcode::render::unicode::Dense1x2;
-use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::demand_wireguard;
 use crate::api::Api;
-use crate::context::{Context, local_relay};
+use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::wanted::parse_name;
 
@@ -25,9 +25,6 @@ use crate::wanted::parse_name;
 const MTU: u16 = 1280;
 /// Keeps the way back through a NAT open, seconds.
 const KEEPALIVE_SECONDS: u16 = 25;
-/// UDP port of a relay that says nothing else.
-const OVERLAY_PORT: u16 = 443;
-
 /// `bore node add`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Add {
@@ -48,21 +45,12 @@ pub(crate) struct Add {
     out: Option<PathBuf>,
 }
 
-/// What the relay says of itself, as far as a client needs it.
-#[derive(Debug, Deserialize)]
-struct Relay {
-    host: String,
-    public_key: String,
-    #[serde(default)]
-    overlay_port: Option<u16>,
-}
-
 impl Add {
     /// Registers the node and prints its file.
     pub(super) async fn run(self, context: &Context<'_>, api: &Api, nodes: &str) -> CliResult {
         demand_wireguard(self.wireguard)?;
         let network = nodes.strip_suffix("/nodes").unwrap_or(nodes);
-        let relay: Relay = api.get("/v1/relay").await?;
+        let relay: RelayInfo = api.get("/v1/relay").await?;
         let network: NetworkView = api.get(network).await?;
         let private = PrivateKey::generate(&mut rand::rng());
         let wanted = NewWireguardNode {
@@ -99,10 +87,8 @@ impl Add {
     }
 }
 
-fn endpoint(relay: &Relay) -> String {
-    let local = || local_relay().map(|config| config.overlay_listen.port());
-    let port = relay.overlay_port.or_else(local).unwrap_or(OVERLAY_PORT);
-    let host = &relay.host;
+fn endpoint(relay: &RelayInfo) -> String {
+    let (host, port) = (&relay.host, relay.overlay_port);
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
@@ -110,7 +96,7 @@ fn wg_quick(
     private: &PrivateKey,
     node: &Node,
     network: &NetworkView,
-    relay: &Relay,
+    relay: &RelayInfo,
     endpoint: &str,
 ) -> Zeroizing<String> {
     let key = private.expose_base64();
@@ -154,8 +140,7 @@ mod tests {
     #[test]
     fn the_file_is_what_wg_quick_reads() {
         let private = PrivateKey::from_bytes([7; 32]);
-        let file =
-            wg_quick(&private, &node(), &network(), &relay(Some(51820)), "203.0.113.5:51820");
+        let file = wg_quick(&private, &node(), &network(), &relay(), "203.0.113.5:51820");
         for line in [
             "Address = 100.64.0.2/32, fd00::2/128",
             "AllowedIPs = 100.64.0.1/32, fd00::1/128",
@@ -168,7 +153,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_relay_stands_in_brackets() {
-        let mut relay = relay(Some(51820));
+        let mut relay = relay();
         assert_eq!(endpoint(&relay), "203.0.113.5:51820");
         relay.host = "2001:db8::5".into();
         assert_eq!(endpoint(&relay), "[2001:db8::5]:51820");
@@ -213,7 +198,13 @@ mod tests {
         }
     }
 
-    fn relay(overlay_port: Option<u16>) -> Relay {
-        Relay { host: "203.0.113.5".into(), public_key: "K".into(), overlay_port }
+    fn relay() -> RelayInfo {
+        RelayInfo {
+            host: "203.0.113.5".into(),
+            overlay_port: 51820,
+            public_key: "K".into(),
+            version: "0.1.0".into(),
+            draining: false,
+        }
     }
 }

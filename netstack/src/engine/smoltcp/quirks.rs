@@ -9,6 +9,7 @@
 //! | three duplicate ACKs when only FIN is in flight stop its retransmission | repeated ACKs are dropped then |
 //! | RST in SYN-RECEIVED goes back to LISTEN | counts as reset |
 //! | after a timeout its ACKs carry old sequence numbers, which its other end drops; two ends that lost segments at once never recover | the ACK of an old segment is taken out and given to smoltcp alone |
+//! | after a timeout its RST carries an old sequence number too, and is dropped | the RST is made anew with the highest number sent |
 //! | the user timeout also fires on an idle connection | never set; the flow keeps its own |
 //! | the end of TIME-WAIT throws unread data away | the flow stops polling in TIME-WAIT |
 
@@ -21,6 +22,13 @@ use crate::engine::Engine;
 use crate::packet::{Segment, build};
 
 impl SmoltcpEngine {
+    /// Writes the RST `segment` anew, with a sequence number that is within the other side's window.
+    pub(super) fn redate_reset(&self, segment: &Segment, buffer: &mut [u8]) -> Option<usize> {
+        let sequence = self.last_sent.map_or(segment.sequence, |sent| sent.sequence);
+        let fields = (sequence, segment.acknowledgment);
+        build::abort(self.setup.local, self.setup.remote, fields, buffer)
+    }
+
     /// Whether smoltcp would mishandle `segment`; the module's table says how.
     pub(super) fn must_not_see(&self, segment: &Segment) -> bool {
         match self.socket().state() {
@@ -40,16 +48,12 @@ impl SmoltcpEngine {
         }
     }
 
-    /// The next byte expected from the other side, in an open connection.
-    fn expected_sequence(&self) -> Option<u32> {
+    /// The next byte expected from the other side, in a connection that was open.
+    pub(super) fn expected_sequence(&self) -> Option<u32> {
         let fin_is_in = match self.socket().state() {
             State::Established | State::FinWait1 | State::FinWait2 => false,
-            State::CloseWait | State::Closing | State::LastAck => true,
-            State::Closed
-            | State::Listen
-            | State::SynSent
-            | State::SynReceived
-            | State::TimeWait => return None,
+            State::CloseWait | State::Closing | State::LastAck | State::TimeWait => true,
+            State::Closed | State::Listen | State::SynSent | State::SynReceived => return None,
         };
         let unread_bytes = u32::try_from(self.unread_bytes()).ok()?;
         let received = self.read_bytes.wrapping_add(unread_bytes);
@@ -95,7 +99,7 @@ impl SmoltcpEngine {
 }
 
 /// Whether `earlier` comes before `later` in the circle of sequence numbers (RFC 9293 §3.4).
-fn is_before(earlier: u32, later: u32) -> bool {
+pub(super) fn is_before(earlier: u32, later: u32) -> bool {
     earlier.wrapping_sub(later).cast_signed() < 0
 }
 

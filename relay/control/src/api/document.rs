@@ -5,7 +5,8 @@ use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn,
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, Info, ObjectBuilder, OpenApi, Ref, Required, ResponseBuilder,
+    Components, ContentBuilder, Info, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response,
+    ResponseBuilder,
 };
 use utoipa::{PartialSchema as _, ToSchema as _};
 
@@ -53,6 +54,7 @@ fn complete(operation: &mut Operation, path: &str) {
     let parameters = operation.parameters.get_or_insert_default();
     let named = path.split(['{', '}']).skip(1).step_by(2);
     parameters.splice(0..0, named.map(|name| path_parameter(name).into()));
+    operation.responses.responses.values_mut().for_each(describe);
     let problem =
         ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
     let problem = ResponseBuilder::new()
@@ -61,6 +63,15 @@ fn complete(operation: &mut Operation, path: &str) {
     operation.responses.responses.insert("default".to_owned(), problem.build().into());
     if !KEYLESS_TAGS.contains(&tag.as_str()) {
         operation.security = Some(vec![SecurityRequirement::new(API_KEY, [""; 0])]);
+    }
+}
+
+/// OpenAPI asks for a description of each response; the operation's summary has said it.
+fn describe(response: &mut RefOr<Response>) {
+    if let RefOr::T(response) = response
+        && response.description.is_empty()
+    {
+        "Done".clone_into(&mut response.description);
     }
 }
 

@@ -32,6 +32,9 @@ fn every_operation_has_an_id_of_its_own_its_parameters_and_the_problem() {
                 "#/components/schemas/Problem",
                 "{method} {path}"
             );
+            for response in operation["responses"].as_object().unwrap().values() {
+                assert!(response["description"].is_string(), "{method} {path}");
+            }
             let named = operation["parameters"]
                 .as_array()
                 .into_iter()
