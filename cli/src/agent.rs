@@ -293,8 +293,20 @@ impl Agent {
         let _ = tokio::time::timeout(STOP_TIMEOUT, self.withdraw_session_publications()).await;
         self.shared.stop();
         self.ended().await;
+        self.let_flows_end().await;
         self.shared.shard.stop().await;
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// The relay learns from the end of the watch, not from its silence, that this agent is gone.
+    async fn let_flows_end(&self) {
+        let ended = |local: bore_driver::Local| async move {
+            while local.stack().flow_count() > 0 {
+                tokio::time::sleep(FLOWS_LOOK).await;
+            }
+        };
+        // An agent without a relay has flows that end with it.
+        let _ = tokio::time::timeout(FLOWS_END, self.shared.shard.run(ended)).await;
     }
 
     async fn withdraw_session_publications(&self) {
@@ -375,6 +387,9 @@ async fn join_unless_member(
     Ok((membership, Some(relay)))
 }
 
+/// How long the last flows may take to end, and how often they are looked at.
+const FLOWS_END: Duration = Duration::from_millis(500);
+const FLOWS_LOOK: Duration = Duration::from_millis(10);
 /// Who took a publication back, when it was us.
 const HERE: &str = "this machine";
 /// Inner packets fit every path until path MTU discovery proves more.

@@ -16,7 +16,7 @@ pub const SEND_BUFFER_BYTES: usize = 65_536;
 pub const FLOWS_MAX: usize = 32_768;
 
 /// Flows of one peer.
-pub const FLOWS_PER_PEER_MAX: usize = 4_096;
+pub const FLOWS_PER_PEER_MAX: usize = 16_384;
 
 /// SYNs of all peers that wait for a decision.
 pub const HALF_OPEN_MAX: usize = 65_536;

@@ -15,9 +15,9 @@ pub const CANDIDATES_MAX: usize = 4;
 pub(crate) const INITIATIONS_SEEN_MAX: usize = 8;
 
 /// Peers in the walled garden.
-pub const PENDING_MAX: usize = 256;
-/// Peers in the walled garden per IPv4 address or IPv6 /56.
-pub const PENDING_PER_PREFIX_MAX: usize = 8;
+pub const PENDING_MAX: usize = 1_024;
+/// Peers in the walled garden per IPv4 address or IPv6 /56: a whole site behind one address may be joining.
+pub const PENDING_PER_PREFIX_MAX: usize = 128;
 /// How long a peer may stay in the walled garden.
 pub const PENDING_LIFETIME: Duration = Duration::from_secs(15);
 

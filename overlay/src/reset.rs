@@ -86,8 +86,9 @@ fn last_tag(datagram: &[u8]) -> Option<u64> {
 const HEADER: [u8; 4] = [0xB2, 0x01, 0, 0];
 const RESET_BYTES: usize = 12;
 const TAG_MASK: u64 = RECENT_TAGS as u64 - 1;
-const RATE: Rate = Rate { per_second: 1_000, burst: 200 };
-const PREFIX_RATE: Rate = Rate { per_second: 10, burst: 10 };
+const RATE: Rate = Rate { per_second: 5_000, burst: 2_000 };
+/// A site of a thousand agents behind one address comes back with its relay.
+const PREFIX_RATE: Rate = Rate { per_second: 500, burst: 1_000 };
 const V6_BITS: u8 = 64;
 
 #[cfg(test)]

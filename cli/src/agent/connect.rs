@@ -70,7 +70,7 @@ impl Connector {
         if let (Some(key), Some(first)) = (known, addresses.first()) {
             self.point_at(key, *first).await?;
         }
-        let up = tokio::time::timeout(ROUND_TIMEOUT, self.until_up()).await;
+        let up = tokio::time::timeout(ROUND_TIMEOUT, self.until_up(begun)).await;
         self.shard
             .run(|local| async move { local.cancel_identity_requests() })
             .await
@@ -81,20 +81,31 @@ impl Connector {
         })
     }
 
-    async fn until_up(&mut self) -> Result<RelayPeer, AgentError> {
+    /// Waits for a session that is not older than `since`. A tunnel that stands says nothing when it is handshaken again, so it is looked at.
+    async fn until_up(&mut self, since: Instant) -> Result<RelayPeer, AgentError> {
         loop {
-            match self.events.recv().await {
-                None => return Err(AgentError::Stopped),
-                Some(Event::RelayIdentity { from, key }) => self.point_at(key, from).await?,
-                Some(Event::TunnelUp { peer, endpoint }) => {
-                    if let Some(relay) = self.relay.as_mut().filter(|relay| relay.id == peer) {
-                        relay.endpoint = endpoint;
-                        return Ok(*relay);
-                    }
-                }
-                Some(other) => tracing::trace!(?other, "tunnel event while connecting"),
+            if let Some(relay) = self.fresh_session(since).await? {
+                return Ok(relay);
+            }
+            match tokio::time::timeout(LOOK_EVERY, self.events.recv()).await {
+                Ok(None) => return Err(AgentError::Stopped),
+                Ok(Some(Event::RelayIdentity { from, key })) => self.point_at(key, from).await?,
+                Ok(Some(other)) => tracing::trace!(?other, "tunnel event while connecting"),
+                Err(_) => {}
             }
         }
+    }
+
+    async fn fresh_session(&mut self, since: Instant) -> Result<Option<RelayPeer>, AgentError> {
+        let Some(relay) = self.relay.as_mut() else { return Ok(None) };
+        let id = relay.id;
+        let status =
+            self.shard.run(move |local| async move { local.status(id) }).await.map_err(gone)?;
+        let Some(status) = status.filter(|status| status.session_established >= Some(since)) else {
+            return Ok(None);
+        };
+        relay.endpoint = status.endpoint.unwrap_or(relay.endpoint);
+        Ok(Some(*relay))
     }
 
     async fn ask_identity(
@@ -151,7 +162,10 @@ impl Connector {
 
     /// Waits for a tunnel that was reset to be up again, at most `limit`.
     pub(crate) async fn recovered(&mut self, limit: Duration) -> bool {
-        tokio::time::timeout(limit, self.until_up()).await.is_ok_and(|result| result.is_ok())
+        let now = Instant::now();
+        // The new session may be up before anybody hears of the reset.
+        let since = now.checked_sub(RESET_NEWS_AGE).unwrap_or(now);
+        tokio::time::timeout(limit, self.until_up(since)).await.is_ok_and(|result| result.is_ok())
     }
 
     fn relevant(&mut self, event: &Event) -> Option<TunnelChange> {
@@ -226,6 +240,11 @@ fn relay_peer(public_key: PublicKey, endpoint: SocketAddr) -> Peer {
 pub(crate) fn gone(_: bore_driver::ShardGone) -> AgentError {
     AgentError::Stopped
 }
+
+/// How often a handshake is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// News of a reset is younger than this.
+const RESET_NEWS_AGE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

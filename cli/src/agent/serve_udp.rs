@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::limits::{UDP_IDLE, UDP_IDLE_TWO_WAY, UDP_WAITING_MAX};
 use super::shared::{ServicePlan, Shared};
-use super::targets::{DialError, Place, place};
+use super::targets::{DialError, Place, answer_or_refusal, place};
 
 /// Serves until dropped; open flows end with it.
 pub(crate) async fn run(local: Local, shared: Arc<Shared>, plan: ServicePlan) {
@@ -224,7 +224,7 @@ async fn live(
     loop {
         let idle_at = idle_at(flow);
         tokio::select! {
-            ready = socket.readable() => ready.map_err(|error| refused(place, &error))?,
+            ready = answer_or_refusal(&socket) => ready.map_err(|error| refused(place, &error))?,
             () = flow.refused.notified() => return Err(refused(place, &io::ErrorKind::ConnectionRefused.into())),
             () = tokio::time::sleep_until(idle_at) => {}
         }

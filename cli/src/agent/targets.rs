@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bore_control::model::Protocol;
 use bore_policy::{Target, TargetHost};
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UdpSocket, UnixStream};
 
 use super::limits::DIAL_TIMEOUT;
@@ -248,10 +249,23 @@ async fn check_udp(place: &Place) -> Result<(), DialError> {
         return Ok(());
     }
     socket.send(&[]).await.map_err(|error| place.failed(error))?;
-    match tokio::time::timeout(REFUSAL_WAIT, socket.recv(&mut [0; 1])).await {
+    match tokio::time::timeout(REFUSAL_WAIT, answer_or_refusal(&socket)).await {
         Ok(Err(error)) => Err(place.failed(error)),
-        Ok(Ok(_)) | Err(_) => Ok(()),
+        Ok(Ok(())) | Err(_) => Ok(()),
     }
+}
+
+/// Waits until a connected UDP socket has something to read. Fails when the other side's kernel refused a datagram, which alone does not
+/// make a socket readable. Cancel-safe.
+pub(crate) async fn answer_or_refusal(socket: &UdpSocket) -> io::Result<()> {
+    let ready = socket.ready(Interest::READABLE | Interest::ERROR).await?;
+    if ready.is_error() {
+        let refusal = socket.take_error()?;
+        // Forgets the readiness for errors; the next error brings it back.
+        let _ = socket.try_io(Interest::ERROR, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+        return refusal.map_or(Ok(()), Err);
+    }
+    Ok(())
 }
 
 /// Addresses of `host` by the system's resolver. Names at and below `localhost` are this machine (RFC 6761 §6.3).
@@ -347,14 +361,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_datagram_makes_its_socket_readable() {
-        let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let socket = place(&target(&closed.to_string()), 0).unwrap().open_udp().await.unwrap();
+    async fn a_refused_datagram_is_noticed_and_an_answer_is_too() {
+        let service = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let place = place(&target(&service.local_addr().unwrap().to_string()), 0).unwrap();
+        let socket = place.open_udp().await.unwrap();
         socket.send(b"hello").await.unwrap();
-        let readable = tokio::time::timeout(Duration::from_secs(10), socket.readable()).await;
-        readable.expect("the refusal wakes whoever waits for an answer").unwrap();
-        let error = socket.try_recv(&mut [0; 16]).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let (_, from) = service.recv_from(&mut [0; 16]).await.unwrap();
+        service.send_to(b"hi", from).await.unwrap();
+        answer_or_refusal(&socket).await.unwrap();
+        assert_eq!(socket.try_recv(&mut [0; 16]).unwrap(), 2);
+
+        drop(service);
+        socket.send(b"hello?").await.unwrap();
+        let noticed = tokio::time::timeout(Duration::from_secs(10), async {
+            loop {
+                // What was read before left the socket ready until somebody looks.
+                let looked = async {
+                    answer_or_refusal(&socket).await.and_then(|()| socket.try_recv(&mut [0; 16]))
+                };
+                match looked.await {
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return error,
+                    Err(_) | Ok(_) => {}
+                }
+            }
+        });
+        assert_eq!(noticed.await.unwrap().kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use crate::types::Unreachable;
 /// IPv6 and TCP headers without options.
 pub(crate) const BARE_SEGMENT_BYTES_MAX: usize = 60;
 
-/// Room that any packet of [`reset`], [`acknowledgment`] or [`unreachable`] fits into.
+/// Room that any packet of [`reset`], [`acknowledgment`] or [`unreachable()`] fits into.
 pub(crate) const CONTROL_BYTES_MAX: usize = 40 + ICMP_HEADER_BYTES + QUOTE_BYTES_MAX;
 
 const ICMP_HEADER_BYTES: usize = 8;

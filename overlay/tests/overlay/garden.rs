@@ -81,8 +81,12 @@ fn who_refuses_strangers_says_nothing() {
 fn attack_33_one_prefix_takes_few_places_in_the_garden() {
     let mut lab = Lab::new();
     lab.add(RELAY, 1, UnknownKeys::Garden);
-    for stranger in 0..12 {
-        join(&mut lab, 10 + stranger, &format!("198.51.100.7:{}", 40_000 + u16::from(stranger)));
+    for stranger in 0..PENDING_PER_PREFIX_MAX + 4 {
+        if stranger % 50 == 0 {
+            // The load of one second is not what is looked at here.
+            lab.now += Duration::from_secs(1);
+        }
+        join_with(&mut lab, stranger as u64, &format!("198.51.100.7:{}", 40_000 + stranger));
     }
     let pending = lab.end(RELAY).overlay.counters().pending_added;
     assert_eq!(pending, PENDING_PER_PREFIX_MAX as u64);
@@ -94,7 +98,7 @@ fn the_garden_is_bounded_and_members_still_come_in_when_it_is_full() {
     let mut lab = Lab::new();
     lab.add(RELAY, 1, UnknownKeys::Garden);
     for stranger in 0..PENDING_MAX + 4 {
-        if stranger % 50 == 0 {
+        if stranger % 128 == 0 {
             // The load of one second is not what is looked at here.
             lab.now += Duration::from_secs(1);
         }

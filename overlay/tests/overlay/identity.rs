@@ -45,11 +45,11 @@ fn who_is_no_relay_does_not_answer() {
 fn attack_33_an_identity_is_shorter_than_its_question_and_told_so_often_only() {
     let mut lab = asking(cluster());
     let question = lab.intercept().remove(0);
-    for _ in 0..500 {
+    for _ in 0..5_000 {
         lab.deliver(&question);
     }
     let answers = lab.intercept();
-    assert!((1..=40).contains(&answers.len()));
+    assert!((1..=1_500).contains(&answers.len()), "{}", answers.len());
     assert!(answers.iter().all(|answer| answer.bytes.len() < question.bytes.len()));
 }
 

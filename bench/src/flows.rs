@@ -1,0 +1,154 @@
+//! Many open flows through one relay and one agent.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::process::{Measured, Relay, free_tcp_port};
+use crate::report::{head, ms, quantile, row};
+use crate::{Result, origin};
+
+pub(crate) async fn run(bore: &Path, count: usize) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (relay, _) = Relay::start(bore, folder.path(), None)?;
+    let port = free_tcp_port()?;
+    let agent = publish(bore, folder.path(), &relay.join_key, &origin::echo().await?.to_string(), port)?;
+    let mut busy = until_published(port).await?;
+
+    let parts = [relay.process(), &agent];
+    let before = [parts[0].resident_kib()?, parts[1].resident_kib()?];
+    let mut alone = Vec::new();
+    for _ in 0..ROUNDS {
+        alone.push(Sample::take(&mut busy, parts).await?);
+    }
+    let mut idle = Vec::with_capacity(count);
+    while idle.len() < count {
+        idle.push(origin::visit(port).await?);
+    }
+    let after = [parts[0].resident_kib()?, parts[1].resident_kib()?];
+    let mut among = Vec::new();
+    for _ in 0..ROUNDS {
+        among.push(Sample::take(&mut busy, parts).await?);
+    }
+
+    head(&format!("{count} open flows"));
+    for (who, before, after) in [("relay", before[0], after[0]), ("agent", before[1], after[1])] {
+        let each = after.saturating_sub(before) / count.max(1) as u64;
+        row(&format!("{who} memory a flow"), &format!("{each} KiB ({} MiB in all)", after / 1024));
+    }
+    let (alone, among) = (Sample::median(alone), Sample::median(among));
+    row("processor a MiB echoed, one flow", &ms(alone.cpu_per_mib));
+    row("processor a MiB echoed, among all", &ms(among.cpu_per_mib));
+    row("ratio", &format!("{:.2}", among.cpu_per_mib.as_secs_f64() / alone.cpu_per_mib.as_secs_f64()));
+    row("round trip of 64 bytes, one flow, median and 99 of 100", &format!("{:?} {:?}", alone.median, alone.high));
+    row("round trip of 64 bytes, among all, median and 99 of 100", &format!("{:?} {:?}", among.median, among.high));
+    drop(idle);
+    Ok(())
+}
+
+fn publish(bore: &Path, folder: &Path, key: &str, target: &str, port: u16) -> Result<Measured> {
+    let state = folder.join("agent");
+    let key_file = folder.join("key");
+    std::fs::write(&key_file, key)?;
+    let joining = Measured::start(
+        Command::new(bore).arg("-q").arg("join").arg("--key-file").arg(&key_file).arg("--state").arg(&state),
+    )?;
+    let began = Instant::now();
+    while !state.join("agent.sock").exists() {
+        if began.elapsed() > PATIENCE {
+            return Err("the agent did not join".into());
+        }
+        std::thread::sleep(POLL);
+    }
+    let published = Command::new(bore)
+        .args(["-q", "publish", "tcp", target, "--bg", "--port", &port.to_string(), "--state"])
+        .arg(&state)
+        .status()?;
+    if published.success() { Ok(joining) } else { Err("publish failed".into()) }
+}
+
+async fn until_published(port: u16) -> Result<TcpStream> {
+    let began = Instant::now();
+    loop {
+        match origin::visit(port).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) if began.elapsed() > PATIENCE => return Err(error.into()),
+            Err(_) => tokio::time::sleep(POLL).await,
+        }
+    }
+}
+
+/// What one flow costs and how quick it is.
+#[derive(Clone, Copy)]
+struct Sample {
+    cpu_per_mib: Duration,
+    median: Duration,
+    high: Duration,
+}
+
+impl Sample {
+    async fn take(stream: &mut TcpStream, parts: [&Measured; 2]) -> Result<Self> {
+        let cpu = |parts: [&Measured; 2]| Ok::<_, Box<dyn std::error::Error>>(parts[0].cpu()? + parts[1].cpu()?);
+        let before = cpu(parts)?;
+        echo_bulk(stream).await?;
+        let used = cpu(parts)?.saturating_sub(before);
+        let mut trips = round_trips(stream).await?;
+        Ok(Self {
+            cpu_per_mib: used / BULK_MIB,
+            median: quantile(&mut trips, 0.5),
+            high: quantile(&mut trips, 0.99),
+        })
+    }
+
+    fn median(mut samples: Vec<Self>) -> Self {
+        samples.sort_by_key(|sample| sample.cpu_per_mib);
+        let middle = samples.len() / 2;
+        samples.swap_remove(middle)
+    }
+}
+
+async fn echo_bulk(stream: &mut TcpStream) -> Result<()> {
+    let (mut reader, mut writer) = stream.split();
+    let sending = async {
+        let block = vec![7; 65_536];
+        for _ in 0..BULK_MIB * 16 {
+            writer.write_all(&block).await?;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let receiving = async {
+        let mut left = u64::from(BULK_MIB) << 20;
+        let mut block = vec![0; 65_536];
+        while left > 0 {
+            let count = reader.read(&mut block).await?;
+            if count == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            left = left.saturating_sub(count as u64);
+        }
+        Ok(())
+    };
+    tokio::try_join!(sending, receiving)?;
+    Ok(())
+}
+
+async fn round_trips(stream: &mut TcpStream) -> Result<Vec<Duration>> {
+    let mut trips = Vec::with_capacity(TRIPS);
+    let mut bytes = [7; 64];
+    for _ in 0..TRIPS {
+        let began = Instant::now();
+        stream.write_all(&bytes).await?;
+        stream.read_exact(&mut bytes).await?;
+        trips.push(began.elapsed());
+    }
+    Ok(trips)
+}
+
+const ROUNDS: usize = 5;
+const BULK_MIB: u32 = 64;
+const TRIPS: usize = 2_000;
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(20);

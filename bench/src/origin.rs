@@ -1,0 +1,44 @@
+//! The service behind the agents: echoes whatever comes, and can pour.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::Result;
+
+/// Starts the echo; it runs as long as the program.
+pub(crate) async fn echo() -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(echo_one(socket));
+        }
+    });
+    Ok(address)
+}
+
+async fn echo_one(mut socket: TcpStream) {
+    let mut buffer = vec![0; 4096];
+    loop {
+        match socket.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(count) => {
+                let Some(bytes) = buffer.get(..count) else { return };
+                if socket.write_all(bytes).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// One exchange with the echo through `port` of this machine.
+pub(crate) async fn visit(port: u16) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.set_nodelay(true)?;
+    stream.write_all(b"?").await?;
+    stream.read_u8().await?;
+    Ok(stream)
+}

@@ -1,0 +1,154 @@
+//! The measured programs: started with configurations of their own, watched through /proc, ended by id.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::Result;
+
+/// A relay with its configuration.
+pub(crate) struct Relay {
+    bore: PathBuf,
+    folder: PathBuf,
+    process: Measured,
+    pub(crate) join_key: String,
+}
+
+/// A running program.
+pub(crate) struct Measured(Child);
+
+impl Relay {
+    /// Sets a relay up below `folder` and starts it. Agents reach it at `announced_port` when that is given.
+    pub(crate) fn start(bore: &Path, folder: &Path, announced_port: Option<u16>) -> Result<(Self, u16)> {
+        let overlay = free_udp_port()?;
+        let config = folder.join("relay.toml");
+        let listen = |port: u16| format!("127.0.0.1:{port}");
+        let made = Command::new(bore)
+            .args(["-q", "relay", "init", "--host", "127.0.0.1", "--overlay-listen", &listen(announced_port.unwrap_or(overlay))])
+            .args(["--http-listen", &listen(free_tcp_port()?), "--api-listen", &listen(free_tcp_port()?)])
+            .args(["--metrics-listen", &listen(free_tcp_port()?)])
+            .arg("--config")
+            .arg(&config)
+            .arg("--relay-state")
+            .arg(folder.join("relay"))
+            .output()?;
+        if !made.status.success() {
+            return Err(format!("relay init: {}", String::from_utf8_lossy(&made.stderr)).into());
+        }
+        if announced_port.is_some() {
+            listen_elsewhere(&config, &listen(overlay))?;
+        }
+        let process = run_relay(bore, &config)?;
+        let relay = Self { bore: bore.to_owned(), folder: folder.to_owned(), process, join_key: String::new() };
+        let join_key = relay.create_join_key()?;
+        Ok((Self { join_key, ..relay }, overlay))
+    }
+
+    pub(crate) fn process(&self) -> &Measured {
+        &self.process
+    }
+
+    /// Kills it, as a power cut would, and starts it again.
+    pub(crate) fn kill_and_restart(&mut self) -> Result<()> {
+        self.process.0.kill()?;
+        self.process.0.wait()?;
+        self.process = run_relay(&self.bore, &self.folder.join("relay.toml"))?;
+        Ok(())
+    }
+
+    fn create_join_key(&self) -> Result<String> {
+        let config = self.folder.join("relay.toml");
+        let key = Command::new(&self.bore)
+            .args(["-q", "key", "create", "--uses", "0"])
+            .env("BORE_RELAY_CONFIG", &config)
+            .env("BORE_API", api_url(&config)?)
+            .env("BORE_API_KEY_FILE", self.folder.join("relay/admin.key"))
+            .output()?;
+        if !key.status.success() {
+            return Err(format!("key create: {}", String::from_utf8_lossy(&key.stderr)).into());
+        }
+        Ok(String::from_utf8(key.stdout)?.trim().to_owned())
+    }
+}
+
+/// Agents were told the announced port; the relay itself listens behind whatever stands there.
+fn listen_elsewhere(config: &Path, listen: &str) -> Result<()> {
+    let text = fs::read_to_string(config)?;
+    let lines = text.lines().map(|line| match line.starts_with("overlay_listen") {
+        true => format!("overlay_listen = \"{listen}\""),
+        false => line.to_owned(),
+    });
+    fs::write(config, lines.collect::<Vec<_>>().join("\n"))?;
+    Ok(())
+}
+
+fn run_relay(bore: &Path, config: &Path) -> Result<Measured> {
+    let mut child = Command::new(bore)
+        .args(["--json", "relay", "run", "--config"])
+        .arg(config)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let stdout = child.stdout.take().ok_or("no output")?;
+    let mut lines = BufReader::new(stdout).lines();
+    match lines.next() {
+        Some(Ok(_started)) => {
+            // The rest is read, so that the relay never blocks on it.
+            std::thread::spawn(move || lines.for_each(drop));
+            Ok(Measured(child))
+        }
+        _ => Err("the relay did not start".into()),
+    }
+}
+
+impl Measured {
+    /// Starts any program.
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        Ok(Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
+    }
+
+    /// Resident memory in KiB.
+    pub(crate) fn resident_kib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).ok_or("no VmRSS")?;
+        Ok(line.split_whitespace().nth(1).ok_or("no figure")?.parse()?)
+    }
+
+    /// Processor time used so far, user and system.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+        Ok(Duration::from_millis((ticks(11) + ticks(12)) * MILLISECONDS_PER_TICK))
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn api_url(config: &Path) -> Result<String> {
+    let text = fs::read_to_string(config)?;
+    let line = text.lines().find(|line| line.starts_with("api_listen")).ok_or("no api_listen")?;
+    Ok(format!("http://{}", line.split('"').nth(1).ok_or("no address")?))
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_tcp_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// The same for UDP.
+pub(crate) fn free_udp_port() -> Result<u16> {
+    Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Linux reports processor time in ticks of 10 ms.
+const MILLISECONDS_PER_TICK: u64 = 10;

@@ -1,0 +1,74 @@
+//! From `publish` to reachable, over a link with delay between agent and relay.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bore::swarm::{Plan, Swarm};
+use tokio::net::UdpSocket;
+
+use crate::process::{Relay, free_udp_port};
+use crate::report::{head, ms, quantile, row};
+use crate::{Result, origin};
+
+pub(crate) async fn run(bore: &Path, round_trip_ms: u64) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let announced = free_udp_port()?;
+    let (relay, overlay) = Relay::start(bore, folder.path(), Some(announced))?;
+    let delay = Duration::from_millis(round_trip_ms) / 2;
+    tokio::spawn(delay_link(announced, SocketAddr::from(([127, 0, 0, 1], overlay)), delay));
+    let target = origin::echo().await?.to_string();
+    let plan = Plan { join_key: &relay.join_key, folder: folder.path(), agents: 1, target: &target, at_once: 1 };
+    let swarm = Swarm::start(&plan).await?;
+    let mut times = Vec::new();
+    for number in 0..PUBLICATIONS {
+        times.push(swarm.time_to_reachable(&format!("timed-{number}"), &target).await?);
+    }
+    head(&format!("publish over a link of {round_trip_ms} ms"));
+    row("publish to reachable, median", &ms(quantile(&mut times, 0.5)));
+    row("publish to reachable, worst", &ms(quantile(&mut times, 1.0)));
+    swarm.stop().await;
+    Ok(())
+}
+
+/// Carries datagrams both ways, each `delay` later, in order.
+async fn delay_link(port: u16, relay: SocketAddr, delay: Duration) -> std::io::Result<()> {
+    let outside = Arc::new(UdpSocket::bind(("127.0.0.1", port)).await?);
+    let mut inside: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+    let mut buffer = vec![0; 65_535];
+    loop {
+        let (count, agent) = outside.recv_from(&mut buffer).await?;
+        let bytes = buffer.get(..count).unwrap_or_default().to_vec();
+        let socket = match inside.get(&agent) {
+            Some(socket) => Arc::clone(socket),
+            None => {
+                let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await?);
+                inside.insert(agent, Arc::clone(&socket));
+                tokio::spawn(carry_back(Arc::clone(&socket), Arc::clone(&outside), agent, delay));
+                socket
+            }
+        };
+        later(delay, socket, bytes, relay);
+    }
+}
+
+async fn carry_back(socket: Arc<UdpSocket>, outside: Arc<UdpSocket>, agent: SocketAddr, delay: Duration) {
+    let mut buffer = vec![0; 65_535];
+    while let Ok((count, _)) = socket.recv_from(&mut buffer).await {
+        let bytes = buffer.get(..count).unwrap_or_default().to_vec();
+        later(delay, Arc::clone(&outside), bytes, agent);
+    }
+}
+
+fn later(delay: Duration, socket: Arc<UdpSocket>, bytes: Vec<u8>, to: SocketAddr) {
+    let at = Instant::now() + delay;
+    tokio::spawn(async move {
+        tokio::time::sleep_until(at.into()).await;
+        // A link may lose a datagram.
+        let _ = socket.send_to(&bytes, to).await;
+    });
+}
+
+const PUBLICATIONS: usize = 20;

@@ -1,0 +1,103 @@
+//! `bore`: reach what runs here from anywhere, through a relay of your own.
+//!
+//! This file only starts: it reads the command line, sets up logging and the runtime, runs one command and turns its result into
+//! an exit code. Commands are in `cmd`, the agent in `agent`, everything that prints in `output`.
+
+mod agent;
+mod api;
+mod args;
+mod cmd;
+mod context;
+mod error;
+mod explain;
+mod file;
+mod link;
+mod open_files;
+mod output;
+mod project;
+mod secret;
+mod signal;
+pub mod swarm;
+mod systemd;
+#[cfg(test)]
+mod test_support;
+mod wanted;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Cli;
+use crate::context::Context;
+use crate::error::{CliError, CliResult};
+use crate::output::{Output, Style};
+
+/// Reads the command line, runs one command and gives its exit code.
+pub fn main() -> ExitCode {
+    let arguments = args::with_shorthand(std::env::args_os().collect());
+    match Cli::try_parse_from(&arguments) {
+        Ok(cli) => run(cli),
+        Err(error) => misunderstood(&error, &arguments),
+    }
+}
+
+fn run(cli: Cli) -> ExitCode {
+    start_log(cli.globals.verbose, cli.globals.json);
+    open_files::raise();
+    let output = Output::new(cli.globals.style());
+    let result = execute(cli, &output);
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.exit().number())
+        }
+    }
+}
+
+fn execute(cli: Cli, output: &Output) -> CliResult<ExitCode> {
+    let context = Context::load(cli.globals, output)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CliError::io("cannot start the runtime", &error))?;
+    let result = runtime.block_on(cmd::run(cli.command, &context));
+    // A task that never ends must not hold the shell's prompt back.
+    runtime.shutdown_background();
+    result
+}
+
+/// Help and version are results; the rest is wrong use.
+fn misunderstood(error: &clap::Error, arguments: &[std::ffi::OsString]) -> ExitCode {
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let output = Output::new(Style::detect(json, false, false));
+    let text = error.render();
+    if !error.use_stderr() {
+        let shown = output.result(
+            "help",
+            &serde_json::json!({ "text": text.to_string() }),
+            text.to_string().trim_end(),
+        );
+        return shown.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    let text = text.to_string();
+    if json {
+        let message = text.lines().next().unwrap_or_default();
+        output.error(&CliError::usage(message.trim_start_matches("error: ")));
+    } else {
+        output.warn_as_is(text.trim_end());
+    }
+    ExitCode::from(error::Exit::Usage.number())
+}
+
+/// Logs go to stderr: warnings, with `-v` what a person would care for, with `-vv` names and addresses too. `BORE_LOG` overrides.
+fn start_log(verbose: u8, json: bool) {
+    let level = ["error", "bore=info,bore_relay=info,info", "debug", "trace"];
+    let level = level.get(usize::from(verbose)).copied().unwrap_or("trace");
+    let filter = tracing_subscriber::EnvFilter::try_from_env("BORE_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        log.json().init();
+    } else {
+        log.with_ansi(false).init();
+    }
+}

@@ -1,0 +1,166 @@
+//! Many agents in one process, for measuring a relay: each is a whole agent with a state folder, a thread and a UDP socket of its own.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bore_control::model::{Lifetime, Protocol};
+use bore_control::runtime::State;
+use bore_overlay::JoinKey;
+use bore_policy::Access;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::agent::{Agent, AgentError, Declaration, JoinOptions, PublicationView, StartOptions, StateChange, StateFolder};
+
+/// Agents that have joined and publish one TCP port each.
+pub struct Swarm {
+    members: Vec<Member>,
+}
+
+struct Member {
+    agent: Agent,
+    port: u16,
+}
+
+/// What a swarm is made of.
+#[derive(Debug, Clone)]
+pub struct Plan<'a> {
+    /// Text of a join key with enough uses.
+    pub join_key: &'a str,
+    /// Each agent gets a folder below this one.
+    pub folder: &'a Path,
+    /// How many.
+    pub agents: usize,
+    /// What every agent publishes, as `HOST:PORT`.
+    pub target: &'a str,
+    /// How many may be joining at the same time.
+    pub at_once: usize,
+}
+
+/// Why a swarm did not come up.
+#[derive(Debug, thiserror::Error)]
+#[error("agent {agent}: {cause}")]
+pub struct SwarmError {
+    agent: usize,
+    cause: String,
+}
+
+impl Swarm {
+    /// Joins all agents and publishes one port each; done when the relay has acknowledged every publication.
+    ///
+    /// # Errors
+    /// The first agent that could not.
+    pub async fn start(plan: &Plan<'_>) -> Result<Self, SwarmError> {
+        let places = Arc::new(Semaphore::new(plan.at_once));
+        let mut joining = JoinSet::new();
+        for number in 0..plan.agents {
+            let (places, key) = (Arc::clone(&places), plan.join_key.to_owned());
+            let (folder, target) = (plan.folder.join(format!("agent-{number}")), plan.target.to_owned());
+            joining.spawn(async move {
+                let _place = places.acquire_owned().await;
+                let started = start_one(number, &key, &folder, target).await;
+                started.map_err(|error| SwarmError { agent: number, cause: describe(&error) })
+            });
+        }
+        let mut members = Vec::with_capacity(plan.agents);
+        while let Some(joined) = joining.join_next().await {
+            let joined = joined.map_err(|error| SwarmError { agent: 0, cause: error.to_string() })?;
+            members.push(joined?);
+        }
+        Ok(Self { members })
+    }
+
+    /// Public port of every agent's publication.
+    pub fn ports(&self) -> Vec<u16> {
+        self.members.iter().map(|member| member.port).collect()
+    }
+
+    /// How many have a session with their relay at this moment.
+    pub fn connected(&self) -> usize {
+        self.members.iter().filter(|member| member.agent.status().connected).count()
+    }
+
+    /// Publishes `target` once more from the first agent; how long it took until the relay had proved it reachable.
+    ///
+    /// # Errors
+    /// It was refused, or not reachable in time.
+    pub async fn time_to_reachable(&self, name: &str, target: &str) -> Result<Duration, SwarmError> {
+        let failed = |cause: String| SwarmError { agent: 0, cause };
+        let member = self.members.first().ok_or_else(|| failed("there is no agent".to_owned()))?;
+        let mut changes = member.agent.subscribe();
+        let began = Instant::now();
+        let declared = member.agent.declare(declaration(name, target.to_owned())).await;
+        let declared = declared.map_err(|error| failed(describe(&error)))?;
+        let reachable = async {
+            loop {
+                match changes.recv().await {
+                    Ok(StateChange::Publication { publication }) if is_reachable(&publication, &declared) => return true,
+                    Ok(_) => {}
+                    Err(_) => return false,
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, reachable).await {
+            Ok(true) => Ok(began.elapsed()),
+            _ => Err(failed(format!("{name} did not become reachable"))),
+        }
+    }
+
+    /// Ends all agents.
+    pub async fn stop(self) {
+        let mut stopping = JoinSet::new();
+        for member in self.members {
+            stopping.spawn(async move { member.agent.stop().await });
+        }
+        stopping.join_all().await;
+    }
+}
+
+impl fmt::Debug for Swarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Swarm").field("agents", &self.members.len()).finish()
+    }
+}
+
+async fn start_one(number: usize, key: &str, folder: &Path, target: String) -> Result<Member, AgentError> {
+    let key = JoinKey::parse(key).map_err(|error| AgentError::Internal(error.to_string()))?;
+    let join = JoinOptions { key, name: format!("agent-{number}"), ephemeral: false };
+    let options = StartOptions { join: Some(join), takeover: false };
+    let agent = Agent::start(StateFolder::open(folder)?, options).await?;
+    agent.connected(PATIENCE).await?;
+    let view = agent.declare(declaration(&format!("service-{number}"), target)).await?;
+    let port = view.publication.public_port.unwrap_or_default();
+    Ok(Member { agent, port })
+}
+
+fn declaration(name: &str, target: String) -> Declaration {
+    Declaration {
+        name: Some(name.to_owned()),
+        protocol: Protocol::Tcp,
+        target,
+        port: None,
+        any_port: true,
+        hostname: None,
+        access: Access::default(),
+        lifetime: Lifetime::Session,
+        replace: false,
+    }
+}
+
+fn is_reachable(seen: &PublicationView, wanted: &PublicationView) -> bool {
+    seen.publication.id == wanted.publication.id && matches!(seen.state.state, State::Reachable | State::Live)
+}
+
+fn describe(error: &AgentError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
