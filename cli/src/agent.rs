@@ -134,6 +134,7 @@ impl Agent {
         let lock = folder.lock()?;
         let mut identity = join::identity(&folder, options.join.as_ref())?;
         let declared = declared(&folder)?;
+        let boot = folder.boot_id()?;
         let (shard, events) = start_shard(&identity)?;
         let mut connector = Connector::new(shard.clone(), events);
         let joined = join_unless_member(
@@ -153,7 +154,7 @@ impl Agent {
         };
         let socket = LocalSocket::bind(&folder.socket())?;
         let owner = folder.owner();
-        let shared = Shared::new(folder, shard, identity, membership, declared);
+        let shared = Shared::new(folder, shard, identity, membership, declared, boot);
         let agent = Self { shared, lock: Arc::new(Mutex::new(Some(lock))) };
         agent.begin(connector, standing, options.takeover, socket, owner);
         Ok(agent)

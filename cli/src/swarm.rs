@@ -12,7 +12,10 @@ use bore_policy::Access;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::agent::{Agent, AgentError, Declaration, JoinOptions, PublicationView, StartOptions, StateChange, StateFolder};
+use crate::agent::{
+    Agent, AgentError, Declaration, JoinOptions, PublicationView, StartOptions, StateChange,
+    StateFolder,
+};
 
 /// Agents that have joined and publish one TCP port each.
 pub struct Swarm {
@@ -57,7 +60,8 @@ impl Swarm {
         let mut joining = JoinSet::new();
         for number in 0..plan.agents {
             let (places, key) = (Arc::clone(&places), plan.join_key.to_owned());
-            let (folder, target) = (plan.folder.join(format!("agent-{number}")), plan.target.to_owned());
+            let (folder, target) =
+                (plan.folder.join(format!("agent-{number}")), plan.target.to_owned());
             joining.spawn(async move {
                 let _place = places.acquire_owned().await;
                 let started = start_one(number, &key, &folder, target).await;
@@ -66,7 +70,8 @@ impl Swarm {
         }
         let mut members = Vec::with_capacity(plan.agents);
         while let Some(joined) = joining.join_next().await {
-            let joined = joined.map_err(|error| SwarmError { agent: 0, cause: error.to_string() })?;
+            let joined =
+                joined.map_err(|error| SwarmError { agent: 0, cause: error.to_string() })?;
             members.push(joined?);
         }
         Ok(Self { members })
@@ -86,7 +91,11 @@ impl Swarm {
     ///
     /// # Errors
     /// It was refused, or not reachable in time.
-    pub async fn time_to_reachable(&self, name: &str, target: &str) -> Result<Duration, SwarmError> {
+    pub async fn time_to_reachable(
+        &self,
+        name: &str,
+        target: &str,
+    ) -> Result<Duration, SwarmError> {
         let failed = |cause: String| SwarmError { agent: 0, cause };
         let member = self.members.first().ok_or_else(|| failed("there is no agent".to_owned()))?;
         let mut changes = member.agent.subscribe();
@@ -96,7 +105,11 @@ impl Swarm {
         let reachable = async {
             loop {
                 match changes.recv().await {
-                    Ok(StateChange::Publication { publication }) if is_reachable(&publication, &declared) => return true,
+                    Ok(StateChange::Publication { publication })
+                        if is_reachable(&publication, &declared) =>
+                    {
+                        return true;
+                    }
                     Ok(_) => {}
                     Err(_) => return false,
                 }
@@ -124,7 +137,12 @@ impl fmt::Debug for Swarm {
     }
 }
 
-async fn start_one(number: usize, key: &str, folder: &Path, target: String) -> Result<Member, AgentError> {
+async fn start_one(
+    number: usize,
+    key: &str,
+    folder: &Path,
+    target: String,
+) -> Result<Member, AgentError> {
     let key = JoinKey::parse(key).map_err(|error| AgentError::Internal(error.to_string()))?;
     let join = JoinOptions { key, name: format!("agent-{number}"), ephemeral: false };
     let options = StartOptions { join: Some(join), takeover: false };
@@ -150,7 +168,8 @@ fn declaration(name: &str, target: String) -> Declaration {
 }
 
 fn is_reachable(seen: &PublicationView, wanted: &PublicationView) -> bool {
-    seen.publication.id == wanted.publication.id && matches!(seen.state.state, State::Reachable | State::Live)
+    seen.publication.id == wanted.publication.id
+        && matches!(seen.state.state, State::Reachable | State::Live)
 }
 
 fn describe(error: &AgentError) -> String {

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use uuid::Uuid;
 
+use crate::limits::DETAIL_CHARACTERS_MAX;
+
 /// What a relay asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,6 +33,26 @@ pub(crate) struct Answer {
     pub(crate) echo: Option<String>,
 }
 
+impl Answer {
+    /// An agent's words go to logs, terminals and pages: one visible line, no longer than it has to be.
+    fn cleaned(self) -> Self {
+        let visible = |character: char| {
+            if character.is_control() || is_direction_mark(character) {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                character
+            }
+        };
+        let detail = self.detail.chars().take(DETAIL_CHARACTERS_MAX).map(visible).collect();
+        Self { detail, ..self }
+    }
+}
+
+/// Marks that turn or hide what follows them (UAX 9 section 2).
+fn is_direction_mark(character: char) -> bool {
+    matches!(character, '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+}
+
 /// Asks one question and reads one answer, both bounded.
 pub(crate) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
@@ -42,7 +64,7 @@ pub(crate) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
         stream.write_all(&line).await?;
         let mut answer = String::new();
         BufReader::new(stream).take(ANSWER_BYTES_MAX).read_line(&mut answer).await?;
-        serde_json::from_str(&answer).map_err(io::Error::other)
+        serde_json::from_str(&answer).map(Answer::cleaned).map_err(io::Error::other)
     };
     tokio::time::timeout(ANSWER_WAIT, exchange).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
@@ -67,5 +89,13 @@ mod tests {
         let (answer, question) = tokio::join!(ask(&mut relay, &Question::Echo("abc")), answering);
         assert_eq!(question, "{\"echo\":\"abc\"}\n");
         assert_eq!(answer.unwrap().echo.as_deref(), Some("abc"));
+    }
+
+    #[test]
+    fn an_agents_words_are_one_short_visible_line() {
+        let detail = format!("a\u{1b}[2J\r\n\u{202e}{}", "x".repeat(5_000));
+        let cleaned = Answer { detail, ..Answer::default() }.cleaned().detail;
+        assert!(!cleaned.chars().any(char::is_control), "{cleaned:?}");
+        assert_eq!(cleaned.chars().count(), DETAIL_CHARACTERS_MAX);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Inside the overlay the caller is its tunnel: who it is comes from the peer that the flow arrived by, never from an address.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,39 +10,50 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use bore_control::{Caller, Control};
+use bore_control::{Caller, Change, ChangeKind, Control};
 use bore_driver::{Local, OverlayStream, Shard, pipe};
 use bore_netstack::Incoming;
 use bore_overlay::{
-    CONTROL_PORT, GARDEN_PORT, GARDEN_RELAY, NetworkId, PublicKey, RELAY_V4, overlay_v6,
+    CONTROL_PORT, GARDEN_PORT, GARDEN_RELAY, NetworkId, PeerId, PublicKey, RELAY_V4, overlay_v6,
 };
 use http::Request;
 use hyper::body::Incoming as RequestBody;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tower_service::Service;
 use uuid::Uuid;
 
-use crate::limits::{ACCEPT_PAUSE, DOOR_BACKLOG};
+use crate::limits::{
+    ACCEPT_PAUSE, CONTROL_CONNECTIONS_PER_NODE_MAX, DOOR_BACKLOG, GARDEN_CONNECTIONS_PER_PEER_MAX,
+    TCP_DOOR_CONNECTIONS_MAX,
+};
 use crate::members::Members;
+use crate::seats::{Seat, Seats};
 
-/// Serves the API to automation until `closing`.
+/// Serves the API to automation until `closing`. Connections end with the task.
 pub(crate) async fn serve_tcp(
     listener: TcpListener,
     router: Router,
+    refused: Counter,
     mut closing: watch::Receiver<bool>,
 ) {
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
             _ = closing.wait_for(|closing| *closing) => return,
         };
         match accepted {
-            Ok((socket, peer)) => {
-                tokio::spawn(serve(socket, router.clone(), Caller::Tcp { peer }));
+            Ok((socket, peer)) if connections.len() < TCP_DOOR_CONNECTIONS_MAX => {
+                connections.spawn(serve(socket, router.clone(), Caller::Tcp { peer }));
             }
+            Ok(_) => drop(refused.inc()),
             Err(error) => {
                 tracing::debug!(%error, "api connection not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -54,112 +66,112 @@ pub(crate) async fn serve_tcp(
 struct Arrival {
     stream: OverlayStream,
     caller: Caller,
+    seat: Seat<PeerId>,
 }
 
-/// Opens the doors inside the overlay: the walled garden and control, for every network that exists now or later.
-pub(crate) fn open_overlay(
-    shard: &Shard,
-    control: &Control,
-    members: &Arc<Members>,
-    relay_key: PublicKey,
-) {
-    let (sender, arrivals) = mpsc::channel(DOOR_BACKLOG);
-    tokio::spawn(receive(arrivals, control.clone()));
-    spawn_door(shard, IpAddr::V6(GARDEN_RELAY), GARDEN_PORT, sender.clone(), garden_caller);
-    let members_v4 = Arc::clone(members);
-    spawn_door(
-        shard,
-        IpAddr::V4(RELAY_V4),
-        CONTROL_PORT,
-        sender.clone(),
-        move |local, incoming| node_caller(&members_v4, local, incoming),
-    );
-    tokio::spawn(open_networks(
-        shard.clone(),
-        control.clone(),
-        Arc::clone(members),
-        relay_key,
-        sender,
-    ));
+/// What every door inside the overlay is made with.
+#[derive(Clone)]
+struct Doors {
+    shard: Shard,
+    members: Arc<Members>,
+    arrivals: mpsc::Sender<Arrival>,
+    seats: Seats<PeerId>,
+    refused: Counter,
 }
 
-/// The relay's overlay IPv6 address differs by network, so each network gets a door of its own.
-async fn open_networks(
+/// Keeps the doors inside the overlay open: the walled garden and control, for every network that exists now or later.
+pub(crate) async fn keep_overlay(
     shard: Shard,
     control: Control,
     members: Arc<Members>,
     relay_key: PublicKey,
-    sender: mpsc::Sender<Arrival>,
+    refused: Counter,
 ) {
+    let (sender, arrivals) = mpsc::channel(DOOR_BACKLOG);
+    let doors = Doors { shard, members, arrivals: sender, seats: Seats::default(), refused };
+    doors.open(IpAddr::V6(GARDEN_RELAY), GARDEN_PORT, |_, local, incoming| {
+        garden_caller(local, incoming)
+    });
+    doors.open(IpAddr::V4(RELAY_V4), CONTROL_PORT, node_caller);
+    tokio::join!(receive(arrivals, control.clone()), open_networks(doors, control, relay_key));
+}
+
+/// The relay's overlay IPv6 address differs by network, so each network gets a door of its own.
+async fn open_networks(doors: Doors, control: Control, relay_key: PublicKey) {
     let mut changes = control.subscribe();
-    let mut opened: Vec<Uuid> = Vec::new();
+    let mut opened: HashSet<Uuid> = HashSet::new();
     loop {
         for network in control.snapshot_networks() {
             let network = network.id;
-            if !opened.contains(&network) {
-                opened.push(network);
+            if opened.insert(network) {
                 let address = overlay_v6(NetworkId(*network.as_bytes()), &relay_key);
-                let members = Arc::clone(&members);
-                spawn_door(
-                    &shard,
-                    IpAddr::V6(address),
-                    CONTROL_PORT,
-                    sender.clone(),
-                    move |local, incoming| {
-                        node_caller(&members, local, incoming)
-                            .filter(|caller| is_of(caller, network))
-                    },
-                );
+                doors.open(IpAddr::V6(address), CONTROL_PORT, move |members, local, incoming| {
+                    node_caller(members, local, incoming).filter(|caller| is_of(caller, network))
+                });
             }
         }
-        if matches!(changes.recv().await, Err(tokio::sync::broadcast::error::RecvError::Closed)) {
-            return;
-        }
+        while !may_add_networks(&changes.recv().await) {}
     }
 }
 
-fn spawn_door(
-    shard: &Shard,
-    address: IpAddr,
-    port: u16,
-    sender: mpsc::Sender<Arrival>,
-    identify: impl Fn(&Local, &Incoming) -> Option<Caller> + Send + 'static,
-) {
-    let shard = shard.clone();
-    tokio::spawn(async move {
-        // A shard that has ended has no doors.
-        let _ = shard.run(move |local| welcome(local, address, port, sender, identify)).await;
-    });
+/// A reader that fell behind looks at everything.
+fn may_add_networks(change: &Result<Change, RecvError>) -> bool {
+    !matches!(change, Ok(change) if change.kind != ChangeKind::Networks)
 }
 
-async fn welcome(
-    local: Local,
-    address: IpAddr,
-    port: u16,
-    sender: mpsc::Sender<Arrival>,
-    identify: impl Fn(&Local, &Incoming) -> Option<Caller>,
-) {
-    local.stack().add_local(address);
-    let listener = match local.listen(address, port..=port, None) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%address, %error, "no door inside the overlay");
-            return;
-        }
-    };
-    loop {
-        let incoming = listener.accept().await;
-        let Some(caller) = identify(&local, &incoming) else {
-            incoming.reject_reset();
-            continue;
+impl Doors {
+    fn open(
+        &self,
+        address: IpAddr,
+        port: u16,
+        identify: impl Fn(&Members, &Local, &Incoming) -> Option<Caller> + Send + 'static,
+    ) {
+        let (shard, doors) = (self.shard.clone(), self.clone());
+        tokio::spawn(async move {
+            // A shard that has ended has no doors.
+            let _ = shard.run(move |local| doors.welcome(local, address, port, identify)).await;
+        });
+    }
+
+    async fn welcome(
+        self,
+        local: Local,
+        address: IpAddr,
+        port: u16,
+        identify: impl Fn(&Members, &Local, &Incoming) -> Option<Caller>,
+    ) {
+        local.stack().add_local(address);
+        let listener = match local.listen(address, port..=port, None) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%address, %error, "no door inside the overlay");
+                return;
+            }
         };
-        // A full backlog refuses: the agent tries again.
-        let Ok(place) = sender.try_reserve() else {
-            incoming.reject_reset();
-            continue;
+        loop {
+            let incoming = listener.accept().await;
+            let caller = identify(&self.members, &local, &incoming);
+            match caller {
+                Some(caller) => self.let_in(&local, incoming, caller),
+                None => incoming.reject_reset(),
+            }
+        }
+    }
+
+    /// A caller with too many connections, or a full backlog, is refused: it tries again.
+    fn let_in(&self, local: &Local, incoming: Incoming, caller: Caller) {
+        let peer = local.peer_of(incoming.peer);
+        let most = match caller {
+            Caller::Pending { .. } => GARDEN_CONNECTIONS_PER_PEER_MAX,
+            Caller::Node { .. } | Caller::Tcp { .. } => CONTROL_CONNECTIONS_PER_NODE_MAX,
+        };
+        let (Some(seat), Ok(place)) = (self.seats.take(peer, most), self.arrivals.try_reserve())
+        else {
+            self.refused.inc();
+            return incoming.reject_reset();
         };
         if let Ok(flow) = incoming.accept() {
-            place.send(Arrival { stream: pipe(flow), caller });
+            place.send(Arrival { stream: pipe(flow), caller, seat });
         }
     }
 }
@@ -181,12 +193,21 @@ fn is_of(caller: &Caller, wanted: Uuid) -> bool {
 async fn receive(mut arrivals: mpsc::Receiver<Arrival>, control: Control) {
     let garden = bore_control::garden_router(control.clone());
     let overlay = bore_control::overlay_router(control);
-    while let Some(Arrival { stream, caller }) = arrivals.recv().await {
+    let mut connections = JoinSet::new();
+    loop {
+        let arrival = tokio::select! {
+            arrival = arrivals.recv() => arrival,
+            Some(_) = connections.join_next() => continue,
+        };
+        let Some(Arrival { stream, caller, seat }) = arrival else { return };
         let router = match caller {
             Caller::Pending { .. } => garden.clone(),
             Caller::Node { .. } | Caller::Tcp { .. } => overlay.clone(),
         };
-        tokio::spawn(serve(stream, router, caller));
+        connections.spawn(async move {
+            let _seat = seat;
+            serve(stream, router, caller).await;
+        });
     }
 }
 

@@ -1,17 +1,46 @@
-//! Open flows: who visits what, how many bytes, and a way to cut them.
+//! Flows: who visits what, how many bytes, how many there may be, and a way to cut them.
+//!
+//! A flow is listed before policy is asked about it, so that a change of rules either decides about it or cuts it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bore_control::model::Micros;
 use bore_control::runtime::FlowState;
 use bore_driver::Meter;
+use prometheus_client::encoding::EncodeLabelValue;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::limits::FLOWS_LISTED_MAX;
+use crate::limits::{
+    FLOWS_LISTED_MAX, TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX, TCP_FLOWS_PER_SOURCE_MAX,
+    UDP_FLOWS_MAX, UDP_FLOWS_PER_PUBLICATION_MAX,
+};
+
+/// What a flow runs over outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Carrier {
+    /// A connection at a public TCP port.
+    Tcp,
+    /// An address pair at a public UDP port.
+    Udp,
+    /// A connection of the HTTP edge, which has limits of its own.
+    Http,
+}
+
+/// Which bound a flow met. The values of a `limit` label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Full {
+    /// The relay's.
+    Relay,
+    /// The publication's.
+    Publication,
+    /// The source's.
+    Source,
+}
 
 /// One visitor's connection, or UDP address pair, inside a publication.
 #[derive(Debug)]
@@ -20,16 +49,18 @@ pub(crate) struct Flow {
     pub(crate) publication: Uuid,
     pub(crate) visitor: SocketAddr,
     pub(crate) opened_at: Micros,
-    pub(crate) meter: Meter,
+    pub(crate) meter: Arc<Meter>,
+    carrier: Carrier,
     cut: AtomicBool,
     cut_notice: Notify,
 }
 
 impl Flow {
-    /// Ends the flow; its task sees it.
-    pub(crate) fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
+    /// Ends the flow; its task sees it. Says whether it was not cut before.
+    pub(crate) fn cut(&self) -> bool {
+        let first = !self.cut.swap(true, Ordering::AcqRel);
         self.cut_notice.notify_one();
+        first
     }
 
     pub(crate) fn is_cut(&self) -> bool {
@@ -43,19 +74,41 @@ impl Flow {
         }
     }
 
+    fn carried(&self) -> Carried {
+        Carried {
+            received_bytes: self.meter.inward_bytes.load(Ordering::Relaxed),
+            sent_bytes: self.meter.outward_bytes.load(Ordering::Relaxed),
+        }
+    }
+
     fn state(&self) -> FlowState {
+        let Carried { received_bytes, sent_bytes } = self.carried();
         FlowState {
             id: self.id,
             publication: self.publication,
             visitor: self.visitor,
             opened_at: self.opened_at,
-            received_bytes: self.meter.inward_bytes.load(Ordering::Relaxed),
-            sent_bytes: self.meter.outward_bytes.load(Ordering::Relaxed),
+            received_bytes,
+            sent_bytes,
         }
     }
 }
 
-/// All open flows of this relay.
+/// Bytes from and to visitors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Carried {
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
+}
+
+impl Carried {
+    fn add(&mut self, more: Self) {
+        self.received_bytes += more.received_bytes;
+        self.sent_bytes += more.sent_bytes;
+    }
+}
+
+/// All flows of this relay.
 #[derive(Debug, Default)]
 pub(crate) struct Flows {
     next: AtomicU64,
@@ -65,23 +118,86 @@ pub(crate) struct Flows {
 #[derive(Debug, Default)]
 struct Table {
     open: BTreeMap<u64, Arc<Flow>>,
-    per_publication: HashMap<Uuid, usize>,
+    per_carrier: Tally<Carrier>,
+    per_publication: Tally<(Carrier, Uuid)>,
+    /// TCP alone: the source of a datagram may be forged.
+    per_source: Tally<IpAddr>,
+    ended: Carried,
 }
 
 impl Table {
+    fn check(&self, flow: &Flow) -> Result<(), Full> {
+        let Flow { carrier, publication, visitor, .. } = *flow;
+        let (total, of_publication) = match carrier {
+            Carrier::Tcp => (TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX),
+            Carrier::Udp => (UDP_FLOWS_MAX, UDP_FLOWS_PER_PUBLICATION_MAX),
+            Carrier::Http => return Ok(()),
+        };
+        if self.per_carrier.of(&carrier) >= total {
+            Err(Full::Relay)
+        } else if self.per_publication.of(&(carrier, publication)) >= of_publication {
+            Err(Full::Publication)
+        } else if self.per_source.of(&source(visitor.ip())) >= TCP_FLOWS_PER_SOURCE_MAX
+            && carrier == Carrier::Tcp
+        {
+            Err(Full::Source)
+        } else {
+            Ok(())
+        }
+    }
+
     fn insert(&mut self, flow: &Arc<Flow>) {
         self.open.insert(flow.id, Arc::clone(flow));
-        *self.per_publication.entry(flow.publication).or_default() += 1;
+        self.per_carrier.add(flow.carrier);
+        self.per_publication.add((flow.carrier, flow.publication));
+        if flow.carrier == Carrier::Tcp {
+            self.per_source.add(source(flow.visitor.ip()));
+        }
     }
 
     fn remove(&mut self, flow: &Flow) {
         self.open.remove(&flow.id);
-        if let Some(count) = self.per_publication.get_mut(&flow.publication) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.per_publication.remove(&flow.publication);
-            }
+        self.per_carrier.take(&flow.carrier);
+        self.per_publication.take(&(flow.carrier, flow.publication));
+        if flow.carrier == Carrier::Tcp {
+            self.per_source.take(&source(flow.visitor.ip()));
         }
+        self.ended.add(flow.carried());
+    }
+}
+
+/// How many there are of each; none is no entry.
+#[derive(Debug)]
+struct Tally<K>(HashMap<K, usize>);
+
+impl<K> Default for Tally<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Eq + Hash> Tally<K> {
+    fn of(&self, key: &K) -> usize {
+        self.0.get(key).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, key: K) {
+        *self.0.entry(key).or_default() += 1;
+    }
+
+    fn take(&mut self, key: &K) {
+        match self.0.get_mut(key) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) | None => drop(self.0.remove(key)),
+        }
+    }
+}
+
+/// One subscriber has a whole IPv6 /64.
+fn source(visitor: IpAddr) -> IpAddr {
+    match visitor.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
     }
 }
 
@@ -107,32 +223,41 @@ impl Drop for OpenFlow {
 }
 
 impl Flows {
-    /// Lists a new flow.
+    /// Lists a new flow, unless a bound is met.
     pub(crate) fn open(
         self: &Arc<Self>,
+        carrier: Carrier,
         publication: Uuid,
         visitor: SocketAddr,
         opened_at: Micros,
-    ) -> OpenFlow {
+    ) -> Result<OpenFlow, Full> {
         let flow = Arc::new(Flow {
             id: self.next.fetch_add(1, Ordering::Relaxed),
             publication,
             visitor,
             opened_at,
-            meter: Meter::default(),
+            meter: Arc::default(),
+            carrier,
             cut: AtomicBool::new(false),
             cut_notice: Notify::new(),
         });
-        self.table().insert(&flow);
-        OpenFlow { flow, flows: Arc::clone(self) }
+        let mut table = self.table();
+        table.check(&flow)?;
+        table.insert(&flow);
+        drop(table);
+        Ok(OpenFlow { flow, flows: Arc::clone(self) })
     }
 
     pub(crate) fn count(&self) -> usize {
         self.table().open.len()
     }
 
-    pub(crate) fn count_of(&self, publication: Uuid) -> usize {
-        self.table().per_publication.get(&publication).copied().unwrap_or_default()
+    /// Bytes of all flows there are and were.
+    pub(crate) fn carried(&self) -> Carried {
+        let table = self.table();
+        let mut carried = table.ended;
+        table.open.values().for_each(|flow| carried.add(flow.carried()));
+        carried
     }
 
     /// Newest first, at most [`FLOWS_LISTED_MAX`].
@@ -150,8 +275,7 @@ impl Flows {
     /// Cuts every flow for which `may_stay` says no; returns how many.
     pub(crate) fn cut_unless(&self, may_stay: impl Fn(&Flow) -> bool) -> usize {
         let open: Vec<Arc<Flow>> = self.table().open.values().cloned().collect();
-        let gone = open.iter().filter(|flow| !may_stay(flow));
-        gone.inspect(|flow| flow.cut()).count()
+        open.iter().filter(|flow| !may_stay(flow) && flow.cut()).count()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -167,7 +291,7 @@ mod tests {
     fn a_flow_is_listed_while_it_is_held() {
         let flows = Arc::new(Flows::default());
         let publication = Uuid::from_u128(7);
-        let flow = flows.open(publication, "192.0.2.1:5".parse().unwrap(), 1);
+        let flow = open(&flows, publication, "192.0.2.1:5").unwrap();
         assert_eq!(flows.list(Some(publication)).len(), 1);
         assert!(flows.list(Some(Uuid::nil())).is_empty());
         drop(flow);
@@ -175,11 +299,57 @@ mod tests {
     }
 
     #[test]
-    fn only_flows_that_may_not_stay_are_cut() {
+    fn only_flows_that_may_not_stay_are_cut_and_counted_once() {
         let flows = Arc::new(Flows::default());
-        let stays = flows.open(Uuid::nil(), "192.0.2.1:5".parse().unwrap(), 1);
-        let goes = flows.open(Uuid::nil(), "192.0.2.2:5".parse().unwrap(), 1);
-        assert_eq!(flows.cut_unless(|flow| flow.visitor == stays.visitor), 1);
+        let stays = open(&flows, Uuid::nil(), "192.0.2.1:5").unwrap();
+        let goes = open(&flows, Uuid::nil(), "192.0.2.2:5").unwrap();
+        let may_stay = |flow: &Flow| flow.visitor == stays.visitor;
+        assert_eq!(flows.cut_unless(may_stay), 1);
+        assert_eq!(flows.cut_unless(may_stay), 0, "it is cut already");
         assert!(goes.is_cut() && !stays.is_cut());
+    }
+
+    #[test]
+    fn bytes_stay_counted_when_their_flow_has_ended() {
+        let flows = Arc::new(Flows::default());
+        let flow = open(&flows, Uuid::nil(), "192.0.2.1:5").unwrap();
+        flow.meter.inward_bytes.fetch_add(3, Ordering::Relaxed);
+        flow.meter.outward_bytes.fetch_add(4, Ordering::Relaxed);
+        let carried = Carried { received_bytes: 3, sent_bytes: 4 };
+        assert_eq!(flows.carried(), carried);
+        drop(flow);
+        assert_eq!(flows.carried(), carried);
+    }
+
+    #[test]
+    fn one_source_leaves_room_for_another_and_gets_its_own_back() {
+        let flows = Arc::new(Flows::default());
+        let mut held: Vec<OpenFlow> = (0..TCP_FLOWS_PER_SOURCE_MAX)
+            .map(|host| open(&flows, Uuid::nil(), &format!("[2001:db8::{host:x}]:5")).unwrap())
+            .collect();
+        let same = open(&flows, Uuid::nil(), "[2001:db8::ffff:1]:9");
+        assert_eq!(same.unwrap_err(), Full::Source);
+        held.push(open(&flows, Uuid::nil(), "[2001:db8:0:1::1]:9").unwrap());
+        held.clear();
+        open(&flows, Uuid::nil(), "[2001:db8::1]:9").unwrap();
+        assert!(flows.table().per_source.0.is_empty(), "no entry without a flow");
+    }
+
+    #[test]
+    fn forged_datagrams_leave_room_for_tcp() {
+        let flows = Arc::new(Flows::default());
+        let visit = |port| {
+            let visitor = SocketAddr::from(([192, 0, 2, 1], port));
+            flows.open(Carrier::Udp, Uuid::nil(), visitor, 1)
+        };
+        let held: Vec<_> = (0..u16::MAX).map_while(|port| visit(port).ok()).collect();
+        assert_eq!(held.len(), UDP_FLOWS_PER_PUBLICATION_MAX);
+        assert_eq!(visit(1).unwrap_err(), Full::Publication);
+        open(&flows, Uuid::nil(), "192.0.2.1:1").unwrap();
+    }
+
+    fn open(flows: &Arc<Flows>, publication: Uuid, visitor: &str) -> Result<OpenFlow, Full> {
+        let visitor = visitor.parse().expect("the address of a test");
+        flows.open(Carrier::Tcp, publication, visitor, 1)
     }
 }

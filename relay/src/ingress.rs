@@ -79,10 +79,21 @@ pub(crate) struct Ingress {
 }
 
 enum Command {
-    Claim { publication: Box<Publication>, answer: oneshot::Sender<Result<(), ClaimError>> },
+    Claim { publication: Box<Publication>, wish: Wish, answer: Answer },
     Release(Uuid),
-    Serve { publication: Uuid, route: Option<Route> },
+    Serve { publication: Uuid, route: Option<Route>, answer: Answer },
     Stop(oneshot::Sender<()>),
+}
+
+type Answer = oneshot::Sender<Result<(), ClaimError>>;
+
+/// How much a claim wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// These ports, whatever was claimed before.
+    Move,
+    /// These ports unless others are claimed: a newer claim than the caller knows of.
+    Keep,
 }
 
 impl Ingress {
@@ -97,26 +108,36 @@ impl Ingress {
         Self { commands }
     }
 
-    /// Binds a publication's public ports. Claiming again what is claimed changes nothing.
+    /// Binds a publication's public ports, instead of others that it may have. Claiming again what is claimed changes nothing.
     pub(crate) async fn claim(&self, publication: &Publication) -> Result<(), ClaimError> {
-        let (answer, claimed) = oneshot::channel();
-        let command = Command::Claim { publication: Box::new(publication.clone()), answer };
-        let stopping = || ClaimError::Limit("the relay is stopping".to_owned());
-        self.commands.send(command).await.map_err(|_| stopping())?;
-        claimed.await.unwrap_or_else(|_| Err(stopping()))
+        self.ask_claim(publication, Wish::Move).await
     }
 
-    /// Closes a publication's ports and cuts its flows.
+    /// Binds a publication's public ports unless it has some.
+    pub(crate) async fn keep(&self, publication: &Publication) -> Result<(), ClaimError> {
+        self.ask_claim(publication, Wish::Keep).await
+    }
+
+    async fn ask_claim(&self, publication: &Publication, wish: Wish) -> Result<(), ClaimError> {
+        let publication = Box::new(publication.clone());
+        self.ask(|answer| Command::Claim { publication, wish, answer }).await
+    }
+
+    /// Closes a publication's ports.
     pub(crate) async fn release(&self, publication: Uuid) {
         self.send(Command::Release(publication)).await;
     }
 
-    /// Serves a publication along `route`, or refuses its visitors.
-    pub(crate) async fn serve(&self, publication: Uuid, route: Option<Route>) {
-        self.send(Command::Serve { publication, route }).await;
+    /// Serves a publication along `route`, or refuses its visitors. An error says why a port is not served.
+    pub(crate) async fn serve(
+        &self,
+        publication: Uuid,
+        route: Option<Route>,
+    ) -> Result<(), ClaimError> {
+        self.ask(|answer| Command::Serve { publication, route, answer }).await
     }
 
-    /// Closes every public port; open flows go on.
+    /// Closes every public port for good; open flows go on.
     pub(crate) async fn stop(&self) {
         let (answer, done) = oneshot::channel();
         self.send(Command::Stop(answer)).await;
@@ -124,8 +145,14 @@ impl Ingress {
         let _ = done.await;
     }
 
+    async fn ask(&self, command: impl FnOnce(Answer) -> Command) -> Result<(), ClaimError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(command(answer)).await;
+        answered.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
     async fn send(&self, command: Command) {
-        // A stopped ingress has nothing to close.
+        // A stopped ingress has nothing to close, and drops what waits for its answer.
         let _ = self.commands.send(command).await;
     }
 }
@@ -134,8 +161,9 @@ impl Ingress {
 struct Doorman {
     local: Local,
     shared: Arc<Shared>,
-    batch: udp::SharedBatch,
+    room: Rc<udp::Room>,
     open: HashMap<Uuid, Opened>,
+    stopped: bool,
 }
 
 /// The ports of one publication.
@@ -143,6 +171,7 @@ struct Opened {
     first_port: Option<u16>,
     count: u16,
     ports: Vec<Port>,
+    route: Option<Route>,
 }
 
 enum Port {
@@ -152,40 +181,75 @@ enum Port {
 
 impl Doorman {
     fn new(local: Local, shared: Arc<Shared>) -> Self {
-        Self { local, shared, batch: udp::SharedBatch::default(), open: HashMap::new() }
+        Self { local, shared, room: Rc::default(), open: HashMap::new(), stopped: false }
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         while let Some(command) = queue.recv().await {
+            // Whoever waits for an answer may have gone; what was done stays done.
             match command {
-                Command::Claim { publication, answer } => {
-                    // Nobody waits any more: the ports stay claimed until released.
-                    let _ = answer.send(self.claim(&publication));
+                Command::Claim { publication, wish, answer } => {
+                    let _ = answer.send(self.claim(&publication, wish).await);
                 }
                 Command::Release(publication) => drop(self.open.remove(&publication)),
-                Command::Serve { publication, route } => self.serve(publication, route.as_ref()),
+                Command::Serve { publication, route, answer } => {
+                    let _ = answer.send(self.serve(publication, route));
+                }
                 Command::Stop(answer) => {
+                    self.stopped = true;
                     self.open.clear();
-                    // Nobody waits any more; it is done all the same.
                     let _ = answer.send(());
                 }
             }
         }
     }
 
-    fn claim(&mut self, publication: &Publication) -> Result<(), ClaimError> {
-        let same = self.open.get(&publication.id).is_some_and(|opened| {
-            (opened.first_port, opened.count) == (publication.public_port, publication.port_count)
-        });
-        if !same {
-            let opened = self.bind(publication)?;
-            self.open.insert(publication.id, opened);
+    async fn claim(&mut self, publication: &Publication, wish: Wish) -> Result<(), ClaimError> {
+        if self.stopped {
+            return Err(draining());
         }
-        Ok(())
+        let (id, first, count) = (publication.id, publication.public_port, publication.port_count);
+        match self.open.get(&id) {
+            Some(opened) if wish == Wish::Keep || opened.is(first, count) => Ok(()),
+            Some(opened) if opened.overlaps(first, count) => self.shift(publication).await,
+            Some(_) | None => {
+                let opened = self.bind(publication, first).await?;
+                self.open.insert(id, opened);
+                Ok(())
+            }
+        }
     }
 
-    fn bind(&self, publication: &Publication) -> Result<Opened, ClaimError> {
-        let (first_port, count) = (publication.public_port, publication.port_count);
+    /// Moves a publication onto ports of which it has some. When that fails, it gets back what it had.
+    async fn shift(&mut self, publication: &Publication) -> Result<(), ClaimError> {
+        let id = publication.id;
+        let Some(Opened { first_port, route, ports, .. }) = self.open.remove(&id) else {
+            return Ok(());
+        };
+        drop(ports);
+        // Tasks of the closed ports hold their sockets until they have run once more.
+        tokio::task::yield_now().await;
+        let moved = self.bind(publication, publication.public_port).await;
+        match moved {
+            Ok(opened) => {
+                self.open.insert(id, opened);
+                Ok(())
+            }
+            Err(error) => {
+                let opened = self.bind(publication, first_port).await?;
+                self.open.insert(id, opened);
+                self.serve(id, route)?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn bind(
+        &self,
+        publication: &Publication,
+        first_port: Option<u16>,
+    ) -> Result<Opened, ClaimError> {
+        let count = publication.port_count;
         if count > PORTS_PER_PUBLICATION_MAX {
             let most = PORTS_PER_PUBLICATION_MAX;
             return Err(ClaimError::Limit(format!("a publication has at most {most} ports")));
@@ -194,50 +258,80 @@ impl Doorman {
         if let Some(first) = first_port {
             for offset in 0..count {
                 let port = first.checked_add(offset).ok_or_else(|| too_high(first, count))?;
-                for address in &self.shared.addresses {
-                    ports.push(self.bind_port(
-                        publication,
-                        SocketAddr::new(*address, port),
-                        offset,
-                    )?);
-                }
+                self.bind_port(publication, port, offset, &mut ports)?;
+                // A thousand sockets take a while: the tunnels get their turns in between.
+                tokio::task::yield_now().await;
             }
         }
-        Ok(Opened { first_port, count, ports })
+        Ok(Opened { first_port, count, ports, route: None })
     }
 
     fn bind_port(
         &self,
         publication: &Publication,
-        address: SocketAddr,
+        port: u16,
         offset: u16,
-    ) -> Result<Port, ClaimError> {
-        let (id, shared) = (publication.id, Arc::clone(&self.shared));
-        match publication.protocol {
-            Protocol::Udp => udp::UdpPublication::bind(
-                id,
-                address,
-                offset,
-                self.local.clone(),
-                shared,
-                Rc::clone(&self.batch),
-            )
-            .map(Port::Udp),
-            Protocol::Tcp | Protocol::Http => {
-                tcp::TcpPort::bind(id, address, offset, self.local.clone(), shared).map(Port::Tcp)
-            }
+        bound: &mut Vec<Port>,
+    ) -> Result<(), ClaimError> {
+        let id = publication.id;
+        let own = || (self.local.clone(), Arc::clone(&self.shared));
+        if publication.protocol == Protocol::Udp {
+            let ((local, shared), room) = (own(), Rc::clone(&self.room));
+            let port = udp::UdpPublication::bind(id, port, offset, local, shared, room)?;
+            bound.push(Port::Udp(port));
+            return Ok(());
         }
+        for address in &self.shared.addresses {
+            let (local, shared) = own();
+            let address = SocketAddr::new(*address, port);
+            bound.push(Port::Tcp(tcp::TcpPort::bind(id, address, offset, local, shared)?));
+        }
+        Ok(())
     }
 
-    fn serve(&mut self, publication: Uuid, route: Option<&Route>) {
-        let Some(opened) = self.open.get_mut(&publication) else { return };
-        for port in &mut opened.ports {
-            match port {
-                Port::Tcp(port) => port.serve(route),
-                Port::Udp(port) => port.serve(route),
-            }
+    /// All ports or none: a publication that is half served is not served.
+    fn serve(&mut self, publication: Uuid, route: Option<Route>) -> Result<(), ClaimError> {
+        if self.stopped {
+            return Err(draining());
         }
+        let Some(opened) = self.open.get_mut(&publication) else { return Ok(()) };
+        let served = opened.serve(route.as_ref());
+        if served.is_err() {
+            self.shared.metrics.listens_failed.inc();
+            // Serving nowhere cannot fail.
+            let _ = opened.serve(None);
+        }
+        opened.route = route.filter(|_| served.is_ok());
+        served
     }
+}
+
+impl Opened {
+    fn is(&self, first: Option<u16>, count: u16) -> bool {
+        (self.first_port, self.count) == (first, count)
+    }
+
+    fn overlaps(&self, first: Option<u16>, count: u16) -> bool {
+        let (Some(ours), Some(theirs)) = (self.first_port, first) else { return false };
+        let (ours_end, theirs_end) =
+            (u32::from(ours) + u32::from(self.count), u32::from(theirs) + u32::from(count));
+        u32::from(ours) < theirs_end && u32::from(theirs) < ours_end
+    }
+
+    fn serve(&mut self, route: Option<&Route>) -> Result<(), ClaimError> {
+        self.ports.iter_mut().try_for_each(|port| match port {
+            Port::Tcp(port) => port.serve(route),
+            Port::Udp(port) => port.serve(route),
+        })
+    }
+}
+
+fn stopping() -> ClaimError {
+    ClaimError::Limit("the relay is stopping".to_owned())
+}
+
+fn draining() -> ClaimError {
+    ClaimError::Limit("the relay is draining".to_owned())
 }
 
 fn too_high(first: u16, count: u16) -> ClaimError {

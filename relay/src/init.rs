@@ -122,6 +122,7 @@ pub async fn init(options: &InitOptions) -> Result<Initialised, InitError> {
     control.refresh().await.map_err(InitError::Store)?;
     let admin_key = admin_key(&control, &state).await?;
     let join_key = first_join_key(&control).await.map_err(unmade)?;
+    control.settle().await.map_err(InitError::Store)?;
     Ok(Initialised { config, existed, join_key, admin_key })
 }
 

@@ -3,10 +3,12 @@
 //! Who may do what is decided by `bore-policy` on the data that `bore-control` keeps; this room carries it out.
 
 mod agent_probe;
+mod checks;
 mod clock;
 mod config;
 mod doors;
 pub mod edge;
+mod endpoints;
 mod exposition;
 mod flows;
 mod ingress;
@@ -15,7 +17,9 @@ mod limits;
 mod members;
 mod metrics;
 mod origins;
+mod picture;
 mod runtime;
+mod seats;
 mod server;
 mod state_folder;
 mod states;

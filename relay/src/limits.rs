@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
-/// TCP flows open at once on this relay.
+/// TCP flows on this relay at once, those that still wait for the agent included.
 pub(crate) const TCP_FLOWS_MAX: usize = 65_536;
-/// TCP flows open at once through one publication.
+/// The same through one publication.
 pub(crate) const TCP_FLOWS_PER_PUBLICATION_MAX: usize = 20_000;
-/// UDP flows (visitor address and port) remembered at once by one publication.
+/// The same from one source: an IPv4 address or an IPv6 /64.
+pub(crate) const TCP_FLOWS_PER_SOURCE_MAX: usize = 4_096;
+/// Flows of one public TCP port that wait for the agent at once; further visitors wait for their turn, no longer than [`DIAL_TIMEOUT`].
+pub(crate) const DIALS_PER_PORT_MAX: usize = 128;
+/// UDP flows (visitor address and port) remembered at once on this relay.
+pub(crate) const UDP_FLOWS_MAX: usize = 131_072;
+/// The same by one publication.
 pub(crate) const UDP_FLOWS_PER_PUBLICATION_MAX: usize = 10_000;
 /// Public ports in one publication.
 pub(crate) const PORTS_PER_PUBLICATION_MAX: u16 = 1_000;
@@ -36,13 +42,25 @@ pub(crate) const OFFLINE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) const LIVE_FOR: Duration = Duration::from_secs(150);
 /// A target check through the tunnel may take so long.
 pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(8);
-/// Checks that run at once.
-pub(crate) const CHECKS_MAX: usize = 64;
+/// Checks that run at once; further ones wait.
+pub(crate) const CHECKS_MAX: usize = 1_024;
+/// The same of one node, so that a slow agent delays its own only.
+pub(crate) const CHECKS_PER_NODE_MAX: usize = 8;
+/// Characters of what an agent says about its target.
+pub(crate) const DETAIL_CHARACTERS_MAX: usize = 300;
 /// Pause before accepting again when file descriptors are used up.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Requests to the ingress that wait for it.
 pub(crate) const COMMANDS_MAX: usize = 1_024;
 /// Connections inside the overlay that wait to be served.
 pub(crate) const DOOR_BACKLOG: usize = 256;
+/// Connections of one node to control at once.
+pub(crate) const CONTROL_CONNECTIONS_PER_NODE_MAX: usize = 64;
+/// Connections of one stranger in the walled garden at once.
+pub(crate) const GARDEN_CONNECTIONS_PER_PEER_MAX: usize = 4;
+/// Connections to the API, and to `/metrics`, at once.
+pub(crate) const TCP_DOOR_CONNECTIONS_MAX: usize = 1_024;
+/// How long the overlay may take to answer a scrape.
+pub(crate) const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Open flows that are listed.
 pub(crate) const FLOWS_LISTED_MAX: usize = 1_000;

@@ -1,7 +1,7 @@
 //! Which nodes have a tunnel here: the store's nodes, kept in step with the shard's peers.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
@@ -10,6 +10,8 @@ use bore_control::runtime::NodeState;
 use bore_driver::Shard;
 use bore_overlay::{Peer, PeerId, PeerStatus, PublicKey, Sources};
 use uuid::Uuid;
+
+use crate::endpoints::Endpoints;
 
 /// A node and its tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +26,10 @@ pub(crate) struct Member {
 }
 
 /// All members, for any thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Members {
     table: RwLock<Table>,
+    endpoints: Endpoints,
     /// Held by whoever changes the shard's peers.
     changing: tokio::sync::Mutex<()>,
 }
@@ -40,6 +43,11 @@ struct Table {
 }
 
 impl Members {
+    /// No members yet; those that come are called where `endpoints` says they were last heard.
+    pub(crate) fn new(endpoints: Endpoints) -> Self {
+        Self { table: RwLock::default(), endpoints, changing: tokio::sync::Mutex::default() }
+    }
+
     pub(crate) fn get(&self, node: Uuid) -> Option<Member> {
         self.read().by_node.get(&node).cloned()
     }
@@ -54,8 +62,10 @@ impl Members {
         table.by_node.get(&node).is_some_and(|member| table.online.contains(&member.peer))
     }
 
+    /// Members whose tunnel is up; a stranger in the walled garden has a tunnel too.
     pub(crate) fn online_count(&self) -> usize {
-        self.read().online.len()
+        let table = self.read();
+        table.online.iter().filter(|peer| table.by_peer.contains_key(peer)).count()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -71,6 +81,14 @@ impl Members {
             table.online.remove(&peer);
         }
         table.by_peer.get(&peer).copied()
+    }
+
+    /// A stranger's time in the walled garden is over.
+    pub(crate) fn forget_stranger(&self, peer: PeerId) {
+        let mut table = self.write();
+        if !table.by_peer.contains_key(&peer) {
+            table.online.remove(&peer);
+        }
     }
 
     /// Facts about a node's tunnel, at most a few seconds old.
@@ -136,8 +154,17 @@ impl Members {
             })
             .await;
         if let Ok(statuses) = statuses {
+            self.endpoints.keep(self.heard(&statuses)).await;
             self.write().statuses = statuses;
         }
+    }
+
+    fn heard(&self, statuses: &HashMap<PeerId, PeerStatus>) -> HashMap<Uuid, SocketAddr> {
+        let table = self.read();
+        let known = statuses
+            .iter()
+            .filter_map(|(peer, status)| Some((*table.by_peer.get(peer)?, status.endpoint?)));
+        known.collect()
     }
 
     async fn add(&self, shard: &Shard, node: &Node) {
@@ -145,10 +172,11 @@ impl Members {
             tracing::error!(node = %node.id, "a stored public key is not a key");
             return;
         };
+        let endpoint = self.endpoints.get(node.id);
         let peer = Peer {
             public_key,
             preshared_key: None,
-            endpoint: None,
+            endpoint,
             persistent_keepalive: None,
             sources: Sources::Node { v4: node.overlay_v4, v6: node.overlay_v6 },
         };
@@ -156,6 +184,9 @@ impl Members {
             .run(move |local| async move {
                 let peer = local.add_peer(peer)?;
                 let up = local.status(peer).is_some_and(|status| status.last_received.is_some());
+                if !up && endpoint.is_some() {
+                    local.start_handshake(peer);
+                }
                 Ok::<_, bore_overlay::AddPeerError>((peer, up))
             })
             .await;

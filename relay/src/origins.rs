@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bore_control::runtime::State;
-use bore_driver::OverlayStream;
+use bore_driver::{OverlayStream, pipe_until};
+use bore_netstack::ConnectError;
 use bore_policy::{DecidedBy, Hostname, Visitor};
 use uuid::Uuid;
 
+use crate::clock::now_micros;
 use crate::edge::{DenialKind, OriginId, Origins, Outage, Route};
+use crate::flows::Carrier;
 use crate::ingress::echo;
 use crate::steward::Steward;
 
@@ -47,11 +50,30 @@ impl Origins for OverlayOrigins {
         let mut dial = route.dial(visitor, 0);
         // Several flows of the edge serve one visitor, so the visitor's own port is not unique.
         dial.source.set_port(0);
-        steward.shard.connect(dial).await.map_err(|error| {
-            steward.shared.metrics.dial_failed.inc();
-            steward.states.make_due(origin.0, Instant::now());
-            Outage::Down { cause: error.to_string() }
-        })
+        let gate = &steward.shared.gate;
+        let opened = gate.flows.open(Carrier::Http, origin.0, visitor, now_micros());
+        let flow = opened.map_err(|_| withdrawn())?;
+        // Listed now: a change of rules from here on cuts it, one before is seen here.
+        if !gate.allows(origin.0, visitor.ip()) {
+            return Err(withdrawn());
+        }
+        let connecting = steward.shard.run(move |local| async move {
+            let connected = local.connect(&dial).await?;
+            let meter = Arc::clone(&flow.meter);
+            Ok(pipe_until(connected, meter, async move { flow.until_cut().await }))
+        });
+        let connected = connecting.await.unwrap_or(Err(ConnectError::PeerGone));
+        match connected {
+            Ok(stream) => {
+                steward.shared.metrics.http_flows_opened.inc();
+                Ok(stream)
+            }
+            Err(error) => {
+                steward.shared.metrics.dials_failed.inc();
+                steward.states.make_due(origin.0, Instant::now());
+                Err(Outage::Down { cause: error.to_string() })
+            }
+        }
     }
 
     fn probe(
@@ -64,9 +86,11 @@ impl Origins for OverlayOrigins {
         let steward = Arc::clone(&self.steward);
         Some(async move {
             let route = steward.route(&steward.publication(id)?)?;
-            let answer =
-                steward.shard.run(move |local| async move { echo(&local, &route, &token).await });
-            answer.await.ok()?.ok()
+            steward.shared.metrics.probes_taken.inc();
+            let asking = token.clone();
+            let asked =
+                steward.shard.run(move |local| async move { echo(&local, &route, &asking).await });
+            asked.await.ok()?.ok().map(|()| token)
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -37,7 +37,8 @@ pub(crate) struct Identity {
 pub(crate) struct RelayRuntime {
     identity: Identity,
     states: Arc<States>,
-    steward: OnceLock<Arc<Steward>>,
+    /// Weak: the steward holds the control room, which holds this.
+    steward: OnceLock<Weak<Steward>>,
     draining: AtomicBool,
 }
 
@@ -47,9 +48,13 @@ impl RelayRuntime {
     }
 
     /// Joins the runtime to the rest of the relay, once.
-    pub(crate) fn attach(&self, steward: Arc<Steward>) {
+    pub(crate) fn attach(&self, steward: &Arc<Steward>) {
         // Attached once by the server; a second attachment would change nothing.
-        let _ = self.steward.set(steward);
+        let _ = self.steward.set(Arc::downgrade(steward));
+    }
+
+    fn steward(&self) -> Option<Arc<Steward>> {
+        self.steward.get()?.upgrade()
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -64,7 +69,7 @@ impl RelayRuntime {
 #[async_trait]
 impl Runtime for RelayRuntime {
     async fn admit(&self, node: &Node) {
-        if let Some(steward) = self.steward.get() {
+        if let Some(steward) = self.steward() {
             steward.members.admit(&steward.shard, node).await;
         }
     }
@@ -73,13 +78,16 @@ impl Runtime for RelayRuntime {
         if self.is_draining() {
             return Err(ClaimError::Limit("the relay is draining".to_owned()));
         }
-        let steward = self.steward.get().ok_or_else(Self::starting)?;
-        steward.ingress.claim(publication).await
+        let steward = self.steward().ok_or_else(Self::starting)?;
+        steward.ingress.claim(publication).await?;
+        steward.declare(publication);
+        Ok(())
     }
 
     async fn release(&self, publication: Uuid) {
-        if let Some(steward) = self.steward.get() {
+        if let Some(steward) = self.steward() {
             steward.ingress.release(publication).await;
+            self.states.forget(publication);
         }
     }
 
@@ -113,18 +121,18 @@ impl Runtime for RelayRuntime {
     }
 
     fn node_state(&self, id: Uuid) -> NodeState {
-        let Some(steward) = self.steward.get() else { return NodeState::default() };
+        let Some(steward) = self.steward() else { return NodeState::default() };
         let version = steward.control.agent_version(id);
         NodeState { version, ..steward.members.state(id, Instant::now()) }
     }
 
     fn flows(&self, publication: Option<Uuid>) -> Vec<FlowState> {
-        let flows = self.steward.get().map(|steward| steward.shared.gate.flows.list(publication));
+        let flows = self.steward().map(|steward| steward.shared.gate.flows.list(publication));
         flows.unwrap_or_default()
     }
 
     fn report_target(&self, node: Uuid, publication: Uuid, report: TargetReport) {
-        let Some(steward) = self.steward.get() else { return };
+        let Some(steward) = self.steward() else { return };
         let Some(item) = steward.publication(publication).filter(|item| item.node == node) else {
             return;
         };
@@ -133,9 +141,10 @@ impl Runtime for RelayRuntime {
     }
 
     fn expect_probe(&self, node: Uuid, publication: Uuid) -> Option<ProbeOrder> {
-        let steward = self.steward.get()?;
+        let steward = self.steward()?;
         steward.publication(publication).filter(|item| item.node == node)?;
         let (token, wait) = steward.shared.expected.expect(publication, Instant::now())?;
+        self.states.expect_visit(publication);
         Some(ProbeOrder {
             token,
             expires_in_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
@@ -143,7 +152,7 @@ impl Runtime for RelayRuntime {
     }
 
     fn report_probe(&self, node: Uuid, publication: Uuid, report: ProbeReport) {
-        let Some(steward) = self.steward.get() else { return };
+        let Some(steward) = self.steward() else { return };
         let Some(item) = steward.publication(publication).filter(|item| item.node == node) else {
             return;
         };
@@ -179,7 +188,7 @@ impl Runtime for RelayRuntime {
 
     async fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        if let Some(steward) = self.steward.get() {
+        if let Some(steward) = self.steward() {
             steward.ingress.stop().await;
         }
     }

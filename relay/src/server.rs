@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use crate::config::{Config, Database};
 use crate::doors;
 use crate::edge::{self, EdgeCounters, EdgeSettings};
+use crate::endpoints::Endpoints;
 use crate::exposition::Exposition;
 use crate::flows::Flows;
 use crate::ingress::{Expected, Gate, Ingress, Shared};
@@ -33,7 +34,9 @@ use crate::steward::Steward;
 pub struct Relay {
     shard: Shard,
     steward: Arc<Steward>,
+    /// The first is the steward's.
     tasks: Vec<JoinHandle<()>>,
+    edge: JoinHandle<()>,
     closing: watch::Sender<bool>,
     addresses: Addresses,
     _state: StateFolder,
@@ -114,7 +117,7 @@ impl Relay {
             addresses: config.public_addresses.clone(),
         });
         let edge_counters = EdgeCounters::register(&mut registry);
-        let members = Arc::new(Members::default());
+        let members = Arc::new(Members::new(Endpoints::load(state.path())));
         let ingress = Ingress::start(&shard, Arc::clone(&shared));
         let steward = Arc::new(Steward::new(
             control.clone(),
@@ -125,31 +128,44 @@ impl Relay {
             shared,
             keys.relay.public(),
         ));
-        runtime.attach(Arc::clone(&steward));
+        runtime.attach(&steward);
 
-        doors::open_overlay(&shard, &control, &members, keys.relay.public());
         let (closing, closed) = watch::channel(false);
         let origins = Arc::new(OverlayOrigins { steward: Arc::clone(&steward) });
         let exposition = Exposition::register(registry, Arc::clone(&steward));
+        let refused = &steward.shared.metrics.doors_refused;
         let tasks = vec![
             tokio::spawn(Arc::clone(&steward).run(events)),
+            tokio::spawn(doors::keep_overlay(
+                shard.clone(),
+                control.clone(),
+                Arc::clone(&members),
+                keys.relay.public(),
+                refused.clone(),
+            )),
             tokio::spawn(refresh_members(Arc::clone(&members), shard.clone(), closed.clone())),
             tokio::spawn(keep_house(control.clone(), closed.clone())),
             tokio::spawn(doors::serve_tcp(
                 api,
                 bore_control::tcp_router(control.clone()),
+                refused.clone(),
                 closed.clone(),
             )),
-            tokio::spawn(doors::serve_tcp(metrics, exposition.router(), closed.clone())),
-            tokio::spawn(edge::serve(
-                http,
-                origins,
-                EdgeSettings::default(),
-                edge_counters,
-                async move { until(&mut closed.clone()).await },
+            tokio::spawn(doors::serve_tcp(
+                metrics,
+                exposition.router(),
+                refused.clone(),
+                closed.clone(),
             )),
         ];
-        Ok(Self { shard, steward, tasks, closing, addresses, _state: state })
+        let edge = tokio::spawn(edge::serve(
+            http,
+            origins,
+            EdgeSettings::default(),
+            edge_counters,
+            async move { until(&mut closed.clone()).await },
+        ));
+        Ok(Self { shard, steward, tasks, edge, closing, addresses, _state: state })
     }
 
     /// Where the sockets are.
@@ -175,23 +191,39 @@ impl Relay {
         }
     }
 
-    /// Refuses new visitors, gives open flows up to `grace` to end, then ends.
+    /// Refuses new visitors, gives open flows and requests up to `grace` to end, resets the rest, and lets go of everything.
     pub async fn stop(self, grace: Duration) {
-        self.steward.control.drain().await;
-        let flows = &self.steward.shared.gate.flows;
-        let idle = async {
-            while flows.count() > 0 {
-                tokio::time::sleep(DRAIN_POLL).await;
-            }
+        let Self { shard, steward, tasks, mut edge, closing, .. } = self;
+        steward.control.drain().await;
+        // The edge finishes the requests in hand; doors close. Tasks that ended already hold no receiver.
+        let _ = closing.send(true);
+        let flows = &steward.shared.gate.flows;
+        let at_rest = async {
+            // An edge that panicked has ended too.
+            let _ = (&mut edge).await;
+            no_flows(flows).await;
         };
-        // Whatever is still open after the grace is cut with the shard.
-        let _ = tokio::time::timeout(grace, idle).await;
-        // Tasks that ended already hold no receiver.
-        let _ = self.closing.send(true);
-        self.shard.stop().await;
-        for task in self.tasks {
-            task.abort();
+        let rested = tokio::time::timeout(grace, at_rest).await.is_ok();
+        if !rested {
+            let cut = flows.cut_unless(|_| false);
+            steward.shared.metrics.flows_cut.inc_by(cut as u64);
+            tracing::info!(flows = cut, "flows cut at the end of draining");
+            // The shard resets what has not ended by then.
+            let _ = tokio::time::timeout(CUT_TIMEOUT, no_flows(flows)).await;
         }
+        shard.stop().await;
+        let edge = Some(edge).filter(|edge| !edge.is_finished());
+        for task in tasks.into_iter().chain(edge) {
+            task.abort();
+            // Aborted, panicked or done: it holds nothing any more.
+            let _ = task.await;
+        }
+    }
+}
+
+async fn no_flows(flows: &Flows) {
+    while flows.count() > 0 {
+        tokio::time::sleep(DRAIN_POLL).await;
     }
 }
 
@@ -268,6 +300,8 @@ async fn until(closed: &mut watch::Receiver<bool>) {
 
 /// Inner packets fit every path until path MTU discovery proves more.
 const INNER_MTU: usize = 1280;
-const DRAIN_POLL: Duration = Duration::from_millis(50);
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// How long flows that were cut may take to notice.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);

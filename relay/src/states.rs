@@ -7,11 +7,15 @@
 //! | any | reachable | a check went through the tunnel to the target |
 //! | reachable | live | the agent reached the public address from its own network |
 //! | live | reachable | the visit that proved it is too old, or a later one failed |
+//! | any | not checked yet | it was declared with another target or another public address |
+//!
+//! Invariant: what is shown was proved of what is declared now. A proof names its [`Subject`]; one of another subject is dropped.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
+use bore_control::model::{Protocol, Publication};
 use bore_control::runtime::{ProbeReport, PublicationState, State, Step};
 use uuid::Uuid;
 
@@ -24,9 +28,33 @@ pub(crate) struct States {
     table: RwLock<HashMap<Uuid, Entry>>,
 }
 
+/// What a proof is about; another one needs proofs of its own. Rules, names and lifetimes prove nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Subject {
+    node: Uuid,
+    protocol: Protocol,
+    ports: (Option<u16>, u16),
+    hostname: Option<String>,
+    target: String,
+}
+
+impl Subject {
+    pub(crate) fn of(publication: &Publication) -> Self {
+        Self {
+            node: publication.node,
+            protocol: publication.protocol,
+            ports: (publication.public_port, publication.port_count),
+            hostname: publication.hostname.clone(),
+            target: publication.target.clone(),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
+    subject: Subject,
     base: Base,
+    visit_expected: bool,
     steps: Vec<Step>,
     visit: Option<Visit>,
     at: i64,
@@ -36,6 +64,8 @@ struct Entry {
 /// What the relay itself found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Base {
+    /// Declared, and nothing found out.
+    Unknown,
     /// No tunnel to the node.
     Offline(String),
     /// The target, or the public port, does not work.
@@ -55,30 +85,60 @@ struct Visit {
 }
 
 impl States {
-    /// Notes what the relay found. Says whether that differs from before.
+    /// Notes what a publication is. Another subject than before has nothing proved; says whether it is one.
+    pub(crate) fn declare(&self, publication: &Publication, now: Instant) -> bool {
+        let subject = Subject::of(publication);
+        let mut table = self.write();
+        let same = table.get(&publication.id).is_some_and(|entry| entry.subject == subject);
+        if !same {
+            table.insert(publication.id, Entry::unknown(subject, now));
+        }
+        !same
+    }
+
+    /// Notes what the relay found of `publication`. Says whether that differs from before; `None` when it is not what is declared.
     pub(crate) fn set(
         &self,
-        publication: Uuid,
+        publication: &Publication,
         base: Base,
         steps: Vec<Step>,
         now: Instant,
-    ) -> bool {
+    ) -> Option<bool> {
         let mut table = self.write();
-        let visit = match (&base, table.remove(&publication)) {
-            (Base::Reachable { .. }, Some(entry)) => (Some(entry.base), entry.visit),
-            (_, entry) => (entry.map(|entry| entry.base), None),
-        };
-        let changed = visit.0.as_ref() != Some(&base);
+        let entry = table.get_mut(&publication.id)?;
+        if entry.subject != Subject::of(publication) {
+            return None;
+        }
         let wait =
             if matches!(base, Base::Offline(_)) { OFFLINE_CHECK_INTERVAL } else { CHECK_INTERVAL };
-        let entry = Entry { base, steps, visit: visit.1, at: now_micros(), check_due: now + wait };
-        table.insert(publication, entry);
-        changed
+        let changed = entry.base != base;
+        if !matches!(base, Base::Reachable { .. }) {
+            (entry.visit, entry.visit_expected) = (None, false);
+        }
+        (entry.base, entry.steps) = (base, steps);
+        (entry.at, entry.check_due) = (now_micros(), now + wait);
+        Some(changed)
     }
 
-    /// Notes the agent's visit from outside. Without a reachable target it proves nothing.
-    pub(crate) fn set_visit(&self, publication: Uuid, report: ProbeReport, now: Instant) {
+    /// Whether `publication` is what is declared.
+    pub(crate) fn is_current(&self, publication: &Publication) -> bool {
+        let table = self.read();
+        table.get(&publication.id).is_some_and(|entry| entry.subject == Subject::of(publication))
+    }
+
+    /// From here on a report about a visit counts, once.
+    pub(crate) fn expect_visit(&self, publication: Uuid) {
         if let Some(entry) = self.write().get_mut(&publication) {
+            entry.visit_expected = true;
+        }
+    }
+
+    /// Notes the agent's visit from outside. It proves something when it was expected and the target has been reachable all the while.
+    pub(crate) fn set_visit(&self, publication: Uuid, report: ProbeReport, now: Instant) {
+        if let Some(entry) = self.write().get_mut(&publication)
+            && matches!(entry.base, Base::Reachable { .. })
+            && std::mem::take(&mut entry.visit_expected)
+        {
             entry.visit = Some(Visit { steps: report.steps, at: now });
             entry.at = now_micros();
         }
@@ -102,6 +162,12 @@ impl States {
         .collect()
     }
 
+    /// Whether the last that was found out is that there is no tunnel.
+    pub(crate) fn is_offline(&self, publication: Uuid) -> bool {
+        let table = self.read();
+        table.get(&publication).is_some_and(|entry| matches!(entry.base, Base::Offline(_)))
+    }
+
     pub(crate) fn forget(&self, publication: Uuid) {
         self.write().remove(&publication);
     }
@@ -121,8 +187,21 @@ impl States {
 }
 
 impl Entry {
+    fn unknown(subject: Subject, now: Instant) -> Self {
+        Self {
+            subject,
+            base: Base::Unknown,
+            visit_expected: false,
+            steps: Vec::new(),
+            visit: None,
+            at: now_micros(),
+            check_due: now + CHECK_INTERVAL,
+        }
+    }
+
     fn shown(&self, now: Instant) -> PublicationState {
         let (state, cause) = match &self.base {
+            Base::Unknown => (State::Offline, Some(NOT_CHECKED.to_owned())),
             Base::Offline(cause) => (State::Offline, Some(cause.clone())),
             Base::Down(cause) => (State::Down, Some(cause.clone())),
             Base::Reachable { silent } => self.seen_from_outside(*silent, now),
@@ -149,11 +228,13 @@ impl Entry {
 fn unknown() -> PublicationState {
     PublicationState {
         state: State::Offline,
-        cause: Some("not checked yet".to_owned()),
+        cause: Some(NOT_CHECKED.to_owned()),
         steps: Vec::new(),
         at: now_micros(),
     }
 }
+
+const NOT_CHECKED: &str = "not checked yet";
 
 #[cfg(test)]
 mod tests {
@@ -163,43 +244,142 @@ mod tests {
 
     #[test]
     fn live_needs_a_target_and_a_recent_visit_without_a_failed_step() {
-        let (states, now, id) = (States::default(), Instant::now(), Uuid::nil());
-        let shown = |now| states.get(id, now).state;
-        assert_eq!(shown(now), State::Offline);
+        let lab = Lab::new();
+        assert_eq!(lab.shown().state, State::Offline);
 
-        states.set(id, Base::Reachable { silent: false }, Vec::new(), now);
-        assert_eq!(shown(now), State::Reachable);
+        lab.reachable();
+        assert_eq!(lab.shown().state, State::Reachable);
 
-        states.set_visit(id, visit(true), now);
-        assert_eq!(shown(now), State::Live);
-        assert_eq!(shown(now + LIVE_FOR + Duration::from_secs(1)), State::Reachable);
+        lab.visit(true);
+        assert_eq!(lab.shown().state, State::Live);
+        let later = lab.now + LIVE_FOR + Duration::from_secs(1);
+        assert_eq!(lab.states.get(lab.publication.id, later).state, State::Reachable);
 
-        states.set_visit(id, visit(false), now);
-        assert_eq!(shown(now), State::Reachable);
-        assert!(states.get(id, now).cause.unwrap().contains("port"));
+        lab.visit(false);
+        assert_eq!(lab.shown().state, State::Reachable);
+        assert!(lab.shown().cause.unwrap().contains("port"));
     }
 
     #[test]
     fn an_old_visit_proves_nothing_after_the_agent_was_away() {
-        let (states, now, id) = (States::default(), Instant::now(), Uuid::nil());
-        states.set(id, Base::Reachable { silent: false }, Vec::new(), now);
-        states.set_visit(id, visit(true), now);
-        states.set(id, Base::Offline("gone".to_owned()), Vec::new(), now);
-        states.set(id, Base::Reachable { silent: false }, Vec::new(), now);
-        assert_eq!(states.get(id, now).state, State::Reachable);
+        let lab = Lab::new();
+        lab.reachable();
+        lab.visit(true);
+        lab.find(Base::Offline("gone".to_owned()));
+        lab.reachable();
+        assert_eq!(lab.shown().state, State::Reachable);
     }
 
     #[test]
     fn a_silent_service_is_live_and_says_so() {
-        let (states, now, id) = (States::default(), Instant::now(), Uuid::nil());
-        states.set(id, Base::Reachable { silent: true }, Vec::new(), now);
-        states.set_visit(id, visit(true), now);
-        let shown = states.get(id, now);
+        let lab = Lab::new();
+        lab.find(Base::Reachable { silent: true });
+        lab.visit(true);
+        let shown = lab.shown();
         assert_eq!((shown.state, shown.cause.as_deref()), (State::Live, Some("service silent")));
     }
 
-    fn visit(ok: bool) -> ProbeReport {
-        let step = Step { name: "port".to_owned(), ok, detail: "refused".to_owned() };
-        ProbeReport { steps: vec![step] }
+    #[test]
+    fn another_target_port_or_hostname_has_nothing_proved() {
+        let changes: [fn(&mut Publication); 4] = [
+            |publication| publication.target = "127.0.0.1:2".to_owned(),
+            |publication| publication.public_port = Some(2),
+            |publication| publication.port_count = 2,
+            |publication| publication.hostname = Some("b.example".to_owned()),
+        ];
+        for change in changes {
+            let mut lab = Lab::new();
+            lab.reachable();
+            lab.visit(true);
+            change(&mut lab.publication);
+            assert!(lab.states.declare(&lab.publication, lab.now));
+            assert_eq!(lab.shown().cause.as_deref(), Some(NOT_CHECKED));
+            assert!(lab.shown().steps.is_empty());
+            lab.reachable();
+            assert_eq!(lab.shown().state, State::Reachable, "the old visit went elsewhere");
+        }
+    }
+
+    #[test]
+    fn other_rules_leave_what_was_proved() {
+        let mut lab = Lab::new();
+        lab.reachable();
+        lab.visit(true);
+        lab.publication.access.deny.push("10.0.0.0/8".parse().unwrap());
+        assert!(!lab.states.declare(&lab.publication, lab.now));
+        assert_eq!(lab.shown().state, State::Live);
+    }
+
+    #[test]
+    fn a_late_finding_or_visit_of_the_old_target_is_dropped() {
+        let mut lab = Lab::new();
+        let old = lab.publication.clone();
+        lab.reachable();
+        lab.states.expect_visit(old.id);
+        lab.publication.target = "127.0.0.1:2".to_owned();
+        lab.states.declare(&lab.publication, lab.now);
+
+        let base = Base::Reachable { silent: false };
+        assert_eq!(lab.states.set(&old, base, Vec::new(), lab.now), None);
+        assert_eq!(lab.shown().state, State::Offline);
+        lab.reachable();
+        lab.report(true);
+        assert_eq!(lab.shown().state, State::Reachable, "that visit was to the old target");
+    }
+
+    /// One publication and what is known of it.
+    struct Lab {
+        states: States,
+        publication: Publication,
+        now: Instant,
+    }
+
+    impl Lab {
+        fn new() -> Self {
+            let (states, now, publication) = (States::default(), Instant::now(), publication());
+            assert!(states.declare(&publication, now));
+            Self { states, publication, now }
+        }
+
+        fn reachable(&self) {
+            self.find(Base::Reachable { silent: false });
+        }
+
+        fn find(&self, base: Base) {
+            self.states.set(&self.publication, base, Vec::new(), self.now).unwrap();
+        }
+
+        fn visit(&self, ok: bool) {
+            self.states.expect_visit(self.publication.id);
+            self.report(ok);
+        }
+
+        fn report(&self, ok: bool) {
+            let step = Step { name: "port".to_owned(), ok, detail: "refused".to_owned() };
+            let report = ProbeReport { steps: vec![step] };
+            self.states.set_visit(self.publication.id, report, self.now);
+        }
+
+        fn shown(&self) -> PublicationState {
+            self.states.get(self.publication.id, self.now)
+        }
+    }
+
+    fn publication() -> Publication {
+        Publication {
+            id: Uuid::from_u128(1),
+            network: Uuid::from_u128(2),
+            node: Uuid::from_u128(3),
+            name: "web".to_owned(),
+            protocol: Protocol::Tcp,
+            public_port: Some(1),
+            port_count: 1,
+            hostname: None,
+            overlay_port: 1024,
+            target: "127.0.0.1:1".to_owned(),
+            access: bore_policy::Access::default(),
+            lifetime: bore_control::model::Lifetime::Session,
+            created_at: 0,
+        }
     }
 }

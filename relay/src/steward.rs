@@ -13,12 +13,12 @@ use bore_control::{Change, ChangeKind, Control};
 use bore_driver::{Dial, Shard};
 use bore_netstack::ConnectError;
 use bore_overlay::{Event, NetworkId, PROBE_PORT, PublicKey, RELAY_V4, overlay_v6};
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::agent_probe::{Answer, Question, ask};
+use crate::checks::Checks;
 use crate::ingress::{Ingress, Route, Shared};
-use crate::limits::{CHECK_TIMEOUT, CHECKS_MAX};
+use crate::limits::CHECK_TIMEOUT;
 use crate::members::{Member, Members};
 use crate::states::{Base, States};
 
@@ -33,7 +33,9 @@ pub(crate) struct Steward {
     pub(crate) shared: Arc<Shared>,
     pub(crate) relay_key: PublicKey,
     pub(crate) hostnames: Arc<Hostnames>,
-    checks: Semaphore,
+    checks: Checks,
+    /// Held by whoever writes down what a check found.
+    concluding: tokio::sync::Mutex<()>,
     known: RwLock<HashMap<Uuid, Publication>>,
 }
 
@@ -71,7 +73,6 @@ impl Steward {
         shared: Arc<Shared>,
         relay_key: PublicKey,
     ) -> Self {
-        let checks = Semaphore::new(CHECKS_MAX);
         let (hostnames, known) = (Arc::default(), RwLock::default());
         Self {
             control,
@@ -82,7 +83,8 @@ impl Steward {
             shared,
             relay_key,
             hostnames,
-            checks,
+            checks: Checks::default(),
+            concluding: tokio::sync::Mutex::default(),
             known,
         }
     }
@@ -113,8 +115,8 @@ impl Steward {
             Event::TunnelUp { peer, .. } => self.tunnel_changed(*peer, true).await,
             Event::TunnelDown { peer } => self.tunnel_changed(*peer, false).await,
             Event::Pending { from, .. } => tracing::debug!(%from, "somebody wants to join"),
-            Event::PendingExpired { .. }
-            | Event::EndpointMoved { .. }
+            Event::PendingExpired { peer } => self.members.forget_stranger(*peer),
+            Event::EndpointMoved { .. }
             | Event::RelayIdentity { .. }
             | Event::ResetReceived { .. } => {}
         }
@@ -134,13 +136,16 @@ impl Steward {
 
     /// One thing that changed is brought in step by itself; anything wider, or news that were missed, by everything.
     async fn handle_change(self: &Arc<Self>, change: Option<&Change>) {
+        let network = change.and_then(|change| change.network);
         match change.map(|change| (change.kind, change.subject)) {
             Some((ChangeKind::Keys, _)) => {}
             Some((ChangeKind::Nodes, Some(node))) => self.reconcile_node(node).await,
             Some((ChangeKind::Publications, Some(publication))) => {
                 self.reconcile_publication(publication).await;
             }
-            Some((ChangeKind::Policies, _)) => self.cut_flows(),
+            Some((ChangeKind::Policies, _)) => {
+                self.cut_flows(|item| network.is_none_or(|of| of == item.network))
+            }
             Some((ChangeKind::Nodes | ChangeKind::Publications | ChangeKind::Networks, _))
             | None => {
                 self.reconcile().await;
@@ -160,7 +165,7 @@ impl Steward {
         for publication in publications {
             self.open(publication);
         }
-        self.cut_flows();
+        self.cut_flows(|_| true);
     }
 
     async fn reconcile_node(self: &Arc<Self>, node: Uuid) {
@@ -179,7 +184,7 @@ impl Steward {
             Some(publication) => self.open(publication),
             None => self.close(id).await,
         }
-        self.cut_flows();
+        self.cut_flows(|item| item.id == id);
     }
 
     async fn close(&self, id: Uuid) {
@@ -198,24 +203,50 @@ impl Steward {
         }
         let before = before.and_then(|before| before.hostname);
         self.hostnames.move_to(publication.id, before.as_deref(), publication.hostname.as_deref());
-        self.start_check(publication);
+        self.states.declare(&publication, Instant::now());
+        if !self.will_report(publication.node) {
+            self.start_check(publication);
+        }
     }
 
-    /// Ends the flows that would not be let in now.
-    fn cut_flows(&self) {
+    /// An agent that is there says so as soon as it serves a publication; asking before would find nothing.
+    fn will_report(&self, node: Uuid) -> bool {
+        let is_agent = self.members.get(node).is_some_and(|member| member.kind == NodeKind::Agent);
+        is_agent && self.members.is_online(node)
+    }
+
+    /// A publication's ports were claimed for what it is to become, or for what it still is when that could not be stored.
+    pub(crate) fn declare(self: &Arc<Self>, publication: &Publication) {
+        let changed = self.states.declare(publication, Instant::now());
+        if let Some(known) = self.publication(publication.id).filter(|_| changed)
+            && self.states.is_current(&known)
+            && !self.will_report(known.node)
+        {
+            self.start_check(known);
+        }
+    }
+
+    /// Ends the flows that would not be let in now, of gone publications and those that `concerns`.
+    fn cut_flows(&self, concerns: impl Fn(&Publication) -> bool) {
         let gate = &self.shared.gate;
+        let known = self.read_known();
         let cut = gate.flows.cut_unless(|flow| {
-            self.is_known(flow.publication) && gate.allows(flow.publication, flow.visitor.ip())
+            known.get(&flow.publication).is_some_and(|item| {
+                !concerns(item) || gate.allows(flow.publication, flow.visitor.ip())
+            })
         });
+        drop(known);
         if cut > 0 {
+            self.shared.metrics.flows_cut.inc_by(cut as u64);
             tracing::info!(flows = cut, "flows cut by a change");
         }
     }
 
     fn tick(self: &Arc<Self>) {
         for id in self.states.take_due(Instant::now()) {
-            let publication = self.read_known().get(&id).cloned();
-            if let Some(publication) = publication {
+            let Some(publication) = self.publication(id) else { continue };
+            // Without a tunnel there is nothing new to find out; its return is an event.
+            if self.members.is_online(publication.node) || !self.states.is_offline(id) {
                 self.start_check(publication);
             }
         }
@@ -223,16 +254,29 @@ impl Steward {
 
     /// Finds out, in the background, what is true of a publication.
     pub(crate) fn start_check(self: &Arc<Self>, publication: Publication) {
+        let Publication { id, node, .. } = publication;
+        if !self.checks.begin(id) {
+            return;
+        }
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            let Ok(_permit) = this.checks.acquire().await else { return };
-            let found = this.check(&publication).await;
-            this.conclude(&publication, found).await;
+            loop {
+                this.checks.within_bounds(node, this.check_now(id)).await;
+                if !this.checks.end(id) {
+                    return;
+                }
+            }
         });
     }
 
+    async fn check_now(&self, id: Uuid) {
+        let Some(publication) = self.publication(id) else { return };
+        let found = self.check(&publication).await;
+        self.conclude(&publication, found).await;
+    }
+
     async fn check(&self, publication: &Publication) -> Found {
-        if let Err(error) = self.ingress.claim(publication).await {
+        if let Err(error) = self.ingress.keep(publication).await {
             return down("port", error.to_string());
         }
         let Some(member) = self.members.get(publication.node) else { return offline() };
@@ -290,16 +334,31 @@ impl Steward {
 
     /// Writes down what was found, and serves or refuses visitors accordingly.
     async fn conclude(&self, publication: &Publication, found: Found) {
+        let _turn = self.concluding.lock().await;
         if !self.is_known(publication.id) {
+            // The check may have claimed ports after they were given back.
+            return self.ingress.release(publication.id).await;
+        }
+        if !self.states.is_current(publication) {
             return;
         }
-        let route =
-            matches!(found.base, Base::Reachable { .. }).then(|| self.route(publication)).flatten();
-        self.ingress.serve(publication.id, route).await;
-        let Found { base, steps } = found;
-        if self.states.set(publication.id, base.clone(), steps, Instant::now()) {
+        let Found { base, steps } = self.serve(publication, found).await;
+        if self.states.set(publication, base.clone(), steps, Instant::now()) == Some(true) {
             tracing::info!(publication = publication.name, state = ?base, "state changed");
             self.control.notify_node(publication.node);
+        }
+    }
+
+    /// Lets visitors in where that is due; what prevents it is part of what is true.
+    async fn serve(&self, publication: &Publication, found: Found) -> Found {
+        let reachable = matches!(found.base, Base::Reachable { .. });
+        let found =
+            if reachable && !self.members.is_online(publication.node) { offline() } else { found };
+        let reachable = matches!(found.base, Base::Reachable { .. });
+        let route = reachable.then(|| self.route(publication)).flatten();
+        match self.ingress.serve(publication.id, route).await {
+            Err(error) if reachable => down("port", error.to_string()),
+            Ok(()) | Err(_) => found,
         }
     }
 

@@ -1,6 +1,8 @@
 //! What a developer repeats, as commands: `cargo xtask help`.
 
+mod coverage;
 mod dist;
+mod fuzz;
 mod packages;
 mod shell;
 mod suites;
@@ -18,6 +20,9 @@ fn main() -> ExitCode {
         ["test", "long"] => suites::test(suites::Length::Long),
         ["lint"] => suites::lint(),
         ["dist"] => dist::build(),
+        ["coverage"] => coverage::measure(),
+        ["fuzz"] => fuzz::run_all("60"),
+        ["fuzz", seconds] => fuzz::run_all(seconds),
         _ => Err(HELP.to_owned()),
     };
     match result {
@@ -34,4 +39,6 @@ const HELP: &str = "cargo xtask COMMAND
   setup             install what the tests use (Debian packages, cargo-nextest)
   test [LENGTH]     run the tests: quick (the default), ci, long
   lint              formatting and clippy, warnings are errors
+  coverage          line coverage of the pure rooms, at least 90 %
+  fuzz [SECONDS]    run each fuzz target, a minute unless said otherwise
   dist              build the static tarball and its checksum into target/dist";

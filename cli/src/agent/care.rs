@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `reachable`, not visited in this session | visited at once |
 //! | `reachable` or `live`, visited | visited again about every 60 s |
-//! | `down` | its target is looked at every 2 s; a change is reported |
+//! | `down`, or its target failed a visitor | its target is looked at every 2 s; a change is reported |
 //! | `offline` | nothing: without the relay there is nothing to prove |
 
 use std::collections::BTreeMap;
@@ -72,7 +72,9 @@ impl Care {
     fn begin(&mut self, online: &Online, view: PublicationView) {
         let now = Instant::now();
         let record = self.records.entry(view.publication.name.clone()).or_default();
-        let due = record.due(view.state.state, online.session, now);
+        let failing = self.shared.registry().is_failing(&view.publication.name);
+        let state = if failing { State::Down } else { view.state.state };
+        let due = record.due(state, online.session, now);
         if due == Due::Nothing || self.work.len() >= AT_ONCE_MAX {
             return;
         }

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bore_driver::{Events, Shard};
-use bore_overlay::{ClusterPublicKey, Event, Peer, PeerId, PublicKey, RelayAddress, Sources};
+use bore_overlay::{
+    ClusterPublicKey, Event, Peer, PeerId, PeerStatus, PublicKey, RelayAddress, Sources,
+};
 
 use super::error::AgentError;
 use super::limits::{KEEPALIVE_SECONDS, RELAY_ADDRESSES_MAX, ROUND_TIMEOUT};
@@ -97,15 +99,21 @@ impl Connector {
     }
 
     async fn fresh_session(&mut self, since: Instant) -> Result<Option<RelayPeer>, AgentError> {
-        let Some(relay) = self.relay.as_mut() else { return Ok(None) };
-        let id = relay.id;
-        let status =
-            self.shard.run(move |local| async move { local.status(id) }).await.map_err(gone)?;
-        let Some(status) = status.filter(|status| status.session_established >= Some(since)) else {
-            return Ok(None);
-        };
+        let status = self.status().await?;
+        let status = status.filter(|status| status.session_established >= Some(since));
+        let (Some(status), Some(relay)) = (status, self.relay.as_mut()) else { return Ok(None) };
         relay.endpoint = status.endpoint.unwrap_or(relay.endpoint);
         Ok(Some(*relay))
+    }
+
+    /// When the tunnel's session was made. Another one is a rekey, or a relay that lost the old one.
+    pub(crate) async fn session_established(&self) -> Option<Instant> {
+        self.status().await.ok()??.session_established
+    }
+
+    async fn status(&self) -> Result<Option<PeerStatus>, AgentError> {
+        let Some(RelayPeer { id, .. }) = self.relay else { return Ok(None) };
+        self.shard.run(move |local| async move { local.status(id) }).await.map_err(gone)
     }
 
     async fn ask_identity(

@@ -23,24 +23,28 @@ pub(crate) struct NetworkWatch {
     relay: SocketAddr,
     source: Option<IpAddr>,
     clocks: Clocks,
+    /// When to look next; survives a dropped [`NetworkWatch::changed`].
+    next_look: tokio::time::Instant,
+    looks: u32,
 }
 
 impl NetworkWatch {
     /// Starts from how things are.
     pub(crate) fn new(relay: SocketAddr) -> Self {
-        Self { relay, source: source_towards(relay), clocks: Clocks::read() }
+        let (source, clocks) = (source_towards(relay), Clocks::read());
+        Self { relay, source, clocks, next_look: tokio::time::Instant::now() + TICK, looks: 0 }
     }
 
     /// Waits for a change. Cancel-safe: what was noticed is told by the next call.
     pub(crate) async fn changed(&mut self) -> NetworkChange {
-        let mut ticks: u32 = 0;
         loop {
-            tokio::time::sleep(TICK).await;
-            ticks = ticks.wrapping_add(1);
+            tokio::time::sleep_until(self.next_look).await;
+            self.next_look = tokio::time::Instant::now() + TICK;
+            self.looks = self.looks.wrapping_add(1);
             if self.slept() {
                 return NetworkChange::Slept;
             }
-            if ticks.is_multiple_of(2) && self.moved() {
+            if self.looks.is_multiple_of(2) && self.moved() {
                 return NetworkChange::Moved;
             }
         }

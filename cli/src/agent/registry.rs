@@ -116,6 +116,11 @@ impl Registry {
         self.entries.values().filter_map(|entry| entry.view.clone()).collect()
     }
 
+    /// Whether the target of `name` failed when it was last dialled.
+    pub(crate) fn is_failing(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|entry| entry.seen.failure.is_some())
+    }
+
     /// What survives a restart.
     pub(crate) fn persistent(&self) -> Vec<StoredPublication> {
         let kept = self

@@ -11,7 +11,7 @@ use bore_control::model::Lifetime;
 use bore_overlay::RelayAddress;
 use http::Method;
 use rand::Rng;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::connect::{Connector, RelayPeer, TunnelChange, rebind, resolve};
 use super::control_client::ControlClient;
@@ -42,6 +42,10 @@ pub(crate) async fn open(
     control.order(Method::PUT, "/v1/nodes/self/session", Some(&request)).await?;
     remove_leftovers(shared, control).await?;
     renew_declared(shared, control).await?;
+    open_watch(shared, control).await
+}
+
+async fn open_watch(shared: &Shared, control: &ControlClient) -> Result<Lines, AgentError> {
     let watch = format!("/v1/nodes/self/watch?boot={}", shared.boot);
     control.stream(&watch).await.map(Lines::new)
 }
@@ -127,7 +131,8 @@ pub(crate) async fn watch(
 ) -> Lost {
     let relays = shared.identity().relays.clone();
     let resolved = resolve(&relays).await.map(BTreeSet::from_iter).unwrap_or_default();
-    let mut session = Session { shared, online, lines, relays, resolved };
+    let tunnel_session = connector.session_established().await;
+    let mut session = Session { shared, online, lines, relays, resolved, tunnel_session };
     loop {
         if let Err(lost) = session.step(connector, network).await {
             return lost;
@@ -141,6 +146,8 @@ struct Session<'a> {
     lines: Lines,
     relays: Vec<RelayAddress>,
     resolved: BTreeSet<SocketAddr>,
+    /// The tunnel's session that the watch is known to live in.
+    tunnel_session: Option<std::time::Instant>,
 }
 
 impl Session<'_> {
@@ -152,6 +159,8 @@ impl Session<'_> {
     ) -> Result<(), Lost> {
         let look_up = tokio::time::sleep(RESOLVE_AGAIN.mul_f64(rand::rng().random_range(0.5..1.5)));
         tokio::pin!(look_up);
+        let mut tunnel_look = tokio::time::interval(TUNNEL_LOOK);
+        tunnel_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heartbeat_due = Instant::now() + HEARTBEAT_MISSING;
         loop {
             tokio::select! {
@@ -163,6 +172,10 @@ impl Session<'_> {
                 }
                 change = connector.change() => self.tunnel_changed(change, connector).await?,
                 change = network.changed() => self.network_changed(change).await?,
+                _ = tunnel_look.tick() => {
+                    let established = connector.session_established().await;
+                    self.tunnel_looked_at(established).await?;
+                }
                 () = &mut look_up => return self.look_up_again().await,
             }
         }
@@ -232,10 +245,27 @@ impl Session<'_> {
             TunnelChange::Reset => {
                 // Flows of the watch died with the relay's memory; the tunnel itself is back in one round trip.
                 let tunnel_stands = connector.recovered(RECOVERY_WAIT).await;
-                let error =
-                    AgentError::ControlUnreachable { cause: "the relay has restarted".to_owned() };
-                Err(Lost { error, tunnel_stands, at_once: true })
+                Err(restarted(tunnel_stands))
             }
+        }
+    }
+
+    /// A new session of the tunnel is a rekey, or a relay that restarted and has forgotten the watch. Asking for the watch again tells which.
+    async fn tunnel_looked_at(
+        &mut self,
+        established: Option<std::time::Instant>,
+    ) -> Result<(), Lost> {
+        if established == self.tunnel_session || established.is_none() {
+            return Ok(());
+        }
+        self.tunnel_session = established;
+        match open_watch(self.shared, &self.online.control).await {
+            Ok(lines) => {
+                self.lines = lines;
+                Ok(())
+            }
+            Err(AgentError::Refused(_)) => Err(restarted(true)),
+            Err(error) => Err(doubted(error)),
         }
     }
 
@@ -276,11 +306,18 @@ fn doubted(error: AgentError) -> Lost {
     Lost { error, tunnel_stands: false, at_once: false }
 }
 
+fn restarted(tunnel_stands: bool) -> Lost {
+    let error = AgentError::ControlUnreachable { cause: "the relay has restarted".to_owned() };
+    Lost { error, tunnel_stands, at_once: true }
+}
+
 fn final_loss(error: AgentError) -> Lost {
     Lost { error, tunnel_stands: false, at_once: false }
 }
 
 /// Names are looked up again about this often.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(60);
+/// How often the tunnel's session is looked at.
+const TUNNEL_LOOK: Duration = Duration::from_secs(1);
 /// A tunnel that was reset is up after one round trip, or it is doubted.
 const RECOVERY_WAIT: Duration = Duration::from_secs(5);

@@ -143,12 +143,13 @@ impl Shared {
         identity: Identity,
         membership: Membership,
         registry: Registry,
+        boot: Uuid,
     ) -> Arc<Self> {
         Arc::new(Self {
             folder,
             shard,
             membership,
-            boot: Uuid::now_v7(),
+            boot,
             started: Instant::now(),
             counters: Counters::default(),
             room: Room::default(),
@@ -248,6 +249,11 @@ impl Shared {
 
     /// The agent has ended.
     pub(crate) fn set_ended(&self, error: AgentError) {
+        if error.code() == AgentError::Replaced.code()
+            && let Err(error) = self.folder.forget_boot()
+        {
+            tracing::warn!(%error, "the next agent here may be taken for the replaced one");
+        }
         let (code, cause) = (error.code().to_owned(), error.to_string());
         self.link.send_replace(Link::Ended(Arc::new(error)));
         self.stop();

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `identity.json` | the node's private key, its membership, where its relay is (0600) |
 //! | `publications.json` | persistent publications as declared here, and the relay's last answer to each |
+//! | `boot.json` | which run the relay speaks with |
 //! | `lock` | held by the agent that runs |
 //! | `agent.sock` | the local API of the agent that runs (0600) |
 //!
 //! A file is replaced whole (temporary file, fsync, rename, fsync of the folder), so that a crash leaves the old or the new one.
 //! The folder must be closed to other users: it is created 0700 and refused otherwise.
 
+mod boot;
 mod files;
 mod identity;
 
@@ -18,6 +20,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::declaration::Declaration;
 use super::error::StateError;
@@ -110,6 +113,22 @@ impl StateFolder {
             Err(TryLockError::WouldBlock) => Err(StateError::InUse(self.path.clone())),
             Err(TryLockError::Error(source)) => Err(StateError::io("lock", &path, source)),
         }
+    }
+
+    /// The boot id of the agent that runs on the folder; the same again after a crash, another one in a copy of the folder.
+    ///
+    /// # Errors
+    /// The file system says no.
+    pub(crate) fn boot_id(&self) -> Result<Uuid, StateError> {
+        boot::boot_id(&self.path)
+    }
+
+    /// The agent on the folder was replaced: the next one is another.
+    ///
+    /// # Errors
+    /// The file system says no.
+    pub(crate) fn forget_boot(&self) -> Result<(), StateError> {
+        boot::forget(&self.path)
     }
 
     /// Who this node is; `None` before it joined.

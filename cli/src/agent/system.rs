@@ -10,6 +10,13 @@ pub(crate) fn user_is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Names this run of this machine, or of this container: another one, also a copy of it, has another name. `None` when it does not say.
+pub(crate) fn machine_run() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let processes = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), processes.display()))
+}
+
 /// A clock that goes on while the machine sleeps, from an arbitrary start.
 pub(crate) fn boot_time() -> Duration {
     uptime().unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())

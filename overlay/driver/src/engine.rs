@@ -95,6 +95,14 @@ impl Engine {
         self.wake();
     }
 
+    /// Sends what the end of the flows' tasks left to say, as far as the kernel takes it.
+    pub(crate) fn finish(&self) {
+        for _ in 0..FAREWELL_TURNS_MAX {
+            self.stack.handle_timeout(Instant::now());
+            self.transmit(Instant::now());
+        }
+    }
+
     /// Makes the loop look again: something may have become due or sendable.
     pub(crate) fn wake(&self) {
         self.wake.0.notify_one();
@@ -312,6 +320,9 @@ impl Wake for Wakeup {
 fn scratch() -> Box<[u8]> {
     vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice()
 }
+
+/// Turns of [`TRANSMITS_PER_TURN_MAX`] datagrams after the last task has ended: resets of every flow there may be.
+const FAREWELL_TURNS_MAX: usize = 256;
 
 /// With no timer anywhere the loop still looks around now and then; it costs one wake-up a minute.
 const IDLE_WAIT_MAX: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
 //! Hands a flow to another thread: a byte-bounded pipe, and a task on the shard that keeps it moving.
 
-use std::future::poll_fn;
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::io::{
 };
 
 use crate::limits::PIPE_BYTES;
+use crate::pump::Meter;
 
 /// One end of a flow, on any thread. A reset of the flow is an error here, never a silent end.
 #[derive(Debug)]
@@ -23,33 +24,70 @@ pub struct OverlayStream {
 
 /// Moves `flow` off its shard. Must be called on the shard's thread.
 pub fn pipe(flow: TcpFlow) -> OverlayStream {
+    pipe_until(flow, Arc::default(), pending())
+}
+
+/// The same, with its bytes counted by `meter`, and reset when `cut` is ready. What `cut` owns lives as long as the flow is carried.
+pub fn pipe_until(
+    flow: TcpFlow,
+    meter: Arc<Meter>,
+    cut: impl Future<Output = ()> + 'static,
+) -> OverlayStream {
     let (near, far) = tokio::io::duplex(PIPE_BYTES);
     let reset = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&reset);
-    tokio::task::spawn_local(async move {
-        if carry(&flow, near, &flag).await.is_err() {
-            flow.abort();
-        }
-    });
+    tokio::task::spawn_local(
+        async move { Carried { flow, reset: flag }.run(near, &meter, cut).await },
+    );
     OverlayStream { pipe: far, reset }
 }
 
-async fn carry(flow: &TcpFlow, near: DuplexStream, reset: &AtomicBool) -> io::Result<()> {
-    let (reader, writer) = tokio::io::split(near);
-    let both = async { tokio::try_join!(inward(flow, reader), outward(flow, writer, reset)) };
-    // Pinned here, so that the pipe is still open when the reset is noted: its far end must not see an end first.
-    tokio::pin!(both);
-    let result = tokio::select! {
-        result = &mut both => result.map(|_| ()),
-        () = poll_fn(|context| flow.poll_reset(context)) => Err(io::ErrorKind::ConnectionReset.into()),
-    };
-    if result.is_err() {
-        reset.store(true, Ordering::Release);
-    }
-    result
+/// A flow and the mark by which its far end learns of a reset. Dropped on its way, it is one.
+struct Carried {
+    flow: TcpFlow,
+    reset: Arc<AtomicBool>,
 }
 
-async fn inward(flow: &TcpFlow, mut reader: ReadHalf<DuplexStream>) -> io::Result<()> {
+impl Carried {
+    async fn run(&self, near: DuplexStream, meter: &Meter, cut: impl Future<Output = ()>) {
+        let (reader, writer) = tokio::io::split(near);
+        let both = async {
+            tokio::try_join!(
+                inward(&self.flow, reader, meter),
+                outward(&self.flow, writer, &self.reset, meter)
+            )
+        };
+        tokio::pin!(both);
+        // Declared after the pipe, so dropped before it: the far end must not see an end before the mark.
+        let mut unfinished = Unfinished { carried: self, ended: false };
+        unfinished.ended = tokio::select! {
+            result = &mut both => result.is_ok(),
+            () = poll_fn(|context| self.flow.poll_reset(context)) => false,
+            () = cut => false,
+        };
+    }
+}
+
+/// Marks and resets unless the flow came to its end.
+struct Unfinished<'a> {
+    carried: &'a Carried,
+    ended: bool,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.carried.reset.store(true, Ordering::Release);
+            self.carried.flow.abort();
+        }
+    }
+}
+
+async fn inward(
+    flow: &TcpFlow,
+    mut reader: ReadHalf<DuplexStream>,
+    meter: &Meter,
+) -> io::Result<()> {
     let mut buffer = vec![0; COPY_BYTES];
     loop {
         let count = reader.read(&mut buffer).await?;
@@ -59,6 +97,7 @@ async fn inward(flow: &TcpFlow, mut reader: ReadHalf<DuplexStream>) -> io::Resul
         };
         while !bytes.is_empty() {
             let written = poll_fn(|context| flow.poll_write(context, bytes)).await?;
+            meter.inward_bytes.fetch_add(written as u64, Ordering::Relaxed);
             bytes = bytes.get(written..).unwrap_or_default();
         }
     }
@@ -68,13 +107,17 @@ async fn outward(
     flow: &TcpFlow,
     mut writer: WriteHalf<DuplexStream>,
     reset: &AtomicBool,
+    meter: &Meter,
 ) -> io::Result<()> {
     let mut buffer = vec![0; COPY_BYTES];
     loop {
         let received = poll_fn(|context| flow.poll_read(context, &mut buffer)).await;
         let count = received.inspect_err(|_| reset.store(true, Ordering::Release))?;
         match buffer.get(..count) {
-            Some(bytes) if !bytes.is_empty() => writer.write_all(bytes).await?,
+            Some(bytes) if !bytes.is_empty() => {
+                writer.write_all(bytes).await?;
+                meter.outward_bytes.fetch_add(count as u64, Ordering::Relaxed);
+            }
             _ => return writer.shutdown().await,
         }
     }

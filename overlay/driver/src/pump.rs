@@ -1,7 +1,8 @@
 //! Joins a netstack flow to a kernel socket, without a buffer of its own.
 //!
 //! Bytes go straight from the kernel into the flow's send buffer and from its receive buffer into the kernel, so a stalled reader on
-//! one side is felt by the writer on the other. Half-close is carried over; a reset on either side becomes a reset on the other.
+//! one side is felt by the writer on the other. Half-close is carried over; a reset on either side becomes a reset on the other, and
+//! a pump that is dropped on its way resets both: neither end may take what it has for all there is.
 
 use std::future::poll_fn;
 use std::io;
@@ -33,8 +34,31 @@ pub enum PumpEnd {
     FlowReset,
 }
 
-/// Carries bytes both ways until both sides have closed or one has reset.
+/// Carries bytes both ways until both sides have closed or one has reset. Dropped before that, it resets both.
 pub async fn pump(flow: &TcpFlow, socket: &TcpStream, meter: &Meter) -> PumpEnd {
+    let mut unfinished = Unfinished { flow, socket, ended: false };
+    let end = carry(flow, socket, meter).await;
+    unfinished.ended = true;
+    end
+}
+
+/// Resets both sides unless the pump came to its end.
+struct Unfinished<'a> {
+    flow: &'a TcpFlow,
+    socket: &'a TcpStream,
+    ended: bool,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.flow.abort();
+            reset_when_closed(self.socket);
+        }
+    }
+}
+
+async fn carry(flow: &TcpFlow, socket: &TcpStream, meter: &Meter) -> PumpEnd {
     let both =
         async { tokio::try_join!(inward(flow, socket, meter), outward(flow, socket, meter)) };
     let end = tokio::select! {
@@ -44,10 +68,16 @@ pub async fn pump(flow: &TcpFlow, socket: &TcpStream, meter: &Meter) -> PumpEnd 
     match end {
         PumpEnd::Closed => {}
         PumpEnd::SocketReset => flow.abort(),
-        // Linger zero makes the kernel send RST instead of FIN when the socket is dropped.
-        PumpEnd::FlowReset => drop(SockRef::from(socket).set_linger(Some(Duration::ZERO))),
+        PumpEnd::FlowReset => reset_when_closed(socket),
     }
     end
+}
+
+/// Linger zero makes the kernel send RST instead of FIN when the socket is dropped.
+fn reset_when_closed(socket: &TcpStream) {
+    if let Err(error) = SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
+        tracing::trace!(%error, "no RST");
+    }
 }
 
 async fn inward(flow: &TcpFlow, socket: &TcpStream, meter: &Meter) -> Result<(), PumpEnd> {

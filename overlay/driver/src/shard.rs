@@ -9,7 +9,7 @@ use std::time::Instant;
 use bore_netstack::{Config as StackConfig, ConnectError, Stack};
 use bore_overlay::{Config as OverlayConfig, Event, Overlay};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use crate::engine::Engine;
@@ -37,6 +37,8 @@ pub type Events = mpsc::Receiver<Event>;
 pub struct Shard {
     jobs: mpsc::Sender<Job>,
     local: SocketAddr,
+    /// Closed by the thread when it has let go of everything.
+    ended: watch::Receiver<()>,
 }
 
 type Job = Box<dyn FnOnce(Local) + Send>;
@@ -79,11 +81,15 @@ impl Shard {
         let local = socket.local_addr();
         let (jobs, job_queue) = mpsc::channel(JOBS_MAX);
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
+        let (alive, ended) = watch::channel(());
         std::thread::Builder::new()
             .name("bore-shard".to_owned())
-            .spawn(move || live(&runtime, socket, config, job_queue, event_sender))
+            .spawn(move || {
+                live(&runtime, socket, config, job_queue, event_sender);
+                drop((runtime, alive));
+            })
             .map_err(StartError::Thread)?;
-        Ok((Self { jobs, local }, events))
+        Ok((Self { jobs, local, ended }, events))
     }
 
     /// The overlay socket's address at start.
@@ -122,12 +128,14 @@ impl Shard {
             .unwrap_or(Err(ConnectError::PeerGone))
     }
 
-    /// Ends the thread. What was queued before is still begun.
+    /// Ends the thread: what was queued before is still begun, flows that are open are reset at both ends, and the socket is closed when
+    /// this returns.
     pub async fn stop(&self) {
         let stop: Job = Box::new(|local| local.stop());
         // A shard that has ended already is stopped.
         let _ = self.jobs.send(stop).await;
-        self.jobs.closed().await;
+        // Nothing is ever sent: this ends when the sender does.
+        let _ = self.ended.clone().changed().await;
     }
 }
 
@@ -151,4 +159,8 @@ fn live(
         local.stop();
     });
     set.block_on(runtime, engine.run());
+    // Flows whose tasks are dropped here are reset; the last turns tell their far ends.
+    drop(set);
+    let _inside = runtime.enter();
+    engine.finish();
 }

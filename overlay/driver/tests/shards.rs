@@ -1,12 +1,19 @@
 //! Two shards on loopback, one as a relay and one as an agent: tunnels, flows and datagrams over real sockets.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the lab's helpers lie outside the functions that clippy knows as tests"
+)]
+
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bore_driver::{
-    DatagramSink, Dial, Events, Meter, PumpEnd, Shard, ShardConfig, UdpBinding, pipe, pump,
+    DatagramSink, Dial, Events, Meter, PumpEnd, Shard, ShardConfig, UdpBinding, pipe_until, pump,
 };
 use bore_overlay::{Config, Event, Peer, PeerId, PrivateKey, PublicKey, Sources, UnknownKeys};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -106,6 +113,59 @@ async fn a_stopped_shard_answers_that_it_is_gone() {
     let lab = Lab::build().await;
     lab.agent.stop().await;
     assert!(lab.agent.run(|_| async {}).await.is_err());
+}
+
+#[tokio::test]
+async fn stopping_a_shard_resets_its_flows_at_both_ends() {
+    let lab = Lab::build().await;
+    let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    lab.serve(origin.local_addr().unwrap()).await;
+    let mut stream = within(lab.relay.connect(lab.dial())).await.unwrap();
+    let (mut socket, _) = origin.accept().await.unwrap();
+    stream.write_all(b"x").await.unwrap();
+    within(socket.read_u8()).await.unwrap();
+
+    within(lab.agent.stop()).await;
+
+    let at_the_service = within(socket.read_u8()).await.unwrap_err();
+    assert_eq!(at_the_service.kind(), std::io::ErrorKind::ConnectionReset);
+    let at_the_relay = within(stream.read_u8()).await.unwrap_err();
+    assert_eq!(at_the_relay.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_stopped_shard_has_closed_its_socket() {
+    let (shard, _events) = shard(key());
+    let address = shard.local_addr();
+    within(shard.stop()).await;
+    std::net::UdpSocket::bind(address).unwrap();
+}
+
+#[tokio::test]
+async fn a_flow_that_is_cut_is_reset_and_its_bytes_are_counted() {
+    let lab = Lab::build().await;
+    let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    lab.serve(origin.local_addr().unwrap()).await;
+    let (meter, dial) = (Arc::new(Meter::default()), lab.dial());
+    let (cut, cutting) = tokio::sync::oneshot::channel::<()>();
+    let counted = Arc::clone(&meter);
+    let connecting = lab.relay.run(move |local| async move {
+        let flow = local.connect(&dial).await.unwrap();
+        pipe_until(flow, counted, async move { drop(cutting.await) })
+    });
+    let mut stream = within(connecting).await.unwrap();
+    let (mut socket, _) = origin.accept().await.unwrap();
+    stream.write_all(b"four").await.unwrap();
+    let mut bytes = [0; 4];
+    within(socket.read_exact(&mut bytes)).await.unwrap();
+
+    drop(cut);
+
+    let error = within(stream.read_u8()).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    let error = within(socket.read_u8()).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(meter.inward_bytes.load(Ordering::Relaxed), 4);
 }
 
 /// A relay and an agent with a tunnel between them.

@@ -33,7 +33,7 @@ mod query;
 mod relay;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -62,7 +62,7 @@ fn with_layers(routes: OpenApiRouter<Control>, control: Control) -> Router {
     router
         .fallback(layers::no_such_route)
         .method_not_allowed_fallback(layers::no_such_method)
-        .layer(from_fn(layers::finish_changes))
+        .layer(from_fn_with_state(control.clone(), layers::finish_changes))
         .layer(from_fn(layers::limit_time))
         .layer(from_fn(layers::mark_answer))
         .with_state(control)

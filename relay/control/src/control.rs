@@ -151,6 +151,14 @@ impl Control {
         self.sessions().version(node)
     }
 
+    /// Waits until every change made so far is on disk. Whoever acknowledges a change waits for this first; the API's routers do.
+    ///
+    /// # Errors
+    /// When the disk does: then nothing may be acknowledged.
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        self.store().settle().await
+    }
+
     /// Tells agents that the relay drains, and has it take no new flows.
     pub async fn drain(&self) {
         self.sessions().signal_draining();

@@ -73,7 +73,7 @@ pub const API_KEY_LIFE_DEFAULT: Duration = Duration::from_secs(90 * 24 * 60 * 60
 pub struct Quotas {
     /// Networks of the cluster.
     pub networks: usize,
-    /// Nodes that a network may have before another is added by hand.
+    /// Nodes of one network, whether they join or are added by hand.
     pub nodes_per_network: usize,
     /// Publications of one node.
     pub publications_per_node: usize,

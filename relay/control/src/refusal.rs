@@ -123,6 +123,7 @@ impl From<JoinError> for Refusal {
             JoinError::Revoked => Code::JoinKeyRevoked,
             JoinError::WrongNetwork => Code::JoinKeyWrongNetwork,
             JoinError::AlreadyNode(_) => Code::AlreadyNode,
+            JoinError::NodesExhausted(_) => Code::Quota,
             JoinError::AddressesExhausted => Code::AddressesExhausted,
         };
         Self::new(code, error.to_string())

@@ -1,13 +1,14 @@
 //! What must survive: one trait by domain, two implementations with the same migrations.
 //!
-//! Every method is one transaction; those that change something write their audit row in it. What a method acknowledged is on
-//! disk. Every look-up takes its network, so that a row of another tenant is simply not there.
+//! Every method is one transaction; those that change something write their audit row in it. What a method acknowledged is committed,
+//! and on disk once [`Store::settle`] has answered. Every look-up takes its network, so that a row of another tenant is simply not there.
 
 mod api_keys;
 mod audit;
 mod chain;
 mod database;
 mod failure;
+mod group_sync;
 mod groups;
 mod join;
 mod join_keys;
@@ -37,6 +38,8 @@ use crate::model::{
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// `sqlite` or `postgresql`, for logs and `doctor`.
     fn kind(&self) -> &'static str;
+    /// Waits until everything committed so far is on disk. Whoever tells anybody of a change waits for this first.
+    async fn settle(&self) -> Result<(), StoreError>;
     /// Answers when the database does.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -199,6 +202,10 @@ pub struct JoinRequest {
     pub overlay_v6: std::net::Ipv6Addr,
     /// Wanted name, a DNS label.
     pub name: String,
+    /// The node is ephemeral although its key does not ask for that.
+    pub ephemeral: bool,
+    /// Nodes that the network may have, this one included.
+    pub nodes_max: usize,
     /// Id for the node if it is new.
     pub node: Uuid,
     /// Now.
@@ -247,6 +254,9 @@ pub enum JoinError {
     /// The public key is a node already, let in by another key.
     #[error("this machine is already node `{0}`")]
     AlreadyNode(String),
+    /// The network has all the nodes that it may have.
+    #[error("the quota is reached: at most {0} nodes in a network")]
+    NodesExhausted(usize),
     /// No address left to lease.
     #[error("the network has no overlay address left")]
     AddressesExhausted,

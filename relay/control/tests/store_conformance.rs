@@ -77,6 +77,8 @@ cases! {
     join::with_another_key_names_the_node_that_the_machine_is,
     join::without_a_limit_lets_many_in,
     join::refuses_when_no_address_is_left_and_spends_nothing,
+    join::makes_the_node_ephemeral_when_key_or_joiner_say_so,
+    join::refuses_one_node_more_than_the_network_may_have_and_spends_nothing,
     leases::follow_the_cursor_and_wrap_around_held_addresses,
     leases::rest_for_thirty_days,
     leases::of_a_large_cluster_skip_the_held_run,

@@ -47,7 +47,24 @@ impl EdgeCounters {
         edge.register("upgrades", "Connections that left HTTP", this.upgraded.clone());
         edge.register_with_unit("received", "From visitors", Unit::Bytes, this.received.clone());
         edge.register_with_unit("sent", "To visitors", Unit::Bytes, this.sent.clone());
+        this.show_zeros();
         this
+    }
+
+    /// A series that begins with its first event hides that event from every rate.
+    fn show_zeros(&self) {
+        for limit in Limit::ALL {
+            drop(self.limited.get_or_create(&LimitLabels { limit }));
+        }
+        for deadline in Deadline::ALL {
+            drop(self.expired.get_or_create(&DeadlineLabels { deadline }));
+        }
+        for fault in super::framing::Fault::ALL {
+            drop(self.malformed.get_or_create(&FaultLabels { fault }));
+        }
+        for outcome in Outcome::ALL {
+            drop(self.requests.get_or_create(&OutcomeLabels { outcome }));
+        }
     }
 }
 
@@ -67,6 +84,10 @@ pub enum Limit {
     Total,
     /// The process has no descriptor left: accepting paused.
     Descriptors,
+}
+
+impl Limit {
+    pub(super) const ALL: [Self; 3] = [Self::Source, Self::Total, Self::Descriptors];
 }
 
 /// Labels of `bore_edge_connections_expired_total`.
@@ -89,6 +110,11 @@ pub enum Deadline {
     Drain,
     /// The sending side was closed and nothing was left to send.
     HalfClosed,
+}
+
+impl Deadline {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Head, Self::Idle, Self::Body, Self::Drain, Self::HalfClosed];
 }
 
 /// Labels of `bore_edge_requests_malformed_total`.
@@ -122,4 +148,16 @@ pub enum Outcome {
     Offline,
     /// The agent or its service failed.
     Down,
+}
+
+impl Outcome {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Answered,
+        Self::Probed,
+        Self::Invalid,
+        Self::Unknown,
+        Self::Denied,
+        Self::Offline,
+        Self::Down,
+    ];
 }

@@ -73,6 +73,18 @@ pub enum Fault {
     TooLong,
 }
 
+impl Fault {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Line,
+        Self::RequestLine,
+        Self::FieldName,
+        Self::ContentLength,
+        Self::TransferEncoding,
+        Self::Chunk,
+        Self::TooLong,
+    ];
+}
+
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
     #[default]

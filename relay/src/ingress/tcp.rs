@@ -1,7 +1,14 @@
 //! One public TCP port.
+//!
+//! A visitor's socket is reset when it is dropped, whatever ends its handling, until both sides have closed in order.
+//!
+//! The kernel's rules for a port (Linux, `inet_csk_bind_conflict`): two sockets may be bound to one port when both have SO_REUSEADDR and
+//! neither listens. Connections in TIME-WAIT count, so a port that was in use needs SO_REUSEADDR to be bound or to listen again. A port
+//! that is bound and does not listen has it switched off: then it is ours alone.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,20 +19,21 @@ use bore_overlay::PROBE_PORT;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::probes::TOKEN_BYTES;
 use super::{Route, Shared, refused};
+use crate::agent_probe::{Question, ask};
 use crate::clock::now_micros;
-use crate::flows::OpenFlow;
-use crate::limits::{
-    ACCEPT_BACKLOG, ACCEPT_PAUSE, PROBE_PEEK, TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX,
-};
+use crate::flows::{Carrier, OpenFlow};
+use crate::limits::{ACCEPT_BACKLOG, ACCEPT_PAUSE, DIAL_TIMEOUT, DIALS_PER_PORT_MAX, PROBE_PEEK};
 
 /// A bound TCP port that listens only while it is served.
 pub(super) struct TcpPort {
     socket: Socket,
+    address: SocketAddr,
     guest: Guest,
     serving: Option<(Route, JoinHandle<()>)>,
 }
@@ -37,6 +45,7 @@ struct Guest {
     port_offset: u16,
     local: Local,
     shared: Arc<Shared>,
+    dials: Rc<Semaphore>,
 }
 
 impl TcpPort {
@@ -48,40 +57,41 @@ impl TcpPort {
         shared: Arc<Shared>,
     ) -> Result<Self, ClaimError> {
         let socket = bind(address).map_err(|error| refused(address, "tcp", &error))?;
-        Ok(Self { socket, guest: Guest { publication, port_offset, local, shared }, serving: None })
+        let dials = Rc::new(Semaphore::new(DIALS_PER_PORT_MAX));
+        let guest = Guest { publication, port_offset, local, shared, dials };
+        Ok(Self { socket, address, guest, serving: None })
     }
 
     /// Listens and hands visitors to `route`; without one, stops listening and leaves the port bound.
-    pub(super) fn serve(&mut self, route: Option<&Route>) {
+    pub(super) fn serve(&mut self, route: Option<&Route>) -> Result<(), ClaimError> {
         if self.serving.as_ref().map(|(serving, _)| serving) == route {
-            return;
+            return Ok(());
         }
         self.close();
-        let Some(route) = route else { return };
-        match self.listen() {
-            Ok(listener) => {
-                let task =
-                    tokio::task::spawn_local(accept(listener, route.clone(), self.guest.clone()));
-                self.serving = Some((route.clone(), task));
-            }
-            Err(error) => {
-                tracing::warn!(publication = %self.guest.publication, %error, "cannot listen")
-            }
-        }
+        let Some(route) = route else { return Ok(()) };
+        let listener = self.listen().map_err(|error| refused(self.address, "tcp", &error))?;
+        let task = tokio::task::spawn_local(accept(listener, route.clone(), self.guest.clone()));
+        self.serving = Some((route.clone(), task));
+        Ok(())
     }
 
     fn listen(&self) -> io::Result<TcpListener> {
-        self.socket.listen(ACCEPT_BACKLOG)?;
-        TcpListener::from_std(self.socket.try_clone()?.into())
+        self.socket.set_reuse_address(true)?;
+        let listening = self.socket.listen(ACCEPT_BACKLOG).and_then(|()| self.socket.try_clone());
+        let listener = listening.and_then(|socket| TcpListener::from_std(socket.into()));
+        listener.inspect_err(|_| self.rest())
     }
 
     fn close(&mut self) {
         if let Some((_, task)) = self.serving.take() {
             task.abort();
-            // On Linux a listening socket that is shut down for reading stops listening and stays bound.
-            if let Err(error) = self.socket.shutdown(Shutdown::Read) {
-                tracing::debug!(%error, "listener did not close");
-            }
+            self.rest();
+        }
+    }
+
+    fn rest(&self) {
+        if let Err(error) = rest(&self.socket) {
+            tracing::debug!(%error, "listener did not close");
         }
     }
 }
@@ -92,8 +102,17 @@ impl Drop for TcpPort {
     }
 }
 
-/// Binds, and listens for a moment: two sockets may be bound to one port, only one can listen.
+/// Binds, and listens for a moment: a port that others may share could not listen. `[::]` falls back to `0.0.0.0` without IPv6.
 fn bind(address: SocketAddr) -> io::Result<Socket> {
+    match bind_exactly(address) {
+        Err(error) if address.ip().is_unspecified() && is_without_ipv6(&error) => {
+            bind_exactly(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()))
+        }
+        bound => bound,
+    }
+}
+
+fn bind_exactly(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -102,8 +121,18 @@ fn bind(address: SocketAddr) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(1)?;
-    socket.shutdown(Shutdown::Read)?;
+    rest(&socket)?;
     Ok(socket)
+}
+
+/// On Linux a listening socket that is shut down for reading stops listening and stays bound.
+fn rest(socket: &Socket) -> io::Result<()> {
+    socket.shutdown(Shutdown::Read)?;
+    socket.set_reuse_address(false)
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
 async fn accept(listener: TcpListener, route: Route, guest: Guest) {
@@ -111,11 +140,11 @@ async fn accept(listener: TcpListener, route: Route, guest: Guest) {
         match listener.accept().await {
             Ok((socket, visitor)) => {
                 let visitor = SocketAddr::new(visitor.ip().to_canonical(), visitor.port());
-                tokio::task::spawn_local(guest.clone().receive(socket, visitor, route.clone()));
+                guest.welcome(socket, visitor, &route);
             }
             Err(error) => {
                 // Out of file descriptors: wait for flows to end instead of spinning.
-                guest.shared.metrics.accept_failed.inc();
+                guest.shared.metrics.accepts_failed.inc();
                 tracing::debug!(%error, "accept failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -124,38 +153,41 @@ async fn accept(listener: TcpListener, route: Route, guest: Guest) {
 }
 
 impl Guest {
-    async fn receive(self, socket: TcpStream, visitor: SocketAddr, route: Route) {
+    fn welcome(&self, socket: TcpStream, visitor: SocketAddr, route: &Route) {
+        reset_when_dropped(&socket);
+        let flows = &self.shared.gate.flows;
+        match flows.open(Carrier::Tcp, self.publication, visitor, now_micros()) {
+            Ok(open) => {
+                tokio::task::spawn_local(self.clone().receive(socket, open, route.clone()));
+            }
+            Err(limit) => self.shared.metrics.refuse(limit),
+        }
+    }
+
+    async fn receive(self, socket: TcpStream, open: OpenFlow, route: Route) {
         if let Some(token) = self.announced(&socket).await {
-            self.answer_probe(socket, &route, token).await;
+            self.answer_probe(socket, &route, &token).await;
             return;
         }
-        if !self.shared.gate.admits(self.publication, visitor.ip(), &self.shared.metrics)
-            || self.is_full()
-        {
-            reset(&socket);
+        if !self.shared.gate.admits(self.publication, open.visitor.ip(), &self.shared.metrics) {
             return;
         }
-        match self.dial(visitor, &route).await {
-            Ok(flow) => self.carry(flow, socket, visitor).await,
+        let dialled = tokio::select! {
+            biased;
+            () = open.until_cut() => return,
+            dialled = self.dial(open.visitor, &route) => dialled,
+        };
+        match dialled {
+            Ok(flow) => self.carry(flow, socket, open).await,
             Err(error) => {
-                self.shared.metrics.dial_failed.inc();
+                self.shared.metrics.dials_failed.inc();
                 tracing::debug!(publication = %self.publication, %error, "no flow to the agent");
-                reset(&socket);
             }
         }
     }
 
-    fn is_full(&self) -> bool {
-        let flows = &self.shared.gate.flows;
-        let full = flows.count() >= TCP_FLOWS_MAX
-            || flows.count_of(self.publication) >= TCP_FLOWS_PER_PUBLICATION_MAX;
-        if full {
-            self.shared.metrics.flows_refused.inc();
-        }
-        full
-    }
-
     async fn dial(&self, visitor: SocketAddr, route: &Route) -> Result<TcpFlow, ConnectError> {
+        let _turn = self.turn().await?;
         let mut dial = route.dial(visitor, self.port_offset);
         let first = self.local.connect(&dial).await;
         if matches!(first, Err(ConnectError::InUse)) {
@@ -165,29 +197,33 @@ impl Guest {
         first
     }
 
-    async fn carry(&self, flow: TcpFlow, socket: TcpStream, visitor: SocketAddr) {
+    /// A place among those who wait for the agent.
+    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, ConnectError> {
+        if let Ok(turn) = self.dials.try_acquire() {
+            return Ok(turn);
+        }
+        self.shared.metrics.dials_delayed.inc();
+        let turn = tokio::time::timeout(DIAL_TIMEOUT, self.dials.acquire()).await;
+        turn.ok().and_then(Result::ok).ok_or(ConnectError::TimedOut)
+    }
+
+    async fn carry(&self, flow: TcpFlow, socket: TcpStream, open: OpenFlow) {
         // Small writes of interactive protocols must not wait for an acknowledgement.
         if let Err(error) = socket.set_nodelay(true) {
             tracing::trace!(%error, "no TCP_NODELAY");
         }
-        let open = self.shared.gate.flows.open(self.publication, visitor, now_micros());
         self.shared.metrics.tcp_flows_opened.inc();
-        tracing::debug!(flow = open.id, publication = %self.publication, %visitor, "tcp flow opened");
-        let end = self.pump_until_cut(&flow, &socket, &open).await;
-        self.shared.metrics.count_bytes(&open.meter);
-        tracing::debug!(flow = open.id, ?end, "tcp flow ended");
-    }
-
-    async fn pump_until_cut(&self, flow: &TcpFlow, socket: &TcpStream, open: &OpenFlow) -> PumpEnd {
-        tokio::select! {
-            end = pump(flow, socket, &open.meter) => end,
-            () = open.until_cut() => {
-                self.shared.metrics.flows_cut.inc();
-                flow.abort();
-                reset(socket);
-                PumpEnd::FlowReset
-            }
+        tracing::debug!(flow = open.id, publication = %self.publication, visitor = %open.visitor, "tcp flow opened");
+        let end = tokio::select! {
+            biased;
+            // The pump that is dropped with this resets both sides.
+            () = open.until_cut() => PumpEnd::FlowReset,
+            end = pump(&flow, &socket, &open.meter) => end,
+        };
+        if end == PumpEnd::Closed {
+            close_in_order(&socket);
         }
+        tracing::debug!(flow = open.id, ?end, "tcp flow ended");
     }
 
     /// The token of an announced visit, when this is one. Visitors wait for this only while a visit is expected.
@@ -201,17 +237,16 @@ impl Guest {
         self.shared.expected.take(self.publication, &bytes, Instant::now())
     }
 
-    async fn answer_probe(&self, mut socket: TcpStream, route: &Route, token: String) {
-        match echo(&self.local, route, &token).await {
-            Ok(answer) => {
+    async fn answer_probe(&self, mut socket: TcpStream, route: &Route, token: &str) {
+        self.shared.metrics.probes_taken.inc();
+        match echo(&self.local, route, token).await {
+            Ok(()) => {
                 // The visitor is the agent itself: what it does not get it reports.
-                let _ = socket.write_all(answer.as_bytes()).await;
+                let _ = socket.write_all(token.as_bytes()).await;
                 let _ = socket.shutdown().await;
+                close_in_order(&socket);
             }
-            Err(error) => {
-                tracing::debug!(%error, "probe not answered");
-                reset(&socket);
-            }
+            Err(error) => tracing::debug!(%error, "probe not answered"),
         }
     }
 }
@@ -231,8 +266,11 @@ async fn peek_whole(socket: &TcpStream, bytes: &mut [u8]) -> io::Result<()> {
     }
 }
 
-/// Carries a token to the agent through its tunnel and brings back what it answers.
-pub(crate) async fn echo(local: &Local, route: &Route, token: &str) -> io::Result<String> {
+/// Carries a token to the agent through its tunnel.
+///
+/// # Errors
+/// The agent does not answer, or does not know the token: nothing of its own choice reaches whoever sent the token.
+pub(crate) async fn echo(local: &Local, route: &Route, token: &str) -> io::Result<()> {
     let dial = bore_driver::Dial {
         peer: route.peer,
         source: SocketAddr::new(route.relay_v6, 0),
@@ -241,16 +279,95 @@ pub(crate) async fn echo(local: &Local, route: &Route, token: &str) -> io::Resul
     };
     let flow = local.connect(&dial).await.map_err(io::Error::other)?;
     let mut stream: OverlayStream = pipe(flow);
-    let answer =
-        crate::agent_probe::ask(&mut stream, &crate::agent_probe::Question::Echo(token)).await?;
-    Ok(answer.echo.unwrap_or_default())
+    let answer = ask(&mut stream, &Question::Echo(token)).await?;
+    if answer.echo.as_deref() == Some(token) {
+        Ok(())
+    } else {
+        Err(io::Error::other("the agent does not expect this visit"))
+    }
 }
 
 /// Makes the kernel send RST when the socket is dropped.
-fn reset(socket: &TcpStream) {
-    if let Err(error) = SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
-        tracing::trace!(%error, "no RST");
+fn reset_when_dropped(socket: &TcpStream) {
+    linger(socket, Some(Duration::ZERO));
+}
+
+/// Takes [`reset_when_dropped`] back: what is written is still sent.
+fn close_in_order(socket: &TcpStream) {
+    linger(socket, None);
+}
+
+fn linger(socket: &TcpStream, wait: Option<Duration>) {
+    if let Err(error) = SockRef::from(socket).set_linger(wait) {
+        tracing::trace!(%error, "no SO_LINGER");
     }
 }
 
 const PEEK_PAUSE: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_claimed_is_nobody_elses_whether_it_listens_or_not() {
+        let address = free();
+        let claimed = bind(address).unwrap();
+        assert!(in_use(bind(address)), "another relay, while ours rests");
+        assert!(in_use(stranger(address)), "another program, while ours rests");
+        claimed.set_reuse_address(true).unwrap();
+        claimed.listen(1).unwrap();
+        assert!(in_use(bind(address)) && in_use(stranger(address)), "while ours listens");
+    }
+
+    #[test]
+    fn a_port_that_a_program_listens_on_is_refused() {
+        let address = free();
+        let _stranger = stranger(address).unwrap();
+        let error = bind(address).map_err(|error| refused(address, "tcp", &error)).unwrap_err();
+        assert!(matches!(error, ClaimError::PortInUse { protocol: "tcp", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_port_with_open_and_closed_connections_listens_again() {
+        let address = free();
+        let claimed = bind(address).unwrap();
+        let connect = || {
+            claimed.set_reuse_address(true).unwrap();
+            claimed.listen(1).unwrap();
+            let visitor = std::net::TcpStream::connect(address).unwrap();
+            claimed.set_nonblocking(false).unwrap();
+            let (served, _) = claimed.accept().unwrap();
+            rest(&claimed).unwrap();
+            (visitor, served)
+        };
+        let open = connect();
+        // Closed from our side first: the port keeps it in TIME-WAIT.
+        let (visitor, served) = connect();
+        drop(served);
+        drop(visitor);
+        drop(connect());
+        drop(claimed);
+        drop(bind(address).unwrap());
+        drop(open);
+        bind(address).unwrap();
+    }
+
+    /// A port to ask for by number: one that the kernel chose is not kept by a socket that stops listening.
+    fn free() -> SocketAddr {
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    /// What servers usually do: SO_REUSEADDR, bind, listen.
+    fn stranger(address: SocketAddr) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(1)?;
+        Ok(socket)
+    }
+
+    fn in_use(result: io::Result<Socket>) -> bool {
+        result.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    }
+}

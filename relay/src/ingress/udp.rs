@@ -1,7 +1,7 @@
 //! One public UDP port: a table of visitors, no socket per visitor.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -16,61 +16,78 @@ use uuid::Uuid;
 use super::spoof::AnswerBudget;
 use super::{Route, Shared, refused, tcp};
 use crate::clock::now_micros;
-use crate::flows::OpenFlow;
-use crate::limits::{UDP_FLOWS_PER_PUBLICATION_MAX, UDP_IDLE, UDP_IDLE_TWO_SIDED};
+use crate::flows::{Carrier, Full, OpenFlow};
+use crate::limits::{UDP_IDLE, UDP_IDLE_TWO_SIDED};
 
-/// Receive room that all UDP ports of a shard share: each uses it within one call.
-pub(super) type SharedBatch = Rc<RefCell<UdpBatch>>;
+/// What all UDP ports of a shard share.
+pub(super) struct Room {
+    /// Receive room: each port uses it within one call.
+    batch: RefCell<UdpBatch>,
+    budget: RefCell<AnswerBudget>,
+}
 
-/// A bound UDP port. Without a route it drops what comes.
+impl Default for Room {
+    fn default() -> Self {
+        let budget = AnswerBudget::new(rand::random(), Instant::now());
+        Self { batch: RefCell::default(), budget: RefCell::new(budget) }
+    }
+}
+
+/// One public UDP port, bound on every public address. Without a route it drops what comes.
 pub(super) struct UdpPublication {
     inner: Rc<Inner>,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl UdpPublication {
     pub(super) fn bind(
         publication: Uuid,
-        address: SocketAddr,
+        port: u16,
         port_offset: u16,
         local: Local,
         shared: Arc<Shared>,
-        batch: SharedBatch,
+        room: Rc<Room>,
     ) -> Result<Self, ClaimError> {
-        let port = UdpPort::bind(address).map_err(|error| refused(address, "udp", &error))?;
-        let budget = RefCell::new(AnswerBudget::new(rand::random(), Instant::now()));
+        let addresses = shared.addresses.iter().map(|address| SocketAddr::new(*address, port));
+        let sockets = addresses
+            .map(|address| UdpPort::bind(address).map_err(|error| refused(address, "udp", &error)));
+        let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
         let inner = Rc::new(Inner {
             publication,
             port_offset,
-            port,
+            sockets,
             local,
             shared,
-            budget,
+            room,
             served: RefCell::default(),
             visitors: RefCell::default(),
         });
-        let task = tokio::task::spawn_local(run(Rc::clone(&inner), batch));
-        Ok(Self { inner, task })
+        let receive = |socket| tokio::task::spawn_local(receive_at(Rc::clone(&inner), socket));
+        let mut tasks: Vec<_> = (0..inner.sockets.len()).map(receive).collect();
+        tasks.push(tokio::task::spawn_local(sweep(Rc::clone(&inner))));
+        Ok(Self { inner, tasks })
     }
 
-    pub(super) fn serve(&self, route: Option<&Route>) {
-        self.inner.serve(route);
+    pub(super) fn serve(&self, route: Option<&Route>) -> Result<(), ClaimError> {
+        self.inner.serve(route)
     }
 }
 
 impl Drop for UdpPublication {
     fn drop(&mut self) {
-        self.task.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }
 
 struct Inner {
     publication: Uuid,
     port_offset: u16,
-    port: UdpPort,
+    sockets: Vec<UdpPort>,
     local: Local,
     shared: Arc<Shared>,
-    budget: RefCell<AnswerBudget>,
+    room: Rc<Room>,
     served: RefCell<Option<Served>>,
     visitors: RefCell<Visitors>,
 }
@@ -86,52 +103,63 @@ struct Served {
 struct Visitors {
     flows: HashMap<SocketAddr, Visit>,
     by_inner: HashMap<SocketAddr, SocketAddr>,
+    /// Those who were one-sided when they came, oldest first; who may have gone or answered since.
+    newcomers: VecDeque<SocketAddr>,
 }
 
 /// One visitor's flow.
 struct Visit {
     open: OpenFlow,
     inner: SocketAddr,
-    /// Which of our addresses the visitor asked; the answer must come from it.
-    asked: Option<IpAddr>,
+    asked: Asked,
     last: Instant,
     answered: bool,
     two_sided: bool,
 }
 
-async fn run(inner: Rc<Inner>, batch: SharedBatch) {
-    let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+/// What a visitor sent to: the answer must come from there.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// Which of the port's sockets.
+    socket: usize,
+    /// Which of our addresses, where the kernel says.
+    address: Option<IpAddr>,
+}
+
+async fn receive_at(inner: Rc<Inner>, socket: usize) {
+    let Some(port) = inner.sockets.get(socket) else { return };
+    while port.readable().await.is_ok() {
+        inner.receive(port, socket);
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn sweep(inner: Rc<Inner>) {
+    let mut due = tokio::time::interval(SWEEP_INTERVAL);
     loop {
-        tokio::select! {
-            ready = inner.port.readable() => {
-                if ready.is_err() {
-                    return;
-                }
-                inner.receive(&batch);
-                tokio::task::yield_now().await;
-            }
-            _ = sweep.tick() => inner.visitors.borrow_mut().sweep(Instant::now()),
-        }
+        due.tick().await;
+        inner.visitors.borrow_mut().sweep(Instant::now());
     }
 }
 
 impl Inner {
-    fn receive(self: &Rc<Self>, batch: &SharedBatch) {
-        let mut batch = batch.borrow_mut();
-        let Ok(count) = self.port.receive(&mut batch) else { return };
+    fn receive(self: &Rc<Self>, port: &UdpPort, socket: usize) {
+        let mut batch = self.room.batch.borrow_mut();
+        let Ok(count) = port.receive(&mut batch) else { return };
         let now = Instant::now();
         for datagram in batch.datagrams(count) {
-            self.handle_visitor(&datagram, now);
+            self.handle_visitor(&datagram, socket, now);
         }
     }
 
-    fn handle_visitor(self: &Rc<Self>, datagram: &Datagram<'_>, now: Instant) {
+    fn handle_visitor(self: &Rc<Self>, datagram: &Datagram<'_>, socket: usize, now: Instant) {
         let served = self.served.borrow();
         let Some(Served { route, .. }) = served.as_ref() else {
             self.shared.metrics.udp_unserved.inc();
             return;
         };
-        let Some(inner) = self.inner_source(datagram, route, now) else { return };
+        let asked = Asked { socket, address: datagram.to };
+        let Some(inner) = self.inner_source(datagram, asked, route, now) else { return };
         let to = route.dial(datagram.from, self.port_offset).destination;
         self.local.send_udp(route.peer, inner, to, datagram.bytes);
     }
@@ -140,45 +168,68 @@ impl Inner {
     fn inner_source(
         self: &Rc<Self>,
         datagram: &Datagram<'_>,
+        asked: Asked,
         route: &Route,
         now: Instant,
     ) -> Option<SocketAddr> {
         if let Some(visit) = self.visitors.borrow_mut().flows.get_mut(&datagram.from) {
             return visit.heard(datagram, now);
         }
-        if self.took_probe(datagram, route, now) {
+        if self.took_probe(datagram, asked, route, now) {
             return None;
         }
         if !self.shared.gate.admits(self.publication, datagram.from.ip(), &self.shared.metrics) {
             return None;
         }
-        self.open_visit(datagram, route, now)
+        self.open_visit(datagram, asked, route, now)
     }
 
     fn open_visit(
         &self,
         datagram: &Datagram<'_>,
+        asked: Asked,
         route: &Route,
         now: Instant,
     ) -> Option<SocketAddr> {
         let mut visitors = self.visitors.borrow_mut();
-        if visitors.flows.len() >= UDP_FLOWS_PER_PUBLICATION_MAX && !visitors.evict_one_sided() {
-            self.shared.metrics.flows_refused.inc();
+        let wanted = route.dial(datagram.from, self.port_offset).source;
+        let Some(inner) = visitors.free_inner(wanted) else {
+            self.shared.metrics.refuse(Full::Publication);
+            return None;
+        };
+        let open = self.open_flow(&mut visitors, datagram.from)?;
+        // Listed now: rules that changed since the first question are asked again.
+        if !self.shared.gate.admits(self.publication, datagram.from.ip(), &self.shared.metrics) {
             return None;
         }
-        let wanted = route.dial(datagram.from, self.port_offset).source;
-        let inner = visitors.free_inner(wanted)?;
-        let open = self.shared.gate.flows.open(self.publication, datagram.from, now_micros());
         self.shared.metrics.udp_flows_opened.inc();
-        let mut visit =
-            Visit { open, inner, asked: datagram.to, last: now, answered: false, two_sided: false };
+        let mut visit = Visit { open, inner, asked, last: now, answered: false, two_sided: false };
         let source = visit.heard(datagram, now);
         visitors.by_inner.insert(inner, datagram.from);
         visitors.flows.insert(datagram.from, visit);
+        visitors.newcomers.push_back(datagram.from);
         source
     }
 
-    fn took_probe(self: &Rc<Self>, datagram: &Datagram<'_>, route: &Route, now: Instant) -> bool {
+    /// Lists a flow; at a bound the oldest one-sided visitor of this port makes room.
+    fn open_flow(&self, visitors: &mut Visitors, from: SocketAddr) -> Option<OpenFlow> {
+        let flows = &self.shared.gate.flows;
+        let open = || flows.open(Carrier::Udp, self.publication, from, now_micros());
+        let mut opened = open();
+        if opened.is_err() && visitors.evict_one_sided() {
+            self.shared.metrics.udp_evicted.inc();
+            opened = open();
+        }
+        opened.map_err(|limit| self.shared.metrics.refuse(limit)).ok()
+    }
+
+    fn took_probe(
+        self: &Rc<Self>,
+        datagram: &Datagram<'_>,
+        asked: Asked,
+        route: &Route,
+        now: Instant,
+    ) -> bool {
         let expected = &self.shared.expected;
         if !expected.is_expected(self.publication, now) {
             return false;
@@ -186,11 +237,11 @@ impl Inner {
         let Some(token) = expected.take(self.publication, datagram.bytes, now) else {
             return false;
         };
-        let (this, route, visitor, asked) =
-            (Rc::clone(self), route.clone(), datagram.from, datagram.to);
+        let (this, route, visitor) = (Rc::clone(self), route.clone(), datagram.from);
+        self.shared.metrics.probes_taken.inc();
         tokio::task::spawn_local(async move {
             match tcp::echo(&this.local, &route, &token).await {
-                Ok(answer) => this.send(visitor, asked, answer.as_bytes()),
+                Ok(()) => this.send(visitor, asked, token.as_bytes()),
                 Err(error) => tracing::debug!(%error, "probe not answered"),
             }
         });
@@ -208,7 +259,8 @@ impl Inner {
         if visit.open.is_cut() {
             return;
         }
-        if !visit.two_sided && !self.budget.borrow_mut().take(visitor.ip(), payload.len(), now) {
+        let budget = &self.room.budget;
+        if !visit.two_sided && !budget.borrow_mut().take(visitor.ip(), payload.len(), now) {
             self.shared.metrics.one_sided_refused.inc();
             return;
         }
@@ -217,34 +269,40 @@ impl Inner {
         self.send(visitor, visit.asked, payload);
     }
 
-    fn send(&self, visitor: SocketAddr, asked: Option<IpAddr>, payload: &[u8]) {
-        if let Err(error) = self.port.send(visitor, asked, payload) {
-            self.shared.metrics.udp_send_failed.inc();
+    fn send(&self, visitor: SocketAddr, asked: Asked, payload: &[u8]) {
+        let Some(port) = self.sockets.get(asked.socket) else { return };
+        if let Err(error) = port.send(visitor, asked.address, payload) {
+            self.shared.metrics.udp_sends_failed.inc();
             tracing::trace!(%error, "answer refused by the kernel");
         }
     }
 
-    fn serve(self: &Rc<Self>, route: Option<&Route>) {
+    fn serve(self: &Rc<Self>, route: Option<&Route>) -> Result<(), ClaimError> {
         if self.served.borrow().as_ref().map(|served| &served.route) == route {
-            return;
+            return Ok(());
         }
         self.served.borrow_mut().take();
         self.visitors.borrow_mut().clear();
-        let Some(route) = route else { return };
-        let answers =
-            [route.agent_v4, route.agent_v6].map(|address| self.bind_answers(route, address));
-        let answers = answers.into_iter().flatten().collect();
+        let Some(route) = route else { return Ok(()) };
+        let answers = [route.agent_v4, route.agent_v6]
+            .into_iter()
+            .map(|address| self.bind_answers(route, address))
+            .collect::<Result<Vec<_>, _>>()?;
         *self.served.borrow_mut() = Some(Served { route: route.clone(), _answers: answers });
+        Ok(())
     }
 
-    fn bind_answers(self: &Rc<Self>, route: &Route, address: IpAddr) -> Option<BoundUdp> {
+    fn bind_answers(
+        self: &Rc<Self>,
+        route: &Route,
+        address: IpAddr,
+    ) -> Result<BoundUdp, ClaimError> {
         let port = route.overlay_port.wrapping_add(self.port_offset);
         let binding = UdpBinding::Remote { peer: route.peer, address, ports: port..=port };
         let answers = Rc::new(Answers(Rc::downgrade(self)));
-        self.local
-            .bind_udp(binding, answers)
-            .inspect_err(|error| tracing::warn!(publication = %self.publication, %error, "answers not bound"))
-            .ok()
+        self.local.bind_udp(binding, answers).map_err(|error| {
+            ClaimError::Limit(format!("answers cannot be told apart in the overlay: {error}"))
+        })
     }
 }
 
@@ -283,20 +341,22 @@ impl Visit {
 impl Visitors {
     fn sweep(&mut self, now: Instant) {
         self.flows.retain(|_, visit| !visit.is_over(now));
-        let Self { flows, by_inner } = self;
+        let Self { flows, by_inner, newcomers } = self;
         if by_inner.len() > flows.len() {
             by_inner.retain(|_, visitor| flows.contains_key(visitor));
         }
+        newcomers.retain(|visitor| flows.get(visitor).is_some_and(|visit| !visit.two_sided));
     }
 
-    /// Makes room at the cost of a visitor who never answered an answer.
+    /// Makes room at the cost of the oldest visitor who never answered an answer.
     fn evict_one_sided(&mut self) -> bool {
-        let victim =
-            self.flows.iter().find(|(_, visit)| !visit.two_sided).map(|(visitor, _)| *visitor);
-        let evicted = victim.and_then(|victim| self.flows.remove(&victim));
-        let Some(visit) = evicted else { return false };
-        self.by_inner.remove(&visit.inner);
-        true
+        while let Some(visitor) = self.newcomers.pop_front() {
+            if self.flows.get(&visitor).is_some_and(|visit| !visit.two_sided) {
+                let evicted = self.flows.remove(&visitor);
+                return evicted.is_some_and(|visit| self.by_inner.remove(&visit.inner).is_some());
+            }
+        }
+        false
     }
 
     /// The visitor's own address, or a free port where the address is shared.
@@ -314,6 +374,7 @@ impl Visitors {
     fn clear(&mut self) {
         self.flows.clear();
         self.by_inner.clear();
+        self.newcomers.clear();
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct JoinBody {
     name: String,
     /// Version of the agent.
     version: String,
-    /// The node goes when it has been away for a while. Only a key whose nodes are ephemeral can grant it.
+    /// The node goes when it has been away for a while, as one whose key says so does.
     #[serde(default)]
     ephemeral: bool,
 }
@@ -47,6 +47,7 @@ pub(super) async fn join(
     let JoinBody { key_id: key, secret, network, name, version, ephemeral } = body;
     let version = clean_text(&version, crate::limits::VERSION_CHARS_MAX);
     tracing::debug!(%key, ?version, ephemeral, "join asked for");
-    let form = JoinForm { key, secret, network, name, public_key: stranger.public_key };
+    let public_key = stranger.public_key;
+    let form = JoinForm { key, secret, network, name, ephemeral, public_key };
     Ok(Json(control.join(form).await?))
 }

@@ -1,20 +1,28 @@
 //! What happens around every route.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, StatusCode};
 
+use crate::control::Control;
 use crate::limits::REQUEST_TIME_MAX;
 use crate::refusal::{Code, Refusal};
 
-/// Runs a change on a task of its own: the caller may hang up, the change is done or refused as a whole.
-pub(super) async fn finish_changes(request: Request, next: Next) -> Response {
+/// Runs a change on a task of its own: the caller may hang up, the change is done or refused as a whole. It is answered once it is on disk.
+pub(super) async fn finish_changes(State(control): State<Control>, request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return next.run(request).await;
     }
-    tokio::spawn(next.run(request)).await.unwrap_or_else(|error| {
+    let change = async move {
+        let response = next.run(request).await;
+        match control.settle().await {
+            Ok(()) => response,
+            Err(error) => Refusal::from(error).into_response(),
+        }
+    };
+    tokio::spawn(change).await.unwrap_or_else(|error| {
         let detail = "the relay failed at this request; what was changed is in the audit trail";
         let refusal =
             Refusal::new(Code::StoreUnavailable, detail).status(StatusCode::INTERNAL_SERVER_ERROR);

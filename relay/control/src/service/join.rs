@@ -25,6 +25,8 @@ pub(crate) struct JoinForm {
     pub(crate) secret: JoinSecret,
     pub(crate) network: Uuid,
     pub(crate) name: String,
+    /// Wanted by the joiner; a key can ask for it too.
+    pub(crate) ephemeral: bool,
     /// The key that the caller's tunnel proved.
     pub(crate) public_key: String,
 }
@@ -42,6 +44,8 @@ impl Control {
                 .ok_or_else(invalid)?,
             public_key: form.public_key,
             name: fit_name(&form.name),
+            ephemeral: form.ephemeral,
+            nodes_max: self.quotas().nodes_per_network,
             node: Uuid::now_v7(),
             at: clock::now(),
         };

@@ -11,6 +11,7 @@ use sqlx::{PgPool, SqlitePool};
 
 use super::StoreError;
 use super::failure;
+use super::group_sync::GroupSync;
 use super::sql::Transaction;
 
 /// An open database.
@@ -22,6 +23,8 @@ pub(super) enum Database {
         writer: SqlitePool,
         /// A few, read-only.
         readers: SqlitePool,
+        /// Brings commits to the disk.
+        group: GroupSync,
     },
     /// The cluster's engine.
     Postgres {
@@ -44,6 +47,23 @@ impl Database {
             }
         }
         .map_err(failure::of)
+    }
+
+    /// Counts a commit.
+    pub(super) fn note_commit(&self) {
+        match self {
+            Self::Sqlite { group, .. } => group.note_commit(),
+            // PostgreSQL answers a commit when it is on disk.
+            Self::Postgres { .. } => {}
+        }
+    }
+
+    /// Waits until everything committed so far is on disk.
+    pub(super) async fn settle(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite { group, .. } => group.settle().await.map_err(failure::of_file),
+            Self::Postgres { .. } => Ok(()),
+        }
     }
 
     /// Begins a transaction that sees one state of the database.
@@ -78,6 +98,7 @@ macro_rules! write {
                 let mut $open = $database.begin_write().await?;
                 let answer = $body.await?;
                 $open.commit().await?;
+                $database.note_commit();
                 Ok::<_, $crate::store::StoreError>(answer)
             }
             .await;

@@ -57,6 +57,9 @@ async fn admit(
     if let Some(node) = known {
         return Ok(Err(JoinError::AlreadyNode(node.name)));
     }
+    if nodes::count(open, request.network).await? >= request.nodes_max {
+        return Ok(Err(JoinError::NodesExhausted(request.nodes_max)));
+    }
     add(open, request, key).await
 }
 
@@ -92,7 +95,7 @@ async fn add(
         overlay_v4,
         overlay_v6: request.overlay_v6,
         groups,
-        ephemeral: key.ephemeral,
+        ephemeral: key.ephemeral || request.ephemeral,
         join_key: Some(key.id),
         created_at: request.at,
     };

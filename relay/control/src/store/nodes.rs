@@ -98,6 +98,14 @@ pub(super) async fn delete(
     append(open, &gone, "node.delete", by, at, detail).await
 }
 
+/// How many nodes a network has.
+pub(super) async fn count(open: &mut Transaction, network: Uuid) -> Result<usize, StoreError> {
+    let count = "SELECT COUNT(*) AS nodes FROM nodes WHERE network = $1";
+    let row = open.one(count, values![network]).await?;
+    let nodes: i64 = row.map_or(Ok(0), |row| row.get("nodes"))?;
+    Ok(usize::try_from(nodes).unwrap_or(usize::MAX))
+}
+
 /// A node that must be in this network.
 pub(super) async fn require(
     open: &mut Transaction,

@@ -48,6 +48,10 @@ impl Store for SqlStore {
         }
     }
 
+    async fn settle(&self) -> Result<(), StoreError> {
+        self.database.settle().await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         read!(self.database, open => open.one("SELECT 1 AS answer", &[])).map(|_: Option<_>| ())
     }

@@ -101,6 +101,18 @@ async fn a_joined_node_is_in_the_groups_of_its_key_at_once() {
 }
 
 #[tokio::test]
+async fn a_joiner_may_ask_to_be_ephemeral() {
+    let lab = Lab::new().await;
+    let network = lab.network("home").await;
+    let wanted = NewJoinKey::default();
+    let key = lab.control.create_join_key(network, &wanted, &Actor::System).await.unwrap().key;
+
+    let body = with(&join_body(&key, "runner"), "ephemeral", json!(true));
+    let joined = lab.garden(&lab.machine(), &body).await.ok();
+    assert_eq!(joined["node"]["ephemeral"], true);
+}
+
+#[tokio::test]
 async fn the_garden_has_one_route() {
     let lab = Lab::new().await;
     let caller = || bore_control::Caller::Pending { public_key: lab.machine() };

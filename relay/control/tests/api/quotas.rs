@@ -1,7 +1,9 @@
 use bore_control::limits::Quotas;
+use bore_control::model::Actor;
+use bore_control::wire::NewJoinKey;
 use serde_json::{Value, json};
 
-use crate::lab::Lab;
+use crate::lab::{Lab, join_body};
 
 #[tokio::test]
 async fn attack_42_a_tenant_stops_at_its_quota_and_others_do_not_notice() {
@@ -62,7 +64,13 @@ async fn attack_42_a_tenant_stops_at_its_quota_and_others_do_not_notice() {
         assert_eq!(answer.status.as_u16(), if index < 2 { 200 } else { 429 });
     }
 
-    let neighbour = lab.node(modest, "a").await;
+    let key = lab.control.create_join_key(modest, &NewJoinKey::default(), &Actor::System).await;
+    let key = key.unwrap().key;
+    for (name, status) in [("a", 200), ("b", 200), ("c", 200), ("d", 429)] {
+        let answer = lab.garden(&lab.machine(), &join_body(&key, name)).await;
+        assert_eq!(answer.status.as_u16(), status, "{name}: {}", answer.text);
+    }
+    let neighbour = lab.control.nodes(modest).unwrap().remove(0);
     lab.publish(&neighbour, game("game-1", 100, 1)).await.ok();
     lab.admin("POST", "/v1/networks/modest/groups", json!({"name": "g"})).await.ok();
 }

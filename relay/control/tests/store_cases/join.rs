@@ -111,3 +111,33 @@ pub(crate) async fn refuses_when_no_address_is_left_and_spends_nothing(lab: Lab)
     assert_eq!(lab.store.join_keys(lab.network).await.unwrap()[0].uses, 1);
     assert_eq!(lab.actions().await.last().unwrap(), "node.join_refused");
 }
+
+pub(crate) async fn makes_the_node_ephemeral_when_key_or_joiner_say_so(lab: Lab) {
+    for (of_key, of_joiner, ephemeral) in
+        [(false, false, false), (false, true, true), (true, false, true), (true, true, true)]
+    {
+        let key = lab.add_key(|key| key.ephemeral = of_key).await;
+        let request = JoinRequest { ephemeral: of_joiner, ..lab.request(key) };
+        let node = lab.store.join(&request).await.unwrap();
+        assert_eq!(node.ephemeral, ephemeral, "key {of_key}, joiner {of_joiner}");
+    }
+}
+
+pub(crate) async fn refuses_one_node_more_than_the_network_may_have_and_spends_nothing(lab: Lab) {
+    let key = lab.add_key(|_| ()).await;
+    let limited = || JoinRequest { nodes_max: 2, ..lab.request(key) };
+    let elsewhere = lab.other_network().await;
+    lab.add_node(elsewhere, "not-counted").await;
+    let first = limited();
+    lab.store.join(&first).await.unwrap();
+    lab.store.join(&limited()).await.unwrap();
+
+    let refused = lab.store.join(&limited()).await;
+
+    assert!(matches!(refused, Err(JoinError::NodesExhausted(2))), "{refused:?}");
+    assert_eq!(lab.store.join_keys(lab.network).await.unwrap()[0].uses, 2);
+    assert_eq!(lab.actions().await.last().unwrap(), "node.join_refused");
+    lab.store.join(&first).await.unwrap();
+    let stranger = JoinRequest { secret_hash: [8; 32], ..limited() };
+    assert!(matches!(lab.store.join(&stranger).await, Err(JoinError::Invalid)));
+}

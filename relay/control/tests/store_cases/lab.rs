@@ -94,6 +94,8 @@ impl Lab {
             public_key: format!("public-key-{number}"),
             overlay_v6: Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(number)),
             name: "laptop".to_owned(),
+            ephemeral: false,
+            nodes_max: 1_000,
             node: Uuid::now_v7(),
             at: START,
         }

@@ -1,0 +1,106 @@
+//! Every metric is described, is valid OpenMetrics, and moves: a real relay is visited, served, refused and attacked over real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "the lab's helpers lie outside the functions that clippy knows as tests"
+)]
+
+#[path = "metrics/exposed.rs"]
+mod exposed;
+#[path = "metrics/hostile.rs"]
+mod hostile;
+#[path = "relay_lab/mod.rs"]
+mod relay_lab;
+#[path = "metrics/scenes.rs"]
+mod scenes;
+#[path = "metrics/still.rs"]
+mod still;
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use exposed::Exposed;
+use relay_lab::{Agent, Lab};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_series_moves_or_it_is_said_why_a_test_cannot_move_it() {
+    let lab = Lab::start_with(|config| {
+        config.handshakes_per_second_max = std::num::NonZeroU32::new(40).unwrap();
+    })
+    .await;
+    let before = Exposed::parse(&lab.scrape().await);
+    let agent = Agent::join(&lab, "laptop").await;
+
+    scenes::tcp(&lab, &agent).await;
+    scenes::udp(&lab, &agent).await;
+    scenes::http(&lab, &agent).await;
+    scenes::doors(&lab).await;
+    scenes::roaming(&lab, &agent).await;
+    scenes::removal(&lab, agent).await;
+    hostile::datagrams(lab.at().overlay);
+    hostile::stranger(&lab).await;
+    hostile::flood(&lab).await;
+
+    let after = Exposed::parse(&lab.scrape().await);
+    let still: BTreeSet<&str> = after
+        .series()
+        .filter(|(series, value)| before.value(series) == Some(*value))
+        .map(|(series, _)| series)
+        .collect();
+    let excused: BTreeSet<&str> = still::EXCUSED.iter().map(|(series, _)| *series).collect();
+    let unexcused: Vec<_> = still.difference(&excused).collect();
+    let needless: Vec<_> = excused
+        .iter()
+        .filter(|series| !still.contains(*series) && !still::MAY_MOVE.contains(series))
+        .collect();
+    assert!(unexcused.is_empty(), "did not move: {unexcused:#?}");
+    assert!(needless.is_empty(), "excused, and moved or gone: {needless:#?}");
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn the_handbook_describes_what_is_exposed_and_nothing_else() {
+    let lab = Lab::start().await;
+    let exposed = Exposed::parse(&lab.scrape().await);
+    let rows = exposed::handbook(include_str!("../../docs/metrics.md"));
+    assert_eq!(exposed.families(), rows, "left: /metrics, right: docs/metrics.md");
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_strict_parser_takes_what_is_exposed() {
+    let lab = Lab::start().await;
+    let text = lab.scrape().await;
+    lab.stop().await;
+    let parse = "import sys\nfrom prometheus_client.openmetrics.parser import text_string_to_metric_families as parse\nprint(len(list(parse(sys.stdin.read()))))";
+    let Some(python) = python() else {
+        eprintln!(
+            "NOT CHECKED: no python3 with prometheus_client (pip install prometheus_client, or BORE_PYTHON=…)"
+        );
+        return;
+    };
+    let mut parser = Command::new(python)
+        .args(["-c", parse])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    parser.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let done = parser.wait_with_output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let families: usize = String::from_utf8_lossy(&done.stdout).trim().parse().unwrap();
+    assert_eq!(families, Exposed::parse(&text).families().len());
+}
+
+/// A Python that has the parser.
+fn python() -> Option<String> {
+    let python = std::env::var("BORE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let found = Command::new(&python)
+        .args(["-c", "import prometheus_client.openmetrics.parser"])
+        .stderr(Stdio::null())
+        .status();
+    found.is_ok_and(|status| status.success()).then_some(python)
+}

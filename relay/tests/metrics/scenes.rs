@@ -1,0 +1,164 @@
+//! What visitors and an agent do in a day.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bore_control::model::{Actor, Publication};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+
+use super::relay_lab::{Agent, Lab, Service, within};
+
+pub(crate) async fn tcp(lab: &Lab, agent: &Agent) {
+    let echo = published(lab, agent, json!({"name": "echo", "protocol": "tcp"})).await;
+    agent.serve(echo.overlay_port, Service::Echo).await;
+    lab.until_state(&echo, "reachable").await;
+    let mut visitor = TcpStream::connect(public(&echo)).await.unwrap();
+    visitor.write_all(b"hello").await.unwrap();
+    let mut bytes = [0; 5];
+    within("an echo", visitor.read_exact(&mut bytes)).await.unwrap();
+    visit(lab, agent, &echo).await;
+
+    let denied = json!({"name": "denied", "protocol": "tcp", "access": {"deny": ["127.0.0.0/8"]}});
+    let denied = published(lab, agent, denied).await;
+    lab.until_state(&denied, "reachable").await;
+    is_reset(TcpStream::connect(public(&denied)).await).await;
+
+    let refused = published(lab, agent, json!({"name": "refused", "protocol": "tcp"})).await;
+    agent.serve(refused.overlay_port, Service::Reset).await;
+    lab.until_state(&refused, "reachable").await;
+    is_reset(TcpStream::connect(public(&refused)).await).await;
+
+    delayed(lab, agent).await;
+
+    let control = lab.relay.control();
+    control.delete_publication(echo.network, None, "echo", &Actor::System).await.unwrap();
+    is_reset(Ok(visitor)).await;
+}
+
+/// An agent that leaves visitors waiting has as many as there may be; the others wait on the relay, until there are too many of them too.
+async fn delayed(lab: &Lab, agent: &Agent) {
+    let slow = published(lab, agent, json!({"name": "slow", "protocol": "tcp"})).await;
+    agent.serve(slow.overlay_port, Service::Hold).await;
+    lab.until_state(&slow, "reachable").await;
+    let mut waiting = Vec::new();
+    for _ in 0..FLOWS_PER_SOURCE {
+        waiting.push(TcpStream::connect(public(&slow)).await.unwrap());
+    }
+    is_reset(TcpStream::connect(public(&slow)).await).await;
+}
+
+/// The announced visit of an agent, and what it makes of the publication.
+pub(crate) async fn visit(lab: &Lab, agent: &Agent, item: &Publication) {
+    let path = format!("/v1/nodes/self/publications/{}/probe", item.id);
+    let order = agent.control("POST", &path, &json!({})).await;
+    let token = order["token"].as_str().unwrap().to_owned();
+    let mut visit = TcpStream::connect(public(item)).await.unwrap();
+    visit.write_all(token.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    within("the token", visit.read_to_string(&mut answer)).await.unwrap();
+    assert_eq!(answer, token);
+    let steps = json!({"steps": [{"name": "port", "ok": true, "detail": "answered"}]});
+    agent.control("PUT", &path, &steps).await;
+    lab.until_state(item, "live").await;
+}
+
+pub(crate) async fn udp(lab: &Lab, agent: &Agent) {
+    let game = published(lab, agent, json!({"name": "game", "protocol": "udp"})).await;
+    lab.until_state(&game, "reachable").await;
+    agent.serve_udp(game.overlay_port).await;
+    let visitor = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    visitor.connect(public(&game)).await.unwrap();
+    let mut bytes = [0; 1500];
+    for what in [b"x", b"u", b"m", b"e"] {
+        visitor.send(what).await.unwrap();
+        if what == b"m" || what == b"e" {
+            within("an answer", visitor.recv(&mut bytes)).await.unwrap();
+        }
+    }
+    let stopped = json!({"name": "stopped", "protocol": "udp"});
+    let stopped = published(lab, agent, stopped).await;
+    let never_served = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    // A claimed port takes datagrams before anything is known of its target.
+    never_served.send_to(b"e", public(&stopped)).await.unwrap();
+}
+
+pub(crate) async fn http(lab: &Lab, agent: &Agent) {
+    let web = published(lab, agent, json!({"name": "web", "protocol": "http"})).await;
+    let host = web.hostname.clone().unwrap();
+    agent.serve(web.overlay_port, Service::Echo).await;
+    lab.until_state(&web, "reachable").await;
+    // An origin that says the request back speaks no HTTP.
+    request(lab, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+    request(lab, "GET / HTTP/1.1\r\nHost: nobody.example\r\n\r\n").await;
+    request(lab, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n").await;
+}
+
+async fn request(lab: &Lab, text: &str) {
+    let mut visitor = TcpStream::connect(lab.at().http).await.unwrap();
+    visitor.write_all(text.as_bytes()).await.unwrap();
+    visitor.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    within("an answer of the edge", visitor.read_to_end(&mut answer)).await.unwrap();
+}
+
+/// A stranger who wants more of the garden than there is for one.
+pub(crate) async fn doors(lab: &Lab) {
+    use bore_overlay::{GARDEN_JOINER, GARDEN_PORT, GARDEN_RELAY};
+    let (shard, _events, peer) = Agent::stranger(lab).await;
+    let mut held = Vec::new();
+    let refused = loop {
+        let dial = bore_driver::Dial {
+            peer,
+            source: SocketAddr::new(GARDEN_JOINER.into(), 0),
+            destination: SocketAddr::new(GARDEN_RELAY.into(), GARDEN_PORT),
+            timeout: Duration::from_secs(10),
+        };
+        match shard.connect(dial).await {
+            Ok(stream) => held.push(stream),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.to_string(), bore_netstack::ConnectError::Refused.to_string());
+    assert_eq!(held.len(), GARDEN_CONNECTIONS);
+    shard.stop().await;
+}
+
+/// The agent's network changes.
+pub(crate) async fn roaming(lab: &Lab, agent: &Agent) {
+    agent.shard.run(|local| async move { local.rebind() }).await.unwrap().unwrap();
+    agent.control("GET", "/v1/nodes/self", &Value::Null).await;
+    drop(lab.scrape().await);
+}
+
+pub(crate) async fn removal(lab: &Lab, agent: Agent) {
+    lab.relay.control().delete_node(agent.network, "laptop", &Actor::System).await.unwrap();
+    agent.shard.stop().await;
+}
+
+async fn published(lab: &Lab, agent: &Agent, mut request: Value) -> Publication {
+    request["target"] = json!("127.0.0.1:9");
+    if request["protocol"] != "http" {
+        request["any_port"] = json!(true);
+    }
+    agent.publish(lab, request).await.publication
+}
+
+pub(crate) fn public(item: &Publication) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], item.public_port.unwrap()))
+}
+
+/// The relay closes with RST, not with an end; which a visitor may see as soon as it has connected.
+async fn is_reset(connected: std::io::Result<TcpStream>) {
+    let ended = match connected {
+        Ok(mut visitor) => within("a reset", visitor.read_to_end(&mut Vec::new())).await.map(drop),
+        Err(error) => Err(error),
+    };
+    assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+/// `TCP_FLOWS_PER_SOURCE_MAX`.
+const FLOWS_PER_SOURCE: usize = 4_096;
+/// `GARDEN_CONNECTIONS_PER_PEER_MAX`.
+const GARDEN_CONNECTIONS: usize = 4;
