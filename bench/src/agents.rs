@@ -18,7 +18,13 @@ pub(crate) async fn run(bore: &Path, count: usize) -> Result<()> {
 
     let began = Instant::now();
     let join_key = relay.join_key.clone();
-    let plan = Plan { join_key: &join_key, folder: folder.path(), agents: count, target: &target, at_once: AT_ONCE };
+    let plan = Plan {
+        join_key: &join_key,
+        folder: folder.path(),
+        agents: count,
+        target: &target,
+        at_once: AT_ONCE,
+    };
     let swarm = Swarm::start(&plan).await?;
     let joined = began.elapsed();
     let ports = swarm.ports();
@@ -28,8 +34,18 @@ pub(crate) async fn run(bore: &Path, count: usize) -> Result<()> {
     row("each fetched once by a visitor, last after", &ms(quantile(&mut fetched, 1.0)));
 
     let resident = relay.process().resident_kib()?;
-    row("relay memory", &format!("{} MiB ({} KiB an agent)", resident / 1024, resident.saturating_sub(empty_kib) / count.max(1) as u64));
-    row("relay processor when idle", &format!("{:.1} % of one core", idle_share(&relay).await? * 100.0));
+    row(
+        "relay memory",
+        &format!(
+            "{} MiB ({} KiB an agent)",
+            resident / 1024,
+            resident.saturating_sub(empty_kib) / count.max(1) as u64
+        ),
+    );
+    row(
+        "relay processor when idle",
+        &format!("{:.1} % of one core", idle_share(&relay).await? * 100.0),
+    );
 
     relay.kill_and_restart()?;
     let mut back = fetch_all(&ports, Instant::now()).await?;
@@ -45,7 +61,8 @@ async fn fetch_all(ports: &[u16], began: Instant) -> Result<Vec<Duration>> {
     let mut visits = JoinSet::new();
     for port in ports.iter().copied() {
         visits.spawn(async move {
-            while tokio::time::timeout(VISIT_TIMEOUT, origin::visit(port)).await.is_err_or_refused() {
+            while tokio::time::timeout(VISIT_TIMEOUT, origin::visit(port)).await.is_err_or_refused()
+            {
                 if began.elapsed() > GIVE_UP {
                     return None;
                 }

@@ -15,7 +15,8 @@ pub(crate) async fn run(bore: &Path, count: usize) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (relay, _) = Relay::start(bore, folder.path(), None)?;
     let port = free_tcp_port()?;
-    let agent = publish(bore, folder.path(), &relay.join_key, &origin::echo().await?.to_string(), port)?;
+    let agent =
+        publish(bore, folder.path(), &relay.join_key, &origin::echo().await?.to_string(), port)?;
     let mut busy = until_published(port).await?;
 
     let parts = [relay.process(), &agent];
@@ -42,9 +43,18 @@ pub(crate) async fn run(bore: &Path, count: usize) -> Result<()> {
     let (alone, among) = (Sample::median(alone), Sample::median(among));
     row("processor a MiB echoed, one flow", &ms(alone.cpu_per_mib));
     row("processor a MiB echoed, among all", &ms(among.cpu_per_mib));
-    row("ratio", &format!("{:.2}", among.cpu_per_mib.as_secs_f64() / alone.cpu_per_mib.as_secs_f64()));
-    row("round trip of 64 bytes, one flow, median and 99 of 100", &format!("{:?} {:?}", alone.median, alone.high));
-    row("round trip of 64 bytes, among all, median and 99 of 100", &format!("{:?} {:?}", among.median, among.high));
+    row(
+        "ratio",
+        &format!("{:.2}", among.cpu_per_mib.as_secs_f64() / alone.cpu_per_mib.as_secs_f64()),
+    );
+    row(
+        "round trip of 64 bytes, one flow, median and 99 of 100",
+        &format!("{:?} {:?}", alone.median, alone.high),
+    );
+    row(
+        "round trip of 64 bytes, among all, median and 99 of 100",
+        &format!("{:?} {:?}", among.median, among.high),
+    );
     drop(idle);
     Ok(())
 }
@@ -54,7 +64,13 @@ fn publish(bore: &Path, folder: &Path, key: &str, target: &str, port: u16) -> Re
     let key_file = folder.join("key");
     std::fs::write(&key_file, key)?;
     let joining = Measured::start(
-        Command::new(bore).arg("-q").arg("join").arg("--key-file").arg(&key_file).arg("--state").arg(&state),
+        Command::new(bore)
+            .arg("-q")
+            .arg("join")
+            .arg("--key-file")
+            .arg(&key_file)
+            .arg("--state")
+            .arg(&state),
     )?;
     let began = Instant::now();
     while !state.join("agent.sock").exists() {
@@ -91,7 +107,9 @@ struct Sample {
 
 impl Sample {
     async fn take(stream: &mut TcpStream, parts: [&Measured; 2]) -> Result<Self> {
-        let cpu = |parts: [&Measured; 2]| Ok::<_, Box<dyn std::error::Error>>(parts[0].cpu()? + parts[1].cpu()?);
+        let cpu = |parts: [&Measured; 2]| {
+            Ok::<_, Box<dyn std::error::Error>>(parts[0].cpu()? + parts[1].cpu()?)
+        };
         let before = cpu(parts)?;
         echo_bulk(stream).await?;
         let used = cpu(parts)?.saturating_sub(before);

@@ -55,6 +55,8 @@ async fn main() -> Result<()> {
     match arguments.measurement {
         Measurement::Agents { count } => agents::run(&arguments.bore, count).await,
         Measurement::Flows { count } => flows::run(&arguments.bore, count).await,
-        Measurement::Publish { round_trip_ms } => publish::run(&arguments.bore, round_trip_ms).await,
+        Measurement::Publish { round_trip_ms } => {
+            publish::run(&arguments.bore, round_trip_ms).await
+        }
     }
 }

@@ -22,13 +22,30 @@ pub(crate) struct Measured(Child);
 
 impl Relay {
     /// Sets a relay up below `folder` and starts it. Agents reach it at `announced_port` when that is given.
-    pub(crate) fn start(bore: &Path, folder: &Path, announced_port: Option<u16>) -> Result<(Self, u16)> {
+    pub(crate) fn start(
+        bore: &Path,
+        folder: &Path,
+        announced_port: Option<u16>,
+    ) -> Result<(Self, u16)> {
         let overlay = free_udp_port()?;
         let config = folder.join("relay.toml");
         let listen = |port: u16| format!("127.0.0.1:{port}");
         let made = Command::new(bore)
-            .args(["-q", "relay", "init", "--host", "127.0.0.1", "--overlay-listen", &listen(announced_port.unwrap_or(overlay))])
-            .args(["--http-listen", &listen(free_tcp_port()?), "--api-listen", &listen(free_tcp_port()?)])
+            .args([
+                "-q",
+                "relay",
+                "init",
+                "--host",
+                "127.0.0.1",
+                "--overlay-listen",
+                &listen(announced_port.unwrap_or(overlay)),
+            ])
+            .args([
+                "--http-listen",
+                &listen(free_tcp_port()?),
+                "--api-listen",
+                &listen(free_tcp_port()?),
+            ])
             .args(["--metrics-listen", &listen(free_tcp_port()?)])
             .arg("--config")
             .arg(&config)
@@ -42,7 +59,12 @@ impl Relay {
             listen_elsewhere(&config, &listen(overlay))?;
         }
         let process = run_relay(bore, &config)?;
-        let relay = Self { bore: bore.to_owned(), folder: folder.to_owned(), process, join_key: String::new() };
+        let relay = Self {
+            bore: bore.to_owned(),
+            folder: folder.to_owned(),
+            process,
+            join_key: String::new(),
+        };
         let join_key = relay.create_join_key()?;
         Ok((Self { join_key, ..relay }, overlay))
     }
@@ -120,8 +142,11 @@ impl Measured {
     /// Processor time used so far, user and system.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |index: usize| {
+            fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0)
+        };
         Ok(Duration::from_millis((ticks(11) + ticks(12)) * MILLISECONDS_PER_TICK))
     }
 }

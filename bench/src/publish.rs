@@ -20,7 +20,13 @@ pub(crate) async fn run(bore: &Path, round_trip_ms: u64) -> Result<()> {
     let delay = Duration::from_millis(round_trip_ms) / 2;
     tokio::spawn(delay_link(announced, SocketAddr::from(([127, 0, 0, 1], overlay)), delay));
     let target = origin::echo().await?.to_string();
-    let plan = Plan { join_key: &relay.join_key, folder: folder.path(), agents: 1, target: &target, at_once: 1 };
+    let plan = Plan {
+        join_key: &relay.join_key,
+        folder: folder.path(),
+        agents: 1,
+        target: &target,
+        at_once: 1,
+    };
     let swarm = Swarm::start(&plan).await?;
     let mut times = Vec::new();
     for number in 0..PUBLICATIONS {
@@ -54,7 +60,12 @@ async fn delay_link(port: u16, relay: SocketAddr, delay: Duration) -> std::io::R
     }
 }
 
-async fn carry_back(socket: Arc<UdpSocket>, outside: Arc<UdpSocket>, agent: SocketAddr, delay: Duration) {
+async fn carry_back(
+    socket: Arc<UdpSocket>,
+    outside: Arc<UdpSocket>,
+    agent: SocketAddr,
+    delay: Duration,
+) {
     let mut buffer = vec![0; 65_535];
     while let Ok((count, _)) = socket.recv_from(&mut buffer).await {
         let bytes = buffer.get(..count).unwrap_or_default().to_vec();

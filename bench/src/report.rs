@@ -19,7 +19,12 @@ pub(crate) fn head(title: &str) {
 pub(crate) fn quantile(samples: &mut [Duration], share: f64) -> Duration {
     samples.sort_unstable();
     let last = samples.len().saturating_sub(1);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index of a list in memory")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index of a list in memory"
+    )]
     let index = (last as f64 * share).round() as usize;
     samples.get(index).copied().unwrap_or_default()
 }

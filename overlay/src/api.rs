@@ -61,7 +61,7 @@ impl fmt::Debug for PeerId {
 pub enum Sources {
     /// A joining node: its garden address, and only to TCP port 80 of the relay's garden address.
     Garden,
-    /// A node: its own addresses.
+    /// A node: its own addresses; and as a joining node, since the answer to its join may have been lost.
     Node {
         /// Its overlay IPv4 address.
         v4: Ipv4Addr,

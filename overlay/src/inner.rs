@@ -23,7 +23,9 @@ pub(crate) fn check(packet: &[u8], sources: &Sources) -> Result<(), DropReason> 
         Sources::Relay => Ok(()),
         Sources::Node { v4, v6 } => {
             let own = header.source == IpAddr::V4(*v4) || header.source == IpAddr::V6(*v6);
-            if own { Ok(()) } else { Err(DropReason::InnerForeignSource) }
+            // It may not know yet that it is a member: the answer to its join can be lost, and it asks again.
+            let knocks = || check_garden(&header, ports).is_ok();
+            if own || knocks() { Ok(()) } else { Err(DropReason::InnerForeignSource) }
         }
         Sources::Garden => check_garden(&header, ports),
     }

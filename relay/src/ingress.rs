@@ -80,7 +80,7 @@ pub(crate) struct Ingress {
 
 enum Command {
     Claim { publication: Box<Publication>, wish: Wish, answer: Answer },
-    Release(Uuid),
+    Release { publication: Uuid, answer: oneshot::Sender<()> },
     Serve { publication: Uuid, route: Option<Route>, answer: Answer },
     Stop(oneshot::Sender<()>),
 }
@@ -123,9 +123,12 @@ impl Ingress {
         self.ask(|answer| Command::Claim { publication, wish, answer }).await
     }
 
-    /// Closes a publication's ports.
+    /// Closes a publication's ports; when this returns, others can have them.
     pub(crate) async fn release(&self, publication: Uuid) {
-        self.send(Command::Release(publication)).await;
+        let (answer, done) = oneshot::channel();
+        self.send(Command::Release { publication, answer }).await;
+        // A doorman that is gone has closed its ports.
+        let _ = done.await;
     }
 
     /// Serves a publication along `route`, or refuses its visitors. An error says why a port is not served.
@@ -191,13 +194,18 @@ impl Doorman {
                 Command::Claim { publication, wish, answer } => {
                     let _ = answer.send(self.claim(&publication, wish).await);
                 }
-                Command::Release(publication) => drop(self.open.remove(&publication)),
+                Command::Release { publication, answer } => {
+                    drop(self.open.remove(&publication));
+                    let_tasks_end().await;
+                    let _ = answer.send(());
+                }
                 Command::Serve { publication, route, answer } => {
                     let _ = answer.send(self.serve(publication, route));
                 }
                 Command::Stop(answer) => {
                     self.stopped = true;
                     self.open.clear();
+                    let_tasks_end().await;
                     let _ = answer.send(());
                 }
             }
@@ -227,8 +235,7 @@ impl Doorman {
             return Ok(());
         };
         drop(ports);
-        // Tasks of the closed ports hold their sockets until they have run once more.
-        tokio::task::yield_now().await;
+        let_tasks_end().await;
         let moved = self.bind(publication, publication.public_port).await;
         match moved {
             Ok(opened) => {
@@ -324,6 +331,11 @@ impl Opened {
             Port::Udp(port) => port.serve(route),
         })
     }
+}
+
+/// Tasks of closed ports hold their sockets until they have had one more turn.
+async fn let_tasks_end() {
+    tokio::task::yield_now().await;
 }
 
 fn stopping() -> ClaimError {

@@ -26,6 +26,7 @@ pub(crate) struct IngressMetrics {
     pub(crate) udp_answers_without_visitor: Counter,
     pub(crate) udp_unreachable: Counter,
     pub(crate) udp_sends_failed: Counter,
+    pub(crate) udp_answers_refused: Counter,
     pub(crate) one_sided_refused: Counter,
     pub(crate) doors_refused: Counter,
 }
@@ -64,7 +65,7 @@ impl IngressMetrics {
         }
     }
 
-    fn plain(&self) -> [(&'static str, &'static str, &Counter); 16] {
+    fn plain(&self) -> [(&'static str, &'static str, &Counter); 17] {
         [
             ("tcp_flows_opened", "TCP flows that the agent took", &self.tcp_flows_opened),
             ("udp_flows_opened", "UDP flows opened", &self.udp_flows_opened),
@@ -85,6 +86,11 @@ impl IngressMetrics {
             ),
             ("udp_unreachable", "Datagrams that the target refused", &self.udp_unreachable),
             ("udp_sends_failed", "Answers that the kernel did not send", &self.udp_sends_failed),
+            (
+                "udp_answers_refused",
+                "Answers refused by the visitor's host",
+                &self.udp_answers_refused,
+            ),
             (
                 "udp_one_sided_refused",
                 "Answers over the budget of one-sided flows",

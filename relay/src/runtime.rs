@@ -160,6 +160,12 @@ impl Runtime for RelayRuntime {
         steward.control.notify_node(item.node);
     }
 
+    fn agent_left(&self, node: Uuid) {
+        if let Some(steward) = self.steward() {
+            steward.doubt(node);
+        }
+    }
+
     fn encode_join_key(&self, network: Uuid, key: Uuid, secret: &[u8; 20]) -> String {
         let join_key = JoinKey {
             cluster: self.identity.cluster_key,

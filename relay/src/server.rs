@@ -212,8 +212,8 @@ impl Relay {
             let _ = tokio::time::timeout(CUT_TIMEOUT, no_flows(flows)).await;
         }
         shard.stop().await;
-        let edge = Some(edge).filter(|edge| !edge.is_finished());
-        for task in tasks.into_iter().chain(edge) {
+        // A task that has ended may have been waited for already.
+        for task in tasks.into_iter().chain([edge]).filter(|task| !task.is_finished()) {
             task.abort();
             // Aborted, panicked or done: it holds nothing any more.
             let _ = task.await;

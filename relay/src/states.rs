@@ -144,6 +144,14 @@ impl States {
         }
     }
 
+    /// Takes the proof from outside away: whoever gave it has left.
+    pub(crate) fn doubt(&self, publication: Uuid) {
+        if let Some(entry) = self.write().get_mut(&publication) {
+            entry.visit = None;
+            entry.visit_expected = false;
+        }
+    }
+
     /// Makes a publication due for a check.
     pub(crate) fn make_due(&self, publication: Uuid, now: Instant) {
         if let Some(entry) = self.write().get_mut(&publication) {

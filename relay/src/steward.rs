@@ -209,6 +209,15 @@ impl Steward {
         }
     }
 
+    /// Nothing that an absent agent proved is called live; whether it is still there is asked at once.
+    pub(crate) fn doubt(self: &Arc<Self>, node: Uuid) {
+        for publication in self.publications_of(node) {
+            self.states.doubt(publication.id);
+            self.start_check(publication);
+        }
+        self.control.notify_node(node);
+    }
+
     /// An agent that is there says so as soon as it serves a publication; asking before would find nothing.
     fn will_report(&self, node: Uuid) -> bool {
         let is_agent = self.members.get(node).is_some_and(|member| member.kind == NodeKind::Agent);
@@ -220,7 +229,6 @@ impl Steward {
         let changed = self.states.declare(publication, Instant::now());
         if let Some(known) = self.publication(publication.id).filter(|_| changed)
             && self.states.is_current(&known)
-            && !self.will_report(known.node)
         {
             self.start_check(known);
         }

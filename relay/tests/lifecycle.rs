@@ -54,6 +54,7 @@ async fn stopping_a_relay_resets_visitors_that_are_open_after_the_grace() {
         json!({"name": "echo", "protocol": "tcp", "target": "127.0.0.1:9", "any_port": true});
     let echo = agent.publish(&lab, request).await.publication;
     agent.serve(echo.overlay_port, Service::Echo).await;
+    agent.report(&echo).await;
     lab.until_state(&echo, "reachable").await;
     let mut visitor = TcpStream::connect(scenes::public(&echo)).await.unwrap();
     visitor.write_all(b"x").await.unwrap();
@@ -73,6 +74,7 @@ async fn a_publication_with_another_target_is_not_live_by_the_old_ones_proof() {
     let agent = Agent::join(&lab, "laptop").await;
     let request = |target: &str| json!({"name": "web", "protocol": "tcp", "target": target, "any_port": true});
     let web = agent.publish(&lab, request("127.0.0.1:1")).await.publication;
+    agent.report(&web).await;
     lab.until_state(&web, "reachable").await;
     scenes::visit(&lab, &agent, &web).await;
 
@@ -83,6 +85,7 @@ async fn a_publication_with_another_target_is_not_live_by_the_old_ones_proof() {
     assert_eq!(shown["cause"], "not checked yet", "{shown}");
     assert_eq!(shown["steps"], json!([]));
 
+    agent.report(&web).await;
     let shown = lab.until_state(&web, "reachable").await;
     assert_eq!(shown["cause"], "not yet visited from outside", "{shown}");
     scenes::visit(&lab, &agent, &web).await;

@@ -2,7 +2,7 @@
 //!
 //! | publication is | then |
 //! |---|---|
-//! | `reachable`, not visited in this session | visited at once |
+//! | `reachable`, not visited since the session opened or since it was `down` | visited at once |
 //! | `reachable` or `live`, visited | visited again about every 60 s |
 //! | `down`, or its target failed a visitor | its target is looked at every 2 s; a change is reported |
 //! | `offline` | nothing: without the relay there is nothing to prove |
@@ -74,6 +74,10 @@ impl Care {
         let record = self.records.entry(view.publication.name.clone()).or_default();
         let failing = self.shared.registry().is_failing(&view.publication.name);
         let state = if failing { State::Down } else { view.state.state };
+        if matches!(state, State::Offline | State::Down) {
+            // Once it is reachable again, that is to be proved at once.
+            record.visited_in = None;
+        }
         let due = record.due(state, online.session, now);
         if due == Due::Nothing || self.work.len() >= AT_ONCE_MAX {
             return;

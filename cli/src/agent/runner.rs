@@ -2,7 +2,7 @@
 //!
 //! | round fails with | then |
 //! |---|---|
-//! | a refusal that no retry can change (replaced, node removed, version) | the agent ends; a rival with this identity gets 20 s to turn out to be our own past |
+//! | a refusal that no retry can change (replaced, a rival with this identity, node removed, version) | the agent ends |
 //! | anything else | wait with full jitter, doubling to a minute; a change of network ends the wait |
 //!
 //! A tunnel that stood when the session ended (the relay restarted and RESET brought it back, or control closed the watch) is used as it
@@ -34,8 +34,6 @@ pub(crate) struct Runner {
     standing: Option<RelayPeer>,
     takeover: bool,
     sessions: u64,
-    /// Since when the relay says that another agent runs with this identity.
-    rival_since: Option<Instant>,
 }
 
 impl Runner {
@@ -46,16 +44,7 @@ impl Runner {
         takeover: bool,
     ) -> Self {
         let backoff = Backoff::default();
-        Self {
-            shared,
-            connector,
-            backoff,
-            network: None,
-            standing,
-            takeover,
-            sessions: 0,
-            rival_since: None,
-        }
+        Self { shared, connector, backoff, network: None, standing, takeover, sessions: 0 }
     }
 
     /// Runs until the agent is stopped or ends for good; says why.
@@ -75,22 +64,13 @@ impl Runner {
     async fn connected_for_ever(&mut self) -> AgentError {
         loop {
             let Err(error) = self.round().await;
-            if error.is_final() && !self.may_be_own_past(&error) {
+            if error.is_final() {
                 return error;
             }
             tracing::info!(code = error.code(), %error, "not connected");
             self.shared.set_connecting(error);
             self.pause().await;
         }
-    }
-
-    /// The rival that the relay names may be this agent before it was killed: the relay notices its absence at the next heartbeat.
-    fn may_be_own_past(&mut self, error: &AgentError) -> bool {
-        if error.code() != "B5105" {
-            self.rival_since = None;
-            return false;
-        }
-        self.rival_since.get_or_insert_with(Instant::now).elapsed() < RIVAL_MAX
     }
 
     /// One attempt: tunnel, session, and its whole life.
@@ -101,7 +81,6 @@ impl Runner {
         // Whatever goes wrong from here on, the tunnel is believed again only by those who saw it work.
         let watch = session::open(&self.shared, &control, self.takeover).await?;
         self.takeover = false;
-        self.rival_since = None;
         self.sessions += 1;
         if self.sessions > 1 {
             self.shared.counters.reconnections.add_one();
@@ -169,10 +148,7 @@ impl Runner {
     }
 
     async fn pause(&mut self) {
-        let mut wait = self.backoff.next(rand::rng().random());
-        if self.rival_since.is_some() {
-            wait = wait.min(RIVAL_WAIT);
-        }
+        let wait = self.backoff.next(rand::rng().random());
         let slept = tokio::time::sleep(wait);
         let Some(network) = &mut self.network else { return slept.await };
         tokio::select! {
@@ -188,6 +164,3 @@ impl Runner {
 
 /// A session that lived this long was a good one: the next wait starts short again.
 const SETTLED: Duration = Duration::from_secs(30);
-/// A rival that is still there after a heartbeat of the relay (15 s) is a real one.
-const RIVAL_MAX: Duration = Duration::from_secs(20);
-const RIVAL_WAIT: Duration = Duration::from_secs(2);

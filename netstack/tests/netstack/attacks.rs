@@ -110,7 +110,8 @@ fn attack_36_flows_of_one_peer_are_bounded() {
     let mut lab = attacked();
     let listener = lab.agent.listen(service().ip(), 9000..=9000, Some(ATTACKER)).unwrap();
     let mut flows = Vec::new();
-    let refused = (0..10_000u32).find_map(|index| {
+    let one_too_many = u32::try_from(bore_netstack::limits::FLOWS_PER_PEER_MAX).unwrap();
+    let refused = (0..=one_too_many).find_map(|index| {
         let source = SocketAddr::new(std::net::Ipv4Addr::from_bits(0x0a00_0001 + index).into(), 9);
         let syn = Raw::syn(source, SocketAddr::new(service().ip(), 9000)).packet();
         let _ = lab.agent.handle_packet(ATTACKER, &syn, lab.now);

@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
@@ -17,10 +17,11 @@ use bore_netstack::{BindingId, PeerConfig, PeerKey, Stack, Verdict};
 use bore_overlay::{Encapsulated, Event, Overlay, PeerId, Received};
 use tokio::sync::{Notify, mpsc};
 
+use crate::answering::Answering;
 use crate::counters::{Cells, add};
 use crate::datagrams::DatagramSink;
 use crate::limits::{DATAGRAM_BYTES_MAX, RECEIVE_BATCHES_MAX, TRANSMITS_PER_TURN_MAX};
-use crate::socket::{UdpBatch, UdpPort};
+use crate::socket::{Datagram, UdpBatch, UdpPort};
 
 /// What one shard owns. Every borrow is short and none is held across a call into a sink or a task.
 pub(crate) struct Engine {
@@ -28,6 +29,9 @@ pub(crate) struct Engine {
     pub(crate) stack: Stack,
     pub(crate) cells: Cells,
     socket: RefCell<Rc<UdpPort>>,
+    answering: RefCell<Answering>,
+    /// A socket on a chosen port is one that others ask, maybe at several addresses; on any port it only asks.
+    is_asked: bool,
     sinks: RefCell<HashMap<BindingId, Rc<dyn DatagramSink>>>,
     events: mpsc::Sender<Event>,
     wake: Arc<Wakeup>,
@@ -51,6 +55,7 @@ impl Engine {
         socket: UdpPort,
         mtu: usize,
         events: mpsc::Sender<Event>,
+        is_asked: bool,
     ) -> Self {
         let wake = Arc::new(Wakeup(Notify::new()));
         stack.set_waker(&Waker::from(Arc::clone(&wake)));
@@ -59,6 +64,8 @@ impl Engine {
             stack,
             cells: Cells::default(),
             socket: RefCell::new(Rc::new(socket)),
+            answering: RefCell::default(),
+            is_asked,
             sinks: RefCell::default(),
             events,
             wake,
@@ -157,7 +164,7 @@ impl Engine {
             let Ok(count) = socket.receive(batch) else { break };
             let now = Instant::now();
             for datagram in batch.datagrams(count) {
-                self.handle_datagram(datagram.from, datagram.bytes, plain, now);
+                self.handle_datagram(&datagram, plain, now);
             }
         }
         let now = Instant::now();
@@ -167,10 +174,15 @@ impl Engine {
         self.transmit(now);
     }
 
-    fn handle_datagram(&self, from: SocketAddr, datagram: &[u8], plain: &mut [u8], now: Instant) {
+    fn handle_datagram(&self, datagram: &Datagram<'_>, plain: &mut [u8], now: Instant) {
+        let Datagram { from, to, bytes } = *datagram;
         add(&self.cells.datagrams_received, 1);
-        add(&self.cells.bytes_received, datagram.len() as u64);
-        let received = self.overlay.borrow_mut().handle_datagram(from, datagram, plain, now);
+        add(&self.cells.bytes_received, bytes.len() as u64);
+        let received = self.overlay.borrow_mut().handle_datagram(from, bytes, plain, now);
+        if let Some(asked) = to.filter(|_| self.is_asked) {
+            let authenticated = matches!(received, Received::Packet { .. });
+            self.answering.borrow_mut().note(from, asked, authenticated);
+        }
         if let Received::Packet { peer, packet } = received {
             self.deliver(peer, packet, now);
         }
@@ -275,10 +287,23 @@ impl Engine {
     }
 
     fn send(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
-        self.socket.borrow().send(to, None, datagram)?;
+        let from = self.answering.borrow().source_for(to);
+        self.send_from(to, from, datagram)?;
         add(&self.cells.datagrams_sent, 1);
         add(&self.cells.bytes_sent, datagram.len() as u64);
         Ok(())
+    }
+
+    /// An address of ours that is gone is no reason to be silent.
+    fn send_from(&self, to: SocketAddr, from: Option<IpAddr>, datagram: &[u8]) -> io::Result<()> {
+        let socket = self.socket.borrow();
+        match socket.send(to, from, datagram) {
+            Err(error) if from.is_some() && error.kind() != io::ErrorKind::WouldBlock => {
+                self.answering.borrow_mut().forget();
+                socket.send(to, None, datagram)
+            }
+            result => result,
+        }
     }
 
     fn count_send_error(&self, error: &io::Error) {

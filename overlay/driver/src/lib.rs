@@ -6,6 +6,7 @@
 //!
 //! This room decides nothing: who may be a peer, what is listened on and where a flow goes is said by relay and agent.
 
+mod answering;
 mod counters;
 mod datagrams;
 mod engine;

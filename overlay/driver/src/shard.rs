@@ -149,7 +149,8 @@ fn live(
     let seed = config.overlay.seed;
     let overlay = Overlay::new(config.overlay, Instant::now());
     let stack = Stack::new(StackConfig { seed });
-    let engine = Rc::new(Engine::new(overlay, stack, socket, config.mtu, events));
+    let is_asked = config.listen.port() != 0;
+    let engine = Rc::new(Engine::new(overlay, stack, socket, config.mtu, events, is_asked));
     let local = Local::new(Rc::clone(&engine));
     let set = LocalSet::new();
     set.spawn_local(async move {

@@ -5,7 +5,9 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use quinn_udp::{
+    BATCH_SIZE, RecvMeta, Transmit, TransportErrorPayload, UdpSockRef, UdpSocketState,
+};
 use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -85,6 +87,21 @@ impl UdpPort {
         self.socket.try_io(Interest::READABLE, || {
             self.state.recv(UdpSockRef::from(&self.socket), &mut slices, metas)
         })
+    }
+
+    /// Hears from now on of datagrams that were refused where they went ([`Self::take_refused`]).
+    ///
+    /// # Errors
+    /// The kernel cannot tell.
+    pub fn hear_refusals(&self) -> io::Result<()> {
+        self.state.enable_transport_errors(UdpSockRef::from(&self.socket))
+    }
+
+    /// An address where a datagram of ours was refused (ICMP unreachable), one at a time.
+    pub fn take_refused(&self) -> Option<IpAddr> {
+        let error = self.state.recv_transport_error(UdpSockRef::from(&self.socket)).ok()??;
+        let unreachable = matches!(error.payload, TransportErrorPayload::Unreachable);
+        error.addr.filter(|_| unreachable).map(|address| address.ip().to_canonical())
     }
 
     /// Sends one datagram, from the local address `from` where that matters (an answer to somebody who asked that address).

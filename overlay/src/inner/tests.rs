@@ -50,6 +50,17 @@ fn a_joining_node_reaches_one_tcp_port_of_one_address() {
 }
 
 #[test]
+fn a_node_that_missed_the_answer_to_its_join_may_ask_again() {
+    let joiner = GARDEN_JOINER.to_string();
+    let relay = GARDEN_RELAY.to_string();
+    assert_eq!(check(&tcp(&joiner, &relay, 4_000, 80), &NODE), Ok(()));
+    let foreign = Err(DropReason::InnerForeignSource);
+    assert_eq!(check(&tcp(&joiner, &relay, 4_000, 81), &NODE), foreign);
+    assert_eq!(check(&tcp(&joiner, "fd00::1", 4_000, 80), &NODE), foreign);
+    assert_eq!(check(&v6(&joiner, &relay, UDP), &NODE), foreign);
+}
+
+#[test]
 fn fragments_are_refused_wherever_they_say_so() {
     for (high, low) in [(0x20, 0), (0x00, 1), (0x1F, 0xFF)] {
         let mut packet = v4("100.64.0.9", "100.64.0.1");

@@ -39,6 +39,8 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     fn expect_probe(&self, node: Uuid, publication: Uuid) -> Option<ProbeOrder>;
     /// The agent says how its visit from outside went.
     fn report_probe(&self, node: Uuid, publication: Uuid, report: ProbeReport);
+    /// The agent that spoke for `node` has closed its watch: what it proved is in doubt.
+    fn agent_left(&self, node: Uuid);
     /// The text of a join key: addresses of the relay, the cluster's key and this secret.
     fn encode_join_key(&self, network: Uuid, key: Uuid, secret: &[u8; 20]) -> String;
     /// The overlay IPv6 address of a public key in a network; `None` when the text is not a key.

@@ -116,6 +116,8 @@ impl Acceptor {
             let total = self.place().await;
             match self.listener.accept().await {
                 Ok((stream, visitor)) => {
+                    // A listener on `[::]` gives IPv4 visitors in their mapped form; from here on there is one form.
+                    let visitor = SocketAddr::new(visitor.ip().to_canonical(), visitor.port());
                     self.pause = ACCEPT_PAUSE_MIN;
                     if let Some(admitted) = self.admit(stream, visitor, total) {
                         return admitted;

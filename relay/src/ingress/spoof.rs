@@ -1,10 +1,11 @@
 //! The byte budget of one-sided UDP flows, per visitor prefix.
 //!
 //! Whoever forges a source address can make a service answer to a victim. Until a visitor has spoken after being answered, all flows of
-//! its prefix (/24, /56) share a small budget of answer bytes a second.
+//! its prefix (/24, /56) share a small budget of answer bytes a second. A blind flood can pass for speaking again; but the victim's host refuses
+//! answers that it did not ask for (ICMP unreachable), and a prefix that refused several keeps to the budget for a while, whoever speaks.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::limits::{ONE_SIDED_BYTES_PER_SECOND, ONE_SIDED_PREFIX_SLOTS};
 
@@ -19,12 +20,19 @@ pub(crate) struct AnswerBudget {
 struct Bucket {
     bytes: u32,
     filled_at: Instant,
+    refusals: u8,
+    refused_at: Instant,
 }
 
 impl AnswerBudget {
     /// Full buckets. `key` keeps outsiders from choosing whom they share a slot with.
     pub(crate) fn new(key: u64, now: Instant) -> Self {
-        let full = Bucket { bytes: ONE_SIDED_BYTES_PER_SECOND, filled_at: now };
+        let full = Bucket {
+            bytes: ONE_SIDED_BYTES_PER_SECOND,
+            filled_at: now,
+            refusals: 0,
+            refused_at: now,
+        };
         Self { slots: vec![full; ONE_SIDED_PREFIX_SLOTS], key }
     }
 
@@ -35,6 +43,23 @@ impl AnswerBudget {
         bucket.fill(now);
         let left = u32::try_from(bytes).ok().and_then(|bytes| bucket.bytes.checked_sub(bytes));
         left.inspect(|left| bucket.bytes = *left).is_some()
+    }
+
+    /// Notes that an answer was refused in `visitor`'s prefix.
+    pub(crate) fn note_refusal(&mut self, visitor: IpAddr, now: Instant) {
+        let slot = self.slot_of(visitor);
+        let Some(bucket) = self.slots.get_mut(slot) else { return };
+        let forgotten = now.saturating_duration_since(bucket.refused_at) > DISTRUST_FOR;
+        bucket.refusals = if forgotten { 1 } else { bucket.refusals.saturating_add(1) };
+        bucket.refused_at = now;
+    }
+
+    /// Whether `visitor`'s prefix refused several answers lately.
+    pub(crate) fn is_distrusted(&self, visitor: IpAddr, now: Instant) -> bool {
+        self.slots.get(self.slot_of(visitor)).is_some_and(|bucket| {
+            bucket.refusals >= REFUSALS_DISTRUSTED
+                && now.saturating_duration_since(bucket.refused_at) <= DISTRUST_FOR
+        })
     }
 
     fn slot_of(&self, visitor: IpAddr) -> usize {
@@ -62,9 +87,12 @@ fn prefix(address: IpAddr) -> u64 {
     }
 }
 
+/// One refusal is a visitor that went away; several are a host that never asked.
+const REFUSALS_DISTRUSTED: u8 = 3;
+const DISTRUST_FOR: Duration = Duration::from_secs(60);
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
 
@@ -88,5 +116,18 @@ mod tests {
         let mut budget = AnswerBudget::new(7, now);
         while budget.take(IpAddr::from([192, 0, 2, 1]), 1200, now) {}
         assert!(budget.take(IpAddr::from([198, 51, 100, 1]), 1200, now));
+    }
+
+    #[test]
+    fn a_prefix_that_refuses_answers_is_distrusted_for_a_while() {
+        let now = Instant::now();
+        let (mut budget, victim) = (AnswerBudget::new(7, now), IpAddr::from([192, 0, 2, 1]));
+        budget.note_refusal(victim, now);
+        assert!(!budget.is_distrusted(victim, now), "one visitor that went away");
+        budget.note_refusal(victim, now);
+        budget.note_refusal(victim, now);
+        assert!(budget.is_distrusted(victim, now));
+        let later = now + DISTRUST_FOR + Duration::from_secs(1);
+        assert!(!budget.is_distrusted(victim, later));
     }
 }

@@ -52,6 +52,11 @@ impl UdpPublication {
         let sockets = addresses
             .map(|address| UdpPort::bind(address).map_err(|error| refused(address, "udp", &error)));
         let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
+        for socket in &sockets {
+            if let Err(error) = socket.hear_refusals() {
+                tracing::debug!(%error, "refused answers are not heard of");
+            }
+        }
         let inner = Rc::new(Inner {
             publication,
             port_offset,
@@ -129,6 +134,7 @@ struct Asked {
 async fn receive_at(inner: Rc<Inner>, socket: usize) {
     let Some(port) = inner.sockets.get(socket) else { return };
     while port.readable().await.is_ok() {
+        inner.distrust_refusers(port);
         inner.receive(port, socket);
         tokio::task::yield_now().await;
     }
@@ -143,6 +149,14 @@ async fn sweep(inner: Rc<Inner>) {
 }
 
 impl Inner {
+    /// Whoever is answered and refuses the answers has not asked: somebody uses its address.
+    fn distrust_refusers(&self, port: &UdpPort) {
+        for refuser in std::iter::from_fn(|| port.take_refused()).take(REFUSALS_PER_TURN_MAX) {
+            self.shared.metrics.udp_answers_refused.inc();
+            self.room.budget.borrow_mut().note_refusal(refuser, Instant::now());
+        }
+    }
+
     fn receive(self: &Rc<Self>, port: &UdpPort, socket: usize) {
         let mut batch = self.room.batch.borrow_mut();
         let Ok(count) = port.receive(&mut batch) else { return };
@@ -259,8 +273,9 @@ impl Inner {
         if visit.open.is_cut() {
             return;
         }
-        let budget = &self.room.budget;
-        if !visit.two_sided && !budget.borrow_mut().take(visitor.ip(), payload.len(), now) {
+        let mut budget = self.room.budget.borrow_mut();
+        let trusted = visit.two_sided && !budget.is_distrusted(visitor.ip(), now);
+        if !trusted && !budget.take(visitor.ip(), payload.len(), now) {
             self.shared.metrics.one_sided_refused.inc();
             return;
         }
@@ -378,5 +393,6 @@ impl Visitors {
     }
 }
 
+const REFUSALS_PER_TURN_MAX: usize = 64;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const MASQUERADE_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;

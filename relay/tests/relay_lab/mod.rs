@@ -188,6 +188,12 @@ impl Agent {
         lab.relay.control().publish(self.network, self.node, &request, &by).await.unwrap()
     }
 
+    /// Says that it serves a publication, which the relay waits for before it looks.
+    pub(crate) async fn report(&self, item: &Publication) {
+        let path = format!("/v1/nodes/self/publications/{}/target", item.id);
+        self.control("PUT", &path, &json!({"ok": true, "detail": "answered"})).await;
+    }
+
     /// Serves TCP at a publication's overlay port.
     pub(crate) async fn serve(&self, port: u16, service: Service) {
         self.listen(port, move |_, incoming| async move {

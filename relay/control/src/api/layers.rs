@@ -11,7 +11,11 @@ use crate::limits::REQUEST_TIME_MAX;
 use crate::refusal::{Code, Refusal};
 
 /// Runs a change on a task of its own: the caller may hang up, the change is done or refused as a whole. It is answered once it is on disk.
-pub(super) async fn finish_changes(State(control): State<Control>, request: Request, next: Next) -> Response {
+pub(super) async fn finish_changes(
+    State(control): State<Control>,
+    request: Request,
+    next: Next,
+) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return next.run(request).await;
     }

@@ -121,6 +121,8 @@ impl Runtime for FakeRelay {
         }
     }
 
+    fn agent_left(&self, _node: Uuid) {}
+
     async fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }

@@ -55,6 +55,15 @@ struct Watch {
     ended: bool,
 }
 
+impl Drop for Watch {
+    /// A stream that we did not end was left by its agent. With the runtime gone there is nobody to tell.
+    fn drop(&mut self) {
+        if !self.ended && tokio::runtime::Handle::try_current().is_ok() {
+            self.control.runtime().agent_left(self.node);
+        }
+    }
+}
+
 impl Watch {
     fn new(control: Control, node: &Node, signals: Receiver<Signal>) -> Self {
         let mut heartbeat = interval_at(Instant::now() + WATCH_HEARTBEAT, WATCH_HEARTBEAT);

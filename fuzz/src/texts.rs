@@ -1,0 +1,45 @@
+//! Texts that people paste and write: join keys, relay.toml.
+
+#[path = "../../relay/src/config.rs"]
+#[allow(dead_code, reason = "a part of the relay's settings is looked at")]
+mod config;
+
+use bore_overlay::{JoinKey, JoinKeyError};
+
+use self::config::Config;
+
+/// Reads the bytes as a key's text, and as what stands in the base32 of a key.
+pub fn join_key(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        reads_back(JoinKey::parse(text));
+    }
+    reads_back(JoinKey::parse(&wrapped(bytes)));
+}
+
+/// A key's text with `bytes` inside and a checksum that fits.
+fn wrapped(bytes: &[u8]) -> String {
+    let mut inside = bytes.to_vec();
+    inside.extend(crc32fast::hash(bytes).to_be_bytes());
+    format!("bore_join_{}", data_encoding::BASE32_NOPAD.encode(&inside).to_lowercase())
+}
+
+fn reads_back(parsed: Result<JoinKey, JoinKeyError>) {
+    match parsed {
+        Ok(key) => assert_eq!(JoinKey::parse(&key.encode()).as_ref(), Ok(&key)),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// Reads the bytes as a relay.toml.
+pub fn relay_toml(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    // It names a file to be read, which may be one that never ends.
+    let names_a_file = |table: &toml::Table| table.contains_key("database_url_file");
+    if toml::from_str(text).is_ok_and(|table| names_a_file(&table)) {
+        return;
+    }
+    match Config::parse(text) {
+        Ok(config) => assert!(!config.host.is_empty() && !config.public_ports.is_empty()),
+        Err(errors) => assert!(!errors.is_empty(), "a refusal says why"),
+    }
+}
