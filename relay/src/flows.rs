@@ -291,7 +291,7 @@ mod tests {
     fn a_flow_is_listed_while_it_is_held() {
         let flows = Arc::new(Flows::default());
         let publication = Uuid::from_u128(7);
-        let flow = open(&flows, publication, "192.0.2.1:5").unwrap();
+        let flow = open(&flows, publication, at("192.0.2.1:5")).unwrap();
         assert_eq!(flows.list(Some(publication)).len(), 1);
         assert!(flows.list(Some(Uuid::nil())).is_empty());
         drop(flow);
@@ -301,8 +301,8 @@ mod tests {
     #[test]
     fn only_flows_that_may_not_stay_are_cut_and_counted_once() {
         let flows = Arc::new(Flows::default());
-        let stays = open(&flows, Uuid::nil(), "192.0.2.1:5").unwrap();
-        let goes = open(&flows, Uuid::nil(), "192.0.2.2:5").unwrap();
+        let stays = open(&flows, Uuid::nil(), at("192.0.2.1:5")).unwrap();
+        let goes = open(&flows, Uuid::nil(), at("192.0.2.2:5")).unwrap();
         let may_stay = |flow: &Flow| flow.visitor == stays.visitor;
         assert_eq!(flows.cut_unless(may_stay), 1);
         assert_eq!(flows.cut_unless(may_stay), 0, "it is cut already");
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn bytes_stay_counted_when_their_flow_has_ended() {
         let flows = Arc::new(Flows::default());
-        let flow = open(&flows, Uuid::nil(), "192.0.2.1:5").unwrap();
+        let flow = open(&flows, Uuid::nil(), at("192.0.2.1:5")).unwrap();
         flow.meter.inward_bytes.fetch_add(3, Ordering::Relaxed);
         flow.meter.outward_bytes.fetch_add(4, Ordering::Relaxed);
         let carried = Carried { received_bytes: 3, sent_bytes: 4 };
@@ -325,13 +325,13 @@ mod tests {
     fn one_source_leaves_room_for_another_and_gets_its_own_back() {
         let flows = Arc::new(Flows::default());
         let mut held: Vec<OpenFlow> = (0..TCP_FLOWS_PER_SOURCE_MAX)
-            .map(|host| open(&flows, Uuid::nil(), &format!("[2001:db8::{host:x}]:5")).unwrap())
+            .map(|host| open(&flows, Uuid::nil(), at(&format!("[2001:db8::{host:x}]:5"))).unwrap())
             .collect();
-        let same = open(&flows, Uuid::nil(), "[2001:db8::ffff:1]:9");
+        let same = open(&flows, Uuid::nil(), at("[2001:db8::ffff:1]:9"));
         assert_eq!(same.unwrap_err(), Full::Source);
-        held.push(open(&flows, Uuid::nil(), "[2001:db8:0:1::1]:9").unwrap());
+        held.push(open(&flows, Uuid::nil(), at("[2001:db8:0:1::1]:9")).unwrap());
         held.clear();
-        open(&flows, Uuid::nil(), "[2001:db8::1]:9").unwrap();
+        open(&flows, Uuid::nil(), at("[2001:db8::1]:9")).unwrap();
         assert!(flows.table().per_source.0.is_empty(), "no entry without a flow");
     }
 
@@ -345,11 +345,14 @@ mod tests {
         let held: Vec<_> = (0..u16::MAX).map_while(|port| visit(port).ok()).collect();
         assert_eq!(held.len(), UDP_FLOWS_PER_PUBLICATION_MAX);
         assert_eq!(visit(1).unwrap_err(), Full::Publication);
-        open(&flows, Uuid::nil(), "192.0.2.1:1").unwrap();
+        open(&flows, Uuid::nil(), at("192.0.2.1:1")).unwrap();
     }
 
-    fn open(flows: &Arc<Flows>, publication: Uuid, visitor: &str) -> Result<OpenFlow, Full> {
-        let visitor = visitor.parse().expect("the address of a test");
+    fn open(flows: &Arc<Flows>, publication: Uuid, visitor: SocketAddr) -> Result<OpenFlow, Full> {
         flows.open(Carrier::Tcp, publication, visitor, 1)
+    }
+
+    fn at(address: &str) -> SocketAddr {
+        address.parse().unwrap()
     }
 }

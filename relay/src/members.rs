@@ -119,6 +119,17 @@ impl Members {
         }
     }
 
+    /// Handshakes with a node where it was last known to be, because somebody else with its key has been heard since.
+    pub(crate) async fn recall(&self, shard: &Shard, node: Uuid) {
+        let Some((member, endpoint)) = self.get(node).zip(self.endpoints.get(node)) else { return };
+        let call = move |local: bore_driver::Local| async move {
+            local.set_endpoint(member.peer, endpoint);
+            local.start_handshake(member.peer);
+        };
+        // A shard that has ended calls nobody.
+        let _ = shard.run(call).await;
+    }
+
     /// Ends one node's tunnel.
     pub(crate) async fn dismiss(&self, shard: &Shard, node: Uuid) {
         let _turn = self.changing.lock().await;

@@ -166,6 +166,12 @@ impl Runtime for RelayRuntime {
         }
     }
 
+    fn recall_agent(&self, node: Uuid) {
+        if let Some(steward) = self.steward() {
+            tokio::spawn(async move { steward.members.recall(&steward.shard, node).await });
+        }
+    }
+
     fn encode_join_key(&self, network: Uuid, key: Uuid, secret: &[u8; 20]) -> String {
         let join_key = JoinKey {
             cluster: self.identity.cluster_key,

@@ -107,7 +107,8 @@ fn a_second_agent_with_the_same_identity_is_refused_while_the_first_lives() {
     assert_eq!(status.code(), Some(6), "{}", second.text());
     assert_eq!(second.events("error").pop().unwrap()["code"], "B5105");
     assert!(scene.agent.process().is_running());
-    scene.demand_served();
+    let took = scene.wait_until_served();
+    println!("the clone was refused: the first agent served again after {took:.2?}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Rules of the house that a compiler does not know.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a surprise ends the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

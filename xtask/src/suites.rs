@@ -26,12 +26,9 @@ impl Length {
     }
 }
 
-/// A suite: its name, the nextest filter that selects it, and the shortest length that it is part of.
-const SUITES: [(&str, &str, Length); 3] = [
-    ("rooms", "not package(bore-tests)", Length::Quick),
-    ("scale", "package(bore-tests) and binary(/^scale/)", Length::Ci),
-    ("product", "package(bore-tests) and not binary(/^scale/)", Length::Quick),
-];
+/// A suite: its name, and the nextest filter that selects it. How much a test does follows `BORE_TEST_LENGTH`.
+const SUITES: [(&str, &str); 2] =
+    [("rooms", "not package(bore-tests)"), ("product", "package(bore-tests)")];
 
 /// Installs what is needed, then runs every suite of `length`.
 pub(crate) fn test(length: Length) -> Result<(), String> {
@@ -39,14 +36,12 @@ pub(crate) fn test(length: Length) -> Result<(), String> {
     if length >= Length::Ci {
         lint()?;
     }
-    // The product under test: the tests start this binary.
-    run(&mut cargo(&["build", "--package", "bore"]))?;
+    // The tests start the product's own binary; built together with them, dependencies are compiled once.
+    run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
     let mut failed = Vec::new();
-    for (name, filter, shortest) in SUITES {
-        if length >= shortest {
-            say(&format!("suite {name}"));
-            failed.extend(run_suite(filter, length).err().map(|_| name));
-        }
+    for (name, filter) in SUITES {
+        say(&format!("suite {name}"));
+        failed.extend(run_suite(filter, length).err().map(|_| name));
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }

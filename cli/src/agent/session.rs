@@ -245,7 +245,7 @@ impl Session<'_> {
             TunnelChange::Reset => {
                 // Flows of the watch died with the relay's memory; the tunnel itself is back in one round trip.
                 let tunnel_stands = connector.recovered(RECOVERY_WAIT).await;
-                Err(restarted(tunnel_stands))
+                Err(forgotten(tunnel_stands))
             }
         }
     }
@@ -264,7 +264,7 @@ impl Session<'_> {
                 self.lines = lines;
                 Ok(())
             }
-            Err(AgentError::Refused(_)) => Err(restarted(true)),
+            Err(AgentError::Refused(_)) => Err(forgotten(true)),
             Err(error) => Err(doubted(error)),
         }
     }
@@ -306,8 +306,9 @@ fn doubted(error: AgentError) -> Lost {
     Lost { error, tunnel_stands: false, at_once: false }
 }
 
-fn restarted(tunnel_stands: bool) -> Lost {
-    let error = AgentError::ControlUnreachable { cause: "the relay has restarted".to_owned() };
+fn forgotten(tunnel_stands: bool) -> Lost {
+    let error =
+        AgentError::ControlUnreachable { cause: "the relay has forgotten this session".to_owned() };
     Lost { error, tunnel_stands, at_once: true }
 }
 

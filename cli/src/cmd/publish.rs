@@ -151,17 +151,20 @@ impl Flags {
         interrupt: &mut Interrupt,
     ) -> CliResult {
         let opened = async {
-            let mut changes = link.changes().await?;
+            let changes = link.changes().await?;
             let declared = declare(link, declaration).await?;
             let hold = link.hold(&declared.view.publication.name).await?;
-            let view = self.show(context, &mut changes, declared).await?;
-            Ok((changes, view, hold))
+            Ok((changes, declared, hold))
         };
-        let (mut changes, view, _hold) = interrupt.or(opened).await?;
-        let name = view.publication.name;
-        let names = [name.clone()];
+        let (mut changes, declared, _hold) = interrupt.or(opened).await?;
+        let name = declared.view.publication.name.clone();
+        let shown_and_followed = async {
+            self.show(context, &mut changes, declared).await?;
+            follow(context.output, &mut changes, std::slice::from_ref(&name)).await
+        };
+        // From here on it is published: an interrupt takes it back, and that is a good end.
         let ended = tokio::select! {
-            ended = follow(context.output, &mut changes, &names) => ended,
+            ended = shown_and_followed => ended,
             () = interrupt.wait() => Ok(()),
         };
         ended?;

@@ -118,11 +118,6 @@ fn the_garden_is_bounded_and_members_still_come_in_when_it_is_full() {
     assert!(lab.is_up(RELAY, agent));
 }
 
-fn join(lab: &mut Lab, key: u8, at: &str) {
-    lab.add(at, key, UnknownKeys::Refuse);
-    add_relay(lab, at);
-}
-
 fn join_with(lab: &mut Lab, key: u64, at: &str) {
     lab.add_with_key(at, [&[3; 24][..], &key.to_le_bytes()].concat().try_into().unwrap());
     add_relay(lab, at);

@@ -24,7 +24,8 @@ pub(crate) fn datagrams(relay: SocketAddr) {
     }
     send(&[&[0xb2, 1, 0, 0][..], &[9; 8]].concat());
     send(&[&[0xb2, 3, 0, 0][..], &[9; 104]].concat());
-    for _ in 0..2_000 {
+    // As many as the kernel keeps for the relay while it is busy.
+    for _ in 0..100 {
         send(&[&[0xb2, 2, 0, 0][..], &[9; 156]].concat());
         send(&[&[4, 0, 0, 0][..], &[5; 60]].concat());
     }
@@ -80,6 +81,16 @@ impl Tunnel {
         self.flush();
     }
 
+    /// Goes on until there is a session: a relay under load asks for a cookie first.
+    fn come_up(&mut self) {
+        let keep = udp([0; 16], [0; 16], 0, 0);
+        while self.sealed(&keep).is_none() {
+            self.receive();
+            self.overlay.handle_timeout(Instant::now() + RETRY_DUE);
+            self.flush();
+        }
+    }
+
     fn sealed(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         let mut sealed = [0; 2048];
         match self.overlay.encapsulate(self.relay, packet, &mut sealed, Instant::now()) {
@@ -101,7 +112,7 @@ pub(crate) async fn stranger(lab: &Lab) {
     let work = move || {
         let mut tunnel = Tunnel::new(relay, at);
         let initiation = tunnel.flush().remove(0);
-        tunnel.receive();
+        tunnel.come_up();
         tunnel.socket.send_to(&initiation, at).unwrap();
         let joiner: [u8; 16] = bore_overlay::GARDEN_JOINER.octets();
         let garden: [u8; 16] = bore_overlay::GARDEN_RELAY.octets();
@@ -217,3 +228,6 @@ fn checksum(from: [u8; 16], to: [u8; 16], next: u8, payload: &[u8]) -> u16 {
     let folded = (sum & 0xffff) + (sum >> 16);
     !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap()
 }
+
+/// An initiation that was not answered is sent again after 5 s (WireGuard paper section 6.4); here at once.
+const RETRY_DUE: Duration = Duration::from_secs(6);

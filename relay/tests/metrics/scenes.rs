@@ -89,20 +89,66 @@ pub(crate) async fn udp(lab: &Lab, agent: &Agent) {
 pub(crate) async fn http(lab: &Lab, agent: &Agent) {
     let web = published(lab, agent, json!({"name": "web", "protocol": "http"})).await;
     let host = web.hostname.clone().unwrap();
-    agent.serve(web.overlay_port, Service::Echo).await;
+    agent.serve(web.overlay_port, Service::Http).await;
     lab.until_state(&web, "reachable").await;
-    // An origin that says the request back speaks no HTTP.
     request(lab, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
-    request(lab, "GET / HTTP/1.1\r\nHost: nobody.example\r\n\r\n").await;
-    request(lab, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n").await;
+    let upgrade = "Connection: upgrade\r\nUpgrade: chat\r\n";
+    request(lab, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n{upgrade}\r\n")).await;
+    let path = format!("/v1/nodes/self/publications/{}/probe", web.id);
+    let order = agent.control("POST", &path, &json!({})).await;
+    let token = order["token"].as_str().unwrap();
+    request(lab, &format!("GET /.well-known/bore/{token} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+    refused(lab, agent, &host).await;
+}
+
+/// Requests that do not reach a service.
+async fn refused(lab: &Lab, agent: &Agent, host: &str) {
+    let denied =
+        json!({"name": "private", "protocol": "http", "access": {"deny": ["127.0.0.0/8"]}});
+    let denied = published(lab, agent, denied).await.hostname.unwrap();
+    let offline = json!({"name": "offline", "protocol": "http", "target": "127.0.0.1:9"});
+    let offline = agent.publish(lab, offline).await.publication.hostname.unwrap();
+    let broken = published(lab, agent, json!({"name": "broken", "protocol": "http"})).await;
+    agent.serve(broken.overlay_port, Service::Reset).await;
+    lab.until_state(&broken, "reachable").await;
+    let broken = broken.hostname.unwrap();
+    for host in [&denied, &offline, &broken, "nobody.example"] {
+        request(lab, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+    }
+    let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(70_000));
+    let chunk =
+        format!("POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+    for text in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\nHost: a\r\n\r\n",
+        "GARBAGE\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+        &chunk,
+        &long,
+    ] {
+        request(lab, text).await;
+    }
 }
 
 async fn request(lab: &Lab, text: &str) {
     let mut visitor = TcpStream::connect(lab.at().http).await.unwrap();
-    visitor.write_all(text.as_bytes()).await.unwrap();
-    visitor.shutdown().await.unwrap();
-    let mut answer = Vec::new();
-    within("an answer of the edge", visitor.read_to_end(&mut answer)).await.unwrap();
+    // The edge may have said no before it has read everything.
+    let _ = visitor.write_all(text.as_bytes()).await;
+    let _ = visitor.shutdown().await;
+    let _ = within("an answer of the edge", visitor.read_to_end(&mut Vec::new())).await;
+}
+
+/// An agent that talks to ports of the relay where nobody is.
+pub(crate) async fn nobody(agent: &Agent) {
+    let (source, relay) = (SocketAddr::new(agent.addresses[0], 5), agent.relay);
+    let to = SocketAddr::new(bore_overlay::RELAY_V4.into(), 9);
+    let talk = move |local: bore_driver::Local| async move {
+        (0..200).for_each(|_| local.send_udp(relay, source, to, b"hello"));
+    };
+    agent.shard.run(talk).await.unwrap();
+    agent.control("GET", "/v1/nodes/self", &Value::Null).await;
 }
 
 /// A stranger who wants more of the garden than there is for one.

@@ -77,6 +77,19 @@ impl Lab {
         body.to_owned()
     }
 
+    /// The first scrape that is as wanted.
+    pub(crate) async fn until_scraped(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let look = async {
+            loop {
+                let text = self.scrape().await;
+                if wanted(&text) {
+                    return text;
+                }
+            }
+        };
+        within("such a scrape", look).await
+    }
+
     /// Waits until a publication is in `state`.
     pub(crate) async fn until_state(&self, item: &Publication, state: &str) -> Value {
         let (control, last) = (self.relay.control(), std::sync::Mutex::new(String::new()));
@@ -112,6 +125,8 @@ pub(crate) struct Agent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
     Echo,
+    /// Answers HTTP with `ok`, and grants every upgrade.
+    Http,
     /// Leaves the SYN undecided.
     Hold,
     Reset,
@@ -200,6 +215,13 @@ impl Agent {
             match service {
                 Service::Hold => std::future::pending().await,
                 Service::Reset => incoming.reject_reset(),
+                Service::Http => {
+                    let mut stream = BufReader::new(pipe(incoming.accept().unwrap()));
+                    // A visitor may leave in the middle.
+                    while let Some(answer) = answer_to(&mut stream).await {
+                        let _ = stream.get_mut().write_all(answer.as_bytes()).await;
+                    }
+                }
                 Service::Echo => {
                     let (mut reader, mut writer) =
                         tokio::io::split(pipe(incoming.accept().unwrap()));
@@ -269,6 +291,20 @@ impl Agent {
             .await
             .unwrap();
     }
+}
+
+/// What an origin answers to the next request; `None` when there is none.
+async fn answer_to(stream: &mut BufReader<bore_driver::OverlayStream>) -> Option<&'static str> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        stream.read_line(&mut head).await.ok().filter(|count| *count > 0)?;
+    }
+    if head.to_lowercase().contains("upgrade:") {
+        return Some(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n",
+        );
+    }
+    Some("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 }
 
 struct UdpService {

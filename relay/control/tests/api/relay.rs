@@ -123,6 +123,8 @@ impl Runtime for FakeRelay {
 
     fn agent_left(&self, _node: Uuid) {}
 
+    fn recall_agent(&self, _node: Uuid) {}
+
     async fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }

@@ -62,7 +62,9 @@ pub(in crate::api) async fn claim_session(
     check_text("version", &request.version, VERSION_CHARS_MAX)?;
     only_agents(&caller.0)?;
     let Node { id, network, .. } = caller.0;
-    control.sessions().claim(network, id, request.boot, &request.version, request.takeover)?;
+    let claimed =
+        control.sessions().claim(network, id, request.boot, &request.version, request.takeover);
+    claimed.inspect_err(|_| control.runtime().recall_agent(id))?;
     Ok((StatusCode::OK, Json(control.self_view(caller.0)?)))
 }
 
