@@ -1,3 +1,5 @@
+//! Behaviour of `api`.
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 

@@ -1,3 +1,5 @@
+//! Behaviour of `args`.
+
 use clap::CommandFactory as _;
 use clap::Parser as _;
 

@@ -1,3 +1,5 @@
+//! Behaviour of `inner`.
+
 use super::*;
 
 #[test]

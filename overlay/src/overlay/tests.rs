@@ -1,3 +1,5 @@
+//! Behaviour of `overlay`.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Behaviour of `decide`.
+
 use super::*;
 use crate::access::Access;
 use crate::address::VisitorNode;

@@ -1,3 +1,5 @@
+//! Behaviour of `explain`.
+
 use std::collections::BTreeSet;
 
 use uuid::Uuid;

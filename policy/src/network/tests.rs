@@ -1,3 +1,5 @@
+//! Behaviour of `network`.
+
 use super::*;
 
 #[test]

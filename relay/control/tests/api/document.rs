@@ -1,3 +1,5 @@
+//! The API of document, as a caller sees it.
+
 use serde_json::Value;
 
 use crate::lab::Lab;

@@ -1,3 +1,5 @@
+//! The API of health, as a caller sees it.
+
 use std::sync::Arc;
 
 use bore_control::{Caller, Control, Settings};

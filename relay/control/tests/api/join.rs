@@ -1,3 +1,5 @@
+//! The API of join, as a caller sees it.
+
 use bore_control::model::{Actor, NodeKind};
 use bore_control::runtime::Runtime as _;
 use bore_control::wire::NewJoinKey;

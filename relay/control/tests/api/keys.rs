@@ -1,3 +1,5 @@
+//! The API of keys, as a caller sees it.
+
 use bore_control::model::{Actor, Scope};
 use bore_control::wire::NewApiKey;
 use http::StatusCode;

@@ -1,3 +1,5 @@
+//! The API of nodes, as a caller sees it.
+
 use bore_control::{Absences, ChangeKind};
 use http::StatusCode;
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! The API of policies, as a caller sees it.
+
 use bore_control::ChangeKind;
 use bore_control::model::Node;
 use bore_policy::Visitor;

@@ -1,3 +1,5 @@
+//! The API of publish, as a caller sees it.
+
 use bore_control::model::{Actor, Protocol};
 use serde_json::{Value, json};
 

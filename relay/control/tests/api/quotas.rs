@@ -1,3 +1,5 @@
+//! The API of quotas, as a caller sees it.
+
 use bore_control::limits::Quotas;
 use bore_control::model::Actor;
 use bore_control::wire::NewJoinKey;

@@ -1,3 +1,5 @@
+//! The API of watch, as a caller sees it.
+
 use std::time::Duration;
 
 use axum::body::Body;

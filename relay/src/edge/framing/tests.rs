@@ -1,3 +1,5 @@
+//! Behaviour of `framing`.
+
 use super::*;
 
 #[test]
