@@ -27,7 +27,8 @@ pub(crate) async fn run(bore: &Path, count: usize) -> Result<()> {
     }
     let mut idle = Vec::with_capacity(count);
     while idle.len() < count {
-        idle.push(origin::visit(port).await?);
+        let host = u8::try_from(idle.len() / FLOWS_A_VISITOR + 2)?;
+        idle.push(origin::visit_from(host, port).await?);
     }
     let after = [parts[0].resident_kib()?, parts[1].resident_kib()?];
     let mut among = Vec::new();
@@ -165,6 +166,7 @@ async fn round_trips(stream: &mut TcpStream) -> Result<Vec<Duration>> {
     Ok(trips)
 }
 
+const FLOWS_A_VISITOR: usize = 2_000;
 const ROUNDS: usize = 5;
 const BULK_MIB: u32 = 64;
 const TRIPS: usize = 2_000;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::Result;
 
@@ -36,7 +36,14 @@ async fn echo_one(mut socket: TcpStream) {
 
 /// One exchange with the echo through `port` of this machine.
 pub(crate) async fn visit(port: u16) -> std::io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    visit_from(1, port).await
+}
+
+/// The same as the visitor 127.0.0.`host`: a relay bounds what one address may open.
+pub(crate) async fn visit_from(host: u8, port: u16) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, host], 0)))?;
+    let mut stream = socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await?;
     stream.set_nodelay(true)?;
     stream.write_all(b"?").await?;
     stream.read_u8().await?;

@@ -65,7 +65,11 @@ impl Relay {
             process,
             join_key: String::new(),
         };
-        let join_key = relay.create_join_key()?;
+        // A key made by the running relay names the port that it listens on; the one made before names the announced one.
+        let join_key = match announced_port {
+            Some(_) => String::from_utf8(made.stdout)?.trim().to_owned(),
+            None => relay.create_join_key()?,
+        };
         Ok((Self { join_key, ..relay }, overlay))
     }
 

@@ -14,7 +14,7 @@ pub(crate) const PUBLICATIONS_MAX: usize = 256;
 /// Publications of this node that are read from the relay, whoever declared them.
 pub(crate) const STORED_MAX: usize = 10_000;
 /// Open TCP flows of all publications together.
-pub(crate) const FLOWS_MAX: usize = 4096;
+pub(crate) const FLOWS_MAX: usize = 16_384;
 /// Dials to local targets that have not answered yet.
 pub(crate) const DIALS_MAX: usize = 256;
 /// UDP flows (visitor and port) of all publications together; each holds a kernel socket.
