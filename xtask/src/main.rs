@@ -3,6 +3,7 @@
 mod coverage;
 mod dist;
 mod fuzz;
+mod link;
 mod packages;
 mod shell;
 mod suites;
@@ -23,6 +24,8 @@ fn main() -> ExitCode {
         ["coverage"] => coverage::measure(),
         ["fuzz"] => fuzz::run_all("60"),
         ["fuzz", seconds] => fuzz::run_all(seconds),
+        ["link"] => link::rewrite(),
+        ["link", cell] => link::show(cell),
         _ => Err(HELP.to_owned()),
     };
     match result {
@@ -41,4 +44,6 @@ const HELP: &str = "cargo xtask COMMAND
   lint              formatting and clippy, warnings are errors
   coverage          line coverage of the pure rooms, at least 90 %
   fuzz [SECONDS]    run each fuzz target, a minute unless said otherwise
+  link [CELL]       run the simulated link and rewrite netstack/tests/link/grid.md; or show
+                    one cell, such as 100M/20ms/q20ms/l1%/r0%, as a time series
   dist              build the static tarball and its checksum into target/dist";
