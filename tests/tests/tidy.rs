@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which rooms a room may use. A room that is not here may not exist.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("bore-overlay", &[]),
     ("bore-netstack", &[]),
     ("bore-policy", &[]),
@@ -32,6 +32,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ),
     ("bore-tests", &["bore-netstack", "bore-overlay"]),
     ("bore-bench", &["bore"]),
+    ("bore-rig", &["bore-netstack", "bore-tests"]),
     ("xtask", &[]),
 ];
 
