@@ -104,3 +104,68 @@ impl Direction {
 const OVERTAKING: u32 = 3;
 /// How long a reordered packet waits for them: long enough for a paced sender, no timeout for anybody.
 const HELD_MAX: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKET_BYTES: usize = 1250;
+
+    /// One packet takes 0.1 ms of this link.
+    fn direction(conditions: Conditions, now: Instant) -> Direction {
+        Direction::new(conditions, 1, now)
+    }
+
+    /// Numbered packets that enter at once.
+    fn offer(direction: &mut Direction, count: u8, now: Instant) {
+        for number in 0..count {
+            direction.offer(&[number; PACKET_BYTES], now);
+        }
+    }
+
+    fn arrivals(direction: &mut Direction, by: Instant) -> Vec<u8> {
+        std::iter::from_fn(|| direction.poll_arrival(by)).map(|packet| packet[0]).collect()
+    }
+
+    #[test]
+    fn packets_leave_at_the_rate_and_arrive_after_the_delay() {
+        let now = Instant::now();
+        let mut direction = direction(Conditions::new(100, 20), now);
+        offer(&mut direction, 5, now);
+        assert_eq!(direction.next_due(), Some(now + Duration::from_micros(10_100)));
+        assert_eq!(arrivals(&mut direction, now + Duration::from_micros(10_399)), [0, 1, 2]);
+        assert_eq!(arrivals(&mut direction, now + Duration::from_micros(10_500)), [3, 4]);
+    }
+
+    #[test]
+    fn what_would_wait_longer_than_the_queue_is_dropped() {
+        let now = Instant::now();
+        let mut direction = direction(Conditions::new(100, 20).queue(1), now);
+        offer(&mut direction, 100, now);
+        assert_eq!(arrivals(&mut direction, now + Duration::from_secs(1)).len(), 11);
+    }
+
+    #[test]
+    fn three_later_packets_overtake_a_reordered_one() {
+        let now = Instant::now();
+        let mut direction = direction(Conditions::new(100, 20).reorder(2.0), now);
+        offer(&mut direction, 200, now);
+        let order = arrivals(&mut direction, now + Duration::from_secs(1));
+        let steps_back: Vec<u8> = order
+            .windows(2)
+            .filter(|pair| pair[1] < pair[0])
+            .map(|pair| pair[0] - pair[1])
+            .collect();
+        assert_eq!(order.len(), 200);
+        assert!(!steps_back.is_empty() && steps_back.iter().all(|step| *step == 3), "{order:?}");
+    }
+
+    #[test]
+    fn the_wanted_share_is_lost() {
+        let now = Instant::now();
+        let mut direction = direction(Conditions::new(100, 20).loss(5.0).queue(10_000), now);
+        (0..100).for_each(|_| offer(&mut direction, 100, now));
+        let arrived = arrivals(&mut direction, now + Duration::from_secs(10)).len();
+        assert!((9_400..9_600).contains(&arrived), "{arrived}");
+    }
+}

@@ -32,8 +32,8 @@ impl Link {
         }
     }
 
-    /// Does everything that is due by now.
-    pub(crate) fn turn(&mut self) -> Result<()> {
+    /// Does what is due by now; gives whether there is more.
+    pub(crate) fn turn(&mut self) -> Result<bool> {
         let now = Instant::now();
         while let Some(packet) = self.there.poll_arrival(now) {
             self.right.deliver(&packet, now)?;
@@ -43,8 +43,9 @@ impl Link {
         }
         self.left.act(now)?;
         self.right.act(now)?;
-        collect(&self.left, &mut self.there, &mut self.ledger)?;
-        collect(&self.right, &mut self.back, &mut self.ledger)
+        let left_has_more = collect(&self.left, &mut self.there, &mut self.ledger)?;
+        let right_has_more = collect(&self.right, &mut self.back, &mut self.ledger)?;
+        Ok(left_has_more || right_has_more)
     }
 
     /// Waits until something is due or the kernel has a packet, at most until `latest`.
@@ -71,19 +72,19 @@ impl Link {
     }
 }
 
-/// Puts what a side emits on the link, in turns so that a flood holds up nothing else for long.
-fn collect(side: &Side, direction: &mut Direction, ledger: &mut Ledger) -> Result<()> {
+/// Puts what a side emits on the link, so much at once that a flood holds up nothing else for long. Gives whether there is more.
+fn collect(side: &Side, direction: &mut Direction, ledger: &mut Ledger) -> Result<bool> {
     let mut buffer = [0; MTU_BYTES];
     for _ in 0..PACKETS_PER_TURN_MAX {
         let now = Instant::now();
-        let Some(length) = side.poll_emission(&mut buffer, now)? else { break };
+        let Some(length) = side.poll_emission(&mut buffer, now)? else { return Ok(false) };
         let packet = buffer.get(..length).unwrap_or_default();
         if let Some(segment) = headers::parse(packet) {
             ledger.note(&segment);
             direction.offer(packet, now);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 const PACKETS_PER_TURN_MAX: u32 = 64;

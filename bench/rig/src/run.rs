@@ -123,8 +123,9 @@ impl Run {
         loop {
             let look = Instant::now() + LOOK_INTERVAL;
             while Instant::now() < look {
-                self.link.turn()?;
-                self.link.wait(look)?;
+                if !self.link.turn()? {
+                    self.link.wait(look)?;
+                }
             }
             if self.flows.iter().all(|flow| flow.sink.notes().is_done(look)) {
                 return Ok(());
