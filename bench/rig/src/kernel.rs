@@ -13,6 +13,7 @@ use crate::Result;
 use crate::content;
 use crate::flag::Flag;
 use crate::plan::{Amount, Congestion};
+use crate::punctual::{Rank, be_punctual};
 use crate::sink::Sink;
 
 /// A thread that moves data of one socket.
@@ -28,6 +29,7 @@ pub(crate) fn send(
 ) -> Result<Pump> {
     let socket = open(namespace, Some(congestion))?;
     let work = move || {
+        be_punctual(Rank::Pump);
         socket.connect_timeout(&to.into(), CONNECT_TIMEOUT)?;
         match amount {
             Amount::Bytes(bytes) => send_all(&socket, bytes, &stop),
@@ -47,9 +49,12 @@ pub(crate) fn receive(
     let listener = open(namespace, None)?;
     listener.bind(&at.into())?;
     listener.listen(1)?;
-    let work = move || match until_stopped(&stop, || listener.accept())? {
-        Some((socket, _)) => take_all(&socket, &sink, &stop),
-        None => Ok(()),
+    let work = move || {
+        be_punctual(Rank::Pump);
+        match until_stopped(&stop, || listener.accept())? {
+            Some((socket, _)) => take_all(&socket, &sink, &stop),
+            None => Ok(()),
+        }
     };
     Ok(thread::Builder::new().name("rig kernel receiver".to_owned()).spawn(work)?)
 }

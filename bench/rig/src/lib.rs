@@ -28,6 +28,7 @@ mod measured;
 mod ours;
 mod plan;
 mod privileges;
+mod punctual;
 pub mod report;
 mod run;
 mod side;

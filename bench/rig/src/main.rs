@@ -28,9 +28,8 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let cells = arguments.cells()?;
-    let mut out = io::stdout().lock();
     if arguments.list {
-        return Ok(cells.iter().try_for_each(|cell| writeln!(out, "{cell}"))?);
+        return Ok(cells.iter().try_for_each(|cell| writeln!(io::stdout(), "{cell}"))?);
     }
     demand_privileges()?;
     let mut all: Vec<Measured> = cells.into_iter().map(Measured::new).collect();
@@ -39,7 +38,7 @@ fn main() -> Result<()> {
             arguments.run_cell(round, measured)?;
         }
     }
-    Ok(report::write(&mut out, &all)?)
+    Ok(report::write(&mut io::stdout().lock(), &all)?)
 }
 
 impl Arguments {

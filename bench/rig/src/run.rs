@@ -1,7 +1,6 @@
 //! One run: sets both sides up, lets the link turn until every flow is done, reads the notes.
 
 use std::net::{SocketAddr, SocketAddrV4};
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use crate::lateness::Lateness;
 use crate::link::Link;
 use crate::ours::{Receiving, Sending};
 use crate::plan::{Amount, Ends, Plan, Receiver, Sender};
+use crate::punctual::{Rank, be_punctual};
 use crate::side::{Place, Side};
 use crate::sink::Sink;
 
@@ -79,36 +79,47 @@ impl Run {
     }
 
     fn open_flow(&mut self, ends: Ends, port: u16, amount: Amount) -> Result<()> {
-        let (left, right) = (&mut self.link.left, &mut self.link.right);
         let sink = Sink::new(amount);
-        let to = match ends.receiver {
-            Receiver::Ours => SocketAddrV4::new(right.place.ours(), port),
-            Receiver::Kernel => SocketAddrV4::new(right.place.kernel(), port),
-        };
-        let stop = self.stop.clone();
-        match ends.receiver {
-            Receiver::Ours => right.add_app(Receiving::new(&right.stack, to.into(), sink.clone())?),
-            Receiver::Kernel => {
-                self.pumps.push(kernel::receive(&right.namespace, to.into(), sink.clone(), stop)?);
-            }
-        }
-        let stop = self.stop.clone();
-        match ends.sender {
-            Sender::Ours => {
-                let from = SocketAddr::new(left.place.ours().into(), port);
-                left.add_app(Sending::new(&left.stack, from, to.into(), amount)?);
-            }
-            Sender::Kernel(congestion) => {
-                let pump = kernel::send(&left.namespace, congestion, to.into(), amount, stop)?;
-                self.pumps.push(pump);
-            }
-        }
+        let to = self.open_receiver(ends.receiver, port, sink.clone())?;
+        self.open_sender(ends.sender, to, amount)?;
         self.flows.push(Flow { ends, to, sink });
         Ok(())
     }
 
+    fn open_receiver(&mut self, receiver: Receiver, port: u16, sink: Sink) -> Result<SocketAddrV4> {
+        let right = &mut self.link.right;
+        match receiver {
+            Receiver::Ours => {
+                let at = SocketAddrV4::new(right.place.ours(), port);
+                right.add_app(Receiving::new(&right.stack, at.into(), sink)?);
+                Ok(at)
+            }
+            Receiver::Kernel => {
+                let at = SocketAddrV4::new(right.place.kernel(), port);
+                let stop = self.stop.clone();
+                self.pumps.push(kernel::receive(&right.namespace, at.into(), sink, stop)?);
+                Ok(at)
+            }
+        }
+    }
+
+    fn open_sender(&mut self, sender: Sender, to: SocketAddrV4, amount: Amount) -> Result<()> {
+        let left = &mut self.link.left;
+        match sender {
+            Sender::Ours => {
+                let from = SocketAddr::new(left.place.ours().into(), to.port());
+                left.add_app(Sending::new(&left.stack, from, to.into(), amount)?);
+            }
+            Sender::Kernel(congestion) => {
+                let (namespace, stop) = (&left.namespace, self.stop.clone());
+                self.pumps.push(kernel::send(namespace, congestion, to.into(), amount, stop)?);
+            }
+        }
+        Ok(())
+    }
+
     fn finish(mut self, plan: &Plan) -> Result<Outcome> {
-        be_punctual();
+        be_punctual(Rank::Link);
         let turned = self.turn_until_done(plan);
         self.stop.raise();
         for pump in self.pumps.drain(..) {
@@ -183,16 +194,7 @@ fn megabits_per_second(bytes: u64, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { bytes as f64 * 8.0 / 1e6 / time.as_secs_f64() }
 }
 
-/// The thread of the link goes before all others and wakes when it asked to. Without leave for that it is less exact, which shows
-/// in the lateness.
-fn be_punctual() {
-    let _ = rustix::process::setpriority_process(None, PRIORITY);
-    let _ = rustix::thread::set_current_timer_slack(Some(NonZeroU64::MIN));
-}
-
 const FIRST_PORT: u16 = 5001;
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 const OPENING_TIME_MAX: Duration = Duration::from_secs(15);
 const TRANSFER_TIME_MAX: Duration = Duration::from_secs(60);
-/// As of `nice`.
-const PRIORITY: i32 = -15;
