@@ -33,6 +33,7 @@ mod unmatched;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::task::Waker;
 use std::time::Instant;
 
@@ -40,6 +41,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::counters::Counters;
+use crate::tcp::Memory;
 use crate::types::{Config, PeerConfig, PeerKey};
 
 pub(crate) use admission::{Arrival, Rejection};
@@ -60,6 +62,9 @@ pub(crate) struct Core {
     random: StdRng,
     /// Latest instant seen; handles have no clock of their own.
     now: Option<Instant>,
+    /// First instant seen.
+    epoch: Option<Instant>,
+    memory: Rc<Memory>,
     peers: HashMap<PeerKey, Peer, KeyedState>,
     /// Peers with something to send, in order of their turns.
     turns: VecDeque<PeerKey>,
@@ -92,6 +97,8 @@ impl Core {
         Self {
             random,
             now: None,
+            epoch: None,
+            memory: Rc::default(),
             peers: HashMap::with_hasher(hash),
             turns: VecDeque::new(),
             locals: BTreeSet::new(),
@@ -112,7 +119,7 @@ impl Core {
         match self.peers.get_mut(&key) {
             Some(peer) => peer.configure(config),
             None => {
-                self.peers.insert(key, Peer::new(config));
+                self.peers.insert(key, Peer::new(config, &self.memory));
             }
         }
     }
@@ -149,6 +156,11 @@ impl Core {
 
     pub(crate) fn flow_count(&self) -> usize {
         self.flows.len()
+    }
+
+    /// Bytes in buffers.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        self.memory.used_bytes()
     }
 
     /// When [`Core::handle_timeout`] wants to run next.
@@ -199,6 +211,7 @@ impl Core {
     fn observe(&mut self, now: Instant) -> Instant {
         let now = self.now.map_or(now, |latest| latest.max(now));
         self.now = Some(now);
+        self.epoch.get_or_insert(now);
         now
     }
 }

@@ -37,6 +37,12 @@ pub struct FlowInfo {
     pub sent_bytes: u64,
     /// Bytes written that the other side has not acknowledged.
     pub send_queue_bytes: usize,
+    /// Smoothed round-trip time; `None` before anything was measured.
+    pub round_trip: Option<Duration>,
+    /// Bytes that congestion control allows in flight.
+    pub congestion_window_bytes: u64,
+    /// Bytes sent more than once.
+    pub retransmitted_bytes: u64,
 }
 
 impl TcpFlow {

@@ -19,13 +19,13 @@
 mod connect;
 mod core;
 mod counters;
-mod engine;
 mod error;
 mod flow;
 pub mod limits;
 mod listener;
 mod packet;
 mod stack;
+mod tcp;
 mod types;
 
 pub use connect::Connect;
@@ -34,4 +34,6 @@ pub use error::{AcceptError, ConnectError, ListenError};
 pub use flow::{FlowInfo, TcpFlow};
 pub use listener::{Incoming, Listener};
 pub use stack::Stack;
-pub use types::{Binding, BindingId, Config, PeerConfig, PeerKey, Unreachable, Verdict};
+pub use types::{
+    Binding, BindingId, Config, Congestion, PeerConfig, PeerKey, Unreachable, Verdict,
+};

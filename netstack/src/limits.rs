@@ -2,15 +2,31 @@
 
 use std::time::Duration;
 
-/// Receive buffer of a flow, allocated when the flow is made.
-///
-/// One byte under 64 KiB on purpose: the largest window that needs no scaling. smoltcp 0.14 reads
-/// the unscaled window of its own SYN as if it were scaled, and a peer that overran the buffer before
-/// the first ordinary ACK would hit an assertion. Without a shift both readings agree.
-pub const RECEIVE_BUFFER_BYTES: usize = 65_535;
+/// Receive window of a new flow. Costs nothing until bytes come.
+pub const WINDOW_INITIAL_BYTES: u64 = 65_535;
 
-/// Send buffer of a flow, allocated when the flow is made.
-pub const SEND_BUFFER_BYTES: usize = 65_536;
+/// Largest receive window of a flow: 1 Gbit/s over 128 ms while a loss is repaired.
+pub const WINDOW_MAX_BYTES: u64 = 65_535 << 9;
+
+/// What a flow may always have written and not sent, while memory is not scarce.
+pub const SEND_INITIAL_BYTES: u64 = 64 * 1024;
+
+/// Most that a flow may have written and not acknowledged.
+pub const SEND_MAX_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Buffers of all flows together. Above three quarters of it windows stop to grow.
+pub const BUFFERS_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Buffers of one peer's flows.
+pub const BUFFERS_PER_PEER_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Emptied buffers that are kept for the next bytes: 8 MiB and 2 MiB.
+pub const LARGE_BLOCKS_KEPT_MAX: usize = 128;
+/// See [`LARGE_BLOCKS_KEPT_MAX`].
+pub const SMALL_BLOCKS_KEPT_MAX: usize = 1_024;
+
+/// Gaps in what a flow has received; a segment that would open another is dropped.
+pub const REASSEMBLY_RANGES_MAX: usize = 1_024;
 
 /// Flows of all peers together.
 pub const FLOWS_MAX: usize = 32_768;

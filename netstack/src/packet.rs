@@ -47,6 +47,10 @@ pub(crate) struct Segment {
     pub(crate) syn: bool,
     pub(crate) fin: bool,
     pub(crate) reset: bool,
+    /// ECE and CWR (RFC 3168 §6.1).
+    pub(crate) echo_congestion: bool,
+    pub(crate) window_reduced: bool,
+    pub(crate) header_bytes: u8,
     pub(crate) payload_bytes: u32,
 }
 
@@ -69,6 +73,19 @@ impl Segment {
         self.sequence_end() != self.sequence
     }
 
+    /// The options of its header, in the packet that it was read from.
+    pub(crate) fn options<'p>(&self, packet: &Packet<'p>) -> &'p [u8] {
+        let length = usize::from(self.header_bytes).saturating_sub(TCP_HEADER_BYTES);
+        let end = packet.bytes.len().saturating_sub(self.payload_bytes as usize);
+        packet.bytes.get(end.saturating_sub(length)..end).unwrap_or_default()
+    }
+
+    /// Its payload, in the packet that it was read from.
+    pub(crate) fn payload<'p>(&self, packet: &Packet<'p>) -> &'p [u8] {
+        let start = packet.bytes.len().saturating_sub(self.payload_bytes as usize);
+        packet.bytes.get(start..).unwrap_or_default()
+    }
+
     fn parse(bytes: &[u8], ends: &Ends, verify: bool) -> Result<Self, Malformed> {
         let tcp = TcpPacket::new_checked(bytes).map_err(|_| Malformed)?;
         let control_count =
@@ -88,6 +105,9 @@ impl Segment {
             syn: tcp.syn(),
             fin: tcp.fin(),
             reset: tcp.rst(),
+            echo_congestion: tcp.ece(),
+            window_reduced: tcp.cwr(),
+            header_bytes: tcp.header_len(),
             payload_bytes: u32::try_from(tcp.payload().len()).map_err(|_| Malformed)?,
         })
     }
@@ -118,6 +138,16 @@ impl<'p> Packet<'p> {
         SocketAddr::new(self.source, port)
     }
 
+    /// Whether it met congestion on its way: CE (RFC 3168 §5).
+    pub(crate) fn is_congestion_marked(&self) -> bool {
+        let class = match (self.source, self.bytes) {
+            (IpAddr::V4(_), [_, class, ..]) => *class,
+            (IpAddr::V6(_), [_, second, ..]) => second >> 4,
+            _ => 0,
+        };
+        class & CONGESTION_EXPERIENCED == CONGESTION_EXPERIENCED
+    }
+
     /// Destination address and `port`.
     pub(crate) fn destination_at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.destination, port)
@@ -139,6 +169,9 @@ pub(crate) fn is_host(address: IpAddr) -> bool {
         }
     }
 }
+
+const TCP_HEADER_BYTES: usize = 20;
+const CONGESTION_EXPERIENCED: u8 = 0b11;
 
 struct Ends {
     source: IpAddr,

@@ -176,6 +176,12 @@ impl Stack {
         self.core.borrow().flow_count()
     }
 
+    /// Bytes that the buffers of all flows take up at present.
+    #[must_use]
+    pub fn buffer_bytes(&self) -> usize {
+        self.core.borrow().buffer_bytes()
+    }
+
     /// Runs what a handle does, then wakes who has to know, the driver included.
     pub(crate) fn act<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
         self.with(act, Core::take_wakers_for_handle)

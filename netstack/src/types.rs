@@ -23,12 +23,24 @@ pub struct PeerConfig {
     /// Verify checksums of packets received. Not needed when the tunnel ends at one of our own
     /// nodes, whose AEAD has authenticated every byte. Checksums of packets sent are always made.
     pub verify_checksums: bool,
+    /// How flows share the path with others.
+    pub congestion: Congestion,
 }
 
 impl Default for PeerConfig {
     fn default() -> Self {
-        Self { mtu: 1280, verify_checksums: false }
+        Self { mtu: 1280, verify_checksums: false, congestion: Congestion::default() }
     }
+}
+
+/// Congestion control of a peer's flows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Congestion {
+    /// A model of the path, in the family of BBRv3: fast on paths that lose packets.
+    #[default]
+    Model,
+    /// Cubic with HyStart++ (RFC 9438, RFC 9406): what most of the Internet speaks.
+    Cubic,
 }
 
 /// What UDP packets a binding claims.

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -13,12 +14,12 @@ use super::flow::{Flow, Stage};
 use super::half_open::{HalfOpen, HalfOpenId, ListenerId};
 use super::slab::FlowId;
 use super::table::{FlowKey, Slot};
-use crate::engine::{Engine, FlowEngine, Setup};
 use crate::error::{AcceptError, ListenError};
 use crate::limits::{
     FLOWS_MAX, FLOWS_PER_PEER_MAX, HALF_OPEN_PACKET_BYTES_MAX, HALF_OPEN_PER_PEER_MAX,
 };
 use crate::packet::{Body, Packet, Segment};
+use crate::tcp::{Connection, Setup};
 use crate::types::{PeerKey, Unreachable};
 
 /// How a SYN is turned away.
@@ -80,8 +81,8 @@ impl Core {
         let (local, remote) = (record.destination, record.source);
         let setup = self.setup(record.key.peer, local, remote).ok_or(AcceptError::Gone)?;
         let (packet, segment) = parse_syn(&record.syn).ok_or(AcceptError::Gone)?;
-        let engine = FlowEngine::accept(&setup, &packet, &segment, now).ok_or(AcceptError::Gone)?;
-        Ok(self.insert_flow(Flow::new(record.key, (local, remote), engine, Stage::Open)))
+        let connection = Connection::accept(&setup, &packet, &segment, now);
+        Ok(self.insert_flow(Flow::new(record.key, (local, remote), connection, Stage::Open)))
     }
 
     /// Turns the SYN away.
@@ -167,7 +168,7 @@ impl Core {
         of_peer >= FLOWS_PER_PEER_MAX || self.flows.len() >= FLOWS_MAX
     }
 
-    /// What an engine between these ends is made from; `None` without the peer.
+    /// What a connection between these ends is made from; `None` without the peer.
     pub(super) fn setup(
         &mut self,
         peer: PeerKey,
@@ -175,8 +176,18 @@ impl Core {
         remote: SocketAddr,
     ) -> Option<Setup> {
         use rand::Rng;
-        let mtu = self.peers.get(&peer)?.mtu;
-        Some(Setup { local, remote, mtu, seed: self.random.random() })
+        let epoch = self.epoch?;
+        let peer = self.peers.get(&peer)?;
+        Some(Setup {
+            local,
+            remote,
+            mtu: peer.mtu,
+            seed: self.random.random(),
+            epoch,
+            memory: Rc::clone(&peer.memory),
+            congestion: peer.congestion,
+            is_foreign: peer.verify_checksums,
+        })
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use super::Core;
 use super::slab::FlowId;
-use crate::engine::Engine;
 use crate::types::PeerKey;
 
 impl Core {
@@ -92,12 +91,15 @@ impl Core {
         let flow = self.flows.get_mut(id)?;
         flow.is_queued = false;
         self.counters.engine_polls += 1;
-        let sent = if flow.may_speak() { flow.engine.poll_transmit(buffer, now) } else { None };
-        if sent.is_some_and(|sent| sent.elicits_answer) {
-            flow.unanswered_since.get_or_insert(now);
-            self.settle(id);
-        } else {
-            self.settle_futile(id, now);
+        let sent = if flow.may_speak() { flow.connection.poll_transmit(buffer, now) } else { None };
+        match sent {
+            Some(sent) => {
+                if sent.elicits_answer {
+                    flow.unanswered_since.get_or_insert(now);
+                }
+                self.settle(id);
+            }
+            None => self.settle_futile(id, now),
         }
         sent.map(|sent| sent.bytes)
     }

@@ -1,4 +1,4 @@
-//! One flow: its engine, and what the stack keeps beside it.
+//! One flow: its connection, and what the stack keeps beside it.
 //!
 //! ```text
 //! Connecting ──established──▶ Open ──handle dropped──▶ Lingering ──▶ freed
@@ -13,8 +13,8 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use super::table::FlowKey;
-use crate::engine::{Engine, FlowEngine, Phase};
 use crate::limits::{LINGER_MAX, USER_TIMEOUT};
+use crate::tcp::{Connection, Phase};
 use crate::types::Unreachable;
 
 /// A TCP flow.
@@ -22,7 +22,7 @@ pub(super) struct Flow {
     pub(super) key: FlowKey,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
-    pub(super) engine: FlowEngine,
+    pub(super) connection: Connection,
     pub(super) stage: Stage,
     pub(super) end: Option<End>,
     /// Whether it stands in its peer's ready list.
@@ -83,14 +83,14 @@ impl Flow {
     pub(super) fn new(
         key: FlowKey,
         (local, remote): (SocketAddr, SocketAddr),
-        engine: FlowEngine,
+        connection: Connection,
         stage: Stage,
     ) -> Self {
         Self {
             key,
             local,
             remote,
-            engine,
+            connection,
             stage,
             end: None,
             is_queued: false,
@@ -107,17 +107,17 @@ impl Flow {
         !matches!(self.stage, Stage::Lingering { .. })
     }
 
-    /// Whether the engine still has something to say to the other side.
+    /// Whether the connection still has something to say to the other side.
     pub(super) fn may_speak(&self) -> bool {
         matches!(self.end, None | Some(End::Aborted | End::TimedOut))
     }
 
-    /// Draws the conclusions from the engine's phase. Gives whether the flow ended by it.
+    /// Draws the conclusions from the connection's phase. Gives whether the flow ended by it.
     pub(super) fn refresh(&mut self) -> Option<End> {
         if self.end.is_some() {
             return None;
         }
-        let phase = self.engine.phase();
+        let phase = self.connection.phase();
         if matches!(self.stage, Stage::Connecting { .. }) && phase == Phase::Open {
             self.stage = Stage::Open;
         }
@@ -125,7 +125,7 @@ impl Flow {
             Phase::Reset => self.end = Some(End::Reset),
             Phase::Closed => self.end = Some(End::Finished),
             // Nobody will read what came after the handle was dropped (RFC 2525 §2.17).
-            Phase::Open if !self.has_handle() && self.engine.unread_bytes() > 0 => {
+            Phase::Open if !self.has_handle() && self.connection.unread_bytes() > 0 => {
                 self.give_up(End::Aborted);
             }
             Phase::Handshake | Phase::Open | Phase::TimeWait => {}
@@ -137,20 +137,20 @@ impl Flow {
     pub(super) fn give_up(&mut self, end: End) {
         if self.end.is_none() {
             self.end = Some(end);
-            self.engine.abort();
+            self.connection.abort();
         }
     }
 
     /// The last handle is gone.
     pub(super) fn release(&mut self, now: Instant) {
-        let may_close = self.engine.is_shut_down() && self.engine.unread_bytes() == 0;
-        if !may_close && self.engine.phase() != Phase::TimeWait {
+        let may_close = self.connection.is_shut_down() && self.connection.unread_bytes() == 0;
+        if !may_close && self.connection.phase() != Phase::TimeWait {
             self.give_up(End::Aborted);
         }
         self.stage = Stage::Lingering { deadline: now + LINGER_MAX };
     }
 
-    /// When the flow itself, not its engine, wants to be looked at.
+    /// When the flow itself, not its connection, wants to be looked at.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.stage {
             Stage::Lingering { deadline } if self.end.is_some() => Some(deadline),
@@ -189,13 +189,13 @@ impl Flow {
     pub(super) fn wake(&mut self, woken: &mut Vec<Waker>) {
         let is_over = self.end.is_some();
         let wakers = &mut self.wakers;
-        if is_over || self.engine.is_readable() {
+        if is_over || self.connection.is_readable() {
             woken.extend(wakers.read.take());
         }
-        if is_over || self.engine.is_writable() {
+        if is_over || self.connection.is_writable() {
             woken.extend(wakers.write.take());
         }
-        if is_over || self.engine.is_flushed() {
+        if is_over || self.connection.is_flushed() {
             woken.extend(wakers.flush.take());
         }
         if is_over {

@@ -9,7 +9,6 @@ use super::Core;
 use super::flow::{End, Stage};
 use super::slab::FlowId;
 use super::table::{FlowKey, Slot};
-use crate::engine::Engine;
 use crate::packet::{Packet, Quote, build};
 use crate::types::{PeerKey, Unreachable, Verdict};
 
@@ -92,7 +91,7 @@ impl Core {
     fn is_unanswered_syn(&self, id: FlowId, sequence: u32) -> bool {
         self.flows.get(id).is_some_and(|flow| {
             matches!(flow.stage, Stage::Connecting { .. })
-                && flow.engine.syn_sequence() == Some(sequence)
+                && flow.connection.syn_sequence() == Some(sequence)
         })
     }
 }

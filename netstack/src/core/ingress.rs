@@ -6,8 +6,8 @@ use super::Core;
 use super::slab::FlowId;
 use super::table::{FlowKey, Slot};
 use super::time_wait::TimeWaitId;
-use crate::engine::{Engine, Phase};
 use crate::packet::{Body, Packet, Segment, build};
+use crate::tcp::Phase;
 use crate::types::{PeerKey, Verdict};
 
 impl Core {
@@ -74,12 +74,12 @@ impl Core {
             return;
         }
         flow.futile_count = 0;
-        let was_in_handshake = flow.engine.phase() == Phase::Handshake;
+        let was_in_handshake = flow.connection.phase() == Phase::Handshake;
         let mut reply = self.reply_buffers.take();
-        flow.engine.handle_segment(packet, segment, now, &mut reply);
+        flow.connection.handle_segment(packet, segment, now, &mut reply);
         // In the handshake only its completion counts as an answer, so that a stray segment cannot
         // keep an unanswered SYN-ACK alive.
-        if !was_in_handshake || flow.engine.phase() != Phase::Handshake {
+        if !was_in_handshake || flow.connection.phase() != Phase::Handshake {
             flow.unanswered_since = None;
         }
         let peer = flow.key.peer;

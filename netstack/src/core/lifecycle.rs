@@ -1,6 +1,6 @@
 //! What follows from the state of a flow: who is woken, when it is polled, when it goes.
 //!
-//! [`Core::settle`] is called after every touch of an engine and is the only place that schedules,
+//! [`Core::settle`] is called after every touch of a connection and is the only place that schedules,
 //! arms, unlinks and frees.
 
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use super::flow::{End, Flow};
 use super::slab::FlowId;
 use super::table::{FlowKey, Slot};
 use super::time_wait::TimeWait;
-use crate::engine::{Engine, Phase};
+use crate::tcp::Phase;
 use crate::types::PeerKey;
 
-/// When an engine that wants to send but brings nothing forward is asked again: at first, and most.
+/// When a connection that wants to send but brings nothing forward is asked again: at first, and most.
 const FUTILE_RETRY: Duration = Duration::from_millis(10);
 const FUTILE_DOUBLINGS_MAX: u32 = 12;
 
@@ -31,30 +31,27 @@ impl Core {
         id
     }
 
-    /// Brings everything up to date with a flow whose engine was touched.
+    /// Brings everything up to date with a flow whose connection was touched.
     pub(super) fn settle(&mut self, id: FlowId) {
         let Some(now) = self.now else { return };
-        let engine_due = self.conclude(id, now);
-        if engine_due.is_some_and(|due| due <= now) {
+        let due = self.conclude(id, now);
+        if due.is_some_and(|at| at <= now) {
             self.make_ready(id);
             self.arm(id, None);
         } else {
-            self.arm(id, engine_due);
+            self.arm(id, due);
             self.bury(id);
         }
     }
 
-    /// As [`Self::settle`], for a flow that has sent nothing, or nothing that wants an answer.
-    ///
-    /// If its engine wants to send again at once, it runs in circles: smoltcp 0.14 does so in
-    /// FIN-WAIT-2, where an expired window probe is never rewound. It is asked again ever more
-    /// seldom, until a segment arrives.
+    /// As [`Self::settle`], for a flow that had its turn and sent nothing. Should its connection want to send again at once all the same, it
+    /// is asked ever more seldom, so that a mistake in it could not keep the stack busy.
     pub(super) fn settle_futile(&mut self, id: FlowId, now: Instant) {
-        let engine_due = self.conclude(id, now);
+        let due = self.conclude(id, now);
         let Some(flow) = self.flows.get_mut(id) else { return };
         let retry = now + FUTILE_RETRY * (1 << flow.futile_count.min(FUTILE_DOUBLINGS_MAX));
         flow.futile_count = flow.futile_count.saturating_add(1);
-        self.arm(id, engine_due.map(|due| if due <= now { retry } else { due }));
+        self.arm(id, due.map(|at| if at <= now { retry } else { at }));
         self.bury(id);
     }
 
@@ -97,21 +94,21 @@ impl Core {
         }
     }
 
-    /// Sets the end, wakes who waits, and gives when the engine wants to send.
+    /// Sets the end, wakes who waits, and gives when the connection wants to send.
     fn conclude(&mut self, id: FlowId, now: Instant) -> Option<Instant> {
         let flow = self.flows.get_mut(id)?;
         if flow.refresh() == Some(End::Reset) {
             self.counters.flows_reset += 1;
         }
-        let engine_due = if flow.may_speak() { flow.engine.poll_timeout(now) } else { None };
-        let is_over = flow.end.is_none() && flow.engine.phase() == Phase::TimeWait;
-        if let Some(sequences) = flow.engine.sequences().filter(|_| is_over) {
+        let due = if flow.may_speak() { flow.connection.poll_timeout(now) } else { None };
+        let is_over = flow.end.is_none() && flow.connection.phase() == Phase::TimeWait;
+        if let Some(sequences) = flow.connection.sequences().filter(|_| is_over) {
             self.remember(id, sequences, now);
             self.wake(id);
             return None;
         }
         self.wake(id);
-        engine_due
+        due
     }
 
     fn wake(&mut self, id: FlowId) {
@@ -122,7 +119,7 @@ impl Core {
 
     /// Puts a record in the place of a flow that has nothing more to send or receive.
     ///
-    /// The engine is not polled any more: the end of its own TIME-WAIT would throw away what the
+    /// The connection is not polled any more: the end of its own TIME-WAIT would throw away what the
     /// handle has not read yet.
     fn remember(&mut self, id: FlowId, sequences: (u32, u32), now: Instant) {
         let Some(flow) = self.flows.get_mut(id) else { return };
@@ -148,9 +145,9 @@ impl Core {
         self.give_turn(key);
     }
 
-    fn arm(&mut self, id: FlowId, engine_due: Option<Instant>) {
+    fn arm(&mut self, id: FlowId, due: Option<Instant>) {
         let Some(flow) = self.flows.get_mut(id) else { return };
-        let deadline = [engine_due, flow.deadline()].into_iter().flatten().min();
+        let deadline = [due, flow.deadline()].into_iter().flatten().min();
         if let Some(deadline) = deadline
             && self.timers.arm(id, deadline, &mut flow.armed)
         {

@@ -11,11 +11,11 @@ use super::Core;
 use super::flow::{End, Flow, Stage, register};
 use super::slab::FlowId;
 use super::table::{FlowKey, Slot};
-use crate::engine::{Engine, FlowEngine, Offered, Phase, Received};
 use crate::error::ConnectError;
 use crate::flow::FlowInfo;
 use crate::limits::FREE_PORT_PROBES_MAX;
 use crate::packet::is_host;
+use crate::tcp::{Connection, Offered, Phase, Received};
 use crate::types::PeerKey;
 
 /// First port that [`Core::free_port`] gives (RFC 6335 §6).
@@ -42,9 +42,9 @@ impl Core {
             return Err(ConnectError::Full);
         }
         let setup = self.setup(peer, source, destination).ok_or(ConnectError::PeerGone)?;
-        let engine = FlowEngine::connect(&setup, now).ok_or(ConnectError::Unaddressable)?;
+        let connection = Connection::connect(&setup, now);
         let stage = Stage::Connecting { deadline: now + timeout };
-        Ok(self.insert_flow(Flow::new(key, (source, destination), engine, stage)))
+        Ok(self.insert_flow(Flow::new(key, (source, destination), connection, stage)))
     }
 
     /// Whether the handshake is over, and how.
@@ -92,7 +92,7 @@ impl Core {
         read: impl FnOnce(&[u8]) -> io::Result<usize>,
     ) -> Poll<io::Result<Option<usize>>> {
         let Some(flow) = self.flows.get_mut(id) else { return gone() };
-        let outcome = flow.engine.receive_with(|bytes| match read(bytes) {
+        let outcome = flow.connection.receive_with(|bytes| match read(bytes) {
             Ok(taken) => (taken, Ok(taken.min(bytes.len()))),
             Err(error) => (0, Err(error)),
         });
@@ -125,7 +125,7 @@ impl Core {
         if let Some(end) = flow.end {
             return Poll::Ready(Err(end.error()));
         }
-        let outcome = flow.engine.send_with(|room| match write(room) {
+        let outcome = flow.connection.send_with(|room| match write(room) {
             Ok(written) => (written, Ok(written.min(room.len()))),
             Err(error) => (0, Err(error)),
         });
@@ -151,7 +151,7 @@ impl Core {
     ) -> Poll<io::Result<()>> {
         let Some(flow) = self.flows.get_mut(id) else { return gone() };
         match flow.end {
-            _ if flow.engine.is_flushed() => Poll::Ready(Ok(())),
+            _ if flow.connection.is_flushed() => Poll::Ready(Ok(())),
             Some(End::Finished) => Poll::Ready(Ok(())),
             Some(end) => Poll::Ready(Err(end.error())),
             None => {
@@ -174,7 +174,7 @@ impl Core {
 
     pub(crate) fn shutdown(&mut self, id: FlowId) {
         if let Some(flow) = self.flows.get_mut(id).filter(|flow| flow.end.is_none()) {
-            flow.engine.shutdown();
+            flow.connection.shutdown();
             self.settle(id);
         }
     }
@@ -188,7 +188,7 @@ impl Core {
 
     pub(crate) fn set_keep_alive(&mut self, id: FlowId, interval: Option<Duration>) {
         if let Some(flow) = self.flows.get_mut(id).filter(|flow| flow.end.is_none()) {
-            flow.engine.set_keep_alive(interval);
+            flow.connection.set_keep_alive(interval);
             self.settle(id);
         }
     }
@@ -202,11 +202,17 @@ impl Core {
     }
 
     pub(crate) fn flow_info(&self, id: FlowId) -> FlowInfo {
-        self.flows.get(id).map_or_else(FlowInfo::default, |flow| FlowInfo {
-            state: flow.engine.state_name(),
-            received_bytes: flow.received_bytes,
-            sent_bytes: flow.sent_bytes,
-            send_queue_bytes: flow.engine.unacknowledged_bytes(),
+        self.flows.get(id).map_or_else(FlowInfo::default, |flow| {
+            let path = flow.connection.path_info();
+            FlowInfo {
+                state: flow.connection.state_name(),
+                received_bytes: flow.received_bytes,
+                sent_bytes: flow.sent_bytes,
+                send_queue_bytes: flow.connection.unacknowledged_bytes(),
+                round_trip: path.round_trip,
+                congestion_window_bytes: path.window_bytes,
+                retransmitted_bytes: path.retransmitted_bytes,
+            }
         })
     }
 
@@ -222,7 +228,7 @@ impl Core {
     }
 
     fn is_in_time_wait(&self, id: FlowId) -> bool {
-        self.flows.get(id).is_some_and(|flow| flow.engine.phase() == Phase::TimeWait)
+        self.flows.get(id).is_some_and(|flow| flow.connection.phase() == Phase::TimeWait)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is kept for each peer: settings, its flows, and what it has to send.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
 
 use super::bucket::Bucket;
 use super::slab::FlowId;
@@ -8,12 +9,15 @@ use crate::limits::{
     CONTROL_REPLIES_PER_SECOND_MAX, MTU_BYTES_MAX, MTU_BYTES_MIN, REPLIES_PER_PEER_MAX,
     REPLY_BUFFERS_KEPT_MAX,
 };
-use crate::types::PeerConfig;
+use crate::tcp::{Memory, PeerMemory};
+use crate::types::{Congestion, PeerConfig};
 
 /// One tunnel.
 pub(super) struct Peer {
     pub(super) mtu: usize,
     pub(super) verify_checksums: bool,
+    pub(super) congestion: Congestion,
+    pub(super) memory: Rc<PeerMemory>,
     pub(super) is_paused: bool,
     pub(super) flows: BTreeSet<FlowId>,
     pub(super) half_open_count: usize,
@@ -26,10 +30,12 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(config: PeerConfig) -> Self {
+    pub(super) fn new(config: PeerConfig, memory: &Rc<Memory>) -> Self {
         let mut peer = Self {
             mtu: 0,
             verify_checksums: false,
+            congestion: config.congestion,
+            memory: PeerMemory::new(memory),
             is_paused: false,
             flows: BTreeSet::new(),
             half_open_count: 0,
@@ -46,6 +52,7 @@ impl Peer {
     pub(super) fn configure(&mut self, config: PeerConfig) {
         self.mtu = config.mtu.clamp(MTU_BYTES_MIN, MTU_BYTES_MAX);
         self.verify_checksums = config.verify_checksums;
+        self.congestion = config.congestion;
     }
 
     /// Whether a turn would send something.

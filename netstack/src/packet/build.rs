@@ -17,9 +17,6 @@ use crate::limits::QUOTE_BYTES_MAX;
 use crate::packet::Segment;
 use crate::types::Unreachable;
 
-/// IPv6 and TCP headers without options.
-pub(crate) const BARE_SEGMENT_BYTES_MAX: usize = 60;
-
 /// Room that any packet of [`reset`], [`acknowledgment`] or [`unreachable()`] fits into.
 pub(crate) const CONTROL_BYTES_MAX: usize = 40 + ICMP_HEADER_BYTES + QUOTE_BYTES_MAX;
 
@@ -61,16 +58,6 @@ pub(crate) fn reset(
         None => (0, Some(segment.sequence_end())),
     };
     bare_segment(destination, source, TcpControl::Rst, (sequence, acknowledgment, 0), buffer)
-}
-
-/// The RST by which a connection is given up.
-pub(crate) fn abort(
-    source: SocketAddr,
-    destination: SocketAddr,
-    (sequence, acknowledgment): (u32, Option<u32>),
-    buffer: &mut [u8],
-) -> Option<usize> {
-    bare_segment(source, destination, TcpControl::Rst, (sequence, acknowledgment, 0), buffer)
 }
 
 /// An ACK without data from `source` to `destination`: sequence, acknowledgment, window.

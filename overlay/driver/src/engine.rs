@@ -127,7 +127,10 @@ impl Engine {
     }
 
     pub(crate) fn adopt_peer(&self, peer: PeerId, verify_checksums: bool) {
-        self.stack.add_peer(PeerKey(peer.index()), PeerConfig { mtu: self.mtu, verify_checksums });
+        self.stack.add_peer(
+            PeerKey(peer.index()),
+            PeerConfig { mtu: self.mtu, verify_checksums, ..Default::default() },
+        );
     }
 
     pub(crate) fn forget_peer(&self, peer: PeerId) {

@@ -1,0 +1,374 @@
+//! The TCP engine: a connection that does not fear loss.
+//!
+//! | part | is |
+//! |---|---|
+//! | [`state`] | the states of RFC 9293 |
+//! | [`incoming`], [`outgoing`] | a segment comes, a segment leaves |
+//! | [`receiver`], [`sender`] | the two streams |
+//! | [`scoreboard`], [`rack`], [`recovery`], [`rtt`], [`rate`] | what arrived, what is lost, how long and how fast |
+//! | [`congestion`], [`pacer`] | how much, and when |
+//! | [`chain`], [`memory`] | buffers that grow and shrink |
+//! | [`options`], [`emit`], [`sequence`], [`timestamps`], [`ecn`] | the wire |
+//!
+//! No IO, no clock, no randomness of its own: `now` and a seed come in. A segment costs no allocation and, whatever the window, no more
+//! than a search in it. `docs/rfc.md` lists what is implemented from where, and which test covers it.
+
+mod chain;
+mod congestion;
+mod ecn;
+mod emit;
+mod incoming;
+mod memory;
+mod moment;
+mod options;
+mod outgoing;
+mod pacer;
+mod rack;
+mod ranges;
+mod rate;
+mod receiver;
+mod recovery;
+mod rtt;
+mod scoreboard;
+mod sender;
+mod sequence;
+mod state;
+mod timestamps;
+mod types;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::packet::{Packet, Segment};
+use ecn::Ecn;
+use moment::Moment;
+use options::{Options, TIMESTAMPS_BYTES};
+use receiver::Receiver;
+use sender::{Sender, SenderSetup};
+use sequence::Origin;
+use state::{Facts, State};
+use timestamps::Timestamps;
+
+pub(crate) use memory::{Memory, PeerMemory};
+pub(crate) use types::{Offered, PathInfo, Phase, Received, Sent, Setup};
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// Largest packet, IP header included.
+    mtu: usize,
+    epoch: Instant,
+    /// The latest time seen: readers and writers bring none.
+    now: Moment,
+    sender: Sender,
+    /// Once their SYN has come.
+    receiver: Option<Receiver>,
+    memory: std::rc::Rc<PeerMemory>,
+    /// Shifts of the windows: theirs, ours.
+    shifts: (u8, u8),
+    may_sack: bool,
+    timestamps: Timestamps,
+    ecn: Ecn,
+    keep_alive: KeepAlive,
+    they_closed_first: bool,
+    /// What was acknowledged last.
+    acknowledged: u64,
+    ending: Option<Ending>,
+}
+
+/// An end that is not by FIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// RST has come.
+    Reset,
+    /// Given up here; RST is still to be sent.
+    Aborting,
+    Aborted,
+}
+
+/// Probes of an idle connection (RFC 9293 §3.8.4).
+#[derive(Debug, Clone, Copy, Default)]
+struct KeepAlive {
+    interval: Option<Duration>,
+    /// When something was heard, or asked, last.
+    quiet_since: Moment,
+}
+
+impl Connection {
+    /// A connection that will send SYN. Both ends must be of one family.
+    pub(crate) fn connect(setup: &Setup, now: Instant) -> Self {
+        Self::new(setup, now)
+    }
+
+    /// A connection that will answer `syn`.
+    pub(crate) fn accept(setup: &Setup, syn: &Packet<'_>, segment: &Segment, now: Instant) -> Self {
+        let mut connection = Self::new(setup, now);
+        connection.hear_syn(syn, segment);
+        connection
+    }
+
+    /// Takes a segment of this connection. An answer that must leave at once is put into `reply`,
+    /// which is left empty otherwise.
+    pub(crate) fn handle_segment(
+        &mut self,
+        packet: &Packet<'_>,
+        segment: &Segment,
+        now: Instant,
+        reply: &mut Vec<u8>,
+    ) {
+        self.observe(now);
+        self.take_segment(packet, segment, reply);
+    }
+
+    /// Writes the next segment into `buffer`, which holds at least the MTU.
+    pub(crate) fn poll_transmit(&mut self, buffer: &mut [u8], now: Instant) -> Option<Sent> {
+        self.observe(now);
+        self.send(buffer)
+    }
+
+    /// When [`Self::poll_transmit`] has something to do; not after `now` means at once.
+    pub(crate) fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
+        self.observe(now);
+        self.due().map(|due| due.instant(self.epoch))
+    }
+
+    /// Where the connection stands.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.ending {
+            Some(Ending::Reset) => Phase::Reset,
+            Some(Ending::Aborting | Ending::Aborted) => Phase::Closed,
+            None => self.state().phase(),
+        }
+    }
+
+    /// Calls `read` with contiguous received bytes; as many as it gives are consumed.
+    pub(crate) fn receive_with<R>(
+        &mut self,
+        read: impl FnOnce(&[u8]) -> (usize, R),
+    ) -> Received<R> {
+        let now = self.now;
+        let Some(receiver) = &mut self.receiver else { return Received::Empty };
+        if receiver.unread_bytes() == 0 {
+            return if receiver.has_ended() { Received::End } else { Received::Empty };
+        }
+        let front = receiver.front();
+        let (taken, outcome) = read(front);
+        let taken = taken.min(front.len());
+        if taken > 0 && receiver.consume(taken, now) {
+            receiver.acknowledging.demand();
+        }
+        Received::Data(outcome)
+    }
+
+    /// Calls `write` with free room of the send buffer; as many bytes as it gives are sent.
+    pub(crate) fn send_with<R>(
+        &mut self,
+        write: impl FnOnce(&mut [u8]) -> (usize, R),
+    ) -> Offered<R> {
+        if self.sender.stream.is_shut() || self.ending.is_some() {
+            return Offered::Closed;
+        }
+        let room = self.sender.room();
+        if room == 0 || !self.sender.is_synchronized() {
+            return Offered::Full;
+        }
+        Offered::Room(self.sender.stream.write_with(room, write))
+    }
+
+    /// Bytes received and not yet read.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        let bytes = self.receiver.as_ref().map_or(0, Receiver::unread_bytes);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes not yet acknowledged by the other side.
+    pub(crate) fn unacknowledged_bytes(&self) -> usize {
+        let bytes = self.sender.stream.written().saturating_sub(self.sender.una().max(1));
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Whether [`Self::receive_with`] would not give `Empty`.
+    pub(crate) fn is_readable(&self) -> bool {
+        let has_ended = self.receiver.as_ref().is_some_and(Receiver::has_ended);
+        self.unread_bytes() > 0 || has_ended || self.ending.is_some()
+    }
+
+    /// Whether [`Self::send_with`] would give `Room`.
+    pub(crate) fn is_writable(&self) -> bool {
+        let is_open = !self.sender.stream.is_shut() && self.ending.is_none();
+        is_open && self.sender.is_synchronized() && self.sender.room() > 0
+    }
+
+    /// Sends FIN after everything written so far.
+    pub(crate) fn shutdown(&mut self) {
+        self.sender.stream.shut();
+    }
+
+    /// Whether [`Self::shutdown`] was called.
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.sender.stream.is_shut()
+    }
+
+    /// Everything written, and FIN when shut down, is acknowledged.
+    pub(crate) fn is_flushed(&self) -> bool {
+        if self.is_shut_down() {
+            self.sender.is_finished()
+        } else {
+            self.unacknowledged_bytes() == 0
+        }
+    }
+
+    /// Gives up; a RST is the last segment.
+    pub(crate) fn abort(&mut self) {
+        self.end(Ending::Aborting);
+    }
+
+    /// Probes an idle connection at this interval.
+    pub(crate) fn set_keep_alive(&mut self, interval: Option<Duration>) {
+        self.keep_alive.interval = interval;
+    }
+
+    /// Sequence number of the segment sent first, if it was a SYN and nothing followed it.
+    pub(crate) fn syn_sequence(&self) -> Option<u32> {
+        let is_alone = self.receiver.is_none() && self.sender.next() == 1;
+        is_alone.then(|| self.sender.origin().number(0))
+    }
+
+    /// Next sequence number to send and to receive, once everything received is acknowledged.
+    pub(crate) fn sequences(&self) -> Option<(u32, u32)> {
+        let receiver = self.receiver.as_ref()?;
+        let is_told = self.acknowledged == receiver.next();
+        let sequence = self.sender.origin().number(self.sender.next());
+        is_told.then(|| (sequence, receiver.origin().number(receiver.next())))
+    }
+
+    /// How the path looks from here.
+    pub(crate) fn path_info(&self) -> PathInfo {
+        PathInfo {
+            round_trip: self.sender.round_trip().smoothed(),
+            window_bytes: self.sender.window_bytes(),
+            retransmitted_bytes: self.sender.retransmitted_bytes(),
+        }
+    }
+
+    /// Name of the state as RFC 9293 §3.3.2 has it.
+    pub(crate) fn state_name(&self) -> &'static str {
+        match self.ending {
+            None => self.state().name(),
+            Some(_) => State::Closed.name(),
+        }
+    }
+}
+
+impl Connection {
+    fn new(setup: &Setup, now: Instant) -> Self {
+        let [sequence, offset, ..] = halves(setup.seed);
+        let sender = Sender::new(SenderSetup {
+            origin: Origin(sequence),
+            mss: our_mss(setup.mtu, setup.local),
+            congestion: setup.congestion,
+            seed: setup.seed,
+            memory: std::rc::Rc::clone(&setup.memory),
+        });
+        let mut connection = Self {
+            local: setup.local,
+            remote: setup.remote,
+            mtu: setup.mtu,
+            epoch: setup.epoch,
+            now: Moment::default(),
+            sender,
+            receiver: None,
+            memory: std::rc::Rc::clone(&setup.memory),
+            shifts: (0, 0),
+            may_sack: false,
+            timestamps: Timestamps::new(setup.is_foreign, offset),
+            ecn: Ecn::default(),
+            keep_alive: KeepAlive::default(),
+            they_closed_first: false,
+            acknowledged: 0,
+            ending: None,
+        };
+        connection.observe(now);
+        connection.keep_alive.quiet_since = connection.now;
+        connection
+    }
+
+    /// Time only goes forward.
+    fn observe(&mut self, now: Instant) {
+        self.now = self.now.max(Moment::at(now, self.epoch));
+    }
+
+    fn state(&self) -> State {
+        Facts {
+            is_heard: self.receiver.is_some(),
+            is_synchronized: self.sender.is_synchronized(),
+            has_sent_fin: self.sender.has_sent_fin(),
+            is_fin_acknowledged: self.sender.is_finished(),
+            has_their_fin: self.receiver.as_ref().is_some_and(Receiver::has_ended),
+            they_closed_first: self.they_closed_first,
+        }
+        .state()
+    }
+
+    /// Ends otherwise than by FIN. What was received before stays to be read.
+    fn end(&mut self, ending: Ending) {
+        if self.ending.is_none() {
+            self.ending = Some(ending);
+            self.sender.stream.clear();
+        }
+    }
+
+    /// Takes their SYN: who they are and what they can do.
+    fn hear_syn(&mut self, packet: &Packet<'_>, segment: &Segment) {
+        let options = Options::parse(segment.options(packet));
+        let mut receiver =
+            Receiver::new(Origin(segment.sequence), std::rc::Rc::clone(&self.memory));
+        receiver.acknowledging.demand();
+        self.receiver = Some(receiver);
+        self.shifts = options.window_scale.map_or((0, 0), |theirs| (theirs, WINDOW_SHIFT));
+        self.may_sack = options.sack_permitted;
+        self.timestamps.agree(options.timestamps, self.now);
+        let is_ecn = if segment.acknowledgment.is_some() {
+            Ecn::is_granted(segment)
+        } else {
+            Ecn::is_asked(segment)
+        };
+        self.ecn.agree(is_ecn);
+        self.limit_mss(options.mss.map_or_else(|| default_mss(self.remote), usize::from));
+        self.sender.update_window(u64::from(segment.window));
+    }
+
+    /// Sends no more than `mss` bytes a segment, options counted.
+    fn limit_mss(&mut self, mss: usize) {
+        let options = if self.timestamps.is_agreed() { TIMESTAMPS_BYTES } else { 0 };
+        let bytes = mss.min(our_mss_bytes(self.mtu, self.local)).saturating_sub(options);
+        self.sender.limit_mss(bytes.max(MSS_LEAST) as u64);
+    }
+}
+
+/// Two independent halves of a seed.
+fn halves(seed: u64) -> [u32; 2] {
+    let low = u32::try_from(seed & u64::from(u32::MAX)).unwrap_or(0);
+    [low, u32::try_from(seed >> 32).unwrap_or(0)]
+}
+
+/// What a packet of `mtu` bytes carries beside headers without options.
+fn our_mss_bytes(mtu: usize, local: SocketAddr) -> usize {
+    mtu.saturating_sub(if local.is_ipv4() { 40 } else { 60 })
+}
+
+fn our_mss(mtu: usize, local: SocketAddr) -> u64 {
+    our_mss_bytes(mtu, local) as u64
+}
+
+/// Without the option (RFC 9293 §3.7.1).
+fn default_mss(remote: SocketAddr) -> usize {
+    if remote.is_ipv4() { 536 } else { 1_220 }
+}
+
+/// Whatever the other side says: fewer bytes would be headers alone.
+const MSS_LEAST: usize = 64;
+/// Room for windows of 32 MiB, settled in the SYN (RFC 7323 §2.2).
+const WINDOW_SHIFT: u8 = 9;

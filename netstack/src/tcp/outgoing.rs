@@ -1,0 +1,179 @@
+//! A segment leaves.
+//!
+//! In this order: a reset, data and FIN (which carry the acknowledgment), probes, a bare acknowledgment.
+
+use super::emit::{Flags, Header};
+use super::moment::Moment;
+use super::options::{Options, SACK_BLOCKS_MAX};
+use super::sender::Plan;
+use super::{Connection, Ending, Sent, WINDOW_SHIFT, our_mss_bytes};
+
+impl Connection {
+    /// Writes the next segment into `buffer`, if one may leave now.
+    pub(super) fn send(&mut self, buffer: &mut [u8]) -> Option<Sent> {
+        match self.ending {
+            Some(Ending::Aborting) => return self.send_reset(buffer),
+            Some(Ending::Aborted | Ending::Reset) => return None,
+            None => {}
+        }
+        self.sender.handle_timeout(self.now);
+        if let Some(plan) = self.sender.plan(self.now) {
+            return self.send_planned(&plan, buffer);
+        }
+        if self.wants_question() {
+            return self.send_question(buffer);
+        }
+        let is_due = self.sender.is_synchronized()
+            && self
+                .receiver
+                .as_ref()
+                .is_some_and(|receiver| receiver.acknowledging.is_due(self.now));
+        if is_due { self.send_acknowledgment(buffer) } else { None }
+    }
+
+    /// When [`Self::send`] has something to do.
+    pub(super) fn due(&mut self) -> Option<Moment> {
+        match self.ending {
+            Some(Ending::Aborting) => return Some(self.now),
+            Some(Ending::Aborted | Ending::Reset) => return None,
+            None => {}
+        }
+        self.sender.refresh(self.now);
+        let acknowledgment = self
+            .receiver
+            .as_ref()
+            .filter(|_| self.sender.is_synchronized())
+            .and_then(|receiver| receiver.acknowledging.due_at(self.now));
+        let question = self.sender.wants_window_probe().then_some(self.now);
+        [
+            self.sender.plan_due(self.now),
+            self.sender.timer_due(),
+            acknowledgment,
+            question,
+            self.keep_alive_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn send_planned(&mut self, plan: &Plan, buffer: &mut [u8]) -> Option<Sent> {
+        let mut header = if plan.syn { self.syn_header() } else { self.header(plan.start) };
+        let is_new_data = !plan.is_retransmission && !plan.syn;
+        header.flags.syn = plan.syn;
+        header.flags.fin = plan.fin;
+        header.flags.push = !plan.syn && plan.data_end == self.sender.stream.written();
+        header.flags.may_be_marked = is_new_data && self.ecn.is_agreed();
+        header.flags.window_reduced |= is_new_data && self.ecn.take_reduced();
+        let from = plan.start.max(1);
+        let payload_bytes = usize::try_from(plan.data_end - from).unwrap_or(0);
+        let stream = &self.sender.stream;
+        let bytes = header.emit(buffer, payload_bytes, |payload| stream.copy_out(from, payload))?;
+        self.sender.note_sent(plan, self.timestamps.ticks(self.now), self.now);
+        // SACK blocks have no room beside a full payload, so a gap still wants a bare acknowledgment.
+        if !self.has_gap_to_tell() {
+            self.note_acknowledged();
+        }
+        Some(Sent { bytes, elicits_answer: true })
+    }
+
+    fn has_gap_to_tell(&self) -> bool {
+        self.may_sack && self.receiver.as_ref().is_some_and(super::Receiver::has_news)
+    }
+
+    fn send_acknowledgment(&mut self, buffer: &mut [u8]) -> Option<Sent> {
+        let mut header = self.header(self.sender.next());
+        if self.may_sack {
+            let blocks_max =
+                if self.timestamps.is_agreed() { SACK_BLOCKS_MAX - 1 } else { SACK_BLOCKS_MAX };
+            let receiver = self.receiver.as_mut()?;
+            header.options.sack = receiver.sack_blocks(blocks_max);
+        }
+        let bytes = header.emit(buffer, 0, |_| true)?;
+        self.note_acknowledged();
+        Some(Sent { bytes, elicits_answer: false })
+    }
+
+    /// A segment that says nothing new and must be answered (RFC 9293 §3.8.4): of a closed window, or of an idle connection.
+    fn send_question(&mut self, buffer: &mut [u8]) -> Option<Sent> {
+        let header = self.header(self.sender.una().saturating_sub(1));
+        let bytes = header.emit(buffer, 0, |_| true)?;
+        self.keep_alive.quiet_since = self.now;
+        Some(Sent { bytes, elicits_answer: true })
+    }
+
+    fn send_reset(&mut self, buffer: &mut [u8]) -> Option<Sent> {
+        self.ending = Some(Ending::Aborted);
+        if self.sender.next() == 0 {
+            return None;
+        }
+        let mut header = self.header(self.sender.next());
+        header.flags = Flags { reset: true, ..Flags::default() };
+        header.window = 0;
+        let bytes = header.emit(buffer, 0, |_| true)?;
+        Some(Sent { bytes, elicits_answer: false })
+    }
+
+    fn wants_question(&mut self) -> bool {
+        let is_idle_long = self.keep_alive_due().is_some_and(|due| due <= self.now);
+        self.sender.take_window_probe(self.now) || is_idle_long
+    }
+
+    fn keep_alive_due(&self) -> Option<Moment> {
+        let is_idle = self.sender.is_synchronized() && self.sender.una() == self.sender.next();
+        let interval = self.keep_alive.interval.filter(|_| is_idle)?;
+        Some(self.keep_alive.quiet_since.after(interval))
+    }
+
+    /// The header of a segment that begins at `position`.
+    fn header(&mut self, position: u64) -> Header {
+        let shift = self.shifts.1;
+        let receiver = self.receiver.as_mut();
+        let (acknowledgment, window) = receiver.map_or((None, 0), |receiver| {
+            (Some(receiver.origin().number(receiver.next())), receiver.offer(shift))
+        });
+        Header {
+            source: self.local,
+            destination: self.remote,
+            sequence: self.sender.origin().number(position),
+            acknowledgment,
+            window,
+            flags: Flags { echo_congestion: self.ecn.is_echoing(), ..Flags::default() },
+            options: Options { timestamps: self.timestamps.option(self.now), ..Options::default() },
+        }
+    }
+
+    /// The header of our SYN: what we can do; in an answer, what they can do as well.
+    fn syn_header(&mut self) -> Header {
+        let is_answer = self.receiver.is_some();
+        // The window of a SYN is not scaled (RFC 7323 §2.2).
+        let shifts = std::mem::take(&mut self.shifts);
+        let mut header = self.header(0);
+        self.shifts = shifts;
+        let offers = |agreed: bool| !is_answer || agreed;
+        let ticks = self.timestamps.ticks(self.now);
+        header.options = Options {
+            mss: u16::try_from(our_mss_bytes(self.mtu, self.local)).ok(),
+            window_scale: offers(shifts.1 > 0).then_some(WINDOW_SHIFT),
+            sack_permitted: offers(self.may_sack),
+            timestamps: if is_answer { self.timestamps.option(self.now) } else { Some((ticks, 0)) },
+            ..Options::default()
+        };
+        header.flags.echo_congestion = offers(self.ecn.is_agreed());
+        header.flags.window_reduced = !is_answer;
+        if !is_answer {
+            header.window = WINDOW_OF_SYN;
+        }
+        header
+    }
+
+    fn note_acknowledged(&mut self) {
+        if let Some(receiver) = &mut self.receiver {
+            receiver.acknowledging.note_sent();
+            self.acknowledged = receiver.next();
+        }
+    }
+}
+
+/// What is offered before anything is known of the other side.
+const WINDOW_OF_SYN: u16 = u16::MAX;

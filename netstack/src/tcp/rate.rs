@@ -1,0 +1,121 @@
+//! How fast the path delivers, measured from acknowledgments.
+//!
+//! Each transmission takes a [`Snapshot`] of what was delivered so far; when it is acknowledged, what was delivered meanwhile over the time
+//! that took is a sample of the path's rate, whatever else was in flight.
+//!
+//! Source: draft-cheng-iccrg-delivery-rate-estimation.
+
+use std::time::Duration;
+
+use super::moment::Moment;
+use super::scoreboard::Sent;
+
+/// Totals of a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rate {
+    pub(crate) delivered_bytes: u64,
+    pub(crate) lost_bytes: u64,
+    delivered_at: Moment,
+    first_sent_at: Moment,
+    /// Until this much is delivered, samples are of the application's rate, not the path's.
+    app_limited_until: u64,
+}
+
+/// The totals when a segment was sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) delivered_bytes: u64,
+    pub(crate) lost_bytes: u64,
+    /// Bytes in flight, the segment included.
+    pub(crate) in_flight_bytes: u64,
+    delivered_at: Moment,
+    first_sent_at: Moment,
+    is_app_limited: bool,
+}
+
+/// What an acknowledgment tells of the path's rate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RateSample {
+    /// Zero when the interval was too short to tell.
+    pub(crate) bytes_per_second: u64,
+    /// Bytes delivered since the segment was sent that the sample is of.
+    pub(crate) delivered_bytes: u64,
+    pub(crate) is_app_limited: bool,
+    /// The totals when that segment was sent.
+    pub(crate) sent: Snapshot,
+}
+
+impl Rate {
+    /// What a segment of `bytes` that is sent at `now` remembers.
+    pub(crate) fn snapshot(&mut self, in_flight_bytes: u64, bytes: u64, now: Moment) -> Snapshot {
+        if in_flight_bytes == 0 {
+            self.first_sent_at = now;
+            self.delivered_at = now;
+        }
+        Snapshot {
+            delivered_bytes: self.delivered_bytes,
+            lost_bytes: self.lost_bytes,
+            in_flight_bytes: in_flight_bytes + bytes,
+            delivered_at: self.delivered_at,
+            first_sent_at: self.first_sent_at,
+            is_app_limited: self.delivered_bytes < self.app_limited_until,
+        }
+    }
+
+    /// The application has less to send than the path would take.
+    pub(crate) fn note_app_limited(&mut self, in_flight_bytes: u64) {
+        self.app_limited_until = (self.delivered_bytes + in_flight_bytes).max(1);
+    }
+}
+
+/// The newest segment that one acknowledgment delivers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Newest {
+    sent: Option<Sent>,
+}
+
+impl Newest {
+    /// Counts a delivered segment.
+    pub(crate) fn deliver(&mut self, sent: &Sent, rate: &mut Rate, now: Moment) {
+        rate.delivered_bytes += sent.bytes();
+        rate.delivered_at = now;
+        let age = |sent: &Sent| (sent.snapshot.delivered_bytes, sent.sent_at, sent.end);
+        if self.sent.is_none_or(|newest| age(&newest) <= age(sent)) {
+            self.sent = Some(*sent);
+        }
+    }
+
+    /// The sample, once all segments are counted. An interval below `rtt_lowest` says nothing.
+    pub(crate) fn sample(&self, rate: &mut Rate, rtt_lowest: Duration) -> Option<RateSample> {
+        let sent = self.sent?;
+        let snapshot = sent.snapshot;
+        rate.first_sent_at = rate.first_sent_at.max(sent.sent_at);
+        let send_elapsed = sent.sent_at.since(snapshot.first_sent_at);
+        let ack_elapsed = rate.delivered_at.since(snapshot.delivered_at);
+        let interval = send_elapsed.max(ack_elapsed);
+        let delivered_bytes = rate.delivered_bytes - snapshot.delivered_bytes;
+        let is_long_enough = interval >= rtt_lowest && !interval.is_zero();
+        let bytes_per_second =
+            if is_long_enough { per_second(delivered_bytes, interval) } else { 0 };
+        let is_app_limited = snapshot.is_app_limited;
+        Some(RateSample { bytes_per_second, delivered_bytes, is_app_limited, sent: snapshot })
+    }
+}
+
+/// `bytes` in `time`, as a rate.
+pub(crate) fn per_second(bytes: u64, time: Duration) -> u64 {
+    let nanos = time.as_nanos().max(1);
+    u64::try_from(u128::from(bytes) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
+}
+
+/// How long `bytes` take at `bytes_per_second`.
+pub(crate) fn time_for(bytes: u64, bytes_per_second: u64) -> Duration {
+    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_second.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// How many bytes `bytes_per_second` make in `time`.
+pub(crate) fn bytes_in(time: Duration, bytes_per_second: u64) -> u64 {
+    let bytes = u128::from(bytes_per_second) * time.as_nanos() / 1_000_000_000;
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
