@@ -13,13 +13,13 @@ fn every_byte_from_our_stack_reaches_linux_over_a_lossy_link() {
 }
 
 fn send_over_a_lossy_link(ends: Ends) {
-    bore_rig::demand_privileges().unwrap();
+    bore_rig::demand_privileges().expect("what the rig needs");
     let outcome = run(&Plan {
         conditions: Conditions::new(100, 4).loss(1.0),
         flows: vec![ends],
         amount: Amount::Bytes(3 << 20),
         seed: 1,
     })
-    .unwrap();
+    .expect("a transfer from end to end");
     assert!(outcome.flows.iter().all(|flow| flow.is_intact), "{outcome:?}");
 }
