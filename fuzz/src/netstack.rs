@@ -38,7 +38,7 @@ struct Host {
 impl Host {
     fn new(verify_checksums: bool) -> Self {
         let stack = stack(1);
-        stack.add_peer(PEER, PeerConfig { verify_checksums, ..PeerConfig::default() });
+        stack.add_peer(PEER, PeerConfig { is_foreign: verify_checksums, ..PeerConfig::default() });
         let mut listeners = Vec::new();
         for address in [service().ip(), v6_service().ip()] {
             stack.add_local(address);

@@ -1,6 +1,7 @@
 //! The wait for a handshake.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -29,6 +30,24 @@ impl Connect {
         destination: SocketAddr,
     ) -> Self {
         Self { flow: Some(TcpFlow::new(stack, id, peer, source, destination)) }
+    }
+}
+
+impl Connect {
+    /// Writes before the handshake is over: as [`TcpFlow::poll_write_with`]. Towards our own nodes, once they were heard of, a little may travel
+    /// with the call; pends when that is used up, or never was.
+    ///
+    /// # Errors
+    /// What `write` gives, or how the attempt ended.
+    pub fn poll_write_early(
+        &self,
+        context: &mut Context<'_>,
+        write: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        match &self.flow {
+            Some(flow) => flow.poll_write_with(context, write),
+            None => Poll::Pending,
+        }
     }
 }
 

@@ -65,6 +65,8 @@ pub(crate) struct Core {
     /// First instant seen.
     epoch: Option<Instant>,
     memory: Rc<Memory>,
+    /// Tells this start of the node from others. Never zero.
+    boot_id: u32,
     peers: HashMap<PeerKey, Peer, KeyedState>,
     /// Peers with something to send, in order of their turns.
     turns: VecDeque<PeerKey>,
@@ -94,11 +96,13 @@ impl Core {
     pub(crate) fn new(config: Config) -> Self {
         let mut random = StdRng::seed_from_u64(config.seed);
         let hash = KeyedState::new(random.random());
+        let boot_id = random.random_range(1..=u32::MAX);
         Self {
             random,
             now: None,
             epoch: None,
             memory: Rc::default(),
+            boot_id,
             peers: HashMap::with_hasher(hash),
             turns: VecDeque::new(),
             locals: BTreeSet::new(),

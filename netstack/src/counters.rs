@@ -25,6 +25,8 @@ pub struct Counters {
     pub replies_dropped: u64,
     /// SYNs dropped because of a bound: half-open records, backlog, size.
     pub syns_dropped: u64,
+    /// SYNs with data refused because they were meant for an earlier start of this node.
+    pub stale_syns: u64,
     /// Half-open records that nobody decided in time.
     pub half_open_expired: u64,
     /// Flows refused because of a bound.
@@ -49,7 +51,7 @@ pub struct Counters {
 
 impl Counters {
     /// Every total with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 21] {
+    pub fn named(&self) -> [(&'static str, u64); 22] {
         [
             ("packets_in", self.packets_in),
             ("packets_out", self.packets_out),
@@ -62,6 +64,7 @@ impl Counters {
             ("control_rate_limited", self.control_rate_limited),
             ("replies_dropped", self.replies_dropped),
             ("syns_dropped", self.syns_dropped),
+            ("stale_syns", self.stale_syns),
             ("half_open_expired", self.half_open_expired),
             ("flows_refused", self.flows_refused),
             ("flows_opened", self.flows_opened),

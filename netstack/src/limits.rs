@@ -40,8 +40,14 @@ pub const HALF_OPEN_MAX: usize = 65_536;
 /// SYNs of one peer that wait for a decision.
 pub const HALF_OPEN_PER_PEER_MAX: usize = 256;
 
-/// Largest SYN that is kept. Headers with every option take 120 bytes; data in a SYN is not spoken.
+/// Largest SYN of a foreign peer that is kept: headers with every option take 120 bytes. Our own nodes may send data with it.
 pub const HALF_OPEN_PACKET_BYTES_MAX: usize = 128;
+
+/// What our own nodes may send of a stream before its SYN is answered.
+pub const EARLY_BYTES_MAX: usize = 4 * 1024;
+
+/// Early bytes of one peer that wait for decisions.
+pub const EARLY_PER_PEER_BYTES_MAX: usize = 256 * 1024;
 
 /// How long a SYN waits for a decision.
 pub const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(30);

@@ -39,10 +39,11 @@ mod types;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::limits::EARLY_BYTES_MAX;
 use crate::packet::{Packet, Segment};
 use ecn::Ecn;
 use moment::Moment;
-use options::{Options, TIMESTAMPS_BYTES};
+use options::{BootIds, TIMESTAMPS_BYTES};
 use receiver::Receiver;
 use sender::{Sender, SenderSetup};
 use sequence::Origin;
@@ -50,6 +51,7 @@ use state::{Facts, State};
 use timestamps::Timestamps;
 
 pub(crate) use memory::{Memory, PeerMemory};
+pub(crate) use options::Options;
 pub(crate) use types::{Offered, PathInfo, Phase, Received, Sent, Setup};
 
 /// One connection.
@@ -72,6 +74,7 @@ pub(crate) struct Connection {
     timestamps: Timestamps,
     ecn: Ecn,
     keep_alive: KeepAlive,
+    early: Early,
     they_closed_first: bool,
     /// What was acknowledged last.
     acknowledged: u64,
@@ -94,6 +97,17 @@ struct KeepAlive {
     interval: Option<Duration>,
     /// When something was heard, or asked, last.
     quiet_since: Moment,
+}
+
+/// Bytes before the handshake is over, between our own nodes.
+///
+/// The caller sends them with its SYN and behind it, the callee's answer leaves with the SYN-ACK and behind it: a question and an answer take
+/// one round trip instead of two. A caller does so only towards a start of the other node that it has heard of.
+#[derive(Debug, Clone, Copy)]
+struct Early {
+    is_spoken: bool,
+    own_boot_id: u32,
+    remote_boot_id: Option<u32>,
 }
 
 impl Connection {
@@ -171,7 +185,7 @@ impl Connection {
             return Offered::Closed;
         }
         let room = self.sender.room();
-        if room == 0 || !self.sender.is_synchronized() {
+        if room == 0 {
             return Offered::Full;
         }
         Offered::Room(self.sender.stream.write_with(room, write))
@@ -198,7 +212,7 @@ impl Connection {
     /// Whether [`Self::send_with`] would give `Room`.
     pub(crate) fn is_writable(&self) -> bool {
         let is_open = !self.sender.stream.is_shut() && self.ending.is_none();
-        is_open && self.sender.is_synchronized() && self.sender.room() > 0
+        is_open && self.sender.room() > 0
     }
 
     /// Sends FIN after everything written so far.
@@ -286,10 +300,18 @@ impl Connection {
             timestamps: Timestamps::new(setup.is_foreign, offset),
             ecn: Ecn::default(),
             keep_alive: KeepAlive::default(),
+            early: Early {
+                is_spoken: !setup.is_foreign,
+                own_boot_id: setup.boot_id,
+                remote_boot_id: setup.remote_boot_id,
+            },
             they_closed_first: false,
             acknowledged: 0,
             ending: None,
         };
+        if connection.early.is_spoken && connection.early.remote_boot_id.is_some() {
+            connection.sender.allow_early(EARLY_BYTES_MAX as u64);
+        }
         connection.observe(now);
         connection.keep_alive.quiet_since = connection.now;
         connection
@@ -310,6 +332,11 @@ impl Connection {
             they_closed_first: self.they_closed_first,
         }
         .state()
+    }
+
+    /// The other node's boot id, once its SYN was heard.
+    pub(crate) fn heard_boot_id(&self) -> Option<u32> {
+        self.early.remote_boot_id.filter(|_| self.receiver.is_some())
     }
 
     /// Ends otherwise than by FIN. What was received before stays to be read.
@@ -338,6 +365,21 @@ impl Connection {
         self.ecn.agree(is_ecn);
         self.limit_mss(options.mss.map_or_else(|| default_mss(self.remote), usize::from));
         self.sender.update_window(u64::from(segment.window));
+        if self.early.is_spoken {
+            self.take_early(segment.payload(packet), options.boot);
+        }
+    }
+
+    /// Takes what came with their SYN, and begins to answer before ours is acknowledged.
+    fn take_early(&mut self, payload: &[u8], boot: Option<BootIds>) {
+        if let Some(receiver) = &mut self.receiver {
+            receiver.open_early(EARLY_BYTES_MAX as u64);
+            receiver.take(1, payload, false);
+        }
+        if let Some(boot) = boot {
+            self.early.remote_boot_id = Some(boot.own);
+            self.sender.allow_early(self.sender.window_bytes());
+        }
     }
 
     /// Sends no more than `mss` bytes a segment, options counted.

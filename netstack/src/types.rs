@@ -20,16 +20,16 @@ pub struct Config {
 pub struct PeerConfig {
     /// Largest inner packet, clamped to what [`limits`](crate::limits) allow. Default 1280.
     pub mtu: usize,
-    /// Verify checksums of packets received. Not needed when the tunnel ends at one of our own
-    /// nodes, whose AEAD has authenticated every byte. Checksums of packets sent are always made.
-    pub verify_checksums: bool,
+    /// The tunnel does not end at one of our own nodes: packets may come from any kernel behind it. Their checksums are verified, which
+    /// the AEAD makes needless for our own, and nothing is spoken that only our own understand.
+    pub is_foreign: bool,
     /// How flows share the path with others.
     pub congestion: Congestion,
 }
 
 impl Default for PeerConfig {
     fn default() -> Self {
-        Self { mtu: 1280, verify_checksums: false, congestion: Congestion::default() }
+        Self { mtu: 1280, is_foreign: false, congestion: Congestion::default() }
     }
 }
 

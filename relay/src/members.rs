@@ -191,9 +191,10 @@ impl Members {
             persistent_keepalive: None,
             sources: Sources::Node { v4: node.overlay_v4, v6: node.overlay_v6 },
         };
+        let is_foreign = node.kind == NodeKind::Wireguard;
         let added = shard
             .run(move |local| async move {
-                let peer = local.add_peer(peer)?;
+                let peer = local.add_peer(peer, is_foreign)?;
                 let up = local.status(peer).is_some_and(|status| status.last_received.is_some());
                 if !up && endpoint.is_some() {
                     local.start_handshake(peer);

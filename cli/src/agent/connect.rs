@@ -147,7 +147,9 @@ impl Connector {
                     if let Some(old) = other {
                         local.remove_peer(old.id);
                     }
-                    local.add_peer(relay_peer(key, endpoint)).map_err(|error| error.to_string())?
+                    local
+                        .add_peer(relay_peer(key, endpoint), false)
+                        .map_err(|error| error.to_string())?
                 }
             };
             local.start_handshake(id);

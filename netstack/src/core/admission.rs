@@ -16,10 +16,11 @@ use super::slab::FlowId;
 use super::table::{FlowKey, Slot};
 use crate::error::{AcceptError, ListenError};
 use crate::limits::{
-    FLOWS_MAX, FLOWS_PER_PEER_MAX, HALF_OPEN_PACKET_BYTES_MAX, HALF_OPEN_PER_PEER_MAX,
+    EARLY_BYTES_MAX, EARLY_PER_PEER_BYTES_MAX, FLOWS_MAX, FLOWS_PER_PEER_MAX,
+    HALF_OPEN_PACKET_BYTES_MAX, HALF_OPEN_PER_PEER_MAX, MTU_BYTES_MAX,
 };
 use crate::packet::{Body, Packet, Segment};
-use crate::tcp::{Connection, Setup};
+use crate::tcp::{Connection, Options, Setup};
 use crate::types::{PeerKey, Unreachable};
 
 /// How a SYN is turned away.
@@ -80,15 +81,20 @@ impl Core {
         let record = self.drop_half_open(id).ok_or(AcceptError::Gone)?;
         let (local, remote) = (record.destination, record.source);
         let setup = self.setup(record.key.peer, local, remote).ok_or(AcceptError::Gone)?;
-        let (packet, segment) = parse_syn(&record.syn).ok_or(AcceptError::Gone)?;
-        let connection = Connection::accept(&setup, &packet, &segment, now);
+        let (packet, segment) = parse_segment(&record.syn).ok_or(AcceptError::Gone)?;
+        let mut connection = Connection::accept(&setup, &packet, &segment, now);
+        for bytes in &record.early {
+            if let Some((packet, segment)) = parse_segment(bytes) {
+                connection.handle_segment(&packet, &segment, now, &mut Vec::new());
+            }
+        }
         Ok(self.insert_flow(Flow::new(record.key, (local, remote), connection, Stage::Open)))
     }
 
     /// Turns the SYN away.
     pub(crate) fn reject(&mut self, id: HalfOpenId, rejection: Rejection) {
         let Some(record) = self.drop_half_open(id) else { return };
-        let Some((packet, segment)) = parse_syn(&record.syn) else { return };
+        let Some((packet, segment)) = parse_segment(&record.syn) else { return };
         match rejection {
             Rejection::Reset => self.reset_segment(record.key.peer, &packet, &segment),
             Rejection::Unreachable(kind) => {
@@ -107,9 +113,22 @@ impl Core {
         segment: &Segment,
         now: Instant,
     ) {
+        let boot = Options::parse(segment.options(packet)).boot;
         let Some(peer) = self.peers.get_mut(&key.peer) else { return };
+        if let Some(boot) = boot.filter(|_| !peer.is_foreign) {
+            peer.boot_id = Some(boot.own);
+            if boot.expected != 0 && boot.expected != self.boot_id {
+                // What came with it may have been delivered by whoever it was meant for.
+                self.counters.stale_syns += 1;
+                self.reset_segment(key.peer, packet, segment);
+                return;
+            }
+        }
+        let packet_bytes_max =
+            if peer.is_foreign { HALF_OPEN_PACKET_BYTES_MAX } else { MTU_BYTES_MAX };
         if peer.half_open_count >= HALF_OPEN_PER_PEER_MAX
-            || packet.bytes.len() > HALF_OPEN_PACKET_BYTES_MAX
+            || packet.bytes.len() > packet_bytes_max
+            || peer.early_bytes + packet.bytes.len() > EARLY_PER_PEER_BYTES_MAX
             || self.half_opens.is_full()
             || !self.listeners.has_room(listener)
         {
@@ -124,13 +143,15 @@ impl Core {
             destination: packet.destination_at(segment.destination_port),
             sequence: segment.sequence,
             syn: packet.bytes.into(),
+            early: Vec::new(),
         };
+        peer.early_bytes += record.early_bytes();
         let id = self.half_opens.insert(record, now);
         self.table.insert(key, Slot::HalfOpen(id));
         self.attention.wakers.extend(self.listeners.push(listener, id));
     }
 
-    /// A segment for a SYN that waits: the SYN again is absorbed, a RST of it takes it back.
+    /// A segment for a SYN that waits: the SYN again is absorbed, a RST of it takes it back, more of the stream waits with it.
     pub(super) fn handle_half_open(
         &mut self,
         id: HalfOpenId,
@@ -147,6 +168,21 @@ impl Core {
             if let Some(now) = self.now {
                 self.admit(key, listener, packet, segment, now);
             }
+        } else if !segment.syn && segment.payload_bytes > 0 {
+            self.keep_early(id, packet);
+        }
+    }
+
+    /// Keeps more of the stream for the decision, as far as the bounds allow; the rest is sent again once the SYN is answered.
+    fn keep_early(&mut self, id: HalfOpenId, packet: &Packet<'_>) {
+        let Some(record) = self.half_opens.get_mut(id) else { return };
+        let Some(peer) = self.peers.get_mut(&record.key.peer) else { return };
+        let bytes = packet.bytes.len();
+        let fits_record =
+            record.early_bytes() + bytes <= EARLY_BYTES_MAX + HALF_OPEN_PACKET_BYTES_MAX * 4;
+        if !peer.is_foreign && fits_record && peer.early_bytes + bytes <= EARLY_PER_PEER_BYTES_MAX {
+            peer.early_bytes += bytes;
+            record.early.push(packet.bytes.into());
         }
     }
 
@@ -159,6 +195,7 @@ impl Core {
         self.listeners.forget(record.listener, id);
         if let Some(peer) = self.peers.get_mut(&record.key.peer) {
             peer.half_open_count = peer.half_open_count.saturating_sub(1);
+            peer.early_bytes = peer.early_bytes.saturating_sub(record.early_bytes());
         }
         Some(record)
     }
@@ -186,12 +223,14 @@ impl Core {
             epoch,
             memory: Rc::clone(&peer.memory),
             congestion: peer.congestion,
-            is_foreign: peer.verify_checksums,
+            is_foreign: peer.is_foreign,
+            boot_id: self.boot_id,
+            remote_boot_id: peer.boot_id.filter(|_| !peer.is_foreign),
         })
     }
 }
 
-fn parse_syn(bytes: &[u8]) -> Option<(Packet<'_>, Segment)> {
+fn parse_segment(bytes: &[u8]) -> Option<(Packet<'_>, Segment)> {
     let packet = Packet::parse(bytes, false).ok()?;
     let Body::Tcp(segment) = packet.body else { return None };
     Some((packet, segment))

@@ -13,7 +13,10 @@ use std::time::Instant;
 use super::ports::{Place, PortMap};
 use super::table::FlowKey;
 use crate::error::ListenError;
-use crate::limits::{HALF_OPEN_LIFETIME, HALF_OPEN_MAX, LISTENER_BACKLOG_MAX, LISTENERS_MAX};
+use crate::limits::{
+    HALF_OPEN_LIFETIME, HALF_OPEN_MAX, HALF_OPEN_PACKET_BYTES_MAX, LISTENER_BACKLOG_MAX,
+    LISTENERS_MAX,
+};
 use crate::types::PeerKey;
 
 /// Names a half-open record.
@@ -35,6 +38,16 @@ pub(super) struct HalfOpen {
     pub(super) destination: SocketAddr,
     pub(super) sequence: u32,
     pub(super) syn: Box<[u8]>,
+    /// Packets with more of the stream that came before the decision, from our own nodes alone.
+    pub(super) early: Vec<Box<[u8]>>,
+}
+
+impl HalfOpen {
+    /// Bytes that count against the peer's bound for early bytes.
+    pub(super) fn early_bytes(&self) -> usize {
+        let syn = self.syn.len().saturating_sub(HALF_OPEN_PACKET_BYTES_MAX);
+        syn + self.early.iter().map(|packet| packet.len()).sum::<usize>()
+    }
 }
 
 /// All half-open records.
@@ -58,6 +71,10 @@ impl HalfOpens {
 
     pub(super) fn get(&self, id: HalfOpenId) -> Option<&HalfOpen> {
         self.records.get(&id).map(|(_, record)| record)
+    }
+
+    pub(super) fn get_mut(&mut self, id: HalfOpenId) -> Option<&mut HalfOpen> {
+        self.records.get_mut(&id).map(|(_, record)| record)
     }
 
     pub(super) fn remove(&mut self, id: HalfOpenId) -> Option<HalfOpen> {

@@ -20,7 +20,7 @@ impl Core {
     ) -> Verdict<'p> {
         let now = self.observe(now);
         self.counters.packets_in += 1;
-        let Some(verify) = self.peers.get(&peer).map(|peer| peer.verify_checksums) else {
+        let Some(verify) = self.peers.get(&peer).map(|peer| peer.is_foreign) else {
             self.counters.unknown_peer += 1;
             return Verdict::Unmatched;
         };
@@ -83,9 +83,22 @@ impl Core {
             flow.unanswered_since = None;
         }
         let peer = flow.key.peer;
+        if was_in_handshake {
+            self.learn_boot_id(peer, id);
+        }
         self.counters.engine_polls += 1;
         self.queue_reply(peer, reply);
         self.settle(id);
+    }
+
+    /// Remembers which start of the other node was heard; one that refused a call may be another.
+    fn learn_boot_id(&mut self, peer: PeerKey, id: FlowId) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let heard = flow.connection.heard_boot_id();
+        let is_refused = flow.connection.phase() == Phase::Reset;
+        if let Some(peer) = self.peers.get_mut(&peer).filter(|_| heard.is_some() || is_refused) {
+            peer.boot_id = heard;
+        }
     }
 
     /// A late segment of a closed 5-tuple: acknowledge what wants an answer (RFC 9293 §3.10.7.4).

@@ -15,12 +15,16 @@ use crate::types::{Congestion, PeerConfig};
 /// One tunnel.
 pub(super) struct Peer {
     pub(super) mtu: usize,
-    pub(super) verify_checksums: bool,
+    pub(super) is_foreign: bool,
+    /// Of its last SYN or SYN-ACK.
+    pub(super) boot_id: Option<u32>,
     pub(super) congestion: Congestion,
     pub(super) memory: Rc<PeerMemory>,
     pub(super) is_paused: bool,
     pub(super) flows: BTreeSet<FlowId>,
     pub(super) half_open_count: usize,
+    /// Bytes of streams that wait beside their SYNs.
+    pub(super) early_bytes: usize,
     /// Flows that have a segment to send, each at most once.
     pub(super) ready: VecDeque<FlowId>,
     pub(super) control_rate: Bucket,
@@ -33,12 +37,14 @@ impl Peer {
     pub(super) fn new(config: PeerConfig, memory: &Rc<Memory>) -> Self {
         let mut peer = Self {
             mtu: 0,
-            verify_checksums: false,
+            is_foreign: false,
+            boot_id: None,
             congestion: config.congestion,
             memory: PeerMemory::new(memory),
             is_paused: false,
             flows: BTreeSet::new(),
             half_open_count: 0,
+            early_bytes: 0,
             ready: VecDeque::new(),
             control_rate: Bucket::new(CONTROL_REPLIES_PER_SECOND_MAX),
             has_turn: false,
@@ -51,7 +57,7 @@ impl Peer {
     /// New settings; the MTU holds for flows opened from now on.
     pub(super) fn configure(&mut self, config: PeerConfig) {
         self.mtu = config.mtu.clamp(MTU_BYTES_MIN, MTU_BYTES_MAX);
-        self.verify_checksums = config.verify_checksums;
+        self.is_foreign = config.is_foreign;
         self.congestion = config.congestion;
     }
 

@@ -39,7 +39,7 @@ impl Connection {
             return;
         }
         if segment.reset {
-            if is_answer {
+            if is_answer && !self.try_again_without_early() {
                 self.end(Ending::Reset);
             }
             return;
@@ -56,6 +56,18 @@ impl Connection {
             // Both have called each other: the SYN goes again, with an acknowledgment.
             None => self.sender.repeat_syn(),
         }
+    }
+
+    /// A refused SYN may have been meant for an earlier start of the other node. With no data sent, nothing was delivered, and it can go
+    /// again, for whoever is there.
+    fn try_again_without_early(&mut self) -> bool {
+        let may_be_stale = self.early.remote_boot_id.take().is_some();
+        let is_harmless = self.sender.next() == 1;
+        self.sender.forbid_early();
+        if may_be_stale && is_harmless {
+            self.sender.repeat_syn();
+        }
+        may_be_stale && is_harmless
     }
 
     /// In every other state (RFC 9293 §3.10.7.4).
@@ -75,7 +87,13 @@ impl Connection {
             self.demand_acknowledgment();
             return;
         }
-        let Some(number) = segment.acknowledgment else { return };
+        let Some(number) = segment.acknowledgment else {
+            // More of what came with the SYN, from one of our own nodes.
+            if self.early.is_spoken && !self.sender.is_synchronized() {
+                self.take_payload(packet, segment, start);
+            }
+            return;
+        };
         let una = self.sender.origin().position(number, self.sender.una());
         let Some(una) = una.filter(|una| self.is_plausible(*una)) else {
             self.refuse_acknowledgment(packet, segment, reply);

@@ -6,7 +6,7 @@
 //! | 3 | window scale | RFC 7323 §2 |
 //! | 4, 5 | SACK permitted, SACK: up to four blocks | RFC 2018 |
 //! | 8 | timestamps | RFC 7323 §3 |
-//! | 254 | boot id, an experiment of our own | RFC 6994 |
+//! | 254 | boot ids, an experiment of our own | RFC 6994 |
 //!
 //! Unknown options are skipped, malformed ones end the list; neither is an error (RFC 9293 §3.1).
 
@@ -19,7 +19,17 @@ pub(crate) struct Options {
     pub(crate) sack: SackBlocks,
     /// TSval and TSecr.
     pub(crate) timestamps: Option<(u32, u32)>,
-    pub(crate) boot_id: Option<u64>,
+    pub(crate) boot: Option<BootIds>,
+}
+
+/// Which start of a node a SYN comes from, and which start of the other it is meant for.
+///
+/// A node that has started again does not know what its predecessor took, so a SYN with data that was meant for that one is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BootIds {
+    pub(crate) own: u32,
+    /// Zero when any will do.
+    pub(crate) expected: u32,
 }
 
 /// Up to four SACK blocks: sequence numbers of the first byte, and behind the last.
@@ -81,8 +91,8 @@ impl Options {
                 blocks.chunks_exact(8).filter_map(pair).for_each(|block| self.sack.push(block));
             }
             (TIMESTAMPS, data) => self.timestamps = pair(data),
-            (EXPERIMENT, [first, second, id @ ..]) if [*first, *second] == BOOT_ID => {
-                self.boot_id = id.try_into().ok().map(u64::from_be_bytes);
+            (EXPERIMENT, [first, second, ids @ ..]) if [*first, *second] == BOOT_ID => {
+                self.boot = pair(ids).map(|(own, expected)| BootIds { own, expected });
             }
             _ => {}
         }
@@ -118,10 +128,11 @@ impl Options {
                 writer.put(&end.to_be_bytes());
             }
         }
-        if let Some(id) = self.boot_id {
+        if let Some(BootIds { own, expected }) = self.boot {
             writer.put(&[EXPERIMENT, 12]);
             writer.put(&BOOT_ID);
-            writer.put(&id.to_be_bytes());
+            writer.put(&own.to_be_bytes());
+            writer.put(&expected.to_be_bytes());
         }
         writer.out.fill(NO_OPERATION);
     }
@@ -133,7 +144,7 @@ impl Options {
             (self.mss.is_some(), 4),
             (self.window_scale.is_some(), 3),
             (self.sack_permitted, 2),
-            (self.boot_id.is_some(), 12),
+            (self.boot.is_some(), 12),
         ];
         parts.iter().filter(|(is_there, _)| *is_there).map(|(_, bytes)| bytes).sum::<usize>() + sack
     }
@@ -179,7 +190,7 @@ pub(crate) const SACK_BLOCKS_MAX: usize = 4;
 pub(crate) const TIMESTAMPS_BYTES: usize = 12;
 /// Largest shift (RFC 7323 §2.3).
 const WINDOW_SCALE_MAX: u8 = 14;
-/// The experiment identifier of the boot id (RFC 6994 §3).
+/// The experiment identifier of the boot ids (RFC 6994 §3).
 const BOOT_ID: [u8; 2] = [0xb0, 0x4e];
 
 const END_OF_LIST: u8 = 0;
@@ -210,7 +221,7 @@ mod tests {
             window_scale: Some(9),
             sack_permitted: true,
             timestamps: Some((7, 0)),
-            boot_id: Some(0x0123_4567_89ab_cdef),
+            boot: Some(BootIds { own: 0x0123_4567, expected: 0x89ab_cdef }),
             ..Options::default()
         };
         let acknowledgment = Options { sack, timestamps: Some((8, 9)), ..Options::default() };

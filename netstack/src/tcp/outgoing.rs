@@ -4,7 +4,7 @@
 
 use super::emit::{Flags, Header};
 use super::moment::Moment;
-use super::options::{Options, SACK_BLOCKS_MAX};
+use super::options::{BootIds, Options, SACK_BLOCKS_MAX};
 use super::sender::Plan;
 use super::{Connection, Ending, Sent, WINDOW_SHIFT, our_mss_bytes};
 
@@ -157,6 +157,7 @@ impl Connection {
             window_scale: offers(shifts.1 > 0).then_some(WINDOW_SHIFT),
             sack_permitted: offers(self.may_sack),
             timestamps: if is_answer { self.timestamps.option(self.now) } else { Some((ticks, 0)) },
+            boot: self.boot_ids(is_answer),
             ..Options::default()
         };
         header.flags.echo_congestion = offers(self.ecn.is_agreed());
@@ -165,6 +166,12 @@ impl Connection {
             header.window = WINDOW_OF_SYN;
         }
         header
+    }
+
+    /// Who we are, and whom a call is meant for.
+    fn boot_ids(&self, is_answer: bool) -> Option<BootIds> {
+        let expected = self.early.remote_boot_id.filter(|_| !is_answer).unwrap_or(0);
+        self.early.is_spoken.then_some(BootIds { own: self.early.own_boot_id, expected })
     }
 
     fn note_acknowledged(&mut self) {

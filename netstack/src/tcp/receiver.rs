@@ -171,6 +171,11 @@ impl Receiver {
         self.window.offer(self.next, self.chain.start(), free_bytes, shift)
     }
 
+    /// The first `bytes` may come before a window was offered.
+    pub(crate) fn open_early(&mut self, bytes: u64) {
+        self.window.open_early(1 + bytes);
+    }
+
     /// A measurement of how long the other side takes to answer, for the growth of the window.
     pub(crate) fn note_round_trip(&mut self, measured: std::time::Duration) {
         self.window.note_round_trip(measured);

@@ -60,6 +60,8 @@ pub(crate) struct Sender {
     persist: Persist,
     /// Everything that the window allowed was in flight when something was sent last.
     is_window_limited: bool,
+    /// Until the handshake is over, positions before this may be sent.
+    early_end: u64,
     retransmitted_bytes: u64,
 }
 
@@ -111,6 +113,7 @@ impl Sender {
             tail_probe: TailProbe::default(),
             persist: Persist::default(),
             is_window_limited: false,
+            early_end: 0,
             retransmitted_bytes: 0,
         }
     }
@@ -159,6 +162,16 @@ impl Sender {
         self.una > 0
     }
 
+    /// The first `bytes` may be sent before the handshake is over.
+    pub(crate) fn allow_early(&mut self, bytes: u64) {
+        self.early_end = 1 + bytes;
+    }
+
+    /// Nothing more is sent before the handshake is over.
+    pub(crate) fn forbid_early(&mut self) {
+        self.early_end = 0;
+    }
+
     /// FIN was asked for, and it and everything before it is acknowledged.
     pub(crate) fn is_finished(&self) -> bool {
         self.stream.fin().is_some_and(|fin| self.una > fin)
@@ -174,8 +187,11 @@ impl Sender {
         self.mss = self.mss.min(mss);
     }
 
-    /// Room that the application may write into.
+    /// Room that the application may write into: before the handshake is over, what may be sent early.
     pub(crate) fn room(&self) -> u64 {
+        if !self.is_synchronized() {
+            return self.early_end.saturating_sub(self.stream.written());
+        }
         self.stream.room(
             self.una,
             self.next.min(self.stream.written()),
@@ -328,21 +344,12 @@ impl Sender {
     /// What comes next in the stream and the other side can take.
     fn plan_new(&self) -> Option<Plan> {
         if self.next == 0 {
-            return Some(Plan {
-                start: 0,
-                data_end: 1,
-                syn: true,
-                fin: false,
-                is_retransmission: false,
-            });
+            return Some(self.plan_syn());
         }
-        if !self.is_synchronized() {
-            return None;
-        }
-        let allowed = self.window.edge();
+        let is_early = !self.is_synchronized();
+        let allowed = if is_early { self.early_end } else { self.window.edge() };
         let data_end = self.stream.written().min(self.next + self.mss).min(allowed.max(self.next));
-        let fin =
-            self.stream.fin() == Some(data_end) && self.next <= data_end && allowed > data_end;
+        let fin = !is_early && self.stream.fin() == Some(data_end) && allowed > data_end;
         let has_fin_to_send = fin && self.next == data_end;
         (data_end > self.next || has_fin_to_send).then_some(Plan {
             start: self.next,
@@ -351,6 +358,13 @@ impl Sender {
             fin,
             is_retransmission: false,
         })
+    }
+
+    /// The SYN, with as much of the stream as may go early.
+    fn plan_syn(&self) -> Plan {
+        let most = 1 + self.mss.saturating_sub(SYN_OPTIONS_BYTES);
+        let data_end = self.stream.written().min(most).min(self.early_end).max(1);
+        Plan { start: 0, data_end, syn: true, fin: false, is_retransmission: false }
     }
 
     /// Many small segments at once would only make records and headers; a sliver of a nearly closed window is silly
@@ -470,3 +484,5 @@ impl Sender {
 
 /// Small segments in flight beyond which small writes wait to be joined.
 const SMALL_SEGMENTS_MAX: u64 = 16;
+/// Options of a SYN: all that may stand in a header.
+const SYN_OPTIONS_BYTES: u64 = 40;

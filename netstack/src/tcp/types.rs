@@ -22,6 +22,9 @@ pub(crate) struct Setup {
     pub(crate) congestion: Congestion,
     /// The other side is not one of our own nodes.
     pub(crate) is_foreign: bool,
+    /// Our own boot id, and the other side's where it is known.
+    pub(crate) boot_id: u32,
+    pub(crate) remote_boot_id: Option<u32>,
 }
 
 /// Where a connection stands, as far as the stack must know.

@@ -1,10 +1,17 @@
 //! How flows begin, and how they fail to.
 
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
-use bore_netstack::{AcceptError, ConnectError, ListenError, PeerConfig, PeerKey, Unreachable};
+use bore_netstack::{
+    AcceptError, ConnectError, ListenError, PeerConfig, PeerKey, TcpFlow, Unreachable,
+};
 
-use crate::lab::{After, Lab, PEER, addr, drain, read, ready, service, visitor, write};
+use crate::lab::{
+    After, Lab, PEER, addr, context, drain, read, ready, service, stack, visitor, write,
+};
 use crate::raw::{Raw, tcp};
 
 #[test]
@@ -156,7 +163,7 @@ fn a_listener_for_one_peer_hears_only_that_peer() {
     let other = lab.agent.listen(service().ip(), 8080..=8080, Some(PeerKey(8))).unwrap();
     let connect = lab.connect();
     assert_eq!(lab.until_connected(connect).unwrap_err(), ConnectError::Refused);
-    assert!(ready(other.poll_accept(&mut crate::lab::context())).is_none());
+    assert!(ready(other.poll_accept(&mut context())).is_none());
     let twice = lab.agent.listen(service().ip(), 8000..=9000, Some(PeerKey(8)));
     assert_eq!(twice.unwrap_err(), ListenError::InUse);
     let none = lab.agent.listen(service().ip(), 0..=5, None);
@@ -192,4 +199,111 @@ fn shutdown_before_the_handshake_is_over_still_sends_everything_and_a_fin() {
     write(&opened, b"still open this way");
     lab.until_idle();
     assert_eq!(read(&accepted).0, b"still open this way");
+}
+
+#[test]
+fn a_question_travels_with_the_call_and_the_answer_with_the_agreement() {
+    let mut lab = Lab::new();
+    let before = question_and_answer(&mut lab);
+    let after = question_and_answer(&mut lab);
+    // 10 ms each way: the handshake and the question, then both at once.
+    assert_eq!((before, after), (Duration::from_millis(40), Duration::from_millis(20)));
+}
+
+#[test]
+fn a_foreign_peer_gets_nothing_before_the_handshake() {
+    let mut lab = Lab::new();
+    for stack in [&lab.relay, &lab.agent] {
+        stack.add_peer(PEER, PeerConfig { is_foreign: true, ..PeerConfig::default() });
+    }
+    for _ in 0..2 {
+        assert_eq!(question_and_answer(&mut lab), Duration::from_millis(40));
+    }
+}
+
+#[test]
+fn a_call_with_data_for_an_earlier_start_is_refused_before_any_dial() {
+    let mut lab = Lab::new();
+    question_and_answer(&mut lab);
+    lab.agent = stack(77);
+    let listener = lab.listen();
+    let connect = lab.connect_from(addr("203.0.113.9:50007")).unwrap();
+    assert!(
+        ready(connect.poll_write_early(&mut context(), |room| Ok(put(room, b"pay")))).is_some()
+    );
+    assert_eq!(lab.until_connected(connect).unwrap_err(), ConnectError::Refused);
+    assert!(ready(listener.poll_accept(&mut context())).is_none(), "nobody is asked to dial");
+    assert_eq!(lab.agent.counters().stale_syns, 1);
+    drop(listener);
+    question_and_answer(&mut lab);
+}
+
+#[test]
+fn a_call_without_data_finds_the_new_start_by_itself() {
+    let mut lab = Lab::new();
+    question_and_answer(&mut lab);
+    lab.agent = stack(78);
+    let (opened, _accepted) = lab.established();
+    assert_eq!((opened.info().state, lab.agent.counters().stale_syns), ("ESTABLISHED", 1));
+}
+
+#[test]
+fn more_than_may_go_early_waits_for_the_handshake() {
+    let mut lab = Lab::new();
+    question_and_answer(&mut lab);
+    let listener = lab.listen();
+    let connect = lab.connect_from(addr("203.0.113.9:50008")).unwrap();
+    let mut sent = 0;
+    while let std::task::Poll::Ready(Ok(count)) =
+        connect.poll_write_early(&mut context(), |room| Ok(put(room, &[7; 9_000])))
+    {
+        sent += count;
+    }
+    assert_eq!(sent, bore_netstack::limits::EARLY_BYTES_MAX);
+    let incoming = lab.incoming(&listener);
+    lab.run_for(Duration::from_millis(5));
+    let accepted = incoming.accept().unwrap();
+    let opened = lab.until_connected(connect).unwrap();
+    lab.until_idle();
+    assert_eq!(read(&accepted).0, vec![7; sent]);
+    drop(opened);
+}
+
+/// Calls, asks, answers; gives how long that took. The source port differs each time.
+fn question_and_answer(lab: &mut Lab) -> Duration {
+    let began = lab.now;
+    let listener = lab.listen();
+    let port = 40_000 + u16::try_from(lab.relay.counters().flows_opened).unwrap();
+    let mut connect = pin!(lab.connect_from(SocketAddr::new(visitor().ip(), port)).unwrap());
+    let _ = connect.poll_write_early(&mut context(), |room| Ok(put(room, b"question")));
+    let accepted = lab.incoming(&listener).accept().unwrap();
+    let mut is_answered = false;
+    let opened = lab.until(|_| {
+        let _ = answer(&accepted, &mut is_answered);
+        ready(connect.as_mut().poll(&mut context()))
+    });
+    let opened = opened.unwrap();
+    if opened.info().sent_bytes == 0 {
+        write(&opened, b"question");
+    }
+    lab.until(|_| {
+        answer(&accepted, &mut is_answered);
+        (read(&opened).0 == b"answer").then_some(())
+    });
+    let took = lab.now - began;
+    opened.abort();
+    lab.until_idle();
+    took
+}
+
+fn answer(accepted: &TcpFlow, is_answered: &mut bool) {
+    if !*is_answered && read(accepted).0 == b"question" {
+        *is_answered = write(accepted, b"answer") > 0;
+    }
+}
+
+fn put(room: &mut [u8], bytes: &[u8]) -> usize {
+    let count = room.len().min(bytes.len());
+    room[..count].copy_from_slice(&bytes[..count]);
+    count
 }

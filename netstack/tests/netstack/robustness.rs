@@ -62,7 +62,7 @@ fn wrong_checksums_are_malformed_only_where_they_are_verified() {
     let mut packet = Raw::syn(visitor(), service()).packet();
     packet[36] ^= 1;
     assert_eq!(lab.agent.handle_packet(PEER, &packet, lab.now), Verdict::Consumed);
-    lab.agent.add_peer(PEER, PeerConfig { verify_checksums: true, ..Default::default() });
+    lab.agent.add_peer(PEER, PeerConfig { is_foreign: true, ..Default::default() });
     assert_eq!(lab.agent.handle_packet(PEER, &packet, lab.now), Verdict::Malformed);
 }
 

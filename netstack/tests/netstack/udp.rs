@@ -13,8 +13,7 @@ fn built(lab: &Lab, from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
 #[test]
 fn a_local_binding_claims_packets_to_its_ports() {
     let lab = Lab::new();
-    lab.agent
-        .add_peer(PEER, bore_netstack::PeerConfig { verify_checksums: true, ..Default::default() });
+    lab.agent.add_peer(PEER, bore_netstack::PeerConfig { is_foreign: true, ..Default::default() });
     let ports = 7000..=7009;
     let binding = lab.agent.bind_udp(Binding::Local { address: service().ip(), ports }).unwrap();
     for (from, to) in

@@ -126,10 +126,10 @@ impl Engine {
         self.wake();
     }
 
-    pub(crate) fn adopt_peer(&self, peer: PeerId, verify_checksums: bool) {
+    pub(crate) fn adopt_peer(&self, peer: PeerId, is_foreign: bool) {
         self.stack.add_peer(
             PeerKey(peer.index()),
-            PeerConfig { mtu: self.mtu, verify_checksums, ..Default::default() },
+            PeerConfig { mtu: self.mtu, is_foreign, ..Default::default() },
         );
     }
 

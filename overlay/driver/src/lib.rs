@@ -9,6 +9,7 @@
 mod answering;
 mod counters;
 mod datagrams;
+mod early;
 mod engine;
 mod limits;
 mod local;

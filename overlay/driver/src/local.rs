@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use bore_netstack::{Binding, ConnectError, ListenError, Listener, PeerKey, Stack, TcpFlow};
 use bore_overlay::{AddPeerError, ClusterPublicKey, Peer, PeerId, PeerStatus, Sources};
+use tokio::net::TcpStream;
 
 use crate::counters::Counters;
 use crate::datagrams::{BoundUdp, DatagramSink, UdpBinding};
+use crate::early;
 use crate::engine::Engine;
+use crate::pump::Meter;
 use crate::socket::UdpPort;
 
 /// Where a flow goes: through the tunnel of `peer`, from `source` to `destination`, inner addresses both.
@@ -58,13 +61,14 @@ impl Local {
         &self.engine.stack
     }
 
-    /// Adds a tunnel; a key that waits in the walled garden keeps its session and becomes this peer.
+    /// Adds a tunnel; a key that waits in the walled garden keeps its session and becomes this peer. `is_foreign` says that the tunnel does not
+    /// end at one of our own nodes.
     ///
     /// # Errors
     /// The key is a peer already, or the table is full.
-    pub fn add_peer(&self, peer: Peer) -> Result<PeerId, AddPeerError> {
+    pub fn add_peer(&self, peer: Peer, is_foreign: bool) -> Result<PeerId, AddPeerError> {
         let id = self.engine.overlay.borrow_mut().add_peer(peer, self.now())?;
-        self.engine.adopt_peer(id, true);
+        self.engine.adopt_peer(id, is_foreign);
         self.engine.wake();
         Ok(id)
     }
@@ -144,6 +148,23 @@ impl Local {
         let key = PeerKey(dial.peer.index());
         let source = self.source_of(key, dial)?;
         self.stack().connect(key, source, dial.destination, dial.timeout, self.now())?.await
+    }
+
+    /// Opens a flow for `socket`, whose first bytes travel with the call if they are there already; nothing waits for them.
+    ///
+    /// # Errors
+    /// As [`Self::connect`]. Bytes that were taken from the socket are gone then: it can only be reset.
+    pub async fn connect_for(
+        &self,
+        dial: &Dial,
+        socket: &TcpStream,
+        meter: &Meter,
+    ) -> Result<TcpFlow, ConnectError> {
+        let key = PeerKey(dial.peer.index());
+        let source = self.source_of(key, dial)?;
+        let connect =
+            self.stack().connect(key, source, dial.destination, dial.timeout, self.now())?;
+        early::connect_with(connect, socket, meter).await
     }
 
     fn source_of(&self, key: PeerKey, dial: &Dial) -> Result<SocketAddr, ConnectError> {

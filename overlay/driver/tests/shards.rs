@@ -308,7 +308,7 @@ fn peer(public_key: PublicKey, endpoint: Option<SocketAddr>, sources: Sources) -
 }
 
 async fn add(shard: &Shard, peer: Peer) -> PeerId {
-    shard.run(move |local| async move { local.add_peer(peer).unwrap() }).await.unwrap()
+    shard.run(move |local| async move { local.add_peer(peer, false).unwrap() }).await.unwrap()
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {

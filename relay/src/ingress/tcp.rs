@@ -175,7 +175,7 @@ impl Guest {
         let dialled = tokio::select! {
             biased;
             () = open.until_cut() => return,
-            dialled = self.dial(open.visitor, &route) => dialled,
+            dialled = self.dial(&socket, &open, &route) => dialled,
         };
         match dialled {
             Ok(flow) => self.carry(flow, socket, open).await,
@@ -186,13 +186,19 @@ impl Guest {
         }
     }
 
-    async fn dial(&self, visitor: SocketAddr, route: &Route) -> Result<TcpFlow, ConnectError> {
+    async fn dial(
+        &self,
+        socket: &TcpStream,
+        open: &OpenFlow,
+        route: &Route,
+    ) -> Result<TcpFlow, ConnectError> {
         let _turn = self.turn().await?;
-        let mut dial = route.dial(visitor, self.port_offset);
-        let first = self.local.connect(&dial).await;
+        let mut dial = route.dial(open.visitor, self.port_offset);
+        let first = self.local.connect_for(&dial, socket, &open.meter).await;
+        // Known before a byte was taken from the visitor.
         if matches!(first, Err(ConnectError::InUse)) {
             dial.source.set_port(0);
-            return self.local.connect(&dial).await;
+            return self.local.connect_for(&dial, socket, &open.meter).await;
         }
         first
     }

@@ -388,7 +388,7 @@ async fn bring_up(shard: &Shard, public_key: PublicKey, at: SocketAddr) -> PeerI
     shard
         .run(move |local| async move {
             local.stack().add_local(GARDEN_JOINER.into());
-            let relay = local.add_peer(peer).unwrap();
+            let relay = local.add_peer(peer, false).unwrap();
             local.start_handshake(relay);
             relay
         })

@@ -198,7 +198,7 @@ impl Host {
     }
 
     fn adopt(&mut self, peer: PeerId) {
-        let config = PeerConfig { mtu: MTU_BYTES, verify_checksums: true, ..PeerConfig::default() };
+        let config = PeerConfig { mtu: MTU_BYTES, is_foreign: true, ..PeerConfig::default() };
         self.stack.add_peer(PeerKey(peer.index()), config);
         if !self.peers.contains(&peer) {
             self.peers.push(peer);

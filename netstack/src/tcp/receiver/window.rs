@@ -42,6 +42,11 @@ impl ReceiveWindow {
         self.edge.max(next)
     }
 
+    /// Takes positions before `edge`, whatever was offered.
+    pub(crate) fn open_early(&mut self, edge: u64) {
+        self.edge = self.edge.max(edge);
+    }
+
     pub(crate) fn note_round_trip(&mut self, measured: Duration) {
         self.round_trip = (self.round_trip * 7 + measured) / 8;
     }
