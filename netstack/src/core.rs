@@ -65,6 +65,8 @@ pub(crate) struct Core {
     /// First instant seen.
     epoch: Option<Instant>,
     memory: Rc<Memory>,
+    /// The flow that the last packets were of, and that is still to be settled.
+    running: Option<FlowId>,
     /// Tells this start of the node from others. Never zero.
     boot_id: u32,
     peers: HashMap<PeerKey, Peer, KeyedState>,
@@ -102,6 +104,7 @@ impl Core {
             now: None,
             epoch: None,
             memory: Rc::default(),
+            running: None,
             boot_id,
             peers: HashMap::with_hasher(hash),
             turns: VecDeque::new(),

@@ -35,5 +35,5 @@ pub use flow::{FlowInfo, TcpFlow};
 pub use listener::{Incoming, Listener};
 pub use stack::Stack;
 pub use types::{
-    Binding, BindingId, Config, Congestion, PeerConfig, PeerKey, Unreachable, Verdict,
+    Binding, BindingId, Config, Congestion, PeerConfig, PeerKey, Train, Unreachable, Verdict,
 };

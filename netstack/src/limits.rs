@@ -67,6 +67,9 @@ pub const TIME_WAIT_MAX: usize = 16_384;
 /// How long a closed 5-tuple is remembered.
 pub const TIME_WAIT_LIFETIME: Duration = Duration::from_secs(10);
 
+/// Packets of one flow that leave at once: what one send can carry (UDP_MAX_SEGMENTS of Linux).
+pub const TRAIN_PACKETS_MAX: usize = 64;
+
 /// Immediate answers (duplicate ACK, RST, ICMP) of one peer that wait for egress.
 pub const REPLIES_PER_PEER_MAX: usize = 256;
 

@@ -12,9 +12,10 @@ use crate::connect::Connect;
 use crate::core::Core;
 use crate::counters::Counters;
 use crate::error::{ConnectError, ListenError};
+use crate::limits::TRAIN_PACKETS_MAX;
 use crate::listener::Listener;
 use crate::packet::build;
-use crate::types::{Binding, BindingId, Config, PeerConfig, PeerKey, Unreachable, Verdict};
+use crate::types::{Binding, BindingId, Config, PeerConfig, PeerKey, Train, Unreachable, Verdict};
 
 /// A userspace TCP/UDP stack. Clones are the same stack.
 ///
@@ -50,16 +51,27 @@ impl Stack {
     }
 
     /// Takes a packet that came out of the tunnel of `peer`.
+    ///
+    /// What follows from a run of packets of one flow is drawn once, when another flow's packet comes or anything else is asked of the stack:
+    /// only then are tasks woken.
     #[must_use]
     pub fn handle_packet<'p>(&self, peer: PeerKey, packet: &'p [u8], now: Instant) -> Verdict<'p> {
-        self.drive(|core| core.handle_packet(peer, packet, now))
+        self.with(|core| core.handle_packet(peer, packet, now), Core::take_wakers_for_driver)
     }
 
     /// Writes the next packet for a tunnel into `buffer`, which must hold the largest MTU of all
     /// peers. `None` when nothing is to be sent at `now`.
     #[must_use]
     pub fn poll_transmit(&self, buffer: &mut [u8], now: Instant) -> Option<(PeerKey, usize)> {
-        self.drive(|core| core.poll_transmit(buffer, now))
+        let train = self.drive(|core| core.poll_transmit(buffer, 1, now))?;
+        Some((train.peer, train.bytes))
+    }
+
+    /// As [`Self::poll_transmit`], for as many packets of one flow as `buffer` holds: what the flow may send at once leaves at once, and costs
+    /// little more than one packet.
+    #[must_use]
+    pub fn poll_transmit_train(&self, buffer: &mut [u8], now: Instant) -> Option<Train> {
+        self.drive(|core| core.poll_transmit(buffer, TRAIN_PACKETS_MAX, now))
     }
 
     /// Holds back, or lets go, everything for `peer`: it has no session at present.
@@ -75,7 +87,7 @@ impl Stack {
     /// When [`Self::handle_timeout`] wants to run next. It tells nothing of packets ready to send.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.core.borrow().poll_timeout()
+        self.drive(|core| core.poll_timeout())
     }
 
     /// Sets who is woken when a handle made egress possible or set an earlier deadline.
@@ -184,12 +196,12 @@ impl Stack {
 
     /// Runs what a handle does, then wakes who has to know, the driver included.
     pub(crate) fn act<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
-        self.with(act, Core::take_wakers_for_handle)
+        self.with(|core| act(core.settled()), Core::take_wakers_for_handle)
     }
 
     /// Runs what the driver does, then wakes the tasks that have to know.
     fn drive<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
-        self.with(act, Core::take_wakers_for_driver)
+        self.with(|core| act(core.settled()), Core::take_wakers_for_driver)
     }
 
     fn with<R>(

@@ -148,6 +148,11 @@ impl Connection {
         self.due().map(|due| due.instant(self.epoch))
     }
 
+    /// Largest packet that [`Self::poll_transmit`] writes.
+    pub(crate) fn packet_bytes_max(&self) -> usize {
+        self.mtu
+    }
+
     /// Where the connection stands.
     pub(crate) fn phase(&self) -> Phase {
         match self.ending {

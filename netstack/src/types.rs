@@ -43,6 +43,25 @@ pub enum Congestion {
     Cubic,
 }
 
+/// Packets of one flow, one behind the other in a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Train {
+    /// The tunnel that they are for.
+    pub peer: PeerKey,
+    /// Length of each packet; only the last may be shorter.
+    pub packet_bytes: usize,
+    /// Length of all.
+    pub bytes: usize,
+}
+
+impl Train {
+    /// How many packets there are.
+    #[must_use]
+    pub fn packets(&self) -> usize {
+        self.bytes.div_ceil(self.packet_bytes.max(1))
+    }
+}
+
 /// What UDP packets a binding claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Binding {

@@ -1,4 +1,4 @@
-//! Packets are pulled: peers take turns, and in a turn one packet leaves.
+//! Packets are pulled: peers take turns, and in a turn one packet leaves, or a train of one flow's.
 //!
 //! A peer's immediate answers go before its flows, in the order in which they arose, so that a
 //! duplicate ACK is never overtaken by a later one. Nothing here holds a data packet.
@@ -7,25 +7,26 @@ use std::time::Instant;
 
 use super::Core;
 use super::slab::FlowId;
-use crate::types::PeerKey;
+use crate::types::{PeerKey, Train};
 
 impl Core {
-    /// Writes the next packet into `buffer`; gives where it goes and how long it is.
+    /// Writes the next packets of one flow into `buffer`, at most `packets_max`; gives where they go and how long they are.
     pub(crate) fn poll_transmit(
         &mut self,
         buffer: &mut [u8],
+        packets_max: usize,
         now: Instant,
-    ) -> Option<(PeerKey, usize)> {
+    ) -> Option<Train> {
         let now = self.observe(now);
         while let Some(key) = self.turns.pop_front() {
             if let Some(peer) = self.peers.get_mut(&key) {
                 peer.has_turn = false;
             }
-            let sent = self.transmit_for(key, buffer, now);
+            let sent = self.transmit_for(key, buffer, packets_max, now);
             self.give_turn(key);
-            if let Some(bytes) = sent {
-                self.counters.packets_out += 1;
-                return Some((key, bytes));
+            if let Some(train) = sent {
+                self.counters.packets_out += train.packets() as u64;
+                return Some(train);
             }
         }
         None
@@ -68,39 +69,79 @@ impl Core {
         is_built
     }
 
-    fn transmit_for(&mut self, key: PeerKey, buffer: &mut [u8], now: Instant) -> Option<usize> {
+    fn transmit_for(
+        &mut self,
+        key: PeerKey,
+        buffer: &mut [u8],
+        packets_max: usize,
+        now: Instant,
+    ) -> Option<Train> {
         let peer = self.peers.get_mut(&key).filter(|peer| !peer.is_paused)?;
         while let Some(reply) = peer.pop_reply() {
             let copied = buffer.get_mut(..reply.len()).map(|slot| slot.copy_from_slice(&reply));
             let bytes = reply.len();
             self.reply_buffers.give_back(reply);
             if copied.is_some() {
-                return Some(bytes);
+                return Some(Train { peer: key, packet_bytes: bytes, bytes });
             }
             self.counters.replies_dropped += 1;
         }
         while let Some(id) = self.peers.get_mut(&key)?.ready.pop_front() {
-            if let Some(bytes) = self.transmit_flow(id, buffer, now) {
-                return Some(bytes);
+            if let Some((packet_bytes, bytes)) = self.transmit_flow(id, buffer, packets_max, now) {
+                return Some(Train { peer: key, packet_bytes, bytes });
             }
         }
         None
     }
 
-    fn transmit_flow(&mut self, id: FlowId, buffer: &mut [u8], now: Instant) -> Option<usize> {
-        let flow = self.flows.get_mut(id)?;
-        flow.is_queued = false;
+    /// Lets a flow speak: packets of one length, of which the last may be shorter. The flow is looked after once for all of them.
+    fn transmit_flow(
+        &mut self,
+        id: FlowId,
+        buffer: &mut [u8],
+        packets_max: usize,
+        now: Instant,
+    ) -> Option<(usize, usize)> {
+        self.flows.get_mut(id)?.is_queued = false;
         self.counters.engine_polls += 1;
-        let sent = if flow.may_speak() { flow.connection.poll_transmit(buffer, now) } else { None };
-        match sent {
-            Some(sent) => {
-                if sent.elicits_answer {
-                    flow.unanswered_since.get_or_insert(now);
-                }
-                self.settle(id);
+        let Some(first) = self.transmit_packet(id, buffer, now) else {
+            self.settle_futile(id, now);
+            return None;
+        };
+        let whole = self.flows.get(id).map_or(first, |flow| flow.connection.packet_bytes_max());
+        let mut end = first;
+        for _ in 1..packets_max {
+            let Some(room) = buffer.get_mut(end..).filter(|room| room.len() >= whole) else {
+                break;
+            };
+            let Some(bytes) = self.transmit_packet(id, room, now) else { break };
+            if bytes > first {
+                self.keep_longer(id, room.get(..bytes).unwrap_or_default());
+                break;
             }
-            None => self.settle_futile(id, now),
+            end += bytes;
+            if bytes < first {
+                break;
+            }
         }
-        sent.map(|sent| sent.bytes)
+        self.settle(id);
+        Some((first, end))
+    }
+
+    fn transmit_packet(&mut self, id: FlowId, buffer: &mut [u8], now: Instant) -> Option<usize> {
+        let flow = self.flows.get_mut(id).filter(|flow| flow.may_speak())?;
+        let sent = flow.connection.poll_transmit(buffer, now)?;
+        if sent.elicits_answer {
+            flow.unanswered_since.get_or_insert(now);
+        }
+        Some(sent.bytes)
+    }
+
+    /// A packet that is longer than those before it leaves by itself, next.
+    fn keep_longer(&mut self, id: FlowId, packet: &[u8]) {
+        let Some(key) = self.flows.get(id).map(|flow| flow.key.peer) else { return };
+        let mut reply = self.reply_buffers.take();
+        reply.extend_from_slice(packet);
+        self.queue_reply(key, reply);
     }
 }

@@ -50,6 +50,10 @@ impl Core {
         let local = packet.destination_at(segment.destination_port);
         let remote = packet.source_at(segment.source_port);
         let key = FlowKey::new(peer, local, remote);
+        if let Some(id) = self.running.filter(|id| self.is_live(*id, &key)) {
+            self.deliver(id, packet, segment, now);
+            return Verdict::Consumed;
+        }
         match self.table.get(&key).copied() {
             Some(Slot::Flow(id)) => self.deliver(id, packet, segment, now),
             Some(Slot::HalfOpen(id)) => self.handle_half_open(id, packet, segment),
@@ -88,7 +92,15 @@ impl Core {
         }
         self.counters.engine_polls += 1;
         self.queue_reply(peer, reply);
-        self.settle(id);
+        if self.running != Some(id) {
+            self.settled();
+            self.running = Some(id);
+        }
+    }
+
+    /// Whether the table would find `id` for `key`.
+    fn is_live(&self, id: FlowId, key: &FlowKey) -> bool {
+        self.flows.get(id).is_some_and(|flow| flow.end.is_none() && flow.key == *key)
     }
 
     /// Remembers which start of the other node was heard; one that refused a call may be another.

@@ -31,6 +31,14 @@ impl Core {
         id
     }
 
+    /// The core with nothing left to follow from the last packets.
+    pub(crate) fn settled(&mut self) -> &mut Self {
+        if let Some(id) = self.running.take() {
+            self.settle(id);
+        }
+        self
+    }
+
     /// Brings everything up to date with a flow whose connection was touched.
     pub(super) fn settle(&mut self, id: FlowId) {
         let Some(now) = self.now else { return };

@@ -47,7 +47,7 @@ fn poll_step(
                     return Poll::Ready(Err(error));
                 }
             }
-            step => return step,
+            step @ (Poll::Ready(_) | Poll::Pending) => return step,
         }
     }
 }

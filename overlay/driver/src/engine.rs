@@ -20,7 +20,9 @@ use tokio::sync::{Notify, mpsc};
 use crate::answering::Answering;
 use crate::counters::{Cells, add};
 use crate::datagrams::DatagramSink;
-use crate::limits::{DATAGRAM_BYTES_MAX, RECEIVE_BATCHES_MAX, TRANSMITS_PER_TURN_MAX};
+use crate::limits::{
+    DATAGRAM_BYTES_MAX, RECEIVE_BATCHES_MAX, TRAIN_BYTES_MAX, TRANSMITS_PER_TURN_MAX,
+};
 use crate::socket::{Datagram, UdpBatch, UdpPort};
 
 /// What one shard owns. Every borrow is short and none is held across a call into a sink or a task.
@@ -37,8 +39,8 @@ pub(crate) struct Engine {
     wake: Arc<Wakeup>,
     mtu: usize,
     buffers: RefCell<Buffers>,
-    /// A sealed datagram that the kernel had no room for.
-    unsent: RefCell<Option<(SocketAddr, Vec<u8>)>>,
+    /// Sealed datagrams that the kernel had no room for.
+    unsent: RefCell<Vec<(SocketAddr, Vec<u8>)>>,
     stopping: Cell<bool>,
 }
 
@@ -70,7 +72,10 @@ impl Engine {
             events,
             wake,
             mtu,
-            buffers: RefCell::new(Buffers { inner: scratch(), sealed: scratch() }),
+            buffers: RefCell::new(Buffers {
+                inner: room(TRAIN_BYTES_MAX),
+                sealed: room(DATAGRAM_BYTES_MAX),
+            }),
             unsent: RefCell::default(),
             stopping: Cell::new(false),
         }
@@ -84,7 +89,7 @@ impl Engine {
         tokio::pin!(timer);
         while !self.stopping.get() {
             let socket = Rc::clone(&self.socket.borrow());
-            let blocked = self.unsent.borrow().is_some();
+            let blocked = !self.unsent.borrow().is_empty();
             timer.as_mut().reset(self.deadline().into());
             tokio::select! {
                 _ = socket.readable() => {}
@@ -122,7 +127,7 @@ impl Engine {
     /// Replaces the socket, as after a network change.
     pub(crate) fn replace_socket(&self, socket: UdpPort) {
         *self.socket.borrow_mut() = Rc::new(socket);
-        self.unsent.borrow_mut().take();
+        self.unsent.borrow_mut().clear();
         self.wake();
     }
 
@@ -237,23 +242,24 @@ impl Engine {
         if !self.retry_unsent() {
             return;
         }
-        for _ in 0..TRANSMITS_PER_TURN_MAX {
-            let sent = self.transmit_overlay() || self.transmit_inner(now);
-            if !sent {
+        let mut sent = 0;
+        while sent < TRANSMITS_PER_TURN_MAX {
+            let step = if self.transmit_overlay() { 1 } else { self.transmit_inner(now) };
+            if step == 0 || !self.unsent.borrow().is_empty() {
                 return;
             }
-            if self.unsent.borrow().is_some() {
-                return;
-            }
+            sent += step;
         }
         // More may be waiting: come back after the socket and the flows had their turn.
         self.wake();
     }
 
     fn retry_unsent(&self) -> bool {
-        let Some((to, datagram)) = self.unsent.borrow_mut().take() else { return true };
-        self.send_or_keep(to, &datagram);
-        self.unsent.borrow().is_none()
+        let waiting = std::mem::take(&mut *self.unsent.borrow_mut());
+        for (to, datagram) in waiting {
+            self.send_or_keep(to, &datagram);
+        }
+        self.unsent.borrow().is_empty()
     }
 
     fn transmit_overlay(&self) -> bool {
@@ -262,12 +268,14 @@ impl Engine {
         true
     }
 
-    fn transmit_inner(&self, now: Instant) -> bool {
+    /// Sends what one flow may send at once; gives how many datagrams that were.
+    fn transmit_inner(&self, now: Instant) -> usize {
         let mut buffers = self.buffers.borrow_mut();
         let Buffers { inner, sealed } = &mut *buffers;
-        let Some((key, length)) = self.stack.poll_transmit(inner, now) else { return false };
-        if let Some(packet) = inner.get(..length) {
-            let peer = PeerId::from_index(key.0);
+        let Some(train) = self.stack.poll_transmit_train(inner, now) else { return 0 };
+        let peer = PeerId::from_index(train.peer.0);
+        let packets = inner.get(..train.bytes).unwrap_or_default();
+        for packet in packets.chunks(train.packet_bytes.max(1)) {
             let sealing = self.overlay.borrow_mut().encapsulate(peer, packet, sealed, now);
             match sealing {
                 Encapsulated::Datagram { to, payload } => self.send_or_keep(to, payload),
@@ -276,15 +284,18 @@ impl Engine {
                 }
             }
         }
-        true
+        train.packets()
     }
 
+    /// Sends, or keeps what the kernel has no room for; and all that comes after it, which is at most the rest of a train.
     fn send_or_keep(&self, to: SocketAddr, datagram: &[u8]) {
+        let keep = || self.unsent.borrow_mut().push((to, datagram.to_vec()));
+        if !self.unsent.borrow().is_empty() {
+            return keep();
+        }
         match self.send(to, datagram) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                *self.unsent.borrow_mut() = Some((to, datagram.to_vec()));
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => keep(),
             Err(error) => self.count_send_error(&error),
         }
     }
@@ -345,8 +356,8 @@ impl Wake for Wakeup {
     }
 }
 
-fn scratch() -> Box<[u8]> {
-    vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice()
+fn room(bytes: usize) -> Box<[u8]> {
+    vec![0; bytes].into_boxed_slice()
 }
 
 /// Turns of [`TRANSMITS_PER_TURN_MAX`] datagrams after the last task has ended: resets of every flow there may be.
