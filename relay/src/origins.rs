@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bore_control::runtime::State;
-use bore_driver::{OverlayStream, pipe_until};
+use bore_driver::{OverlayStream, pipe_opening};
 use bore_netstack::ConnectError;
 use bore_policy::{DecidedBy, Hostname, Visitor};
 use uuid::Uuid;
@@ -57,23 +57,16 @@ impl Origins for OverlayOrigins {
         if !gate.allows(origin.0, visitor.ip()) {
             return Err(withdrawn());
         }
-        let connecting = steward.shard.run(move |local| async move {
-            let connected = local.connect(&dial).await?;
+        let noting = Arc::clone(steward);
+        let note = move |opened| noting.note_http_flow(origin.0, opened);
+        let calling = steward.shard.run(move |local| async move {
+            // The request follows at once: with the call, where the agent takes it.
+            let connect = local.call(&dial).inspect_err(|error| note(Err(*error)))?;
             let meter = Arc::clone(&flow.meter);
-            Ok(pipe_until(connected, meter, async move { flow.until_cut().await }))
+            Ok(pipe_opening(connect, meter, async move { flow.until_cut().await }, note))
         });
-        let connected = connecting.await.unwrap_or(Err(ConnectError::PeerGone));
-        match connected {
-            Ok(stream) => {
-                steward.shared.metrics.http_flows_opened.inc();
-                Ok(stream)
-            }
-            Err(error) => {
-                steward.shared.metrics.dials_failed.inc();
-                steward.states.make_due(origin.0, Instant::now());
-                Err(Outage::Down { cause: error.to_string() })
-            }
-        }
+        let called = calling.await.unwrap_or(Err(ConnectError::PeerGone));
+        called.map_err(|error| Outage::Down { cause: error.to_string() })
     }
 
     fn probe(
@@ -92,6 +85,20 @@ impl Origins for OverlayOrigins {
                 steward.shard.run(move |local| async move { echo(&local, &route, &asking).await });
             asked.await.ok()?.ok().map(|()| token)
         })
+    }
+}
+
+impl Steward {
+    fn note_http_flow(&self, publication: Uuid, opened: Result<(), ConnectError>) {
+        match opened {
+            Ok(()) => {
+                self.shared.metrics.http_flows_opened.inc();
+            }
+            Err(_) => {
+                self.shared.metrics.dials_failed.inc();
+                self.states.make_due(publication, Instant::now());
+            }
+        }
     }
 }
 

@@ -21,7 +21,7 @@ mod socket;
 pub use counters::{Counters, DriverCounters};
 pub use datagrams::{BoundUdp, DatagramSink, UdpBinding};
 pub use local::{Dial, Local};
-pub use pipe::{OverlayStream, pipe, pipe_until};
+pub use pipe::{OverlayStream, pipe, pipe_opening, pipe_until};
 pub use pump::{Meter, PumpEnd, pump};
 pub use shard::{Events, Shard, ShardConfig, ShardGone, StartError};
 pub use socket::{Datagram, UdpBatch, UdpPort};

@@ -6,7 +6,9 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bore_netstack::{Binding, ConnectError, ListenError, Listener, PeerKey, Stack, TcpFlow};
+use bore_netstack::{
+    Binding, Connect, ConnectError, ListenError, Listener, PeerKey, Stack, TcpFlow,
+};
 use bore_overlay::{AddPeerError, ClusterPublicKey, Peer, PeerId, PeerStatus, Sources};
 use tokio::net::TcpStream;
 
@@ -145,9 +147,17 @@ impl Local {
     /// # Errors
     /// Refused, unreachable, too slow, or a limit.
     pub async fn connect(&self, dial: &Dial) -> Result<TcpFlow, ConnectError> {
+        self.call(dial)?.await
+    }
+
+    /// Begins to open a flow.
+    ///
+    /// # Errors
+    /// What is known at once.
+    pub fn call(&self, dial: &Dial) -> Result<Connect, ConnectError> {
         let key = PeerKey(dial.peer.index());
         let source = self.source_of(key, dial)?;
-        self.stack().connect(key, source, dial.destination, dial.timeout, self.now())?.await
+        self.stack().connect(key, source, dial.destination, dial.timeout, self.now())
     }
 
     /// Opens a flow for `socket`, whose first bytes travel with the call if they are there already; nothing waits for them.
@@ -160,11 +170,7 @@ impl Local {
         socket: &TcpStream,
         meter: &Meter,
     ) -> Result<TcpFlow, ConnectError> {
-        let key = PeerKey(dial.peer.index());
-        let source = self.source_of(key, dial)?;
-        let connect =
-            self.stack().connect(key, source, dial.destination, dial.timeout, self.now())?;
-        early::connect_with(connect, socket, meter).await
+        early::connect_with(self.call(dial)?, socket, meter).await
     }
 
     fn source_of(&self, key: PeerKey, dial: &Dial) -> Result<SocketAddr, ConnectError> {

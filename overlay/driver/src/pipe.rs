@@ -3,23 +3,41 @@
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use bore_netstack::TcpFlow;
+use bore_netstack::{Connect, ConnectError, TcpFlow};
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf,
 };
 
+use crate::early::connect_with;
 use crate::limits::PIPE_BYTES;
 use crate::pump::Meter;
 
-/// One end of a flow, on any thread. A reset of the flow is an error here, never a silent end.
+/// One end of a flow, on any thread. A reset of the flow is an error here, never a silent end; a flow that could not be opened is an error
+/// that holds the [`ConnectError`].
 #[derive(Debug)]
 pub struct OverlayStream {
     pipe: DuplexStream,
-    reset: Arc<AtomicBool>,
+    fate: Arc<Fate>,
+}
+
+/// How a flow ended, if not in order.
+#[derive(Debug, Default)]
+struct Fate {
+    is_reset: AtomicBool,
+    unopened: OnceLock<ConnectError>,
+}
+
+impl Fate {
+    fn error(&self) -> Option<io::Error> {
+        if let Some(error) = self.unopened.get() {
+            return Some(io::Error::other(*error));
+        }
+        self.is_reset.load(Ordering::Acquire).then(|| io::ErrorKind::ConnectionReset.into())
+    }
 }
 
 /// Moves `flow` off its shard. Must be called on the shard's thread.
@@ -34,18 +52,44 @@ pub fn pipe_until(
     cut: impl Future<Output = ()> + 'static,
 ) -> OverlayStream {
     let (near, far) = tokio::io::duplex(PIPE_BYTES);
-    let reset = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&reset);
-    tokio::task::spawn_local(
-        async move { Carried { flow, reset: flag }.run(near, &meter, cut).await },
-    );
-    OverlayStream { pipe: far, reset }
+    let fate = Arc::<Fate>::default();
+    let ours = Arc::clone(&fate);
+    tokio::task::spawn_local(async move {
+        Carried { flow, fate: ours }.run(near, &meter, cut).await;
+    });
+    OverlayStream { pipe: far, fate }
+}
+
+/// The same for a flow that is still being opened: what is written at once travels with the call. `opened` hears how that went.
+pub fn pipe_opening(
+    connect: Connect,
+    meter: Arc<Meter>,
+    cut: impl Future<Output = ()> + 'static,
+    opened: impl FnOnce(Result<(), ConnectError>) + 'static,
+) -> OverlayStream {
+    let (mut near, far) = tokio::io::duplex(PIPE_BYTES);
+    let fate = Arc::<Fate>::default();
+    let ours = Arc::clone(&fate);
+    tokio::task::spawn_local(async move {
+        match connect_with(connect, &mut near, &meter).await {
+            Ok(flow) => {
+                opened(Ok(()));
+                Carried { flow, fate: ours }.run(near, &meter, cut).await;
+            }
+            Err(error) => {
+                // Set before the pipe is dropped: the far end must not see an end before it.
+                let _ = ours.unopened.set(error);
+                opened(Err(error));
+            }
+        }
+    });
+    OverlayStream { pipe: far, fate }
 }
 
 /// A flow and the mark by which its far end learns of a reset. Dropped on its way, it is one.
 struct Carried {
     flow: TcpFlow,
-    reset: Arc<AtomicBool>,
+    fate: Arc<Fate>,
 }
 
 impl Carried {
@@ -54,7 +98,7 @@ impl Carried {
         let both = async {
             tokio::try_join!(
                 inward(&self.flow, reader, meter),
-                outward(&self.flow, writer, &self.reset, meter)
+                outward(&self.flow, writer, &self.fate.is_reset, meter)
             )
         };
         tokio::pin!(both);
@@ -77,7 +121,7 @@ struct Unfinished<'a> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.carried.reset.store(true, Ordering::Release);
+            self.carried.fate.is_reset.store(true, Ordering::Release);
             self.carried.flow.abort();
         }
     }
@@ -132,10 +176,8 @@ impl AsyncRead for OverlayStream {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.pipe).poll_read(context, buffer);
         let ended = matches!(result, Poll::Ready(Ok(()))) && buffer.filled().len() == before;
-        if ended && buffer.remaining() > 0 && self.reset.load(Ordering::Acquire) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        result
+        let error = if ended && buffer.remaining() > 0 { self.fate.error() } else { None };
+        error.map_or(result, |error| Poll::Ready(Err(error)))
     }
 }
 

@@ -3,9 +3,11 @@
 //! Invariant: the host is read once, and decision and route come from one call with that value; no
 //! byte of the request leaves before it.
 
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bore_netstack::ConnectError;
 use bore_policy::Hostname;
 use bytes::Bytes;
 use http::header::{
@@ -229,6 +231,9 @@ impl<O: Origins> Visit<O> {
     /// A visitor whose body broke off is told so; else the origin is at fault.
     fn failed(&self, failure: &SendFailure) -> Notice {
         tracing::debug!(error = %failure.cause, "origin gave no response");
+        if let Some(error) = unopened(&failure.cause) {
+            return down(&error.to_string());
+        }
         match self.gate.ended() {
             Some(Ended::Malformed(_)) => invalid(StatusCode::BAD_REQUEST, "The body is malformed."),
             Some(Ended::Expired) => {
@@ -317,6 +322,19 @@ fn origin_form(uri: Uri) -> Result<Uri, Notice> {
         .path_and_query(path)
         .build()
         .map_err(|_| invalid(StatusCode::BAD_REQUEST, "The request target has no path."))
+}
+
+/// Why the flow could not be opened, when that is what failed: requests are sent before it is known.
+fn unopened(error: &hyper::Error) -> Option<ConnectError> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<ConnectError>()) {
+            return Some(*error);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn close_after(headers: &mut HeaderMap) {
