@@ -45,7 +45,7 @@ pub struct Counters {
     pub time_wait_evicted: u64,
     /// ICMP errors about TCP that changed nothing: unknown flow, wrong sequence, established flow.
     pub icmp_ignored: u64,
-    /// Times an engine was touched; a packet costs one, whatever the number of flows.
+    /// Times a connection was touched; a packet costs one, whatever the number of flows.
     pub engine_polls: u64,
 }
 

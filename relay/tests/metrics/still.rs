@@ -27,6 +27,7 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_netstack_icmp_ignored_total", NETSTACK),
     ("bore_netstack_malformed_total", NETSTACK),
     ("bore_netstack_replies_dropped_total", NETSTACK),
+    ("bore_netstack_stale_syns_total", NETSTACK),
     ("bore_netstack_syns_dropped_total", NETSTACK),
     ("bore_netstack_time_wait_evicted_total", NETSTACK),
     ("bore_netstack_unknown_peer_total", NETSTACK),
