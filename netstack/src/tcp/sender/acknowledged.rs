@@ -2,6 +2,7 @@
 
 use super::super::congestion::{Acked, LostSegment};
 use super::super::moment::Moment;
+use super::super::options::SACK_BLOCKS_MAX;
 use super::super::rate::{Newest, Rate};
 use super::super::recovery::Outcome;
 use super::super::scoreboard::Sent;
@@ -89,7 +90,7 @@ impl Sender {
             scoreboard.acknowledge(ack.una, &mut deliver);
             self.stream.release(ack.una);
         }
-        for (start, end) in ack.blocks.iter().copied().flatten() {
+        for (start, end) in ascending(ack.blocks).into_iter().flatten() {
             if start < end && end <= self.next {
                 scoreboard.sack(start.max(self.una), end, &mut deliver);
             }
@@ -155,6 +156,16 @@ impl Sender {
             is_marked: ack.is_marked,
         }
     }
+}
+
+/// The blocks by position: their order in the option, the newest first, says nothing of the order in which segments arrived.
+fn ascending(blocks: &[Option<(u64, u64)>]) -> [Option<(u64, u64)>; SACK_BLOCKS_MAX] {
+    let mut sorted = [None; SACK_BLOCKS_MAX];
+    for (slot, block) in sorted.iter_mut().zip(blocks) {
+        *slot = *block;
+    }
+    sorted.sort_unstable();
+    sorted
 }
 
 /// What the controller hears of a lost segment.
