@@ -52,6 +52,9 @@ pub(crate) struct LostSegment {
 
 /// A congestion control algorithm.
 pub(crate) trait Controller: Debug {
+    /// Segments carry only `mss` bytes: the first window counts in those (RFC 6928 §2).
+    fn limit_mss(&mut self, mss: u64);
+
     /// A segment is lost.
     fn handle_loss(&mut self, lost: &LostSegment);
 

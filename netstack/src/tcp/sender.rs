@@ -185,6 +185,7 @@ impl Sender {
     /// The path or the other side takes only `mss` bytes a segment.
     pub(crate) fn limit_mss(&mut self, mss: u64) {
         self.mss = self.mss.min(mss);
+        self.controller.limit_mss(self.mss);
     }
 
     /// Room that the application may write into: before the handshake is over, what may be sent early.

@@ -267,6 +267,15 @@ impl Bbr {
 }
 
 impl Controller for Bbr {
+    fn limit_mss(&mut self, mss: u64) {
+        self.mss = mss;
+        self.window = self.window.min(initial_window(mss));
+        if !self.has_rate {
+            let guess = per_second(self.window, ROUND_TRIP_UNKNOWN);
+            self.rate = scale(guess, Phase::Startup.pacing_gain());
+        }
+    }
+
     fn handle_loss(&mut self, lost: &LostSegment) {
         self.losses.handle_loss(lost.bytes);
         let share_allowed = self.losses.threshold();

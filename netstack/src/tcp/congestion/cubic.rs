@@ -110,6 +110,11 @@ impl Epoch {
 }
 
 impl Controller for Cubic {
+    fn limit_mss(&mut self, mss: u64) {
+        self.mss = mss;
+        self.window = self.window.min(initial_window(mss));
+    }
+
     fn handle_loss(&mut self, _: &LostSegment) {}
 
     fn handle_recovery(&mut self, in_flight: u64, _: Moment) {
