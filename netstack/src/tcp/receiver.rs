@@ -104,7 +104,11 @@ impl Receiver {
             self.end = Some(end);
         }
         let arrived = self.take_bytes(start, payload);
-        if fin && end <= self.next { Arrived::InOrder } else { arrived }
+        match arrived {
+            _ if fin && end <= self.next => Arrived::InOrder,
+            Arrived::Nothing if fin => Arrived::OutOfOrder,
+            _ => arrived,
+        }
     }
 
     fn take_bytes(&mut self, start: u64, payload: &[u8]) -> Arrived {
