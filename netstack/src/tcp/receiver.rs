@@ -91,10 +91,8 @@ impl Receiver {
     /// Whether a segment at `start..end` touches the window (RFC 9293 §3.10.7.4, table 6).
     pub(crate) fn is_acceptable(&self, start: u64, end: u64) -> bool {
         let (next, edge) = (self.next(), self.window.edge(self.next()));
-        if start == end {
-            return start == next || (next <= start && start < edge);
-        }
-        start < edge && end > next
+        // What comes next is heard even without room for its bytes: it may acknowledge, or reset.
+        start == next || (start < edge && (end > next || (start == end && start > next)))
     }
 
     /// Takes the bytes at `start` and whether FIN follows them.
