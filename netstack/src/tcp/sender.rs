@@ -439,8 +439,8 @@ impl Sender {
         if has_losses && self.recovery.is_open() {
             self.recovery.begin_fast(self.next);
             self.tail_probe.clear();
-            let in_flight = self.scoreboard.in_flight_bytes() + self.scoreboard.lost_bytes();
-            self.controller.handle_recovery(in_flight, now);
+            // What was SACKed counts as well (RFC 5681 §2, FlightSize).
+            self.controller.handle_recovery(self.next - self.una, now);
         }
     }
 
