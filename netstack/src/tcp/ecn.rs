@@ -13,7 +13,7 @@ pub(crate) struct Ecn {
     is_echoing: bool,
     /// We have reduced and have not said so yet.
     owes_reduced: bool,
-    /// Echoes count again once this position is acknowledged.
+    /// Echoes count again once something behind this position is acknowledged.
     counted_until: u64,
 }
 
@@ -50,7 +50,7 @@ impl Ecn {
     /// Takes an acknowledgment of everything before `una`; gives whether its echo is news. `next` was sent so far.
     pub(crate) fn handle_echo(&mut self, segment: &Segment, una: u64, next: u64) -> bool {
         let is_echo = segment.echo_congestion && !segment.syn;
-        let is_news = self.is_agreed && is_echo && una >= self.counted_until;
+        let is_news = self.is_agreed && is_echo && una > self.counted_until;
         if is_news {
             self.counted_until = next;
             self.owes_reduced = true;
