@@ -105,6 +105,8 @@ impl Receiver {
         match arrived {
             _ if fin && end <= self.next => Arrived::InOrder,
             Arrived::Nothing if fin => Arrived::OutOfOrder,
+            // The gap before a FIN is filled.
+            Arrived::InOrder if self.has_ended() => Arrived::OutOfOrder,
             _ => arrived,
         }
     }
