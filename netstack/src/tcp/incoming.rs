@@ -78,6 +78,10 @@ impl Connection {
         options: &Options,
         reply: &mut Vec<u8>,
     ) {
+        if self.is_crossing(segment) {
+            self.take_crossing(segment, options);
+            return;
+        }
         let Some(start) = self.acceptable_start(segment, options) else { return };
         if segment.reset {
             self.take_reset(start);
@@ -108,6 +112,21 @@ impl Connection {
         if self.sender.is_synchronized() {
             self.take_payload(packet, segment, start);
         }
+    }
+
+    /// Whether both have called each other, and this is their SYN again with an answer to ours (RFC 9293 §3.5, figure 8).
+    fn is_crossing(&self, segment: &Segment) -> bool {
+        let origin = self.receiver.as_ref().map(|receiver| receiver.origin().number(0));
+        let ours = self.sender.origin().number(1);
+        let is_answer = segment.acknowledgment == Some(ours) && self.sender.next() > 0;
+        let is_theirs = segment.syn && origin == Some(segment.sequence);
+        !self.sender.is_synchronized() && is_theirs && is_answer && !segment.reset
+    }
+
+    /// Of a SYN that is known only the acknowledgment is new.
+    fn take_crossing(&mut self, segment: &Segment, options: &Options) {
+        self.take_acknowledgment(segment, options, 0, 1);
+        self.demand_acknowledgment();
     }
 
     /// Where the segment begins, if it touches the window and is not older than what was seen. Else the other side is told where we are.
