@@ -372,11 +372,14 @@ impl Sender {
     /// (RFC 9293 §3.8.6.2.1).
     fn is_worth_sending(&self, plan: &Plan) -> bool {
         let bytes = plan.data_end - plan.start;
-        if bytes >= self.mss || plan.fin || self.scoreboard.is_empty() {
+        if bytes >= self.mss || plan.fin {
             return true;
         }
         if plan.data_end < self.stream.written() {
-            return bytes >= self.window.largest() / 2;
+            return bytes >= self.window.largest() / 2 || self.persist.is_wanted();
+        }
+        if self.scoreboard.is_empty() {
+            return true;
         }
         let whole = self.scoreboard.in_flight_bytes() / self.mss;
         (self.scoreboard.len() as u64) < whole + SMALL_SEGMENTS_MAX
