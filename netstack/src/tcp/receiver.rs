@@ -102,13 +102,12 @@ impl Receiver {
             self.end = Some(end);
         }
         let arrived = self.take_bytes(start, payload);
-        match arrived {
-            _ if fin && end <= self.next => Arrived::InOrder,
-            Arrived::Nothing if fin => Arrived::OutOfOrder,
-            // The gap before a FIN is filled.
-            Arrived::InOrder if self.has_ended() => Arrived::OutOfOrder,
-            _ => arrived,
+        if fin && end <= self.next {
+            return Arrived::InOrder;
         }
+        let fills_last_gap = arrived == Arrived::InOrder && self.has_ended();
+        let is_ahead = fin && arrived == Arrived::Nothing;
+        if fills_last_gap || is_ahead { Arrived::OutOfOrder } else { arrived }
     }
 
     fn take_bytes(&mut self, start: u64, payload: &[u8]) -> Arrived {
