@@ -14,6 +14,10 @@ mod losses;
 #[cfg(test)]
 mod marks;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod receiving;

@@ -65,6 +65,8 @@ pub(crate) struct Script {
     /// The stack's timestamp that the peer has seen last.
     echo: u32,
     written: i32,
+    /// The stack has acknowledged the peer's SYN.
+    has_heard_syn: bool,
     sent: VecDeque<(Instant, Segment)>,
     is_exact: bool,
 }
@@ -144,6 +146,7 @@ impl Script {
             seen: 0,
             echo: 0,
             written: 0,
+            has_heard_syn: false,
             sent: VecDeque::new(),
             is_exact: true,
         }
@@ -216,6 +219,12 @@ impl Script {
         }
         self.drain();
         self
+    }
+
+    /// The application writes `bytes`, if it may.
+    pub(crate) fn try_write(&mut self, bytes: usize) {
+        let _ = self.flow().poll_write(&mut context(), &vec![1; bytes]);
+        self.drain();
     }
 
     /// The application writes a full segment every 10 ms, `count` times; each leaves at once.
@@ -292,10 +301,13 @@ impl Script {
 
     /// The state by its name.
     pub(crate) fn state(&mut self) -> &'static str {
-        if self.flow.is_none() && !self.finish_connect() {
-            return "SYN-SENT";
+        self.finish_connect();
+        match &self.flow {
+            Some(flow) => flow.info().state,
+            None if self.connect.is_none() => "CLOSED",
+            None if self.has_heard_syn => "SYN-RECEIVED",
+            None => "SYN-SENT",
         }
-        self.flow().info().state
     }
 
     pub(crate) fn flow(&self) -> &TcpFlow {
@@ -358,7 +370,11 @@ impl Script {
         let mut buffer = [0; 1_280];
         while let Some((_, length)) = self.stack.poll_transmit(&mut buffer, self.now) {
             let segment = Segment::parse(&buffer[..length], &mut self.origin, PEER_ORIGIN);
-            self.seen = self.seen.max(segment.sequence.unwrap() + segment.length());
+            // A reset that answers nonsense is numbered by that.
+            if !segment.reset {
+                self.seen = self.seen.max(segment.sequence.unwrap() + segment.length());
+            }
+            self.has_heard_syn |= matches!(segment.acknowledgment, Acknowledges::Position(_));
             self.echo = segment.timestamps.map_or(self.echo, |(value, _)| value);
             self.sent.push_back((self.now, segment));
         }
