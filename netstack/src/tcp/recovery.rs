@@ -34,6 +34,11 @@ struct Repair {
     ticks: u32,
 }
 
+impl Repair {
+    /// Behind everything, so that no acknowledgment answers it.
+    const ANSWERED: Self = Self { end: u64::MAX, ticks: 0 };
+}
+
 /// What an acknowledgment means for the episode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -53,8 +58,15 @@ impl Recovery {
         *self = Self::Fast(Episode { until, first_retransmission: None });
     }
 
+    /// As [`Self::begin_fast`]. A repair whose answer has not come stays the first (RFC 3522 §3.2): what it is answered by is no original.
     pub(crate) fn begin_timeout(&mut self, until: u64) {
-        *self = Self::Timeout(Episode { until, first_retransmission: None });
+        let first_retransmission = match self {
+            Self::Open => None,
+            Self::Fast(episode) | Self::Timeout(episode) => {
+                episode.first_retransmission.filter(|repair| *repair != Repair::ANSWERED)
+            }
+        };
+        *self = Self::Timeout(Episode { until, first_retransmission });
     }
 
     /// A segment that ends at `end` is sent again with the timestamp `ticks`.
@@ -74,7 +86,7 @@ impl Recovery {
             .is_some_and(|(repair, echo)| echo.wrapping_sub(repair.ticks).cast_signed() < 0);
         if answered.is_some() && !is_answer_to_original {
             // Later retransmissions do not revive the question.
-            episode.first_retransmission = Some(Repair { end: u64::MAX, ticks: 0 });
+            episode.first_retransmission = Some(Repair::ANSWERED);
         }
         if is_answer_to_original {
             *self = Self::Open;

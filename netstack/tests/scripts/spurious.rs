@@ -37,6 +37,17 @@ fn an_answer_to_the_repetition_goes_on_repairing() {
 }
 
 #[test]
+fn a_second_timeout_does_not_make_the_first_repetition_an_original() {
+    // RFC 3522 §3.2 (2): RetransmitTS is not overwritten by a second timeout.
+    let mut script = with_timestamps(Congestion::Cubic);
+    script.stream(1).at(242).expect(&["1..989 ack 1"]).at(542).expect(&["1..989 ack 1"]);
+    let (first, reduced) = (script.echo(), window(&script));
+    script.at(1_142).expect(&["1..989 ack 1"]);
+    script.at(1_150).inject(ack(989).timestamps(50, first));
+    assert!(window(&script) <= 2 * reduced, "{} after {reduced}", window(&script));
+}
+
+#[test]
 fn a_fast_repetition_that_was_none_is_taken_back_too() {
     // RFC 3522 §3.2 holds for fast retransmissions alike.
     let mut script = with_timestamps(Congestion::Cubic);
