@@ -307,3 +307,18 @@ fn put(room: &mut [u8], bytes: &[u8]) -> usize {
     room[..count].copy_from_slice(&bytes[..count]);
     count
 }
+
+#[test]
+fn two_that_call_each_other_at_once_get_one_flow() {
+    let mut lab = Lab::new();
+    let there = lab.connect();
+    let timeout = Duration::from_secs(20);
+    let back = lab.agent.connect(PEER, service(), visitor(), timeout, lab.now).unwrap();
+    let opened = lab.until_connected(there).unwrap();
+    let other = lab.until_connected(back).unwrap();
+    lab.until_idle();
+    assert_eq!((opened.info().state, other.info().state), ("ESTABLISHED", "ESTABLISHED"));
+    write(&opened, b"hello");
+    lab.until_idle();
+    assert_eq!(read(&other).0, b"hello");
+}

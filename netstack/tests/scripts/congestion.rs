@@ -3,7 +3,7 @@
 use bore_netstack::Congestion;
 
 use crate::script::{Peer, Script};
-use crate::segment::ack;
+use crate::segment::{Acknowledges, Segment, ack};
 
 #[test]
 fn ten_segments_are_the_first_window() {
@@ -73,6 +73,17 @@ fn a_timeout_begins_again_with_one_segment() {
     script.stream(4).at(232).expect(&["3001..4001 ack 1"]);
     script.at(532).expect(&["1..1001 ack 1"]);
     script.at(632).inject(ack(1_001)).by(690).expect(&["1001..2001 ack 1", "2001..3001 ack 1"]);
+}
+
+#[test]
+fn a_lost_syn_leaves_one_segment_to_begin_with() {
+    // RFC 5681 §3.1.
+    let mut script = Script::calling(cubic());
+    script.expect(&["syn ece cwr 0..1"]).at(900).expect(&["syn ece cwr 0..1"]);
+    let answer = Segment { acknowledgment: Acknowledges::Position(1), ..script.greeting() };
+    script.at(1_000).inject(answer).expect(&["1 ack 1"]);
+    assert!(script.finish_connect());
+    script.write(5_000).by(1_050).expect(&["1..1001 ack 1"]);
 }
 
 #[test]

@@ -98,6 +98,14 @@ fn keep_alive_asks_with_a_number_that_was_acknowledged_and_no_data() {
 }
 
 #[test]
+fn the_peers_question_is_answered() {
+    // RFC 9293 §3.8.4 and §3.10.7.4 first: with or without a byte, it lies before the window.
+    let mut script = Script::accepted(Peer::default());
+    script.inject(ack(1).at(0)).expect(&["1 ack 1"]);
+    script.inject(data(0, 1)).expect(&["1 ack 1 sack 0..1"]);
+}
+
+#[test]
 fn a_closed_window_is_asked_about_at_growing_intervals_for_ever() {
     // RFC 9293 §3.8.6.1: first after a timeout, then after twice the time; a peer that answers stays connected.
     let mut script = Script::accepted(Peer::default());

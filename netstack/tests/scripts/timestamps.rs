@@ -61,6 +61,16 @@ fn the_clock_of_the_peer_may_wrap() {
 }
 
 #[test]
+fn after_half_the_range_of_the_clock_nothing_is_older() {
+    // RFC 7323 §5.5: between our own nodes a tick is a microsecond, so that is 36 minutes.
+    let mut script = with_timestamps();
+    script.inject(data(1, 100).timestamps(100, 0)).at(20).expect(&["1 ack 101"]);
+    script.at(2_100_000).inject(data(101, 100).timestamps(99, 0)).expect(&["1 ack 101"]);
+    script.at(2_200_000).inject(data(101, 100).timestamps(99, 0));
+    script.at(2_200_020).expect(&["1 ack 201"]);
+}
+
+#[test]
 fn a_reset_is_taken_whatever_its_timestamp() {
     // RFC 7323 §3.2 and §5.2: RST is not subject to PAWS.
     let mut script = with_timestamps();
