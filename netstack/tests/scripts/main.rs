@@ -8,6 +8,8 @@ mod closing;
 #[cfg(test)]
 mod congestion;
 #[cfg(test)]
+mod document;
+#[cfg(test)]
 mod forgery;
 #[cfg(test)]
 mod losses;

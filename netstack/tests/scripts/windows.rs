@@ -12,13 +12,15 @@ fn segments_are_as_long_as_the_peer_allows() {
 
 #[test]
 fn the_window_of_a_syn_is_never_scaled_and_every_later_one_is() {
-    // RFC 7323 §2.2, §2.3: 500 × 2^9 bytes are far more than 64 KiB.
-    let mut script = Script::connected(Peer { window_scale: Some(9), ..Peer::default() });
+    // RFC 7323 §2.2 and §2.3, in both directions.
+    let mut script = Script::connected(Peer { window: 504, ..Peer::default() });
     assert!(script.finish_connect());
-    script.at(100).inject(data(1, 1_000));
-    let window = script.take()[0].window.unwrap();
-    assert_eq!(window << 9 >> 9, window);
-    assert!((64_535 - 512..=65_535).contains(&(window << 9)), "{window}");
+    script.write(2_000).expect(&["1..505 ack 1"]);
+    script.at(100).inject(ack(505).window(1_600)).expect(&["505..1505 ack 1"]);
+    script.inject(data(1, 1_000)).take().clear();
+    script.at(200).inject(data(1_001, 1_000));
+    let window = script.take()[0].window.unwrap() << OUR_SHIFT;
+    assert!((63_000..=65_535).contains(&window), "{window} bytes are left");
 }
 
 #[test]
@@ -118,3 +120,6 @@ fn an_acknowledgment_beside_data_that_has_no_room_counts() {
     script.at(140).inject(data(65_536, 1).acks(1_001)).expect(&["1001 ack 65536"]);
     assert_eq!(script.flow().info().send_queue_bytes, 0);
 }
+
+/// What our SYN offers.
+const OUR_SHIFT: u32 = 9;
