@@ -36,9 +36,9 @@ struct Host {
 }
 
 impl Host {
-    fn new(verify_checksums: bool) -> Self {
+    fn new(is_foreign: bool) -> Self {
         let stack = stack(1);
-        stack.add_peer(PEER, PeerConfig { is_foreign: verify_checksums, ..PeerConfig::default() });
+        stack.add_peer(PEER, PeerConfig { is_foreign, ..PeerConfig::default() });
         let mut listeners = Vec::new();
         for address in [service().ip(), v6_service().ip()] {
             stack.add_local(address);

@@ -93,7 +93,8 @@ impl Connection {
         }
         let Some(number) = segment.acknowledgment else {
             // More of what came with the SYN, from one of our own nodes.
-            if self.early.is_spoken && !self.sender.is_synchronized() {
+            let is_early = self.early.remote_boot_id.is_some() && !segment.fin;
+            if is_early && !self.sender.is_synchronized() {
                 self.take_payload(packet, segment, start);
             }
             return;

@@ -279,7 +279,7 @@ fn question_and_answer(lab: &mut Lab) -> Duration {
     let accepted = lab.incoming(&listener).accept().unwrap();
     let mut is_answered = false;
     let opened = lab.until(|_| {
-        let _ = answer(&accepted, &mut is_answered);
+        answer(&accepted, &mut is_answered);
         ready(connect.as_mut().poll(&mut context()))
     });
     let opened = opened.unwrap();

@@ -100,7 +100,7 @@ impl Ours {
         let stack = Stack::new(Config { seed });
         let config = PeerConfig {
             mtu: schedule.mtu,
-            verify_checksums: true,
+            is_foreign: true,
             congestion: schedule.congestion,
         };
         stack.add_peer(PEER, config);

@@ -253,6 +253,8 @@ impl Segment {
                         .collect();
                 }
                 8 => self.timestamps = Some((words[0], words[1])),
+                // Boot ids, which the peers of these scripts do not speak.
+                254 => {}
                 other => panic!("option {other}"),
             }
             rest = &rest[length..];
