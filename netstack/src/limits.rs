@@ -29,7 +29,7 @@ pub const SMALL_BLOCKS_KEPT_MAX: usize = 1_024;
 pub const REASSEMBLY_RANGES_MAX: usize = 1_024;
 
 /// Flows of all peers together.
-pub const FLOWS_MAX: usize = 32_768;
+pub const FLOWS_MAX: usize = 131_072;
 
 /// Flows of one peer.
 pub const FLOWS_PER_PEER_MAX: usize = 16_384;
