@@ -52,7 +52,7 @@ use flow::End;
 use half_open::{HalfOpens, Listeners};
 use peer::{Peer, ReplyBuffers};
 use slab::Flows;
-use table::{FlowTable, KeyedState};
+use table::{FlowTable, KeyedState, PeerState};
 use time_wait::TimeWaits;
 use timers::Timers;
 use udp::UdpBindings;
@@ -69,7 +69,7 @@ pub(crate) struct Core {
     running: Option<FlowId>,
     /// Tells this start of the node from others. Never zero.
     boot_id: u32,
-    peers: HashMap<PeerKey, Peer, KeyedState>,
+    peers: HashMap<PeerKey, Peer, PeerState>,
     /// Peers with something to send, in order of their turns.
     turns: VecDeque<PeerKey>,
     locals: BTreeSet<IpAddr>,
@@ -106,7 +106,7 @@ impl Core {
             memory: Rc::default(),
             running: None,
             boot_id,
-            peers: HashMap::with_hasher(hash),
+            peers: HashMap::with_hasher(PeerState),
             turns: VecDeque::new(),
             locals: BTreeSet::new(),
             table: FlowTable::with_hasher(hash),
