@@ -133,11 +133,8 @@ impl Runtime for RelayRuntime {
 
     fn report_target(&self, node: Uuid, publication: Uuid, report: TargetReport) {
         let Some(steward) = self.steward() else { return };
-        let Some(item) = steward.publication(publication).filter(|item| item.node == node) else {
-            return;
-        };
         tracing::debug!(%publication, ok = report.ok, "target reported");
-        steward.start_check(item);
+        steward.handle_report(node, publication);
     }
 
     fn expect_probe(&self, node: Uuid, publication: Uuid) -> Option<ProbeOrder> {

@@ -54,6 +54,7 @@ impl Subject {
 struct Entry {
     subject: Subject,
     base: Base,
+    served: bool,
     visit_expected: bool,
     steps: Vec<Step>,
     visit: Option<Visit>,
@@ -124,6 +125,20 @@ impl States {
     pub(crate) fn is_current(&self, publication: &Publication) -> bool {
         let table = self.read();
         table.get(&publication.id).is_some_and(|entry| entry.subject == Subject::of(publication))
+    }
+
+    /// Notes that the agent has said what its target does. It may say so before the relay carries the publication.
+    pub(crate) fn note_served(&self, node: Uuid, publication: Uuid) {
+        let mut table = self.write();
+        if let Some(entry) = table.get_mut(&publication).filter(|entry| entry.subject.node == node)
+        {
+            entry.served = true;
+        }
+    }
+
+    /// Whether the agent has said what the target of what is declared does.
+    pub(crate) fn is_served(&self, publication: Uuid) -> bool {
+        self.read().get(&publication).is_some_and(|entry| entry.served)
     }
 
     /// From here on a report about a visit counts, once.
@@ -199,6 +214,7 @@ impl Entry {
         Self {
             subject,
             base: Base::Unknown,
+            served: false,
             visit_expected: false,
             steps: Vec::new(),
             visit: None,
@@ -306,6 +322,19 @@ mod tests {
             lab.reachable();
             assert_eq!(lab.shown().state, State::Reachable, "the old visit went elsewhere");
         }
+    }
+
+    #[test]
+    fn what_an_agent_says_counts_for_its_own_publication_with_this_target() {
+        let mut lab = Lab::new();
+        let (node, id) = (lab.publication.node, lab.publication.id);
+        lab.states.note_served(Uuid::from_u128(99), id);
+        assert!(!lab.states.is_served(id), "another node's word");
+        lab.states.note_served(node, id);
+        assert!(lab.states.is_served(id));
+        lab.publication.target = "127.0.0.1:2".to_owned();
+        lab.states.declare(&lab.publication, lab.now);
+        assert!(!lab.states.is_served(id), "said of another target");
     }
 
     #[test]

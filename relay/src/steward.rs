@@ -204,8 +204,18 @@ impl Steward {
         let before = before.and_then(|before| before.hostname);
         self.hostnames.move_to(publication.id, before.as_deref(), publication.hostname.as_deref());
         self.states.declare(&publication, Instant::now());
-        if !self.will_report(publication.node) {
+        // A report that was quicker than this starts nothing by itself.
+        if self.states.is_served(publication.id) || !self.will_report(publication.node) {
             self.start_check(publication);
+        }
+    }
+
+    /// The agent has said what its target does: time to look. Noted before it is looked up, so that whoever of this and `open` comes
+    /// second starts the check.
+    pub(crate) fn handle_report(self: &Arc<Self>, node: Uuid, publication: Uuid) {
+        self.states.note_served(node, publication);
+        if let Some(item) = self.publication(publication).filter(|item| item.node == node) {
+            self.start_check(item);
         }
     }
 

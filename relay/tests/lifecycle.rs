@@ -94,6 +94,26 @@ async fn a_publication_with_another_target_is_not_live_by_the_old_ones_proof() {
 }
 
 #[tokio::test]
+async fn a_report_that_is_quicker_than_the_relay_is_not_lost() {
+    let lab = Lab::start().await;
+    let agent = Agent::join(&lab, "laptop").await;
+    let request =
+        |name| json!({"name": name, "protocol": "tcp", "target": "127.0.0.1:9", "any_port": true});
+    let items: Vec<_> = futures_util::future::join_all((0..HURRIED).map(async |number| {
+        let item = agent.publish(&lab, request(format!("web-{number}"))).await.publication;
+        agent.report(&item).await;
+        item
+    }))
+    .await;
+    // Without the report, the first look comes only with the regular check.
+    let seen =
+        futures_util::future::join_all(items.iter().map(|item| lab.until_state(item, "reachable")));
+    tokio::time::timeout(CHECK_INTERVAL / 2, seen).await.expect("a report was lost");
+    lab.stop().await;
+    agent.shard.stop().await;
+}
+
+#[tokio::test]
 async fn a_port_of_another_program_or_relay_is_refused_by_name() {
     let (lab, second) = (Lab::start().await, Lab::start().await);
     let agent = Agent::join(&lab, "laptop").await;
@@ -124,3 +144,8 @@ fn count(folder: &str) -> usize {
 
 /// Threads of tokio's blocking pool stay ten seconds without work.
 const BLOCKING_THREADS_SPARE: usize = 4;
+
+/// Publications that are declared and reported in one breath.
+const HURRIED: usize = 32;
+/// `CHECK_INTERVAL` of the relay.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);

@@ -74,6 +74,10 @@ pub(crate) async fn udp(lab: &Lab, agent: &Agent) {
     let mut bytes = [0; 1500];
     for what in [b"x", b"u", b"m", b"e"] {
         visitor.send(what).await.unwrap();
+        if what == b"m" {
+            // Whoever speaks again after an answer is trusted: not before all that is too much was refused.
+            lab.until_scraped(|text| !text.contains("udp_one_sided_refused_total 0\n")).await;
+        }
         if what == b"m" || what == b"e" {
             within("an answer", visitor.recv(&mut bytes)).await.unwrap();
         }
