@@ -16,21 +16,22 @@ pub(crate) async fn run(bore: &Path, count: usize) -> Result<()> {
     let target = origin::echo().await?.to_string();
     let empty_kib = relay.process().resident_kib()?;
 
-    let began = Instant::now();
     let join_key = relay.join_key.clone();
-    let plan = Plan {
-        join_key: &join_key,
-        folder: folder.path(),
-        agents: count,
-        target: &target,
-        at_once: AT_ONCE,
-    };
-    let swarm = Swarm::start(&plan).await?;
+    let plan = Plan { join_key: &join_key, folder: folder.path(), agents: count, at_once: AT_ONCE };
+    let began = Instant::now();
+    let mut swarm = Swarm::join(&plan).await?;
     let joined = began.elapsed();
+    let relay_joined = relay.process().cpu()?;
+    swarm.publish(&target, AT_ONCE).await?;
+    let published = began.elapsed().saturating_sub(joined);
+    let relay_published = relay.process().cpu()?.saturating_sub(relay_joined);
     let ports = swarm.ports();
     let mut fetched = fetch_all(&ports, Instant::now()).await?;
     head(&format!("{count} agents"));
-    row("all joined and published", &ms(joined));
+    row("all joined", &ms(joined));
+    row("of it processor of the relay", &ms(relay_joined));
+    row("all published", &ms(published));
+    row("of it processor of the relay", &ms(relay_published));
     row("each fetched once by a visitor, last after", &ms(quantile(&mut fetched, 1.0)));
 
     let resident = relay.process().resident_kib()?;

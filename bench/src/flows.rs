@@ -15,8 +15,8 @@ pub(crate) async fn run(bore: &Path, count: usize) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (relay, _) = Relay::start(bore, folder.path(), None)?;
     let port = free_tcp_port()?;
-    let agent =
-        publish(bore, folder.path(), &relay.join_key, &origin::echo().await?.to_string(), port)?;
+    let (_origin, target) = origin::start()?;
+    let agent = publish(bore, folder.path(), &relay.join_key, &target, port)?;
     let mut busy = until_published(port).await?;
 
     let parts = [relay.process(), &agent];

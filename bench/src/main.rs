@@ -1,7 +1,7 @@
 //! Scale and cost of one relay, measured on this machine: `cargo run --release -p bore-bench -- --help`.
 //!
-//! The relay (and for `flows` the agent) is the real binary in a process of its own; visitors and origin are in this one. Everything
-//! stays on loopback. Results are printed as a table for `bench/RESULTS.md`.
+//! The relay (and for `flows` the agent) is the real binary in a process of its own, and so is the origin of `flows`; visitors are in
+//! this one. Everything stays on loopback. Results are printed as a table for `bench/RESULTS.md`.
 
 mod agents;
 mod flows;
@@ -45,6 +45,9 @@ enum Measurement {
         #[arg(default_value_t = 20)]
         round_trip_ms: u64,
     },
+    /// The service behind the agents, for the other measurements: says where it is and runs until it is killed
+    #[command(hide = true)]
+    Origin,
 }
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -58,5 +61,6 @@ async fn main() -> Result<()> {
         Measurement::Publish { round_trip_ms } => {
             publish::run(&arguments.bore, round_trip_ms).await
         }
+        Measurement::Origin => origin::run().await,
     }
 }

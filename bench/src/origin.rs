@@ -1,11 +1,14 @@
 //! The service behind the agents: echoes whatever comes, and can pour.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::process::Command;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::Result;
+use crate::process::Measured;
 
 /// Starts the echo; it runs as long as the program.
 pub(crate) async fn echo() -> Result<SocketAddr> {
@@ -17,6 +20,17 @@ pub(crate) async fn echo() -> Result<SocketAddr> {
         }
     });
     Ok(address)
+}
+
+/// The echo in a process of its own, so that its open files are not ours.
+pub(crate) fn start() -> Result<(Measured, String)> {
+    Measured::start_and_read(Command::new(std::env::current_exe()?).arg("origin"))
+}
+
+/// What that process does.
+pub(crate) async fn run() -> Result<()> {
+    writeln!(std::io::stdout(), "{}", echo().await?)?;
+    std::future::pending().await
 }
 
 async fn echo_one(mut socket: TcpStream) {

@@ -112,28 +112,28 @@ fn listen_elsewhere(config: &Path, listen: &str) -> Result<()> {
 }
 
 fn run_relay(bore: &Path, config: &Path) -> Result<Measured> {
-    let mut child = Command::new(bore)
-        .args(["--json", "relay", "run", "--config"])
-        .arg(config)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let stdout = child.stdout.take().ok_or("no output")?;
-    let mut lines = BufReader::new(stdout).lines();
-    match lines.next() {
-        Some(Ok(_started)) => {
-            // The rest is read, so that the relay never blocks on it.
-            std::thread::spawn(move || lines.for_each(drop));
-            Ok(Measured(child))
-        }
-        _ => Err("the relay did not start".into()),
-    }
+    let (relay, _started) = Measured::start_and_read(
+        Command::new(bore).args(["--json", "relay", "run", "--config"]).arg(config),
+    )?;
+    Ok(relay)
 }
 
 impl Measured {
     /// Starts any program.
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
         Ok(Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
+    }
+
+    /// The same; also its first line, which says that it is up.
+    pub(crate) fn start_and_read(command: &mut Command) -> Result<(Self, String)> {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let stdout = child.stdout.take().ok_or("no output")?;
+        let started = Self(child);
+        let mut lines = BufReader::new(stdout).lines();
+        let first = lines.next().ok_or("it ended at once")??;
+        // The rest is read, so that it never blocks on it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok((started, first))
     }
 
     /// Resident memory in KiB.

@@ -20,14 +20,8 @@ pub(crate) async fn run(bore: &Path, round_trip_ms: u64) -> Result<()> {
     let delay = Duration::from_millis(round_trip_ms) / 2;
     tokio::spawn(delay_link(announced, SocketAddr::from(([127, 0, 0, 1], overlay)), delay));
     let target = origin::echo().await?.to_string();
-    let plan = Plan {
-        join_key: &relay.join_key,
-        folder: folder.path(),
-        agents: 1,
-        target: &target,
-        at_once: 1,
-    };
-    let swarm = Swarm::start(&plan).await?;
+    let plan = Plan { join_key: &relay.join_key, folder: folder.path(), agents: 1, at_once: 1 };
+    let swarm = Swarm::join(&plan).await?;
     let mut times = Vec::new();
     for number in 0..PUBLICATIONS {
         times.push(swarm.time_to_reachable(&format!("timed-{number}"), &target).await?);

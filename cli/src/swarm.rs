@@ -1,5 +1,6 @@
 //! Many agents in one process, for measuring a relay: each is a whole agent with a state folder, a thread and a UDP socket of its own.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::agent::{
     StateFolder,
 };
 
-/// Agents that have joined and publish one TCP port each.
+/// Agents that have joined and may publish one TCP port each.
 pub struct Swarm {
     members: Vec<Member>,
 }
@@ -36,8 +37,6 @@ pub struct Plan<'a> {
     pub folder: &'a Path,
     /// How many.
     pub agents: usize,
-    /// What every agent publishes, as `HOST:PORT`.
-    pub target: &'a str,
     /// How many may be joining at the same time.
     pub at_once: usize,
 }
@@ -51,30 +50,34 @@ pub struct SwarmError {
 }
 
 impl Swarm {
-    /// Joins all agents and publishes one port each; done when the relay has acknowledged every publication.
+    /// Joins all agents; done when each has a session of its own with the relay.
     ///
     /// # Errors
     /// The first agent that could not.
-    pub async fn start(plan: &Plan<'_>) -> Result<Self, SwarmError> {
-        let places = Arc::new(Semaphore::new(plan.at_once));
-        let mut joining = JoinSet::new();
-        for number in 0..plan.agents {
-            let (places, key) = (Arc::clone(&places), plan.join_key.to_owned());
-            let (folder, target) =
-                (plan.folder.join(format!("agent-{number}")), plan.target.to_owned());
-            joining.spawn(async move {
-                let _place = places.acquire_owned().await;
-                let started = start_one(number, &key, &folder, target).await;
-                started.map_err(|error| SwarmError { agent: number, cause: describe(&error) })
-            });
+    pub async fn join(plan: &Plan<'_>) -> Result<Self, SwarmError> {
+        let joining = (0..plan.agents).map(|number| {
+            let (key, folder) =
+                (plan.join_key.to_owned(), plan.folder.join(format!("agent-{number}")));
+            async move { join_one(number, &key, &folder).await }
+        });
+        let agents = each(plan.at_once, joining).await?;
+        Ok(Self { members: agents.into_iter().map(|agent| Member { agent, port: 0 }).collect() })
+    }
+
+    /// Publishes one port of each agent; done when the relay has acknowledged every publication.
+    ///
+    /// # Errors
+    /// The first publication that was refused.
+    pub async fn publish(&mut self, target: &str, at_once: usize) -> Result<(), SwarmError> {
+        let publishing = self.members.iter().enumerate().map(|(number, member)| {
+            let (agent, target) = (member.agent.clone(), target.to_owned());
+            async move { agent.declare(declaration(&format!("service-{number}"), target)).await }
+        });
+        let views = each(at_once, publishing).await?;
+        for (member, view) in self.members.iter_mut().zip(views) {
+            member.port = view.publication.public_port.unwrap_or_default();
         }
-        let mut members = Vec::with_capacity(plan.agents);
-        while let Some(joined) = joining.join_next().await {
-            let joined =
-                joined.map_err(|error| SwarmError { agent: 0, cause: error.to_string() })?;
-            members.push(joined?);
-        }
-        Ok(Self { members })
+        Ok(())
     }
 
     /// Public port of every agent's publication.
@@ -137,20 +140,38 @@ impl fmt::Debug for Swarm {
     }
 }
 
-async fn start_one(
-    number: usize,
-    key: &str,
-    folder: &Path,
-    target: String,
-) -> Result<Member, AgentError> {
+async fn join_one(number: usize, key: &str, folder: &Path) -> Result<Agent, AgentError> {
     let key = JoinKey::parse(key).map_err(|error| AgentError::Internal(error.to_string()))?;
     let join = JoinOptions { key, name: format!("agent-{number}"), ephemeral: false };
     let options = StartOptions { join: Some(join), takeover: false };
     let agent = Agent::start(StateFolder::open(folder)?, options).await?;
     agent.connected(PATIENCE).await?;
-    let view = agent.declare(declaration(&format!("service-{number}"), target)).await?;
-    let port = view.publication.public_port.unwrap_or_default();
-    Ok(Member { agent, port })
+    Ok(agent)
+}
+
+/// Does all of `work`, `at_once` at a time; the answers in the order of the work.
+async fn each<T, F>(at_once: usize, work: impl Iterator<Item = F>) -> Result<Vec<T>, SwarmError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, AgentError>> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(at_once));
+    let mut running = JoinSet::new();
+    for (agent, work) in work.enumerate() {
+        let places = Arc::clone(&places);
+        running.spawn(async move {
+            let _place = places.acquire_owned().await;
+            let done = work.await;
+            (agent, done.map_err(|error| SwarmError { agent, cause: describe(&error) }))
+        });
+    }
+    let mut done = BTreeMap::new();
+    while let Some(ended) = running.join_next().await {
+        let (agent, result) =
+            ended.map_err(|error| SwarmError { agent: done.len(), cause: error.to_string() })?;
+        done.insert(agent, result?);
+    }
+    Ok(done.into_values().collect())
 }
 
 fn declaration(name: &str, target: String) -> Declaration {
