@@ -29,14 +29,21 @@ impl Endpoints {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&node).copied()
     }
 
-    /// Writes `heard` down if it differs from what is known.
+    /// Forgets all but those that `is_node` names. The file follows with the next news.
+    pub(crate) fn retain(&self, is_node: impl Fn(Uuid) -> bool) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|node, _| is_node(*node));
+    }
+
+    /// Takes what was heard, and writes everything down if that is news. Who was not heard so far stays: a relay that has just started has
+    /// not called everybody yet.
     pub(crate) async fn keep(&self, heard: HashMap<Uuid, SocketAddr>) {
         let text = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            if heard.is_empty() || *known == heard {
+            if heard.iter().all(|(node, at)| known.get(node) == Some(at)) {
                 return;
             }
-            *known = heard;
+            known.extend(heard);
             serde_json::to_vec(&*known)
         };
         let Ok(text) = text else { return };
@@ -64,6 +71,21 @@ mod tests {
         let (node, at) = (Uuid::from_u128(7), "192.0.2.1:5".parse().unwrap());
         Endpoints::load(folder.path()).keep(HashMap::from([(node, at)])).await;
         assert_eq!(Endpoints::load(folder.path()).get(node), Some(at));
+    }
+
+    #[tokio::test]
+    async fn who_was_not_heard_so_far_is_still_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let (early, late) = (Uuid::from_u128(7), Uuid::from_u128(8));
+        let [at, elsewhere] = ["192.0.2.1:5", "192.0.2.2:6"].map(|text| text.parse().unwrap());
+        let endpoints = Endpoints::load(folder.path());
+        endpoints.keep(HashMap::from([(early, at), (late, at)])).await;
+        endpoints.keep(HashMap::from([(early, elsewhere)])).await;
+        let again = Endpoints::load(folder.path());
+        assert_eq!((again.get(early), again.get(late)), (Some(elsewhere), Some(at)));
+
+        again.retain(|node| node == late);
+        assert_eq!((again.get(early), again.get(late)), (None, Some(at)), "a node that is gone");
     }
 
     #[test]

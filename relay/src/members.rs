@@ -150,6 +150,7 @@ impl Members {
                 self.dismiss(shard, member.node).await;
             }
         }
+        self.endpoints.retain(|node| wanted.contains_key(&node));
         for node in nodes {
             self.admit(shard, node).await;
         }
