@@ -39,6 +39,12 @@ enum Measurement {
         #[arg(default_value_t = 10_000)]
         count: usize,
     },
+    /// A question and its answer over a new connection, over a link with delay
+    Exchanges {
+        /// Round trip of the link between agent and relay, in milliseconds
+        #[arg(default_value_t = 20)]
+        round_trip_ms: u64,
+    },
     /// From `publish` to reachable over a link with delay
     Publish {
         /// Round trip of the link between agent and relay, in milliseconds
@@ -58,6 +64,9 @@ async fn main() -> Result<()> {
     match arguments.measurement {
         Measurement::Agents { count } => agents::run(&arguments.bore, count).await,
         Measurement::Flows { count } => flows::run(&arguments.bore, count).await,
+        Measurement::Exchanges { round_trip_ms } => {
+            publish::exchanges(&arguments.bore, round_trip_ms).await
+        }
         Measurement::Publish { round_trip_ms } => {
             publish::run(&arguments.bore, round_trip_ms).await
         }

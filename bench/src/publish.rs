@@ -15,13 +15,8 @@ use crate::{Result, origin};
 
 pub(crate) async fn run(bore: &Path, round_trip_ms: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let announced = free_udp_port()?;
-    let (relay, overlay) = Relay::start(bore, folder.path(), Some(announced))?;
-    let delay = Duration::from_millis(round_trip_ms) / 2;
-    tokio::spawn(delay_link(announced, SocketAddr::from(([127, 0, 0, 1], overlay)), delay));
+    let (_relay, swarm) = far_agent(bore, folder.path(), round_trip_ms).await?;
     let target = origin::echo().await?.to_string();
-    let plan = Plan { join_key: &relay.join_key, folder: folder.path(), agents: 1, at_once: 1 };
-    let swarm = Swarm::join(&plan).await?;
     let mut times = Vec::new();
     for number in 0..PUBLICATIONS {
         times.push(swarm.time_to_reachable(&format!("timed-{number}"), &target).await?);
@@ -31,6 +26,48 @@ pub(crate) async fn run(bore: &Path, round_trip_ms: u64) -> Result<()> {
     row("publish to reachable, worst", &ms(quantile(&mut times, 1.0)));
     swarm.stop().await;
     Ok(())
+}
+
+/// A question and its answer over a connection of its own, many times.
+pub(crate) async fn exchanges(bore: &Path, round_trip_ms: u64) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (_relay, mut swarm) = far_agent(bore, folder.path(), round_trip_ms).await?;
+    swarm.publish(&origin::echo().await?.to_string(), 1).await?;
+    let port = swarm.ports().first().copied().unwrap_or_default();
+    until_visited(port).await?;
+    let mut times = Vec::new();
+    for _ in 0..EXCHANGES {
+        let began = Instant::now();
+        drop(origin::visit(port).await?);
+        times.push(began.elapsed());
+    }
+    head(&format!("connect, ask, be answered, over a link of {round_trip_ms} ms"));
+    row("median", &ms(quantile(&mut times, 0.5)));
+    row("p99", &ms(quantile(&mut times, 0.99)));
+    swarm.stop().await;
+    Ok(())
+}
+
+/// The port answers once the relay has gone through the tunnel to the target.
+async fn until_visited(port: u16) -> Result<()> {
+    for _ in 0..TRIES_MAX {
+        if origin::visit(port).await.is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err("the publication was never reached".into())
+}
+
+/// A relay, and one agent behind a link with delay.
+async fn far_agent(bore: &Path, folder: &Path, round_trip_ms: u64) -> Result<(Relay, Swarm)> {
+    let announced = free_udp_port()?;
+    let (relay, overlay) = Relay::start(bore, folder, Some(announced))?;
+    let delay = Duration::from_millis(round_trip_ms) / 2;
+    tokio::spawn(delay_link(announced, SocketAddr::from(([127, 0, 0, 1], overlay)), delay));
+    let plan = Plan { join_key: &relay.join_key, folder, agents: 1, at_once: 1 };
+    let swarm = Swarm::join(&plan).await?;
+    Ok((relay, swarm))
 }
 
 /// Carries datagrams both ways, each `delay` later, in order.
@@ -77,3 +114,5 @@ fn later(delay: Duration, socket: Arc<UdpSocket>, bytes: Vec<u8>, to: SocketAddr
 }
 
 const PUBLICATIONS: usize = 20;
+const EXCHANGES: usize = 100;
+const TRIES_MAX: usize = 200;

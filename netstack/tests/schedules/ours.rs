@@ -98,11 +98,8 @@ impl End for Ours {
 impl Ours {
     fn new(schedule: &Schedule, seed: u64) -> Self {
         let stack = Stack::new(Config { seed });
-        let config = PeerConfig {
-            mtu: schedule.mtu,
-            is_foreign: true,
-            congestion: schedule.congestion,
-        };
+        let config =
+            PeerConfig { mtu: schedule.mtu, is_foreign: true, congestion: schedule.congestion };
         stack.add_peer(PEER, config);
         Self { stack, connect: None, listener: None, flow: None, was_refused: false }
     }
