@@ -79,6 +79,13 @@ impl Ends {
         Self { sender: Sender::Kernel(Congestion::Cubic), receiver: Receiver::Kernel };
 }
 
+impl Ends {
+    /// One of them is ours, the other Linux.
+    pub(crate) fn are_mixed(&self) -> bool {
+        (self.sender == Sender::Ours) != (self.receiver == Receiver::Ours)
+    }
+}
+
 impl Congestion {
     /// As the kernel calls it.
     pub(crate) fn name(self) -> &'static str {

@@ -68,8 +68,9 @@ struct Flow {
 
 impl Run {
     fn new(plan: &Plan) -> Result<Self> {
-        let left = Side::open(Place::Left, plan.seed)?;
-        let right = Side::open(Place::Right, !plan.seed)?;
+        let is_foreign = plan.flows.iter().any(Ends::are_mixed);
+        let left = Side::open(Place::Left, plan.seed, is_foreign)?;
+        let right = Side::open(Place::Right, !plan.seed, is_foreign)?;
         let link = Link::new(left, right, plan.conditions, plan.seed);
         let mut run = Self { link, flows: Vec::new(), pumps: Vec::new(), stop: Arc::default() };
         for (ends, port) in plan.flows.iter().zip(FIRST_PORT..) {

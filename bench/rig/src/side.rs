@@ -58,11 +58,12 @@ impl Place {
 }
 
 impl Side {
-    pub(crate) fn open(place: Place, seed: u64) -> Result<Self> {
+    /// A side whose stack talks to Linux if `is_foreign`, else to another of ours.
+    pub(crate) fn open(place: Place, seed: u64, is_foreign: bool) -> Result<Self> {
         let namespace = Namespace::new(place.label());
         let tun = open_tun(&namespace, place)?;
         let stack = Stack::new(Config { seed });
-        stack.add_peer(PEER, PeerConfig { mtu: MTU_BYTES, ..PeerConfig::default() });
+        stack.add_peer(PEER, PeerConfig { mtu: MTU_BYTES, is_foreign, ..PeerConfig::default() });
         Ok(Self { place, namespace, stack, tun, apps: Vec::new(), woken: Arc::default() })
     }
 
