@@ -153,6 +153,25 @@ impl Connection {
         self.mtu
     }
 
+    /// Whether the sequence number is of something sent and not acknowledged: what an ICMP error must quote (RFC 5927 §4).
+    pub(crate) fn is_in_flight(&self, sequence: u32) -> bool {
+        let una = self.sender.una();
+        let position = self.sender.origin().position(sequence, una);
+        position.is_some_and(|position| una <= position && position < self.sender.next())
+    }
+
+    /// The path takes packets of `mtu` bytes. Gives whether that is less than was thought, and not less than any path must take.
+    pub(crate) fn reduce_mtu(&mut self, mtu: usize) -> bool {
+        let least = if self.local.is_ipv4() { MTU_LEAST_V4 } else { MTU_LEAST_V6 };
+        let is_news = (least..self.mtu).contains(&mtu);
+        if is_news {
+            self.mtu = mtu;
+            self.limit_mss(our_mss_bytes(mtu, self.local));
+            self.sender.repeat_all();
+        }
+        is_news
+    }
+
     /// Where the connection stands.
     pub(crate) fn phase(&self) -> Phase {
         match self.ending {
@@ -415,6 +434,9 @@ fn default_mss(remote: SocketAddr) -> usize {
     if remote.is_ipv4() { 536 } else { 1_220 }
 }
 
+/// What every path takes (RFC 791 §3.2 for hosts, RFC 8200 §5).
+const MTU_LEAST_V4: usize = 576;
+const MTU_LEAST_V6: usize = 1_280;
 /// Whatever the other side says: fewer bytes would be headers alone.
 const MSS_LEAST: usize = 64;
 /// Room for windows of 32 MiB, settled in the SYN (RFC 7323 §2.2).

@@ -14,6 +14,9 @@ use crate::types::{PeerKey, Unreachable, Verdict};
 
 /// Type, code, checksum and four bytes that depend on the type.
 const HEADER_BYTES: usize = 8;
+/// Where an error says how much would have fitted (RFC 1191 §4, RFC 4443 §3.2).
+const FIELD_OF_MTU_V4: std::ops::Range<usize> = 6..8;
+const FIELD_OF_MTU_V6: std::ops::Range<usize> = 4..8;
 
 impl Core {
     pub(super) fn handle_icmp<'p>(
@@ -26,6 +29,12 @@ impl Core {
         match (packet.source.is_ipv4(), kind) {
             (true, build::ICMPV4_ECHO_REQUEST) | (false, build::ICMPV6_ECHO_REQUEST) => {
                 self.answer_echo(peer, packet, message)
+            }
+            (true, build::ICMPV4_UNREACHABLE) if code == build::ICMPV4_TOO_BIG => {
+                self.handle_too_big(peer, packet, message, FIELD_OF_MTU_V4)
+            }
+            (false, build::ICMPV6_TOO_BIG) => {
+                self.handle_too_big(peer, packet, message, FIELD_OF_MTU_V6)
             }
             (true, build::ICMPV4_UNREACHABLE) | (false, build::ICMPV6_UNREACHABLE) => {
                 let reason = build::unreachable_kind(code, packet.source.is_ipv4());
@@ -50,6 +59,35 @@ impl Core {
             build::echo_reply(packet.destination, packet.source, rest, buffer)
         });
         self.counters.echoes_answered += u64::from(is_sent);
+        Verdict::Consumed
+    }
+
+    /// A packet of a flow was too long for a path behind the tunnel (RFC 1191 §4, RFC 8201 §4): what is in flight is sent again in shorter ones.
+    fn handle_too_big<'p>(
+        &mut self,
+        peer: PeerKey,
+        packet: &Packet<'p>,
+        message: &'p [u8],
+        field: std::ops::Range<usize>,
+    ) -> Verdict<'p> {
+        let quote = message.get(HEADER_BYTES..).and_then(Quote::parse);
+        let Some(quote) = quote.filter(|quote| quote.protocol == IpProtocol::Tcp) else {
+            return self.unmatched(peer, packet);
+        };
+        let mtu = message.get(field).unwrap_or_default();
+        let mtu = mtu.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+        let key = FlowKey::new(peer, quote.source, quote.destination);
+        let flow = match self.table.get(&key) {
+            Some(Slot::Flow(id)) => Some(*id),
+            _ => None,
+        };
+        let is_taken = flow.and_then(|id| self.flows.get_mut(id)).is_some_and(|flow| {
+            flow.connection.is_in_flight(quote.sequence) && flow.connection.reduce_mtu(mtu)
+        });
+        self.counters.icmp_ignored += u64::from(!is_taken);
+        if let Some(id) = flow {
+            self.settle(id);
+        }
         Verdict::Consumed
     }
 

@@ -115,6 +115,9 @@ pub(crate) const ICMPV4_ECHO_REQUEST: u8 = 8;
 pub(crate) const ICMPV6_ECHO_REQUEST: u8 = 128;
 pub(crate) const ICMPV4_UNREACHABLE: u8 = 3;
 pub(crate) const ICMPV6_UNREACHABLE: u8 = 1;
+/// A code of [`ICMPV4_UNREACHABLE`]: fragmentation needed.
+pub(crate) const ICMPV4_TOO_BIG: u8 = 4;
+pub(crate) const ICMPV6_TOO_BIG: u8 = 2;
 const ICMPV4_ECHO_REPLY: u8 = 0;
 const ICMPV6_ECHO_REPLY: u8 = 129;
 

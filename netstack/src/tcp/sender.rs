@@ -245,6 +245,11 @@ impl Sender {
         self.persist.set_stuck(is_stuck, self.round_trip.timeout(), now);
     }
 
+    /// What is in flight will not arrive and is to be sent again; nobody is to blame.
+    pub(crate) fn repeat_all(&mut self) {
+        self.scoreboard.lose_all(|_| {});
+    }
+
     /// The SYN is to be sent again at once: the other side has not seen it.
     pub(crate) fn repeat_syn(&mut self) {
         if !self.is_synchronized() {

@@ -6,7 +6,7 @@ use bore_netstack::Verdict;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, IpProtocol, IpRepr, Ipv4Packet};
 
-use crate::lab::{After, Lab, PEER, drain, read, ready, service, visitor};
+use crate::lab::{After, Lab, PEER, drain, read, ready, service, visitor, write};
 use crate::raw::Raw;
 
 #[test]
@@ -99,4 +99,38 @@ fn octets(address: std::net::SocketAddr) -> std::net::Ipv4Addr {
         std::net::IpAddr::V4(address) => address,
         std::net::IpAddr::V6(address) => panic!("{address}"),
     }
+}
+
+#[test]
+fn a_path_that_takes_less_gets_shorter_segments_at_once() {
+    let mut lab = Lab::new();
+    let (opened, accepted) = lab.established();
+    write(&opened, &[7; 5_000]);
+    let lost = drain(&lab.relay, lab.now);
+    assert_eq!(lost[0].len(), 1280);
+    let mut buffer = [0; 1280];
+    // Too little to be true, and what was never sent.
+    for forged in [too_big(&lost[0], 500), too_big(&Raw::syn(visitor(), service()).packet(), 1000)]
+    {
+        let _ = lab.relay.handle_packet(PEER, &forged, lab.now);
+    }
+    assert!(lab.relay.poll_transmit(&mut buffer, lab.now).is_none());
+    let _ = lab.relay.handle_packet(PEER, &too_big(&lost[0], 1000), lab.now);
+    // As soon as the pacer allows, long before a timeout.
+    let soon = lab.now + Duration::from_millis(10);
+    lab.relay.handle_timeout(soon);
+    let (_, length) = lab.relay.poll_transmit(&mut buffer, soon).unwrap();
+    assert_eq!(length, 1000, "sent again, as long as the path takes");
+    lab.run_for(Duration::from_secs(3));
+    assert_eq!(read(&accepted).0, vec![7; 5_000]);
+}
+
+/// What a router says that `packet` does not fit through (RFC 1191 §4).
+fn too_big(packet: &[u8], mtu: u16) -> Vec<u8> {
+    let mut buffer = [0; 1280];
+    let mut message = forge_unreachable(&packet[..packet.len().min(128)], &mut buffer).to_vec();
+    let header = usize::from(message[0] & 0x0f) * 4;
+    message[header + 1] = 4;
+    message[header + 6..header + 8].copy_from_slice(&mtu.to_be_bytes());
+    message
 }
