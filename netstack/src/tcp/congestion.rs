@@ -52,7 +52,7 @@ pub(crate) struct LostSegment {
 
 /// A congestion control algorithm.
 pub(crate) trait Controller: Debug {
-    /// Segments carry only `mss` bytes: the first window counts in those (RFC 6928 §2).
+    /// Segments carry only `mss` bytes: the first window counts in those (RFC 6928 §2). One that has grown is of the path and stays.
     fn limit_mss(&mut self, mss: u64);
 
     /// A segment is lost.

@@ -268,8 +268,11 @@ impl Bbr {
 
 impl Controller for Bbr {
     fn limit_mss(&mut self, mss: u64) {
+        let is_first = self.window <= initial_window(self.mss);
         self.mss = mss;
-        self.window = self.window.min(initial_window(mss));
+        if is_first {
+            self.window = self.window.min(initial_window(mss));
+        }
         if !self.has_rate {
             let guess = per_second(self.window, ROUND_TRIP_UNKNOWN);
             self.rate = scale(guess, Phase::Startup.pacing_gain());

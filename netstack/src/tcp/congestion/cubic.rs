@@ -111,8 +111,11 @@ impl Epoch {
 
 impl Controller for Cubic {
     fn limit_mss(&mut self, mss: u64) {
+        let is_first = self.window <= initial_window(self.mss);
         self.mss = mss;
-        self.window = self.window.min(initial_window(mss));
+        if is_first {
+            self.window = self.window.min(initial_window(mss));
+        }
     }
 
     fn handle_loss(&mut self, _: &LostSegment) {}
@@ -239,6 +242,16 @@ mod tests {
         cubic.handle_timeout(Moment::default());
         assert_eq!(cubic.window_bytes(), MSS);
         cubic.handle_spurious();
+        assert_eq!(cubic.window_bytes(), 50 * MSS);
+    }
+
+    #[test]
+    fn shorter_segments_make_the_first_window_smaller_and_leave_a_grown_one() {
+        let mut cubic = Cubic::new(MSS);
+        cubic.limit_mss(MSS / 2);
+        assert_eq!(cubic.window_bytes(), 5 * MSS);
+        cubic.window = 50 * MSS;
+        cubic.limit_mss(MSS / 4);
         assert_eq!(cubic.window_bytes(), 50 * MSS);
     }
 
