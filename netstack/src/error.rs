@@ -6,6 +6,9 @@ use crate::types::Unreachable;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
+    /// Whoever wanted it went away meanwhile.
+    #[error("given up by the caller")]
+    Abandoned,
     /// The same two addresses and ports already carry a flow.
     #[error("the address pair is already in use")]
     InUse,

@@ -44,6 +44,7 @@ use crate::packet::{Packet, Segment};
 use ecn::Ecn;
 use moment::Moment;
 use options::{BootIds, TIMESTAMPS_BYTES};
+use outgoing::WINDOW_OF_SYN;
 use receiver::Receiver;
 use sender::{Sender, SenderSetup};
 use sequence::Origin;
@@ -108,6 +109,8 @@ struct Early {
     is_spoken: bool,
     own_boot_id: u32,
     remote_boot_id: Option<u32>,
+    /// A call was refused, maybe because it was meant for an earlier start.
+    is_doubted: bool,
 }
 
 impl Connection {
@@ -268,10 +271,10 @@ impl Connection {
         self.keep_alive.interval = interval;
     }
 
-    /// Sequence number of the segment sent first, if it was a SYN and nothing followed it.
+    /// Sequence number of our SYN while it is unanswered.
     pub(crate) fn syn_sequence(&self) -> Option<u32> {
-        let is_alone = self.receiver.is_none() && self.sender.next() == 1;
-        is_alone.then(|| self.sender.origin().number(0))
+        let is_unanswered = self.receiver.is_none() && self.sender.next() > 0;
+        is_unanswered.then(|| self.sender.origin().number(0))
     }
 
     /// Next sequence number to send and to receive, once everything received is acknowledged.
@@ -328,6 +331,7 @@ impl Connection {
                 is_spoken: !setup.is_foreign,
                 own_boot_id: setup.boot_id,
                 remote_boot_id: setup.remote_boot_id,
+                is_doubted: false,
             },
             they_closed_first: false,
             acknowledged: 0,
@@ -356,6 +360,11 @@ impl Connection {
             they_closed_first: self.they_closed_first,
         }
         .state()
+    }
+
+    /// The boot id that this call was made with is maybe of an earlier start.
+    pub(crate) fn doubts_boot_id(&self) -> bool {
+        self.early.is_doubted
     }
 
     /// The other node's boot id, once its SYN was heard.
@@ -396,8 +405,11 @@ impl Connection {
 
     /// Takes what came with their SYN, and begins to answer before ours is acknowledged.
     fn take_early(&mut self, payload: &[u8], boot: Option<BootIds>) {
+        let is_caller = self.sender.next() > 0;
         if let Some(receiver) = &mut self.receiver {
-            receiver.open_early(EARLY_BYTES_MAX as u64);
+            // What our own SYN has offered, or what may come before we offer anything.
+            let offered = if is_caller { u64::from(WINDOW_OF_SYN) } else { EARLY_BYTES_MAX as u64 };
+            receiver.open_early(offered);
             receiver.take(1, payload, false);
         }
         if let Some(boot) = boot {

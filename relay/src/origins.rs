@@ -94,6 +94,8 @@ impl Steward {
             Ok(()) => {
                 self.shared.metrics.http_flows_opened.inc();
             }
+            // Nobody asks any more.
+            Err(ConnectError::Abandoned) => {}
             Err(_) => {
                 self.shared.metrics.dials_failed.inc();
                 self.states.make_due(publication, Instant::now());

@@ -128,7 +128,7 @@ impl Core {
             if peer.is_foreign { HALF_OPEN_PACKET_BYTES_MAX } else { MTU_BYTES_MAX };
         if peer.half_open_count >= HALF_OPEN_PER_PEER_MAX
             || packet.bytes.len() > packet_bytes_max
-            || peer.early_bytes + packet.bytes.len() > EARLY_PER_PEER_BYTES_MAX
+            || peer.early_bytes + beyond_syn(packet) > EARLY_PER_PEER_BYTES_MAX
             || self.half_opens.is_full()
             || !self.listeners.has_room(listener)
         {
@@ -180,7 +180,9 @@ impl Core {
         let bytes = packet.bytes.len();
         let fits_record =
             record.early_bytes() + bytes <= EARLY_BYTES_MAX + HALF_OPEN_PACKET_BYTES_MAX * 4;
-        if !peer.is_foreign && fits_record && peer.early_bytes + bytes <= EARLY_PER_PEER_BYTES_MAX {
+        // Half of the bound is for what comes with the SYNs themselves.
+        let fits_peer = peer.early_bytes + bytes <= EARLY_PER_PEER_BYTES_MAX / 2;
+        if !peer.is_foreign && fits_record && fits_peer {
             peer.early_bytes += bytes;
             record.early.push(packet.bytes.into());
         }
@@ -234,4 +236,9 @@ fn parse_segment(bytes: &[u8]) -> Option<(Packet<'_>, Segment)> {
     let packet = Packet::parse(bytes, false).ok()?;
     let Body::Tcp(segment) = packet.body else { return None };
     Some((packet, segment))
+}
+
+/// Bytes of a SYN that count as early: all but what any SYN takes.
+fn beyond_syn(packet: &Packet<'_>) -> usize {
+    packet.bytes.len().saturating_sub(HALF_OPEN_PACKET_BYTES_MAX)
 }

@@ -142,6 +142,9 @@ impl Core {
         let Some(key) = self.flows.get(id).map(|flow| flow.key.peer) else { return };
         let mut reply = self.reply_buffers.take();
         reply.extend_from_slice(packet);
-        self.queue_reply(key, reply);
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.push_packet(reply);
+            self.give_turn(key);
+        }
     }
 }

@@ -107,8 +107,8 @@ impl Core {
     fn learn_boot_id(&mut self, peer: PeerKey, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
         let heard = flow.connection.heard_boot_id();
-        let is_refused = flow.connection.phase() == Phase::Reset;
-        if let Some(peer) = self.peers.get_mut(&peer).filter(|_| heard.is_some() || is_refused) {
+        let is_doubted = flow.connection.doubts_boot_id();
+        if let Some(peer) = self.peers.get_mut(&peer).filter(|_| heard.is_some() || is_doubted) {
             peer.boot_id = heard;
         }
     }

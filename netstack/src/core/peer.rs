@@ -76,6 +76,11 @@ impl Peer {
         Ok(())
     }
 
+    /// Queues a packet that its flow counts as sent, whatever waits: at most one a turn.
+    pub(super) fn push_packet(&mut self, packet: Vec<u8>) {
+        self.replies.push_back(packet);
+    }
+
     pub(super) fn pop_reply(&mut self) -> Option<Vec<u8>> {
         self.replies.pop_front()
     }

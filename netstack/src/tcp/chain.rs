@@ -53,6 +53,11 @@ impl Chain {
         piece.block.get_mut(offset..).unwrap_or_default()
     }
 
+    /// Bytes of memory that it would take to reach `end`.
+    pub(crate) fn missing_bytes(&self, end: u64) -> u64 {
+        end.saturating_sub(self.blocks.back().map_or(self.start, Piece::end))
+    }
+
     /// Gives back blocks from `position` on, which nothing was written to.
     pub(crate) fn truncate(&mut self, position: u64) {
         while self.blocks.back().is_some_and(|piece| piece.at >= position) {

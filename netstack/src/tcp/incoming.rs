@@ -62,6 +62,7 @@ impl Connection {
     /// again, for whoever is there.
     fn try_again_without_early(&mut self) -> bool {
         let may_be_stale = self.early.remote_boot_id.take().is_some();
+        self.early.is_doubted |= may_be_stale;
         let is_harmless = self.sender.next() == 1;
         self.sender.forbid_early();
         if may_be_stale && is_harmless {

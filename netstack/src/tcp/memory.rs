@@ -1,8 +1,8 @@
 //! Blocks of buffer memory: who may have how many, and those that wait to be used again.
 //!
 //! A flow takes blocks as bytes come and gives them back as they go, so an idle flow holds none. Two sizes: a small one for flows that
-//! say little, a large one for bulk. Budgets of a peer and of the whole stack are soft: near the bound windows stop to grow, beyond it no
-//! new byte is taken; a window once promised is always honoured.
+//! say little, a large one for bulk. Budgets of a peer and of the whole stack are soft: near the bound windows stop to grow; beyond it
+//! what comes is dropped, to be sent again, but for a little that every flow may hold.
 
 use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};

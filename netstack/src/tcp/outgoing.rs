@@ -183,4 +183,4 @@ impl Connection {
 }
 
 /// What is offered before anything is known of the other side.
-const WINDOW_OF_SYN: u16 = u16::MAX;
+pub(super) const WINDOW_OF_SYN: u16 = u16::MAX;

@@ -120,6 +120,9 @@ impl Receiver {
         if from >= to {
             return if payload.is_empty() { Arrived::Nothing } else { Arrived::OutOfOrder };
         }
+        if !self.has_memory_for(to) {
+            return Arrived::OutOfOrder;
+        }
         let skip = usize::try_from(from - start).unwrap_or(usize::MAX);
         let count = usize::try_from(to - from).unwrap_or(0);
         let bytes = payload.get(skip..).and_then(|rest| rest.get(..count)).unwrap_or_default();
@@ -129,6 +132,13 @@ impl Receiver {
             return Arrived::InOrder;
         }
         self.take_out_of_order(from, to, bytes)
+    }
+
+    /// What was promised to all flows together may be more than there is. What is not acknowledged may be dropped: it is sent again. A flow that
+    /// holds nothing always gets a little.
+    fn has_memory_for(&self, end: u64) -> bool {
+        let missing = self.chain.missing_bytes(end);
+        missing <= LITTLE_BYTES.max(self.chain.memory().free_bytes() as u64)
     }
 
     fn take_out_of_order(&mut self, from: u64, to: u64, bytes: &[u8]) -> Arrived {
@@ -165,7 +175,7 @@ impl Receiver {
             self.chain.truncate(read);
         }
         self.window.note_read(read, self.next, self.chain.memory().is_scarce(), now);
-        self.window.is_worth_telling(self.next, read)
+        self.window.is_worth_telling(self.next, read, self.chain.memory().free_bytes() as u64)
     }
 
     /// The window field of a segment that leaves now; `shift` is its scale.
@@ -199,6 +209,9 @@ impl Receiver {
         self.selective.note_duplicate(start, end);
     }
 }
+
+/// One small block.
+const LITTLE_BYTES: u64 = 2 * 1024;
 
 #[cfg(test)]
 mod tests;

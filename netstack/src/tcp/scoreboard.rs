@@ -103,7 +103,7 @@ impl Scoreboard {
 
     /// The segment sent last by position, unless it is acknowledged or sacked.
     pub(crate) fn last(&self) -> Option<Sent> {
-        self.segments.back().copied()
+        self.segments.back().copied().filter(|sent| sent.state != SentState::Sacked)
     }
 
     /// Notes that the segment at `start` was sent again, up to `end`: a shorter MSS splits it.

@@ -334,7 +334,7 @@ impl Sender {
         let data_end = whole_end.min(sent.start.max(1) + self.mss).max(sent.start.max(1));
         Plan {
             start: sent.start,
-            data_end: if sent.start == 0 { sent.end.max(1) } else { data_end },
+            data_end: if sent.start == 0 { sent.end.min(self.syn_end_max()) } else { data_end },
             syn: sent.start == 0,
             fin: fin.is_some() && data_end == whole_end,
             is_retransmission: true,
@@ -368,9 +368,13 @@ impl Sender {
 
     /// The SYN, with as much of the stream as may go early.
     fn plan_syn(&self) -> Plan {
-        let most = 1 + self.mss.saturating_sub(SYN_OPTIONS_BYTES);
-        let data_end = self.stream.written().min(most).min(self.early_end).max(1);
+        let data_end = self.stream.written().min(self.syn_end_max()).min(self.early_end).max(1);
         Plan { start: 0, data_end, syn: true, fin: false, is_retransmission: false }
+    }
+
+    /// Behind the last position that fits beside a SYN's options.
+    fn syn_end_max(&self) -> u64 {
+        1 + self.mss.saturating_sub(SYN_OPTIONS_BYTES)
     }
 
     /// Many small segments at once would only make records and headers; a sliver of a nearly closed window is silly

@@ -66,6 +66,19 @@ fn attack_36_out_of_order_storm_is_bounded() {
 }
 
 #[test]
+fn attack_36_a_byte_at_the_end_of_every_window_takes_no_more_than_the_peers_share() {
+    let mut lab = attacked();
+    // Windows of 64 KiB each, 256 MiB together.
+    let attacks: Vec<Attack> = (1..=4_096).map(|port| Attack::open_from(&lab, port)).collect();
+    for attack in &attacks {
+        attack.send(&lab, TcpControl::None, 1001 + 65_000, 64_000, b"x");
+    }
+    let held = lab.agent.buffer_bytes();
+    assert!(held <= bore_netstack::limits::BUFFERS_PER_PEER_BYTES_MAX + 4_096 * 2_048, "{held}");
+    neighbour_transfers(&mut lab);
+}
+
+#[test]
 fn attack_36_zero_window_peers_hold_only_their_own_buffers() {
     let mut lab = attacked();
     let attack = Attack::open(&lab);
@@ -140,8 +153,13 @@ struct Attack {
 
 impl Attack {
     fn open(lab: &Lab) -> Self {
+        Self::open_from(lab, 6)
+    }
+
+    fn open_from(lab: &Lab, port: u16) -> Self {
         let listener = lab.agent.listen(service().ip(), 9000..=9000, Some(ATTACKER)).unwrap();
-        let syn = Raw::syn(addr("203.0.113.66:6"), addr("100.64.0.7:9000"));
+        let source = SocketAddr::new(addr("203.0.113.66:6").ip(), port);
+        let syn = Raw::syn(source, addr("100.64.0.7:9000"));
         let _ = lab.agent.handle_packet(ATTACKER, &syn.packet(), lab.now);
         let flow = ready(listener.poll_accept(&mut context())).unwrap().accept().unwrap();
         let answer = drain_to(&lab.agent, lab.now);

@@ -42,6 +42,8 @@ impl Source for &mut DuplexStream {
 }
 
 /// Waits for `connect`, and meanwhile gives it what comes from `source`, as far as it may be sent early.
+///
+/// A source that fails ends the attempt: its failure is told once, and read later it would look like an end in order.
 pub(crate) async fn connect_with(
     mut connect: Connect,
     mut source: impl Source,
@@ -51,12 +53,12 @@ pub(crate) async fn connect_with(
     poll_fn(|context| {
         while has_more {
             match poll_step(&connect, &mut source, context) {
-                Poll::Ready(Ok(count)) if count > 0 => {
+                Step::Moved(count) => {
                     meter.inward_bytes.fetch_add(count as u64, Ordering::Relaxed);
                 }
-                // The source has ended, or one of the two has failed: the pump or the answer tells.
-                Poll::Ready(_) => has_more = false,
-                Poll::Pending => break,
+                Step::Broken => return Poll::Ready(Err(ConnectError::Abandoned)),
+                Step::Over => has_more = false,
+                Step::Waiting => break,
             }
         }
         Pin::new(&mut connect).poll(context)
@@ -64,21 +66,29 @@ pub(crate) async fn connect_with(
     .await
 }
 
-/// Moves once from the source, or sees to it that the task is woken when that is possible.
-fn poll_step(
-    connect: &Connect,
-    source: &mut impl Source,
-    context: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
+/// What came of one attempt to move bytes.
+enum Step {
+    Moved(usize),
+    /// There is nothing to read, or no room; the task is woken when there is.
+    Waiting,
+    /// The source has ended, or the attempt has: the pump or the answer tells.
+    Over,
+    /// The source has failed.
+    Broken,
+}
+
+fn poll_step(connect: &Connect, source: &mut impl Source, context: &mut Context<'_>) -> Step {
     // The room of a flow is lent inside a call that has the context of its own.
     let mut inner = Context::from_waker(context.waker());
-    let mut is_waiting = false;
-    let step = connect.poll_write_early(context, |room| match source.poll_take(&mut inner, room) {
-        Poll::Ready(taken) => taken,
-        Poll::Pending => {
-            is_waiting = true;
-            Ok(0)
-        }
+    let mut taken = Poll::Ready(Ok(0));
+    let step = connect.poll_write_early(context, |room| {
+        taken = source.poll_take(&mut inner, room);
+        Ok(if let Poll::Ready(Ok(count)) = &taken { *count } else { 0 })
     });
-    if is_waiting { Poll::Pending } else { step }
+    match (step, taken) {
+        (Poll::Pending, _) | (_, Poll::Pending) => Step::Waiting,
+        (Poll::Ready(_), Poll::Ready(Err(_))) => Step::Broken,
+        (Poll::Ready(Ok(count)), Poll::Ready(Ok(_))) if count > 0 => Step::Moved(count),
+        (Poll::Ready(_), Poll::Ready(Ok(_))) => Step::Over,
+    }
 }

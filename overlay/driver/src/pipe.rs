@@ -71,7 +71,13 @@ pub fn pipe_opening(
     let fate = Arc::<Fate>::default();
     let ours = Arc::clone(&fate);
     tokio::task::spawn_local(async move {
-        match connect_with(connect, &mut near, &meter).await {
+        let mut cut = Box::pin(cut);
+        let connected = tokio::select! {
+            biased;
+            () = &mut cut => Err(ConnectError::Abandoned),
+            connected = connect_with(connect, &mut near, &meter) => connected,
+        };
+        match connected {
             Ok(flow) => {
                 opened(Ok(()));
                 Carried { flow, fate: ours }.run(near, &meter, cut).await;
@@ -187,7 +193,8 @@ impl AsyncWrite for OverlayStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.pipe).poll_write(context, bytes)
+        let written = Pin::new(&mut self.pipe).poll_write(context, bytes);
+        written.map_err(|error| self.fate.error().unwrap_or(error))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -179,6 +179,9 @@ impl Guest {
         };
         match dialled {
             Ok(flow) => self.carry(flow, socket, open).await,
+            Err(ConnectError::Abandoned) => {
+                tracing::debug!(publication = %self.publication, "visitor gone before the agent answered");
+            }
             Err(error) => {
                 self.shared.metrics.dials_failed.inc();
                 tracing::debug!(publication = %self.publication, %error, "no flow to the agent");

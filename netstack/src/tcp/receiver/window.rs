@@ -85,9 +85,9 @@ impl ReceiveWindow {
     }
 
     /// Whether reading has opened the window so far that the other side should hear of it: by half of what it may use, or from nothing.
-    pub(crate) fn is_worth_telling(&self, next: u64, read: u64) -> bool {
+    pub(crate) fn is_worth_telling(&self, next: u64, read: u64, free_bytes: u64) -> bool {
         let known = self.told.saturating_sub(next);
-        let possible = self.limit.saturating_sub(next - read);
+        let possible = self.room(next, read, free_bytes);
         possible >= known + (self.limit / 2).min(known.max(LEAST_WORTH_TELLING))
     }
 

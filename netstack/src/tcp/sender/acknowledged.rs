@@ -37,8 +37,8 @@ struct Tally {
 }
 
 impl Sender {
-    /// Takes an acknowledgment that is not behind what was sent. Gives whether it brought anything forward.
-    pub(crate) fn handle_acknowledgment(&mut self, ack: &Acknowledgment<'_>, now: Moment) -> bool {
+    /// Takes an acknowledgment that is not behind what was sent.
+    pub(crate) fn handle_acknowledgment(&mut self, ack: &Acknowledgment<'_>, now: Moment) {
         let in_flight_before = self.scoreboard.in_flight_bytes();
         let has_duplicate = self.take_duplicate(ack);
         let mut tally = Tally::default();
@@ -59,7 +59,6 @@ impl Sender {
             self.controller.handle_acked(&acked);
         }
         self.arm_timer(now);
-        advanced || tally.delivered_bytes > 0
     }
 
     /// RFC 2883 §4: the first block is of something received twice if it is acknowledged, or lies within the second.
