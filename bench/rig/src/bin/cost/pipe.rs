@@ -72,5 +72,5 @@ impl Pipe {
 pub(crate) const MTU_BYTES: usize = 1_280;
 /// 1 Gbit/s.
 const BIT_TIME: Duration = Duration::from_nanos(1);
-/// How long a packet takes beside that.
-pub(crate) const DELAY: Duration = Duration::from_micros(500);
+/// How long a packet takes beside that: so little that no more is in flight than smoltcp's buffers hold.
+pub(crate) const DELAY: Duration = Duration::from_micros(100);
