@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     epoch: Instant,
     /// The latest time seen: readers and writers bring none.
     now: Moment,
+    /// What it was made of: many segments share one.
+    seen: Instant,
     sender: Sender,
     /// Once their SYN has come.
     receiver: Option<Receiver>,
@@ -148,7 +150,8 @@ impl Connection {
     /// When [`Self::poll_transmit`] has something to do; not after `now` means at once.
     pub(crate) fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         self.observe(now);
-        self.due().map(|due| due.instant(self.epoch))
+        let due = self.due()?;
+        Some(if due <= self.now { now } else { due.instant(self.epoch) })
     }
 
     /// Largest packet that [`Self::poll_transmit`] writes.
@@ -318,7 +321,8 @@ impl Connection {
             remote: setup.remote,
             mtu: setup.mtu,
             epoch: setup.epoch,
-            now: Moment::default(),
+            now: Moment::at(now, setup.epoch),
+            seen: now,
             sender,
             receiver: None,
             memory: std::rc::Rc::clone(&setup.memory),
@@ -340,14 +344,16 @@ impl Connection {
         if connection.early.is_spoken && connection.early.remote_boot_id.is_some() {
             connection.sender.allow_early(EARLY_BYTES_MAX as u64);
         }
-        connection.observe(now);
         connection.keep_alive.quiet_since = connection.now;
         connection
     }
 
     /// Time only goes forward.
     fn observe(&mut self, now: Instant) {
-        self.now = self.now.max(Moment::at(now, self.epoch));
+        if now != self.seen {
+            self.seen = now;
+            self.now = self.now.max(Moment::at(now, self.epoch));
+        }
     }
 
     fn state(&self) -> State {

@@ -188,19 +188,17 @@ impl Flow {
     /// Moves everybody who has something to learn to `woken`.
     pub(super) fn wake(&mut self, woken: &mut Vec<Waker>) {
         let is_over = self.end.is_some();
-        let wakers = &mut self.wakers;
-        if is_over || self.connection.is_readable() {
-            woken.extend(wakers.read.take());
-        }
-        if is_over || self.connection.is_writable() {
-            woken.extend(wakers.write.take());
-        }
-        if is_over || self.connection.is_flushed() {
-            woken.extend(wakers.flush.take());
-        }
-        if is_over {
-            woken.extend(wakers.reset.take());
-        }
+        let Self { wakers, connection, .. } = self;
+        let mut wake = |waker: &mut Option<Waker>, is_due: &dyn Fn() -> bool| {
+            // Seldom does anybody wait, and what for is the longer question.
+            if waker.is_some() && (is_over || is_due()) {
+                woken.extend(waker.take());
+            }
+        };
+        wake(&mut wakers.read, &|| connection.is_readable());
+        wake(&mut wakers.write, &|| connection.is_writable());
+        wake(&mut wakers.flush, &|| connection.is_flushed());
+        wake(&mut wakers.reset, &|| false);
     }
 }
 

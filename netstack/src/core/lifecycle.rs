@@ -110,7 +110,7 @@ impl Core {
         }
         let due = if flow.may_speak() { flow.connection.poll_timeout(now) } else { None };
         let is_over = flow.end.is_none() && flow.connection.phase() == Phase::TimeWait;
-        if let Some(sequences) = flow.connection.sequences().filter(|_| is_over) {
+        if is_over && let Some(sequences) = flow.connection.sequences() {
             self.remember(id, sequences, now);
             self.wake(id);
             return None;
@@ -155,7 +155,10 @@ impl Core {
 
     fn arm(&mut self, id: FlowId, due: Option<Instant>) {
         let Some(flow) = self.flows.get_mut(id) else { return };
-        let deadline = [due, flow.deadline()].into_iter().flatten().min();
+        let deadline = match (due, flow.deadline()) {
+            (Some(due), Some(deadline)) => Some(due.min(deadline)),
+            (due, deadline) => due.or(deadline),
+        };
         if let Some(deadline) = deadline
             && self.timers.arm(id, deadline, &mut flow.armed)
         {

@@ -37,6 +37,19 @@ impl Moment {
         Self(self.0.saturating_sub(nanos))
     }
 
+    /// The first of those that are there. In place: an iterator over the array would copy it for each segment, wider than it was written.
+    pub(crate) fn earliest<const COUNT: usize>(moments: [Option<Self>; COUNT]) -> Option<Self> {
+        let mut first = None;
+        for moment in &moments {
+            match (first, *moment) {
+                (Some(earliest), Some(moment)) if earliest <= moment => {}
+                (_, None) => {}
+                (_, later) => first = later,
+            }
+        }
+        first
+    }
+
     /// Whole units of `unit` since the epoch, as the timestamps option counts them: modulo 2^32.
     pub(crate) fn ticks(self, unit: Duration) -> u32 {
         let unit = u64::try_from(unit.as_nanos()).unwrap_or(u64::MAX).max(1);

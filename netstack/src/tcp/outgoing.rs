@@ -45,16 +45,13 @@ impl Connection {
             .filter(|_| self.sender.is_synchronized())
             .and_then(|receiver| receiver.acknowledging.due_at(self.now));
         let question = self.sender.wants_window_probe().then_some(self.now);
-        [
+        Moment::earliest([
             self.sender.plan_due(self.now),
             self.sender.timer_due(),
             acknowledgment,
             question,
             self.keep_alive_due(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ])
     }
 
     fn send_planned(&mut self, plan: &Plan, buffer: &mut [u8]) -> Option<Sent> {

@@ -230,8 +230,15 @@ impl Sender {
 
     /// When [`Self::plan`] would give something; `None` when only an acknowledgment or a write can bring it about.
     pub(crate) fn plan_due(&mut self, now: Moment) -> Option<Moment> {
-        let plan = self.ready()?;
-        let is_urgent = self.tail_probe.is_wanted() || plan.syn;
+        let is_urgent = if self.has_whole_segment() {
+            false
+        } else if self.has_said_all() {
+            self.pacer.rest();
+            return None;
+        } else {
+            let plan = self.ready()?;
+            self.tail_probe.is_wanted() || plan.syn
+        };
         Some(if is_urgent {
             now
         } else {
@@ -259,7 +266,7 @@ impl Sender {
 
     /// The earliest of the timers.
     pub(crate) fn timer_due(&self) -> Option<Moment> {
-        [self.timer.due(), self.persist.due()].into_iter().flatten().min()
+        Moment::earliest([self.timer.due(), self.persist.due()])
     }
 
     /// Whether a closed window should be asked about; the question is then on its way.
@@ -304,6 +311,24 @@ impl Sender {
         self.note_limits();
         self.timer.note_sent(was_idle, now);
         self.arm_timer(now);
+    }
+
+    /// Whether [`Self::ready`] would plainly give a whole segment of new data, as nearly always in bulk: told without making the plan.
+    fn has_whole_segment(&self) -> bool {
+        let end = self.next + self.mss;
+        self.is_plain()
+            && end <= self.stream.written().min(self.window.edge())
+            && self.fits(self.mss)
+    }
+
+    /// Whether [`Self::ready`] would plainly give nothing, as in a receiver of bulk.
+    fn has_said_all(&self) -> bool {
+        self.is_plain() && self.next == self.stream.written() && !self.stream.is_shut()
+    }
+
+    /// Open, with nothing to repair.
+    fn is_plain(&self) -> bool {
+        self.is_synchronized() && self.scoreboard.lost_bytes() == 0 && !self.tail_probe.is_wanted()
     }
 
     /// The segment that would leave if the pacer let it.
