@@ -8,12 +8,13 @@
 //! | [`scoreboard`], [`rack`], [`recovery`], [`rtt`], [`rate`] | what arrived, what is lost, how long and how fast |
 //! | [`congestion`], [`pacer`] | how much, and when |
 //! | [`chain`], [`memory`] | buffers that grow and shrink |
-//! | [`options`], [`emit`], [`sequence`], [`timestamps`], [`ecn`] | the wire |
+//! | [`options`], [`emit`], [`checksum`], [`sequence`], [`timestamps`], [`ecn`] | the wire |
 //!
 //! No IO, no clock, no randomness of its own: `now` and a seed come in. A segment costs no allocation and, whatever the window, no more
 //! than a search in it. `docs/rfc.md` lists what is implemented from where, and which test covers it.
 
 mod chain;
+mod checksum;
 mod congestion;
 mod ecn;
 mod emit;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber};
 
+use super::checksum::checksum;
 use super::options::Options;
 
 /// Everything of a segment but its payload.
@@ -68,7 +69,10 @@ impl Header {
         if !fill(tcp.payload_mut()) {
             return None;
         }
-        tcp.fill_checksum(&source.into(), &destination.into());
+        tcp.set_checksum(0);
+        let segment = tcp.into_inner();
+        let made = checksum(source, destination, segment);
+        TcpPacket::new_unchecked(segment).set_checksum(made);
         Some(packet_bytes)
     }
 
