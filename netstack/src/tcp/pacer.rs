@@ -14,6 +14,8 @@ pub(crate) struct Pacer {
     next: Moment,
     /// Nothing but the pacer has held segments back since [`Pacer::rest`].
     is_behind: bool,
+    /// A rate, and the time that its quantum takes: it seldom changes between two segments.
+    quantum: (u64, Duration),
 }
 
 impl Pacer {
@@ -26,7 +28,7 @@ impl Pacer {
 
     /// Counts a segment of `bytes` sent at `now` at `bytes_per_second`.
     pub(crate) fn note_sent(&mut self, bytes: u64, bytes_per_second: u64, now: Moment) {
-        let quantum = quantum_time(bytes_per_second);
+        let quantum = self.quantum(bytes_per_second);
         let credit = if self.is_behind { quantum + LATENESS_MAX } else { quantum };
         self.next = self.next.max(now.before(credit)).after(time_for(bytes, bytes_per_second));
     }
@@ -37,8 +39,15 @@ impl Pacer {
     }
 
     /// When to look again: once a quantum may leave, so that segments leave in trains.
-    pub(crate) fn wake_at(&self, bytes_per_second: u64, now: Moment) -> Moment {
-        if self.next <= now { now } else { self.next.after(quantum_time(bytes_per_second) / 2) }
+    pub(crate) fn wake_at(&mut self, bytes_per_second: u64, now: Moment) -> Moment {
+        if self.next <= now { now } else { self.next.after(self.quantum(bytes_per_second) / 2) }
+    }
+
+    fn quantum(&mut self, bytes_per_second: u64) -> Duration {
+        if self.quantum.0 != bytes_per_second {
+            self.quantum = (bytes_per_second, quantum_time(bytes_per_second));
+        }
+        self.quantum.1
     }
 }
 

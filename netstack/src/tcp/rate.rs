@@ -104,18 +104,32 @@ impl Newest {
 
 /// `bytes` in `time`, as a rate.
 pub(crate) fn per_second(bytes: u64, time: Duration) -> u64 {
-    let nanos = time.as_nanos().max(1);
-    u64::try_from(u128::from(bytes) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
+    multiply_divide(bytes, NANOS_PER_SECOND, nanos(time).max(1))
 }
 
 /// How long `bytes` take at `bytes_per_second`.
 pub(crate) fn time_for(bytes: u64, bytes_per_second: u64) -> Duration {
-    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_second.max(1));
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    Duration::from_nanos(multiply_divide(bytes, NANOS_PER_SECOND, bytes_per_second.max(1)))
 }
 
 /// How many bytes `bytes_per_second` make in `time`.
 pub(crate) fn bytes_in(time: Duration, bytes_per_second: u64) -> u64 {
-    let bytes = u128::from(bytes_per_second) * time.as_nanos() / 1_000_000_000;
-    u64::try_from(bytes).unwrap_or(u64::MAX)
+    multiply_divide(bytes_per_second, nanos(time), NANOS_PER_SECOND)
 }
+
+/// `number * factor / divisor`. A wide division costs several narrow ones, so it is made only where the product needs it.
+fn multiply_divide(number: u64, factor: u64, divisor: u64) -> u64 {
+    match number.checked_mul(factor) {
+        Some(product) => product / divisor,
+        None => {
+            let product = u128::from(number) * u128::from(factor);
+            u64::try_from(product / u128::from(divisor)).unwrap_or(u64::MAX)
+        }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;

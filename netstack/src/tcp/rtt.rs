@@ -15,6 +15,8 @@ pub(crate) struct RoundTrip {
     lowest: Windowed,
     /// Timeouts in a row.
     backoff: u32,
+    /// Follows from the others; every segment asks for it.
+    timeout: Duration,
 }
 
 /// A minimum over a window of time, in two halves.
@@ -29,7 +31,13 @@ impl Default for RoundTrip {
     fn default() -> Self {
         let lowest =
             Windowed { current: Duration::MAX, previous: Duration::MAX, began: Moment::default() };
-        Self { smoothed: None, variation: Duration::ZERO, lowest, backoff: 0 }
+        Self {
+            smoothed: None,
+            variation: Duration::ZERO,
+            lowest,
+            backoff: 0,
+            timeout: TIMEOUT_INITIAL,
+        }
     }
 }
 
@@ -41,10 +49,12 @@ impl RoundTrip {
         let Some(smoothed) = self.smoothed else {
             self.smoothed = Some(measured);
             self.variation = measured / 2;
+            self.set_timeout();
             return;
         };
         self.variation = (self.variation * 3 + smoothed.abs_diff(measured)) / 4;
         self.smoothed = Some((smoothed * 7 + measured) / 8);
+        self.set_timeout();
     }
 
     pub(crate) fn smoothed(&self) -> Option<Duration> {
@@ -58,10 +68,7 @@ impl RoundTrip {
 
     /// How long to wait for an acknowledgment, doubled for each timeout in a row (RFC 6298 §2.4, §5.5).
     pub(crate) fn timeout(&self) -> Duration {
-        let base = self.smoothed.map_or(TIMEOUT_INITIAL, |smoothed| {
-            (smoothed + (self.variation * 4).max(TIMEOUT_MIN)).clamp(TIMEOUT_MIN, TIMEOUT_MAX)
-        });
-        (base * (1 << self.backoff.min(BACKOFF_DOUBLINGS_MAX))).min(TIMEOUT_MAX)
+        self.timeout
     }
 
     /// Timeouts since something was last acknowledged.
@@ -71,11 +78,21 @@ impl RoundTrip {
 
     pub(crate) fn note_timeout(&mut self) {
         self.backoff = self.backoff.saturating_add(1);
+        self.set_timeout();
     }
 
     /// Something new was acknowledged (RFC 6298 §5.7, as in practice: progress ends the back-off).
     pub(crate) fn note_progress(&mut self) {
-        self.backoff = 0;
+        if std::mem::take(&mut self.backoff) > 0 {
+            self.set_timeout();
+        }
+    }
+
+    fn set_timeout(&mut self) {
+        let base = self.smoothed.map_or(TIMEOUT_INITIAL, |smoothed| {
+            (smoothed + (self.variation * 4).max(TIMEOUT_MIN)).clamp(TIMEOUT_MIN, TIMEOUT_MAX)
+        });
+        self.timeout = (base * (1 << self.backoff.min(BACKOFF_DOUBLINGS_MAX))).min(TIMEOUT_MAX);
     }
 }
 

@@ -39,6 +39,11 @@ struct Tally {
 impl Sender {
     /// Takes an acknowledgment that is not behind what was sent.
     pub(crate) fn handle_acknowledgment(&mut self, ack: &Acknowledgment<'_>, now: Moment) {
+        if self.is_idle_word(ack) {
+            self.window.update(ack.position, ack.una, ack.window);
+            self.refresh(now);
+            return;
+        }
         let in_flight_before = self.scoreboard.in_flight_bytes();
         let has_duplicate = self.take_duplicate(ack);
         let mut tally = Tally::default();
@@ -59,6 +64,12 @@ impl Sender {
             self.controller.handle_acked(&acked);
         }
         self.arm_timer(now);
+    }
+
+    /// Whether nothing of ours is on its way that it could tell of: most segments of a bulk received.
+    fn is_idle_word(&self, ack: &Acknowledgment<'_>) -> bool {
+        let tells = ack.una > self.una || !ack.blocks.is_empty() || ack.is_marked;
+        self.scoreboard.is_empty() && !tells
     }
 
     /// RFC 2883 §4: the first block is of something received twice if it is acknowledged, or lies within the second.
