@@ -1,5 +1,7 @@
 //! A segment comes: RFC 9293 §3.10.7, with the answers of RFC 5961 to what may be forged.
 
+use std::time::Duration;
+
 use super::options::Options;
 use super::receiver::Arrived;
 use super::sender::Acknowledgment;
@@ -96,7 +98,7 @@ impl Connection {
             // More of what came with the SYN, from one of our own nodes.
             let is_early = self.early.remote_boot_id.is_some() && !segment.fin;
             if is_early && !self.sender.is_synchronized() {
-                self.take_payload(packet, segment, start);
+                self.take_payload(packet, segment, options, start);
             }
             return;
         };
@@ -112,7 +114,7 @@ impl Connection {
             self.take_acknowledgment(segment, options, start, una);
         }
         if self.sender.is_synchronized() {
-            self.take_payload(packet, segment, start);
+            self.take_payload(packet, segment, options, start);
         }
     }
 
@@ -210,9 +212,15 @@ impl Connection {
         self.sender.handle_acknowledgment(&ack, self.now);
     }
 
-    fn take_payload(&mut self, packet: &Packet<'_>, segment: &Segment, start: u64) {
+    fn take_payload(
+        &mut self,
+        packet: &Packet<'_>,
+        segment: &Segment,
+        options: &Options,
+        start: u64,
+    ) {
         let whole_bytes = usize::try_from(self.sender.mss()).unwrap_or(usize::MAX);
-        let (age, now) = (self.receive_round_trip(), self.now);
+        let (age, now) = (self.receive_round_trip(options), self.now);
         let Some(receiver) = &mut self.receiver else { return };
         if segment.payload_bytes == 0 && !segment.fin {
             return;
@@ -237,9 +245,12 @@ impl Connection {
         self.ecn.handle_data(segment, is_marked);
     }
 
-    /// How long the other side takes to answer, for the growth of the receive window.
-    fn receive_round_trip(&self) -> Option<std::time::Duration> {
-        self.sender.round_trip().smoothed()
+    /// How long the other side takes to answer, for the growth of the receive window: what the handshake took, or, where the path has got
+    /// slower since, what the segment's echo tells.
+    fn receive_round_trip(&self, options: &Options) -> Option<Duration> {
+        let echo = options.timestamps.map(|(_, echo)| echo).filter(|_| self.timestamps.is_agreed());
+        let told = self.timestamps.age(echo, self.now).map(|age| age.min(ROUND_TRIP_MAX));
+        self.sender.round_trip().smoothed().max(told)
     }
 
     fn demand_acknowledgment(&mut self) {
@@ -256,3 +267,6 @@ impl Connection {
         reply.truncate(bytes);
     }
 }
+
+/// An echo older than this is of an application that had nothing to send.
+const ROUND_TRIP_MAX: Duration = Duration::from_secs(1);
