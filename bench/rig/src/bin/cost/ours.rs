@@ -15,6 +15,10 @@ pub(crate) struct Ours {
     stack: Stack,
     flow: TcpFlow,
     is_sender: bool,
+    /// A train, and what of it has not left.
+    train: Box<[u8]>,
+    rest: std::ops::Range<usize>,
+    packet_bytes: usize,
     _idle: Vec<TcpFlow>,
 }
 
@@ -26,10 +30,27 @@ impl Ours {
         tunnels.rest(Duration::from_secs(1));
         let Some(Pair { caller, called }) = pairs.pop() else { return Err("no flow".into()) };
         let (callers, calleds) = pairs.into_iter().map(|pair| (pair.caller, pair.called)).unzip();
-        let sender = Self { stack: tunnels.caller, flow: caller, is_sender: true, _idle: callers };
-        let receiver =
-            Self { stack: tunnels.called, flow: called, is_sender: false, _idle: calleds };
+        let sender = Self::new(tunnels.caller, caller, true, callers);
+        let receiver = Self::new(tunnels.called, called, false, calleds);
         Ok(Ends { sender, receiver, now: tunnels.now })
+    }
+
+    fn new(stack: Stack, flow: TcpFlow, is_sender: bool, idle: Vec<TcpFlow>) -> Self {
+        let train = vec![0; TRAIN_BYTES].into_boxed_slice();
+        Self { stack, flow, is_sender, train, rest: 0..0, packet_bytes: 0, _idle: idle }
+    }
+
+    /// The next packet of the train, of which a new one is taken when the last has left.
+    fn next_of_train(&mut self, now: Instant) -> Option<std::ops::Range<usize>> {
+        if self.rest.is_empty() {
+            let train = self.stack.poll_transmit_train(&mut self.train, now)?;
+            self.rest = 0..train.bytes;
+            self.packet_bytes = train.packet_bytes;
+        }
+        let end = (self.rest.start + self.packet_bytes).min(self.rest.end);
+        let packet = self.rest.start..end;
+        self.rest.start = end;
+        Some(packet)
     }
 }
 
@@ -52,8 +73,11 @@ impl End for Ours {
     }
 
     fn poll_transmit(&mut self, packet: &mut Packet, now: Instant) -> bool {
+        let Some(range) = self.next_of_train(now) else { return false };
+        let bytes = self.train.get(range).unwrap_or_default();
         let fill = |room: &mut [u8]| {
-            self.stack.poll_transmit(room, now).map(|(peer, length)| (length, peer))
+            room.get_mut(..bytes.len())?.copy_from_slice(bytes);
+            Some((bytes.len(), ()))
         };
         packet.fill(fill).is_some()
     }
@@ -62,3 +86,6 @@ impl End for Ours {
         self.stack.poll_timeout()
     }
 }
+
+/// What a driver takes at once.
+const TRAIN_BYTES: usize = 64 * 1024;
