@@ -12,11 +12,19 @@ impl Core {
     pub(super) fn unmatched<'p>(&mut self, peer: PeerKey, packet: &Packet<'p>) -> Verdict<'p> {
         self.counters.unmatched += 1;
         match packet.body {
-            Body::Tcp(segment) if !segment.reset => self.reset_segment(peer, packet, &segment),
+            Body::Tcp(segment) if !segment.reset && !self.may_be_early(peer, &segment) => {
+                self.reset_segment(peer, packet, &segment);
+            }
             Body::Udp { .. } => self.send_unreachable(peer, packet, Unreachable::Port),
             Body::Tcp(_) | Body::Icmp { .. } | Body::Other => {}
         }
         Verdict::Unmatched
+    }
+
+    /// Whether the segment may have overtaken the SYN that it belongs to: it is sent again then, and a RST would refuse the call.
+    fn may_be_early(&self, peer: PeerKey, segment: &Segment) -> bool {
+        let is_ours = self.peers.get(&peer).is_some_and(|peer| !peer.is_foreign);
+        is_ours && !segment.syn && segment.acknowledgment.is_none()
     }
 
     /// Answers a segment of no flow with RST.

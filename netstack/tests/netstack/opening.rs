@@ -269,6 +269,27 @@ fn more_than_may_go_early_waits_for_the_handshake() {
     drop(opened);
 }
 
+#[test]
+fn early_bytes_that_overtake_their_call_do_not_refuse_it() {
+    let mut lab = Lab::new();
+    question_and_answer(&mut lab);
+    let listener = lab.listen();
+    let connect = lab.connect_from(addr("203.0.113.9:50009")).unwrap();
+    let mut packets = drain(&lab.relay, lab.now);
+    let _ = connect.poll_write_early(&mut context(), |room| Ok(put(room, b"question")));
+    let soon = lab.now + Duration::from_millis(2);
+    lab.relay.handle_timeout(soon);
+    packets.extend(drain(&lab.relay, soon));
+    assert_eq!(packets.len(), 2, "the call, and what follows it");
+    for packet in packets.iter().rev() {
+        let _ = lab.agent.handle_packet(PEER, packet, soon);
+    }
+    let accepted = lab.incoming(&listener).accept().unwrap();
+    let _opened = lab.until_connected(connect).unwrap();
+    lab.until_idle();
+    assert_eq!(read(&accepted).0, b"question");
+}
+
 /// Calls, asks, answers; gives how long that took. The source port differs each time.
 fn question_and_answer(lab: &mut Lab) -> Duration {
     let began = lab.now;

@@ -66,7 +66,7 @@ fn an_abort_is_a_reset_at_the_next_number() {
 #[test]
 fn what_is_sent_to_nobody_is_reset() {
     // RFC 9293 §3.10.7.1: CLOSED.
-    let mut script = Script::accepted(Peer::default());
+    let mut script = Script::accepted(Peer { is_foreign: true, ..Peer::default() });
     script.abort().take();
     script.inject(data(1, 100).acks(77)).expect(&["rst 77"]);
     script.inject(data(1, 100).acks_nothing());

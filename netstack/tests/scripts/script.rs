@@ -27,6 +27,8 @@ pub(crate) struct Peer {
     pub(crate) has_timestamps: bool,
     pub(crate) has_ecn: bool,
     pub(crate) congestion: Congestion,
+    /// Not one of our own nodes.
+    pub(crate) is_foreign: bool,
     /// How long it takes to answer in the handshake.
     pub(crate) round_trip: Duration,
 }
@@ -41,6 +43,7 @@ impl Default for Peer {
             has_timestamps: false,
             has_ecn: false,
             congestion: Congestion::default(),
+            is_foreign: false,
             round_trip: Duration::from_millis(100),
         }
     }
@@ -130,8 +133,8 @@ impl Script {
 
     fn new(peer: Peer) -> Self {
         let stack = Stack::new(Config { seed: 1 });
-        let congestion = peer.congestion;
-        stack.add_peer(PEER, PeerConfig { congestion, ..PeerConfig::default() });
+        let (congestion, is_foreign) = (peer.congestion, peer.is_foreign);
+        stack.add_peer(PEER, PeerConfig { congestion, is_foreign, ..PeerConfig::default() });
         let now = Instant::now();
         Self {
             stack,
