@@ -6,7 +6,7 @@
 //! has no socket: [`Verdict::Udp`] on the way in, [`Stack::build_udp`] on the way out.
 //!
 //! ```text
-//! handle_packet ─▶ parse ─▶ (peer, 5-tuple) ─▶ one flow, one engine ─▶ reply, wake
+//! handle_packet ─▶ parse ─▶ (peer, 5-tuple) ─▶ one flow, one connection ─▶ reply, wake
 //! poll_transmit ◀─ turn of a peer ◀─ its replies, then its ready flows
 //! ```
 //!

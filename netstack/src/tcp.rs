@@ -38,6 +38,7 @@ mod timestamps;
 mod types;
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::limits::EARLY_BYTES_MAX;
@@ -71,7 +72,7 @@ pub(crate) struct Connection {
     sender: Sender,
     /// Once their SYN has come.
     receiver: Option<Receiver>,
-    memory: std::rc::Rc<PeerMemory>,
+    memory: Rc<PeerMemory>,
     /// Shifts of the windows: theirs, ours.
     shifts: (u8, u8),
     may_sack: bool,
@@ -315,7 +316,7 @@ impl Connection {
             mss: our_mss(setup.mtu, setup.local),
             congestion: setup.congestion,
             seed: setup.seed,
-            memory: std::rc::Rc::clone(&setup.memory),
+            memory: Rc::clone(&setup.memory),
         });
         let mut connection = Self {
             local: setup.local,
@@ -326,7 +327,7 @@ impl Connection {
             seen: now,
             sender,
             receiver: None,
-            memory: std::rc::Rc::clone(&setup.memory),
+            memory: Rc::clone(&setup.memory),
             shifts: (0, 0),
             may_sack: false,
             timestamps: Timestamps::new(setup.is_foreign, offset),
@@ -390,8 +391,7 @@ impl Connection {
     /// Takes their SYN: who they are and what they can do.
     fn hear_syn(&mut self, packet: &Packet<'_>, segment: &Segment) {
         let options = Options::parse(segment.options(packet));
-        let mut receiver =
-            Receiver::new(Origin(segment.sequence), std::rc::Rc::clone(&self.memory));
+        let mut receiver = Receiver::new(Origin(segment.sequence), Rc::clone(&self.memory));
         receiver.acknowledging.demand();
         self.receiver = Some(receiver);
         self.shifts = options.window_scale.map_or((0, 0), |theirs| (theirs, WINDOW_SHIFT));

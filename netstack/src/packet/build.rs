@@ -1,4 +1,4 @@
-//! Packets that no engine makes: UDP, RST and ACK without a flow, ICMP errors and echo replies.
+//! Packets that no connection makes: UDP, RST and ACK without a flow, ICMP errors and echo replies.
 //!
 //! Every function fills a buffer and gives the length of the packet, or `None` when the addresses
 //! are of two families or the buffer is too short. Checksums are always made.

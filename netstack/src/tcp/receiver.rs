@@ -92,7 +92,9 @@ impl Receiver {
     pub(crate) fn is_acceptable(&self, start: u64, end: u64) -> bool {
         let (next, edge) = (self.next(), self.window.edge(self.next()));
         // What comes next is heard even without room for its bytes: it may acknowledge, or reset.
-        start == next || (start < edge && (end > next || (start == end && start > next)))
+        // At the edge stand the acknowledgments of a sender that has filled the window.
+        let is_empty_ahead = start == end && next < start && start <= edge;
+        start == next || is_empty_ahead || (start < edge && end > next)
     }
 
     /// Takes the bytes at `start` and whether FIN follows them.

@@ -83,6 +83,8 @@ fn bytes_beyond_the_window_are_not_taken() {
     assert_eq!(receiver.ahead.end(), Some(edge));
     assert!(!receiver.is_acceptable(edge, edge + 1));
     assert!(receiver.is_acceptable(edge - 1, edge + 1));
+    assert!(receiver.is_acceptable(edge, edge), "an acknowledgment");
+    assert!(!receiver.is_acceptable(edge + 1, edge + 1));
 }
 
 #[test]
