@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bore::swarm::{Plan, Swarm};
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
 
 use crate::process::{Relay, free_udp_port};
 use crate::report::{head, ms, quantile, row};
@@ -73,44 +74,51 @@ async fn far_agent(bore: &Path, folder: &Path, round_trip_ms: u64) -> Result<(Re
 /// Carries datagrams both ways, each `delay` later, in order.
 async fn delay_link(port: u16, relay: SocketAddr, delay: Duration) -> std::io::Result<()> {
     let outside = Arc::new(UdpSocket::bind(("127.0.0.1", port)).await?);
-    let mut inside: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+    let mut inside: HashMap<SocketAddr, Late> = HashMap::new();
     let mut buffer = vec![0; 65_535];
     loop {
         let (count, agent) = outside.recv_from(&mut buffer).await?;
         let bytes = buffer.get(..count).unwrap_or_default().to_vec();
-        let socket = match inside.get(&agent) {
-            Some(socket) => Arc::clone(socket),
+        let late = match inside.get(&agent) {
+            Some(late) => late,
             None => {
                 let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await?);
-                inside.insert(agent, Arc::clone(&socket));
-                tokio::spawn(carry_back(Arc::clone(&socket), Arc::clone(&outside), agent, delay));
-                socket
+                let back = late(Arc::clone(&outside), agent, delay);
+                tokio::spawn(carry_back(Arc::clone(&socket), back));
+                inside.entry(agent).or_insert(late(socket, relay, delay))
             }
         };
-        later(delay, socket, bytes, relay);
+        late.carry(bytes);
     }
 }
 
-async fn carry_back(
-    socket: Arc<UdpSocket>,
-    outside: Arc<UdpSocket>,
-    agent: SocketAddr,
-    delay: Duration,
-) {
+async fn carry_back(socket: Arc<UdpSocket>, back: Late) {
     let mut buffer = vec![0; 65_535];
     while let Ok((count, _)) = socket.recv_from(&mut buffer).await {
-        let bytes = buffer.get(..count).unwrap_or_default().to_vec();
-        later(delay, Arc::clone(&outside), bytes, agent);
+        back.carry(buffer.get(..count).unwrap_or_default().to_vec());
     }
 }
 
-fn later(delay: Duration, socket: Arc<UdpSocket>, bytes: Vec<u8>, to: SocketAddr) {
-    let at = Instant::now() + delay;
+/// One direction of the link.
+struct Late(mpsc::UnboundedSender<(Instant, Vec<u8>)>);
+
+impl Late {
+    fn carry(&self, bytes: Vec<u8>) {
+        // A direction that has ended loses what it is given.
+        let _ = self.0.send((Instant::now(), bytes));
+    }
+}
+
+fn late(socket: Arc<UdpSocket>, to: SocketAddr, delay: Duration) -> Late {
+    let (sender, mut queue) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     tokio::spawn(async move {
-        tokio::time::sleep_until(at.into()).await;
-        // A link may lose a datagram.
-        let _ = socket.send_to(&bytes, to).await;
+        while let Some((came, bytes)) = queue.recv().await {
+            tokio::time::sleep_until((came + delay).into()).await;
+            // A link may lose a datagram.
+            let _ = socket.send_to(&bytes, to).await;
+        }
     });
+    Late(sender)
 }
 
 const PUBLICATIONS: usize = 20;

@@ -8,6 +8,7 @@ use bore_tests::blob::{Blob, sha256_of};
 use bore_tests::bore::{Agent, Publication, Relay};
 use bore_tests::curl::{curl, follow, visit};
 use bore_tests::lab::{COLLEAGUE, Lab, RELAY, VISITOR};
+use bore_tests::length::Length;
 use bore_tests::origins::Nginx;
 use bore_tests::service::Service;
 use bore_tests::visitor;
@@ -102,14 +103,14 @@ fn events_arrive_before_the_next_one_is_produced() {
 #[test]
 fn uploads_and_downloads_arrive_unchanged() {
     let scene = Scene::new();
-    let blob = Blob::new(64);
+    let blob = Blob::new(Length::pick(64, 64, 1024));
     let nginx = Nginx::start(&scene.lab, 3000, blob.folder());
     let _published = scene.publish(&["3000", "--name", "app"]);
     let pinned = format!("app.t.test:80:{RELAY}");
     let path = blob.path().display().to_string();
     let copy = scene.lab.path().join("copy").display().to_string();
 
-    let limit = ["--max-time", "60", "--resolve", &pinned];
+    let limit = ["--max-time", "100", "--resolve", &pinned];
     let put = [&limit[..], &["--upload-file", &path, "http://app.t.test/uploads/copy"]].concat();
     assert_eq!(curl(&scene.lab.visitor, &put).status, 201);
     assert_eq!(sha256_of(&nginx.upload("copy")), blob.sha256());
