@@ -46,6 +46,7 @@ impl Relay {
                 "--api-listen",
                 &listen(free_tcp_port()?),
             ])
+            .args(["--https-listen", &listen(free_tcp_port()?)])
             .args(["--metrics-listen", &listen(free_tcp_port()?)])
             .arg("--config")
             .arg(&config)

@@ -41,6 +41,7 @@ mod targets;
 mod test_support;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod visit;
 mod wire;
 

@@ -34,6 +34,8 @@ use crate::output::{Output, Style};
 
 /// Reads the command line, runs one command and gives its exit code.
 pub fn main() -> ExitCode {
+    // Crates that ask for TLS without saying whose get this one; only the first caller is heard, and this is the first.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arguments = args::with_shorthand(std::env::args_os().collect());
     match Cli::try_parse_from(&arguments) {
         Ok(cli) => run(cli),

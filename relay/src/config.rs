@@ -1,5 +1,7 @@
 //! `relay.toml`: read, checked, and complained about all at once.
 
+mod tls;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -7,6 +9,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use tls::TlsConfig;
 
 /// Settings of one relay. Existing means valid: [`Config::parse`] is the only way in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub struct Config {
     pub overlay_listen: SocketAddr,
     /// Shared port of `http` publications. Default `[::]:80`.
     pub http_listen: SocketAddr,
+    /// Shared port of HTTPS. Default `[::]:443`.
+    pub https_listen: SocketAddr,
     /// REST API. Default `127.0.0.1:7400`; it speaks plain HTTP, so keep it on loopback.
     pub api_listen: SocketAddr,
     /// `/metrics`. Default `127.0.0.1:7401`.
@@ -33,6 +39,8 @@ pub struct Config {
     pub database: Database,
     /// Handshakes a second before a cookie is demanded of everybody. Default 2000.
     pub handshakes_per_second_max: NonZeroU32,
+    /// How HTTPS is spoken.
+    pub tls: TlsConfig,
 }
 
 /// Where the store is.
@@ -98,12 +106,14 @@ impl Config {
             state: PathBuf::from("/var/lib/bore"),
             overlay_listen: any(443),
             http_listen: any(80),
+            https_listen: any(443),
             api_listen: loopback(7400),
             metrics_listen: loopback(7401),
             public_addresses: vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
             public_ports: 20_000..=29_999,
             database: Database::Embedded,
             handshakes_per_second_max: HANDSHAKES_PER_SECOND_DEFAULT,
+            tls: TlsConfig::default(),
         }
     }
 
@@ -148,6 +158,7 @@ struct File {
     state: Option<PathBuf>,
     overlay_listen: Option<SocketAddr>,
     http_listen: Option<SocketAddr>,
+    https_listen: Option<SocketAddr>,
     api_listen: Option<SocketAddr>,
     metrics_listen: Option<SocketAddr>,
     public_addresses: Option<Vec<IpAddr>>,
@@ -155,15 +166,17 @@ struct File {
     database_url: Option<String>,
     database_url_file: Option<PathBuf>,
     handshakes_per_second_max: Option<NonZeroU32>,
+    tls: Option<tls::Table>,
 }
 
 /// Keys that a `relay.toml` may have.
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 14] = [
     "host",
     "domain",
     "state",
     "overlay_listen",
     "http_listen",
+    "https_listen",
     "api_listen",
     "metrics_listen",
     "public_addresses",
@@ -171,7 +184,11 @@ pub const KEYS: [&str; 12] = [
     "database_url",
     "database_url_file",
     "handshakes_per_second_max",
+    "tls",
 ];
+
+/// Keys that stand for a table, and the keys that it may have.
+const TABLES: [(&str, &[&str]); 1] = [("tls", &tls::KEYS)];
 
 impl File {
     fn check(self, errors: &mut Vec<ConfigError>) -> Option<Config> {
@@ -179,12 +196,15 @@ impl File {
         let domain = keep(self.domain.map(|text| hostname("domain", &text)).transpose(), errors);
         let public_ports = keep(ports(self.public_ports.as_deref()), errors);
         let database = keep(database(self.database_url, self.database_url_file), errors);
+        let tls =
+            keep(self.tls.map_or_else(|| Ok(TlsConfig::default()), tls::Table::check), errors);
         let default = Config::for_host(&host?);
         Some(Config {
             domain: domain?,
             state: self.state.unwrap_or(default.state),
             overlay_listen: self.overlay_listen.unwrap_or(default.overlay_listen),
             http_listen: self.http_listen.unwrap_or(default.http_listen),
+            https_listen: self.https_listen.unwrap_or(default.https_listen),
             api_listen: self.api_listen.unwrap_or(default.api_listen),
             metrics_listen: self.metrics_listen.unwrap_or(default.metrics_listen),
             public_addresses: self.public_addresses.unwrap_or(default.public_addresses),
@@ -193,6 +213,7 @@ impl File {
             handshakes_per_second_max: self
                 .handshakes_per_second_max
                 .unwrap_or(default.handshakes_per_second_max),
+            tls: tls?,
             host: default.host,
         })
     }
@@ -257,15 +278,32 @@ fn database(url: Option<String>, file: Option<PathBuf>) -> Result<Database, Conf
 }
 
 fn unknown_keys(table: &toml::Table) -> Vec<ConfigError> {
-    table
-        .keys()
-        .filter(|key| !KEYS.contains(&key.as_str()))
-        .map(|key| ConfigError::UnknownKey { key: key.clone(), near: nearest(key) })
-        .collect()
+    let mut errors = unknown_of(table, "", &KEYS);
+    for (name, known) in TABLES {
+        if let Some(inner) = table.get(name).and_then(toml::Value::as_table) {
+            errors.extend(unknown_of(inner, &format!("{name}."), known));
+        }
+    }
+    errors
 }
 
-fn nearest(key: &str) -> Option<&'static str> {
-    KEYS.into_iter()
+fn unknown_of(
+    table: &toml::Table,
+    prefix: &str,
+    known: &'static [&'static str],
+) -> Vec<ConfigError> {
+    let unknown = table.keys().filter(|key| !known.contains(&key.as_str()));
+    let told = unknown.map(|key| ConfigError::UnknownKey {
+        key: format!("{prefix}{key}"),
+        near: nearest(key, known),
+    });
+    told.collect()
+}
+
+fn nearest(key: &str, known: &'static [&'static str]) -> Option<&'static str> {
+    known
+        .iter()
+        .copied()
         .map(|known| (strsim::jaro_winkler(key, known), known))
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|left, right| left.0.total_cmp(&right.0))

@@ -1,7 +1,7 @@
-//! The HTTP edge: visitors' HTTP/1 on public sockets, routed by `Host`, streamed to origins.
+//! The HTTP edge: visitors' HTTP/1 and HTTP/2 on public sockets, routed by `Host`, streamed to origins.
 //!
 //! ```text
-//! accept ── sources (limits) ── connection ── guard (framing, deadlines) ── hyper ── service
+//! accept ── sources (limits) ── [proxied] ── [door (TLS)] ── connection ── guard (framing, deadlines) ── hyper ── service
 //!                                                                            │  host → Origins::route
 //!                                                                            ▼
 //!                                          pages (own answers)  or  upstream (one per visitor connection)
@@ -11,21 +11,27 @@
 //! shares an origin connection between two visitor connections, and has no rules of its own: who
 //! may see what is one call of [`Origins::route`] with the value that is then routed by.
 //!
-//! Source: RFC 9110, RFC 9112.
+//! Source: RFC 9110, RFC 9112, RFC 9113.
 
 mod accept;
 mod body;
 mod connection;
 mod counters;
+mod door;
 mod framing;
 mod gate;
 mod guard;
 mod headers;
 mod host;
+mod http2;
+mod ledger;
 pub mod limits;
 mod origins;
+mod own;
 mod pace;
 mod pages;
+mod prefixed;
+mod proxied;
 mod service;
 mod settings;
 mod sources;
@@ -34,7 +40,8 @@ mod upstream;
 
 pub use accept::serve;
 pub use counters::{
-    Deadline, DeadlineLabels, EdgeCounters, FaultLabels, Limit, LimitLabels, Outcome, OutcomeLabels,
+    Deadline, DeadlineLabels, Door, DoorLabels, EdgeCounters, FaultLabels, Handshake,
+    HandshakeLabels, Limit, LimitLabels, Outcome, OutcomeLabels,
 };
 pub use framing::Fault;
 pub use origins::{DenialKind, OriginId, Origins, Outage, Route};

@@ -41,6 +41,8 @@ pub struct InitSettings {
     pub overlay_listen: Option<SocketAddr>,
     /// Shared HTTP port.
     pub http_listen: Option<SocketAddr>,
+    /// Shared HTTPS port.
+    pub https_listen: Option<SocketAddr>,
     /// REST API.
     pub api_listen: Option<SocketAddr>,
     /// Metrics.
@@ -115,9 +117,11 @@ pub async fn init(options: &InitOptions) -> Result<Initialised, InitError> {
         cluster_key: keys.cluster.public(),
         overlay_port: config.overlay_listen.port(),
         http_port: config.http_listen.port(),
+        https_port: config.https_listen.port(),
         public_ports: config.public_ports.clone(),
     };
-    let runtime = Arc::new(RelayRuntime::new(identity, Arc::new(States::default())));
+    let runtime =
+        Arc::new(RelayRuntime::new(identity, Arc::new(States::default()), Arc::default()));
     let control = Control::new(store, runtime, Settings::default());
     control.refresh().await.map_err(InitError::Store)?;
     let admin_key = admin_key(&control, &state).await?;
@@ -175,6 +179,7 @@ impl InitSettings {
         line("state", self.state.as_ref().map(|path| path.display().to_string()));
         line("overlay_listen", self.overlay_listen.map(|address| address.to_string()));
         line("http_listen", self.http_listen.map(|address| address.to_string()));
+        line("https_listen", self.https_listen.map(|address| address.to_string()));
         line("api_listen", self.api_listen.map(|address| address.to_string()));
         line("metrics_listen", self.metrics_listen.map(|address| address.to_string()));
         line("database_url", self.database_url.clone());

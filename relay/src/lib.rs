@@ -24,8 +24,9 @@ mod server;
 mod state_folder;
 mod states;
 mod steward;
+pub mod tls;
 
-pub use config::{Config, ConfigError, Database, KEYS};
+pub use config::{Config, ConfigError, Database, KEYS, TlsConfig};
 pub use init::{InitError, InitOptions, InitSettings, Initialised, first_join_key, init};
 pub use server::{Addresses, Relay, StartError};
 pub use state_folder::{RelayKeys, StateError, StateFolder};

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bore_control::model::Protocol;
 use bore_control::runtime::State;
 use bore_driver::{OverlayStream, pipe_opening};
 use bore_netstack::ConnectError;
@@ -27,20 +28,12 @@ impl Origins for OverlayOrigins {
     type Stream = OverlayStream;
 
     fn route(&self, host: &Hostname, visitor: SocketAddr) -> Route {
-        let Some(id) = self.find(host) else { return Route::Unknown };
-        let visitor = Visitor::public(visitor.ip());
-        let decision = self.steward.control.visitor_decision(id, &visitor);
-        if !decision.allowed {
-            self.steward.shared.metrics.denied.inc();
-            return Route::Denied { by: kind_of(&decision.by) };
-        }
-        let state = self.steward.states.get(id, Instant::now());
-        let cause = state.cause.unwrap_or_default();
-        match state.state {
-            State::Offline => Route::Unavailable(Outage::Offline { cause }),
-            State::Down => Route::Unavailable(Outage::Down { cause }),
-            State::Reachable | State::Live => Route::To(OriginId(id)),
-        }
+        self.decide(host, Protocol::Http, visitor)
+    }
+
+    fn passthrough(&self, _sni: &Hostname, _visitor: SocketAddr) -> Route {
+        // No protocol of the model is passed through.
+        Route::Unknown
     }
 
     async fn open(&self, origin: OriginId, visitor: SocketAddr) -> Result<OverlayStream, Outage> {
@@ -74,7 +67,7 @@ impl Origins for OverlayOrigins {
         host: &Hostname,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send> {
-        let id = self.find(host)?;
+        let id = self.find(host, Protocol::Http)?;
         let token = self.steward.shared.expected.take(id, token.as_bytes(), Instant::now())?;
         let steward = Arc::clone(&self.steward);
         Some(async move {
@@ -105,8 +98,28 @@ impl Steward {
 }
 
 impl OverlayOrigins {
-    fn find(&self, host: &Hostname) -> Option<Uuid> {
-        self.steward.hostnames.get(host.as_str())
+    /// One decision for both kinds of publication that have a hostname.
+    fn decide(&self, host: &Hostname, protocol: Protocol, visitor: SocketAddr) -> Route {
+        let Some(id) = self.find(host, protocol) else { return Route::Unknown };
+        let visitor = Visitor::public(visitor.ip());
+        let decision = self.steward.control.visitor_decision(id, &visitor);
+        if !decision.allowed {
+            self.steward.shared.metrics.denied.inc();
+            return Route::Denied { by: kind_of(&decision.by) };
+        }
+        let state = self.steward.states.get(id, Instant::now());
+        let cause = state.cause.unwrap_or_default();
+        match state.state {
+            State::Offline => Route::Unavailable(Outage::Offline { cause }),
+            State::Down => Route::Unavailable(Outage::Down { cause }),
+            State::Reachable | State::Live => Route::To(OriginId(id)),
+        }
+    }
+
+    /// Who has this hostname, if it is published by `protocol`.
+    fn find(&self, host: &Hostname, protocol: Protocol) -> Option<Uuid> {
+        let id = self.steward.hostnames.get(host.as_str())?;
+        (self.steward.protocol_of(id) == Some(protocol)).then_some(id)
     }
 }
 

@@ -17,8 +17,10 @@ use bore_overlay::{
 };
 use uuid::Uuid;
 
+use crate::edge::Scheme;
 use crate::states::States;
 use crate::steward::Steward;
+use crate::tls::Certificates;
 
 /// Facts that never change while a relay runs.
 #[derive(Debug, Clone)]
@@ -29,6 +31,7 @@ pub(crate) struct Identity {
     pub(crate) cluster_key: ClusterPublicKey,
     pub(crate) overlay_port: u16,
     pub(crate) http_port: u16,
+    pub(crate) https_port: u16,
     pub(crate) public_ports: RangeInclusive<u16>,
 }
 
@@ -37,14 +40,20 @@ pub(crate) struct Identity {
 pub(crate) struct RelayRuntime {
     identity: Identity,
     states: Arc<States>,
+    certificates: Arc<Certificates>,
     /// Weak: the steward holds the control room, which holds this.
     steward: OnceLock<Weak<Steward>>,
     draining: AtomicBool,
 }
 
 impl RelayRuntime {
-    pub(crate) fn new(identity: Identity, states: Arc<States>) -> Self {
-        Self { identity, states, steward: OnceLock::new(), draining: AtomicBool::new(false) }
+    pub(crate) fn new(
+        identity: Identity,
+        states: Arc<States>,
+        certificates: Arc<Certificates>,
+    ) -> Self {
+        let (steward, draining) = (OnceLock::new(), AtomicBool::new(false));
+        Self { identity, states, certificates, steward, draining }
     }
 
     /// Joins the runtime to the rest of the relay, once.
@@ -102,12 +111,7 @@ impl Runtime for RelayRuntime {
     fn public_address(&self, publication: &Publication) -> String {
         let host = bracketed(&self.identity.host);
         match (publication.protocol, publication.public_port, &publication.hostname) {
-            (Protocol::Http, _, Some(hostname)) if self.identity.http_port == 80 => {
-                format!("http://{hostname}/")
-            }
-            (Protocol::Http, _, Some(hostname)) => {
-                format!("http://{hostname}:{}/", self.identity.http_port)
-            }
+            (Protocol::Http, _, Some(hostname)) => self.web_address(hostname),
             (Protocol::Udp, Some(port), _) => {
                 format!("udp://{host}:{}", ports(port, publication.port_count))
             }
@@ -204,6 +208,18 @@ impl Runtime for RelayRuntime {
 }
 
 impl RelayRuntime {
+    /// HTTPS as soon as there is a certificate for the name.
+    fn web_address(&self, hostname: &str) -> String {
+        let (scheme, port) = match self.certificates.entry(hostname) {
+            Some(_) => (Scheme::Https, self.identity.https_port),
+            None => (Scheme::Http, self.identity.http_port),
+        };
+        if port == scheme.default_port() {
+            return format!("{}://{hostname}/", scheme.as_str());
+        }
+        format!("{}://{hostname}:{port}/", scheme.as_str())
+    }
+
     fn relay_address(&self) -> RelayAddress {
         let (host, port) = (&self.identity.host, self.identity.overlay_port);
         match host.parse::<IpAddr>() {

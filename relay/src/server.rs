@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, Database};
 use crate::doors;
-use crate::edge::{self, EdgeCounters, EdgeSettings};
+use crate::edge::{self, EdgeCounters, EdgeSettings, Scheme};
 use crate::endpoints::Endpoints;
 use crate::exposition::Exposition;
 use crate::flows::Flows;
@@ -28,6 +28,7 @@ use crate::runtime::{Identity, RelayRuntime};
 use crate::state_folder::{RelayKeys, StateError, StateFolder};
 use crate::states::States;
 use crate::steward::Steward;
+use crate::tls::{FileError, Files, Tls};
 
 /// A relay that runs in this process.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub struct Addresses {
     pub overlay: SocketAddr,
     /// The shared HTTP port.
     pub http: SocketAddr,
+    /// The shared HTTPS port.
+    pub https: SocketAddr,
     /// The REST API.
     pub api: SocketAddr,
     /// `/metrics`.
@@ -75,6 +78,12 @@ pub enum StartError {
         /// The kernel's reason.
         source: std::io::Error,
     },
+    /// A certificate from files.
+    #[error("a certificate cannot be served")]
+    Certificate(#[from] FileError),
+    /// TLS itself.
+    #[error("TLS cannot be spoken")]
+    Tls(#[from] rustls::Error),
     /// The overlay.
     #[error("the overlay cannot start")]
     Overlay(#[source] bore_driver::StartError),
@@ -93,19 +102,26 @@ impl Relay {
                 .await
                 .map_err(StartError::Store)?;
         let http = listen("http", config.http_listen).await?;
+        let https = listen("https", config.https_listen).await?;
         let api = listen("api", config.api_listen).await?;
         let metrics = listen("metrics", config.metrics_listen).await?;
+        let tls = Arc::new(Tls::new(config.tls.minimum)?);
+        let files = Files::load(&config.tls.certificate_files, tls.certificates())?;
         let (shard, events) = start_shard(&config, &keys)?;
         let addresses = Addresses {
             overlay: shard.local_addr(),
             http: local(&http, config.http_listen),
+            https: local(&https, config.https_listen),
             api: local(&api, config.api_listen),
             metrics: local(&metrics, config.metrics_listen),
         };
 
         let states = Arc::new(States::default());
-        let runtime =
-            Arc::new(RelayRuntime::new(identity(&config, &keys, addresses), Arc::clone(&states)));
+        let runtime = Arc::new(RelayRuntime::new(
+            identity(&config, &keys, addresses),
+            Arc::clone(&states),
+            Arc::clone(tls.certificates()),
+        ));
         let control = Control::new(store, Arc::clone(&runtime) as Arc<_>, Settings::default());
         control.refresh().await.map_err(StartError::Store)?;
 
@@ -126,6 +142,7 @@ impl Relay {
             states,
             ingress,
             shared,
+            Arc::clone(tls.certificates()),
             keys.relay.public(),
         ));
         runtime.attach(&steward);
@@ -145,6 +162,7 @@ impl Relay {
             )),
             tokio::spawn(refresh_members(Arc::clone(&members), shard.clone(), closed.clone())),
             tokio::spawn(keep_house(control.clone(), closed.clone())),
+            tokio::spawn(files.watch(Arc::clone(tls.certificates()))),
             tokio::spawn(doors::serve_tcp(
                 api,
                 bore_control::tcp_router(control.clone()),
@@ -158,13 +176,17 @@ impl Relay {
                 closed.clone(),
             )),
         ];
-        let edge = tokio::spawn(edge::serve(
-            http,
-            origins,
-            EdgeSettings::default(),
-            edge_counters,
-            async move { until(&mut closed.clone()).await },
-        ));
+        let [plain, secure] = edge_settings(&config, addresses);
+        let serve = |listener, settings| {
+            let (origins, tls) = (Arc::clone(&origins), Arc::clone(&tls));
+            let mut closed = closed.clone();
+            let shutdown = async move { until(&mut closed).await };
+            Box::pin(edge::serve(listener, origins, tls, settings, edge_counters.clone(), shutdown))
+        };
+        let (http, https) = (serve(http, plain), serve(https, secure));
+        let edge = tokio::spawn(async move {
+            tokio::join!(http, https);
+        });
         Ok(Self { shard, steward, tasks, edge, closing, addresses, _state: state })
     }
 
@@ -251,8 +273,21 @@ fn identity(config: &Config, keys: &RelayKeys, addresses: Addresses) -> Identity
         cluster_key: keys.cluster.public(),
         overlay_port: addresses.overlay.port(),
         http_port: addresses.http.port(),
+        https_port: addresses.https.port(),
         public_ports: config.public_ports.clone(),
     }
+}
+
+/// Of the two shared ports.
+fn edge_settings(config: &Config, addresses: Addresses) -> [EdgeSettings; 2] {
+    let plain = EdgeSettings {
+        https_port: Some(addresses.https.port()),
+        hsts_seconds: config.tls.hsts_seconds,
+        proxies: config.tls.proxy_protocol_from.clone(),
+        ..EdgeSettings::default()
+    };
+    let secure = EdgeSettings { scheme: Scheme::Https, ..plain.clone() };
+    [plain, secure]
 }
 
 async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

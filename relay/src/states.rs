@@ -7,6 +7,7 @@
 //! | any | reachable | a check went through the tunnel to the target |
 //! | reachable | live | the agent reached the public address from its own network |
 //! | live | reachable | the visit that proved it is too old, or a later one failed |
+//! | live | reachable | its name got a certificate or lost it: the public address is another one |
 //! | any | not checked yet | it was declared with another target or another public address |
 //!
 //! Invariant: what is shown was proved of what is declared now. A proof names its [`Subject`]; one of another subject is dropped.
@@ -55,6 +56,8 @@ struct Entry {
     subject: Subject,
     base: Base,
     served: bool,
+    /// Visitors come by HTTPS.
+    secured: bool,
     visit_expected: bool,
     steps: Vec<Step>,
     visit: Option<Visit>,
@@ -159,6 +162,18 @@ impl States {
         }
     }
 
+    /// Notes whether visitors come by HTTPS. A visit to the other address proves nothing of this one; says whether it is another.
+    pub(crate) fn set_secured(&self, publication: Uuid, secured: bool) -> bool {
+        let mut table = self.write();
+        let Some(entry) = table.get_mut(&publication).filter(|entry| entry.secured != secured)
+        else {
+            return false;
+        };
+        entry.secured = secured;
+        (entry.visit, entry.visit_expected) = (None, false);
+        true
+    }
+
     /// Takes the proof from outside away: whoever gave it has left.
     pub(crate) fn doubt(&self, publication: Uuid) {
         if let Some(entry) = self.write().get_mut(&publication) {
@@ -215,6 +230,7 @@ impl Entry {
             subject,
             base: Base::Unknown,
             served: false,
+            secured: false,
             visit_expected: false,
             steps: Vec::new(),
             visit: None,
@@ -291,6 +307,17 @@ mod tests {
         lab.visit(true);
         lab.find(Base::Offline("gone".to_owned()));
         lab.reachable();
+        assert_eq!(lab.shown().state, State::Reachable);
+    }
+
+    #[test]
+    fn a_visit_by_plain_http_proves_nothing_of_https() {
+        let lab = Lab::new();
+        lab.reachable();
+        lab.visit(true);
+        assert!(!lab.states.set_secured(lab.publication.id, false), "it was not before");
+        assert_eq!(lab.shown().state, State::Live);
+        assert!(lab.states.set_secured(lab.publication.id, true));
         assert_eq!(lab.shown().state, State::Reachable);
     }
 

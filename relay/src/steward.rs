@@ -21,6 +21,7 @@ use crate::ingress::{Ingress, Route, Shared};
 use crate::limits::CHECK_TIMEOUT;
 use crate::members::{Member, Members};
 use crate::states::{Base, States};
+use crate::tls::Certificates;
 
 /// What the parts of a running relay share.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub(crate) struct Steward {
     pub(crate) shared: Arc<Shared>,
     pub(crate) relay_key: PublicKey,
     pub(crate) hostnames: Arc<Hostnames>,
+    certificates: Arc<Certificates>,
     checks: Checks,
     /// Held by whoever writes down what a check found.
     concluding: tokio::sync::Mutex<()>,
@@ -71,6 +73,7 @@ impl Steward {
         states: Arc<States>,
         ingress: Ingress,
         shared: Arc<Shared>,
+        certificates: Arc<Certificates>,
         relay_key: PublicKey,
     ) -> Self {
         let (hostnames, known) = (Arc::default(), RwLock::default());
@@ -83,6 +86,7 @@ impl Steward {
             shared,
             relay_key,
             hostnames,
+            certificates,
             checks: Checks::default(),
             concluding: tokio::sync::Mutex::default(),
             known,
@@ -92,6 +96,7 @@ impl Steward {
     /// Runs until the shard ends.
     pub(crate) async fn run(self: Arc<Self>, mut events: bore_driver::Events) {
         let mut changes = self.control.subscribe();
+        let mut certificates = self.certificates.changes();
         self.reconcile().await;
         let mut tick = tokio::time::interval(TICK);
         loop {
@@ -105,6 +110,7 @@ impl Steward {
                     let change = change.ok();
                     self.handle_change(change.as_ref()).await;
                 }
+                _ = certificates.changed() => self.handle_certificates(),
                 _ = tick.tick() => self.tick(),
             }
         }
@@ -151,6 +157,23 @@ impl Steward {
                 self.reconcile().await;
             }
         }
+    }
+
+    /// A name that got its certificate, or lost it, has another public address.
+    fn handle_certificates(&self) {
+        let published: Vec<Publication> = self.read_known().values().cloned().collect();
+        for publication in published {
+            if self.note_secured(&publication) {
+                self.control.notify_node(publication.node);
+            }
+        }
+    }
+
+    /// Says whether it changed.
+    fn note_secured(&self, publication: &Publication) -> bool {
+        let hostname = publication.hostname.as_deref();
+        let secured = hostname.is_some_and(|name| self.certificates.entry(name).is_some());
+        self.states.set_secured(publication.id, secured)
     }
 
     /// Makes the data path what the store says.
@@ -204,6 +227,7 @@ impl Steward {
         let before = before.and_then(|before| before.hostname);
         self.hostnames.move_to(publication.id, before.as_deref(), publication.hostname.as_deref());
         self.states.declare(&publication, Instant::now());
+        self.note_secured(&publication);
         // A report that was quicker than this starts nothing by itself.
         if self.states.is_served(publication.id) || !self.will_report(publication.node) {
             self.start_check(publication);
@@ -403,6 +427,11 @@ impl Steward {
     /// A publication that this relay carries.
     pub(crate) fn publication(&self, id: Uuid) -> Option<Publication> {
         self.read_known().get(&id).cloned()
+    }
+
+    /// How visitors speak to a publication that this relay carries.
+    pub(crate) fn protocol_of(&self, id: Uuid) -> Option<Protocol> {
+        self.read_known().get(&id).map(|publication| publication.protocol)
     }
 
     fn is_known(&self, id: Uuid) -> bool {

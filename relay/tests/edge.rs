@@ -7,17 +7,27 @@
 
 #[path = "edge/abuse.rs"]
 mod abuse;
+#[path = "edge/authority.rs"]
+mod authority;
 #[path = "edge/bodies.rs"]
 mod bodies;
 #[path = "edge/hosts.rs"]
 mod hosts;
+#[path = "edge/http2.rs"]
+mod http2;
 #[path = "edge/lab.rs"]
 mod lab;
 #[path = "edge/lifetime.rs"]
 mod lifetime;
 #[path = "edge/pages.rs"]
 mod pages;
+#[path = "edge/proxied.rs"]
+mod proxied;
+#[path = "edge/redirects.rs"]
+mod redirects;
 #[path = "edge/smuggling.rs"]
 mod smuggling;
+#[path = "edge/tls.rs"]
+mod tls;
 #[path = "edge/upgrades.rs"]
 mod upgrades;

@@ -2,7 +2,7 @@
 //!
 //! | publication is | then |
 //! |---|---|
-//! | `reachable`, not visited since the session opened or since it was `down` | visited at once |
+//! | `reachable`, not visited since the session opened, since it was `down`, or under its present address | visited at once |
 //! | `reachable` or `live`, visited | visited again about every 60 s |
 //! | `down`, or its target failed a visitor | its target is looked at every 2 s; a change is reported |
 //! | `offline` | nothing: without the relay there is nothing to prove |
@@ -43,8 +43,10 @@ struct Care {
 }
 
 /// What was done for one publication.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Record {
+    /// The public address that was looked after so far.
+    public: String,
     /// The session in which it was last visited.
     visited_in: Option<u64>,
     visit_due: Option<Instant>,
@@ -74,9 +76,10 @@ impl Care {
         let record = self.records.entry(view.publication.name.clone()).or_default();
         let failing = self.shared.registry().is_failing(&view.publication.name);
         let state = if failing { State::Down } else { view.state.state };
-        if matches!(state, State::Offline | State::Down) {
-            // Once it is reachable again, that is to be proved at once.
+        if matches!(state, State::Offline | State::Down) || record.public != view.public {
+            // Once it is reachable again, or elsewhere, that is to be proved at once.
             record.visited_in = None;
+            record.public.clone_from(&view.public);
         }
         let due = record.due(state, online.session, now);
         if due == Due::Nothing || self.work.len() >= AT_ONCE_MAX {
@@ -161,7 +164,7 @@ mod tests {
     fn a_new_session_is_proved_anew() {
         let now = Instant::now();
         let record =
-            Record { visited_in: Some(1), visit_due: Some(now + VISIT_EVERY), look_due: None };
+            Record { visited_in: Some(1), visit_due: Some(now + VISIT_EVERY), ..Record::default() };
         assert_eq!(record.due(State::Reachable, 2, now), Due::Visit);
     }
 

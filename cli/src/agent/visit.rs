@@ -4,7 +4,8 @@
 //! | step | holds when |
 //! |---|---|
 //! | `dns` | the system's resolver gives the public name an address |
-//! | `port` | the public address accepts (tcp, http), or its datagrams are answered (udp) |
+//! | `port` | the public address accepts (tcp, http, https), or its datagrams are answered (udp) |
+//! | `certificate` | this machine trusts the certificate, and it is for that name (https) |
 //! | `edge` | the relay recognises the visit and answers it with the token |
 //! | `itself` | the token came in at this agent's own probe port |
 //!
@@ -20,7 +21,7 @@ use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use uuid::Uuid;
 
@@ -28,6 +29,7 @@ use super::control_client::ControlClient;
 use super::error::AgentError;
 use super::shared::Shared;
 use super::targets::resolve_name;
+use super::trust::secure;
 use super::wire::PublicationView;
 
 /// Visits `view` from outside and tells the relay how it went; answers the state that this proved.
@@ -51,7 +53,10 @@ async fn prove(shared: &Shared, id: Uuid, public: &str, order: &ProbeOrder) -> V
     let walk = walk(public, &order.token, &mut steps);
     let walked = tokio::time::timeout(limit, walk).await;
     if walked.is_err() {
-        steps.push(failed(next_of(&steps), format!("no answer within {} ms", limit.as_millis())));
+        steps.push(failed(
+            next_of(public, &steps),
+            format!("no answer within {} ms", limit.as_millis()),
+        ));
     }
     shared.registry().forget_visit(&order.token);
     if steps.iter().all(|step| step.ok) {
@@ -81,7 +86,7 @@ async fn walk(public: &str, token: &str, steps: &mut Vec<Step>) {
     match address.scheme {
         Scheme::Tcp => walk_tcp(&addresses, token, steps).await,
         Scheme::Udp => walk_udp(&addresses, token, steps).await,
-        Scheme::Http => walk_http(&addresses, &address, token, steps).await,
+        Scheme::Http | Scheme::Https => walk_http(&addresses, &address, token, steps).await,
     }
 }
 
@@ -177,12 +182,31 @@ async fn walk_http(
     steps: &mut Vec<Step>,
 ) {
     let Some(stream) = connect(addresses, steps).await else { return };
-    let begun = Instant::now();
-    let fetched = fetch(stream, &address.authority, token).await;
-    steps.push(edge(fetched.map_err(io::Error::other), token, begun));
+    if address.scheme == Scheme::Http {
+        return steps.push(ask(stream, address, token).await);
+    }
+    match secure(stream, &address.host).await {
+        Ok(stream) => {
+            steps.push(held("certificate", format!("trusted here, for {}", address.host)));
+            steps.push(ask(stream, address, token).await);
+        }
+        Err(error) => steps.push(failed("certificate", error.to_string())),
+    }
 }
 
-async fn fetch(stream: TcpStream, authority: &str, token: &str) -> Result<Vec<u8>, String> {
+async fn ask<S>(stream: S, address: &PublicAddress, token: &str) -> Step
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let begun = Instant::now();
+    let fetched = fetch(stream, &address.authority, token).await;
+    edge(fetched.map_err(io::Error::other), token, begun)
+}
+
+async fn fetch<S>(stream: S, authority: &str, token: &str) -> Result<Vec<u8>, String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let text = |error: hyper::Error| error.to_string();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
@@ -224,6 +248,7 @@ enum Scheme {
     Tcp,
     Udp,
     Http,
+    Https,
 }
 
 impl PublicAddress {
@@ -234,6 +259,7 @@ impl PublicAddress {
             "tcp" => Scheme::Tcp,
             "udp" => Scheme::Udp,
             "http" => Scheme::Http,
+            "https" => Scheme::Https,
             _ => return Err(wrong()),
         };
         let authority = rest.split('/').next().unwrap_or_default();
@@ -241,6 +267,7 @@ impl PublicAddress {
         let port = match (port, scheme) {
             (Some(port), _) => port,
             (None, Scheme::Http) => 80,
+            (None, Scheme::Https) => 443,
             (None, Scheme::Tcp | Scheme::Udp) => return Err(wrong()),
         };
         Ok(Self { scheme, host: host.to_owned(), port, authority: authority.to_owned() })
@@ -266,10 +293,12 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     Some((host, Some(first.parse().ok()?)))
 }
 
-fn next_of(steps: &[Step]) -> &'static str {
+/// The step that was under way.
+fn next_of(public: &str, steps: &[Step]) -> &'static str {
     match steps.len() {
         0 => "dns",
         1 => "port",
+        2 if public.starts_with("https://") => "certificate",
         _ => "edge",
     }
 }
@@ -305,6 +334,7 @@ mod tests {
         assert_eq!(read("udp://[2001:db8::5]:27000-27050"), ("2001:db8::5".into(), 27000));
         assert_eq!(read("http://app.t.example.org"), ("app.t.example.org".into(), 80));
         assert_eq!(read("http://app.localhost:8080/"), ("app.localhost".into(), 8080));
+        assert_eq!(read("https://app.t.example.org/"), ("app.t.example.org".into(), 443));
         for wrong in ["app:80", "ftp://x:1", "tcp://x", "tcp://:1", "tcp://x:99999"] {
             assert!(PublicAddress::parse(wrong).is_err(), "{wrong}");
         }
@@ -371,6 +401,31 @@ mod tests {
         let mut steps = Vec::new();
         walk("http://no-such-host.invalid", TOKEN, &mut steps).await;
         assert_eq!(names(&steps), [("dns", false)]);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_this_machine_does_not_trust_is_a_step_of_its_own() {
+        let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = relay.local_addr().unwrap().port();
+        let made = rcgen::generate_simple_self_signed(["app.localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.unwrap())
+            .unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = relay.accept().await.unwrap();
+            // The visitor breaks it off.
+            let _ = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(stream).await;
+        });
+
+        let mut steps = Vec::new();
+        walk(&format!("https://app.localhost:{port}/"), TOKEN, &mut steps).await;
+        assert_eq!(names(&steps), [("dns", true), ("port", true), ("certificate", false)]);
+        assert!(steps[2].detail.contains("does not trust"), "{steps:?}");
     }
 
     fn names(steps: &[Step]) -> Vec<(&str, bool)> {

@@ -177,6 +177,7 @@ async fn start_relay(folder: &Path) -> CliResult<Relay> {
         state: Some(folder.join("relay")),
         overlay_listen: any(),
         http_listen: any(),
+        https_listen: any(),
         api_listen: any(),
         metrics_listen: any(),
         database_url: None,

@@ -161,6 +161,18 @@ pub(crate) static ENTRIES: &[Entry] = &[
         ]
     ),
     entry!(
+        "B1015",
+        Usage,
+        "a certificate cannot be served",
+        "A certificate or key that relay.toml names in [tls] certificate_files cannot be used. A relay that runs keeps the certificate that it has; one that starts stops here.",
+        [
+            "a wrong path, or a file that the relay's user may not read",
+            "the key of another certificate",
+            "a certificate without subjectAltName"
+        ],
+        ["correct the file that is named, or take the entry out of certificate_files"]
+    ),
+    entry!(
         "B2101",
         Usage,
         "name is not a DNS label",

@@ -10,23 +10,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::connection::Shared;
-use super::counters::{EdgeCounters, Limit, LimitLabels};
+use super::counters::{EdgeCounters, Limit};
+use super::door::Arrival;
 use super::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, TCP_KEEPALIVE};
 use super::origins::Origins;
-use super::settings::EdgeSettings;
+use super::prefixed::Prefixed;
+use super::proxied::{self, Proxied};
+use super::settings::{EdgeSettings, Scheme};
 use super::sources::{Place, Sources};
+use crate::tls::Tls;
 
-/// Serves visitors from `listener` until `shutdown` completes, then lets the requests in hand
+/// Serves visitors from `listener`, by TLS when the settings' scheme is HTTPS, until `shutdown` completes, then lets the requests in hand
 /// finish for at most [`EdgeSettings::drain_max`].
 pub async fn serve<O: Origins>(
     listener: TcpListener,
     origins: Arc<O>,
+    tls: Arc<Tls>,
     settings: EdgeSettings,
     counters: EdgeCounters,
     shutdown: impl Future<Output = ()> + Send,
@@ -36,7 +42,7 @@ pub async fn serve<O: Origins>(
     let port = settings.public_port.or_else(|| local_port(&listener));
     let port = port.unwrap_or_else(|| settings.scheme.default_port());
     let mut acceptor = Acceptor::new(listener, &settings, counters.clone());
-    let shared = Arc::new(Shared { origins, settings, counters, port, draining });
+    let shared = Arc::new(Shared { origins, settings, counters, tls, port, draining });
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -63,7 +69,40 @@ async fn run<O: Origins>(shared: Arc<Shared<O>>, admitted: Admitted) {
     let _open = OnDrop(move || {
         open.dec();
     });
-    shared.run(admitted.stream, admitted.visitor).await;
+    let Admitted { stream, arrival, source, sources, _total } = admitted;
+    match source {
+        Some(_source) => shared.welcome(stream, arrival).await,
+        None => shared.welcome_proxied(stream, arrival, &sources).await,
+    }
+}
+
+impl<O: Origins> Shared<O> {
+    async fn welcome<S>(&self, stream: S, arrival: Arrival)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        match self.settings.scheme {
+            Scheme::Http => self.run(stream, arrival, None).await,
+            Scheme::Https => self.open_door(stream, arrival).await,
+        }
+    }
+
+    /// Finds out whom a load balancer brings; that visitor needs a place of its own.
+    async fn welcome_proxied(&self, mut stream: TcpStream, arrival: Arrival, sources: &Sources) {
+        let deadline = arrival.accepted_at + self.settings.head_max;
+        let Ok(Ok(Proxied { pair, rest })) = timeout_at(deadline, proxied::read(&mut stream)).await
+        else {
+            self.counters.unproxied.inc();
+            return;
+        };
+        let (visitor, dialled) =
+            pair.map_or((arrival.visitor, arrival.dialled), |pair| (pair.0, Some(pair.1)));
+        let Some(_source) = sources.enter(visitor.ip()) else {
+            return self.counters.limited(Limit::Source);
+        };
+        let arrival = Arrival { visitor, dialled, ..arrival };
+        self.welcome(Prefixed::new(rest, stream), arrival).await;
+    }
 }
 
 /// A panic ends its own connection only; it is a bug, and is told as one.
@@ -80,15 +119,18 @@ fn local_port(listener: &TcpListener) -> Option<u16> {
 /// A connection that may be served, and the places that it takes.
 struct Admitted {
     stream: TcpStream,
-    visitor: SocketAddr,
+    arrival: Arrival,
+    /// `None` while only a load balancer knows the source.
+    source: Option<Place>,
+    sources: Sources,
     _total: OwnedSemaphorePermit,
-    _source: Place,
 }
 
 struct Acceptor {
     listener: TcpListener,
     total: Arc<Semaphore>,
     sources: Sources,
+    settings: EdgeSettings,
     counters: EdgeCounters,
     pause: Duration,
     paused_until: Option<Instant>,
@@ -100,6 +142,7 @@ impl Acceptor {
             listener,
             total: Arc::new(Semaphore::new(settings.connections_max)),
             sources: Sources::new(settings.connections_per_source_max),
+            settings: settings.clone(),
             counters,
             pause: ACCEPT_PAUSE_MIN,
             paused_until: None,
@@ -131,7 +174,7 @@ impl Acceptor {
     /// A place among all connections; waits for one when there is none.
     async fn place(&self) -> OwnedSemaphorePermit {
         if self.total.available_permits() == 0 {
-            self.limited(Limit::Total);
+            self.counters.limited(Limit::Total);
         }
         loop {
             // The semaphore is never closed: the loop ends at its first turn.
@@ -148,15 +191,23 @@ impl Acceptor {
         total: OwnedSemaphorePermit,
     ) -> Option<Admitted> {
         self.counters.accepted.inc();
-        let Some(source) = self.sources.enter(visitor.ip()) else {
-            self.limited(Limit::Source);
-            return None;
+        let source = if self.settings.is_proxy(visitor.ip()) {
+            None
+        } else {
+            let place = self.sources.enter(visitor.ip());
+            if place.is_none() {
+                self.counters.limited(Limit::Source);
+                return None;
+            }
+            place
         };
         if let Err(error) = prepare(&stream) {
             tracing::debug!(%error, "visitor left before it was served");
             return None;
         }
-        Some(Admitted { stream, visitor, _total: total, _source: source })
+        let dialled = stream.local_addr().ok().map(|address| address.ip().to_canonical());
+        let arrival = Arrival { visitor, dialled, accepted_at: Instant::now() };
+        Some(Admitted { stream, arrival, source, sources: self.sources.clone(), _total: total })
     }
 
     /// Without descriptors every accept fails at once; other failures concern one visitor only.
@@ -165,14 +216,10 @@ impl Acceptor {
             tracing::debug!(%error, "a connection failed before it was accepted");
             return;
         }
-        self.limited(Limit::Descriptors);
+        self.counters.limited(Limit::Descriptors);
         tracing::warn!(%error, "accepting pauses");
         self.paused_until = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(ACCEPT_PAUSE_MAX);
-    }
-
-    fn limited(&self, limit: Limit) {
-        self.counters.limited.get_or_create(&LimitLabels { limit }).inc();
     }
 }
 

@@ -1,5 +1,7 @@
 //! Bodies on their way through: passed on frame by frame, never collected.
 //!
+//! Over HTTP/1 the connection's guard paces a visitor's body; over HTTP/2 each body paces itself.
+//!
 //! A [`RequestBody`] remembers whether the visitor's body has been read to its end. An [`EdgeBody`]
 //! settles its exchange when hyper lets go of it: the origin connection is kept only if both bodies
 //! have ended by themselves, and is closed otherwise.
@@ -8,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -15,6 +18,9 @@ use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::headers::clean_trailers;
+use super::ledger::{Account, Ledger, fields_bytes};
+use super::limits::{DECLARED_BODY_BYTES_MIN, H2_FRAME_EXTRA_BYTES, TRANSFER_BYTES_MIN};
+use super::pace::Pace;
 use super::upstream::{Kept, Upstream};
 
 /// A visitor's body as the origin connection reads it.
@@ -22,19 +28,57 @@ use super::upstream::{Kept, Upstream};
 pub(super) struct RequestBody {
     incoming: Option<Incoming>,
     upload: Upload,
+    stream: Option<StreamPace>,
 }
 
-/// Whether a visitor's body has been read to its end. Cloning shares the answer.
+/// How a body that is one of many on its connection is weighed and paced.
+#[derive(Debug)]
+struct StreamPace {
+    ledger: Ledger,
+    pace: Pace,
+    /// A body of declared length has to go on; one without end may pause once the origin has begun to answer, as a
+    /// connection does that has left HTTP.
+    is_declared: bool,
+}
+
+/// Why a visitor's body broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("the visitor's body broke off")]
+    Broke(#[from] hyper::Error),
+    #[error("the visitor's body came too slowly")]
+    Slow,
+}
+
+/// How far a visitor's body has been read. Cloning shares the answer.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Upload(Arc<AtomicBool>);
+pub(super) struct Upload(Arc<Progress>);
+
+#[derive(Debug, Default)]
+struct Progress {
+    complete: AtomicBool,
+    slow: AtomicBool,
+    answered: AtomicBool,
+}
 
 impl Upload {
+    /// The visitor's body has been read to its end.
     pub(super) fn is_complete(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.complete.load(Ordering::Acquire)
+    }
+
+    /// The visitor was too slow.
+    pub(super) fn is_slow(&self) -> bool {
+        self.0.slow.load(Ordering::Acquire)
+    }
+
+    /// The origin has begun to answer.
+    pub(super) fn answer(&self) {
+        self.0.answered.store(true, Ordering::Release);
     }
 
     fn complete(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.complete.store(true, Ordering::Release);
     }
 }
 
@@ -44,13 +88,19 @@ impl RequestBody {
         if incoming.is_end_stream() {
             return Self::empty();
         }
-        Self { incoming: Some(incoming), upload: Upload::default() }
+        Self { incoming: Some(incoming), upload: Upload::default(), stream: None }
+    }
+
+    /// The same, weighed and paced by itself.
+    pub(super) fn paced(self, ledger: Ledger, window: Duration, is_declared: bool) -> Self {
+        let stream = StreamPace { ledger, pace: Pace::new(window), is_declared };
+        Self { stream: Some(stream), ..self }
     }
 
     pub(super) fn empty() -> Self {
         let upload = Upload::default();
         upload.complete();
-        Self { incoming: None, upload }
+        Self { incoming: None, upload, stream: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -60,27 +110,55 @@ impl RequestBody {
     pub(super) fn upload(&self) -> Upload {
         self.upload.clone()
     }
+
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let Some(stream) = &mut self.stream else { return Poll::Pending };
+        let bytes_min = match stream.is_declared {
+            true => DECLARED_BODY_BYTES_MIN,
+            false if self.upload.0.answered.load(Ordering::Acquire) => return Poll::Pending,
+            false => TRANSFER_BYTES_MIN,
+        };
+        ready!(stream.pace.poll_expired(bytes_min, cx));
+        self.upload.0.slow.store(true, Ordering::Release);
+        Poll::Ready(BodyError::Slow)
+    }
+
+    fn weigh(&mut self, frame: &Frame<Bytes>) {
+        let Some(stream) = &mut self.stream else { return };
+        let bytes = match (frame.data_ref(), frame.trailers_ref()) {
+            // Empty frames bring nothing, and are told apart from a body by that.
+            (Some(data), _) if data.is_empty() => 0,
+            (Some(data), _) => data.len() + H2_FRAME_EXTRA_BYTES,
+            (None, Some(trailers)) => fields_bytes(trailers),
+            (None, None) => 0,
+        };
+        stream.ledger.credit(bytes);
+        stream.pace.moved(bytes);
+    }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let mut frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+        let Poll::Ready(mut frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
+            return self.poll_overdue(cx).map(|slow| Some(Err(slow)));
+        };
         if is_last(&frame, incoming) {
             self.upload.complete();
         }
-        if let Some(Ok(frame)) = &mut frame
-            && let Some(trailers) = frame.trailers_mut()
-        {
-            clean_trailers(trailers);
+        if let Some(Ok(frame)) = &mut frame {
+            self.weigh(frame);
+            if let Some(trailers) = frame.trailers_mut() {
+                clean_trailers(trailers);
+            }
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -97,6 +175,8 @@ impl Body for RequestBody {
 pub(super) struct EdgeBody {
     source: Source,
     gate: Gate,
+    /// Where the answer is one of many on its connection.
+    account: Option<Account>,
 }
 
 #[derive(Debug)]
@@ -121,13 +201,34 @@ pub(super) struct Exchange {
 impl EdgeBody {
     /// A body of our own.
     pub(super) fn own(bytes: Bytes, gate: Gate) -> Self {
-        Self { source: Source::Own(Some(bytes).filter(|bytes| !bytes.is_empty())), gate }
+        let source = Source::Own(Some(bytes).filter(|bytes| !bytes.is_empty()));
+        Self { source, gate, account: None }
+    }
+
+    /// Settles `account` when this answer ends. To HEAD there is nothing but the head, which hyper knows in HTTP/1 only.
+    pub(super) fn on(mut self, account: Option<Account>, is_head: bool) -> Self {
+        self.account = account;
+        if let Source::Own(bytes) = &mut self.source
+            && is_head
+        {
+            *bytes = None;
+        }
+        self.note_end();
+        self
+    }
+
+    fn note_end(&mut self) {
+        if self.is_end_stream()
+            && let Some(account) = &mut self.account
+        {
+            account.answer();
+        }
     }
 
     /// The body that an origin sends.
     pub(super) fn origin(incoming: Incoming, exchange: Exchange, gate: Gate) -> Self {
         let complete = incoming.is_end_stream();
-        Self { source: Source::Origin { incoming, complete, exchange }, gate }
+        Self { source: Source::Origin { incoming, complete, exchange }, gate, account: None }
     }
 }
 
@@ -139,14 +240,25 @@ impl Body for EdgeBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.source {
-            Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+        if let Some(account) = &self.account {
+            account.taken(Instant::now());
+        }
+        let frame = match &mut self.source {
+            Source::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Source::Origin { incoming, complete, .. } => {
                 let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
                 *complete = is_last(&frame, incoming);
-                Poll::Ready(frame)
+                frame
+            }
+        };
+        if let Some(account) = &mut self.account {
+            match &frame {
+                Some(Ok(_)) => account.given(Instant::now()),
+                Some(Err(_)) | None => account.answer(),
             }
         }
+        self.note_end();
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

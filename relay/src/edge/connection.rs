@@ -10,17 +10,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::counters::EdgeCounters;
+use super::door::{Arrival, Secured};
 use super::gate::Gate;
 use super::guard::Guard;
+use super::ledger::Ledger;
 use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 use super::origins::Origins;
 use super::service::Visit;
 use super::settings::EdgeSettings;
 use super::splice::splice;
 use super::upstream::Kept;
+use crate::tls::Tls;
 
 /// What all connections of one listener share.
 #[derive(Debug)]
@@ -28,22 +30,29 @@ pub(super) struct Shared<O> {
     pub(super) origins: Arc<O>,
     pub(super) settings: EdgeSettings,
     pub(super) counters: EdgeCounters,
+    pub(super) tls: Arc<Tls>,
     pub(super) port: u16,
     /// Turns true when connections are to end after the request in hand.
     pub(super) draining: watch::Receiver<bool>,
 }
 
 impl<O: Origins> Shared<O> {
-    /// Serves one visitor until either side is done.
-    pub(super) async fn run<S>(&self, stream: S, visitor: std::net::SocketAddr)
+    /// Serves one visitor of HTTP, plain or inside TLS, until either side is done.
+    pub(super) async fn run<S>(&self, stream: S, arrival: Arrival, secured: Option<Secured>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let accepted_at = Instant::now();
+        let accepted_at = arrival.accepted_at;
         let gate = Gate::new(accepted_at);
         let (settings, counters) = (self.settings.clone(), self.counters.clone());
-        let guard = Guard::new(stream, gate.clone(), settings, counters, accepted_at);
-        let visit = Arc::new(self.visit(gate, visitor));
+        let visit = Arc::new(self.visit(gate.clone(), arrival, secured));
+        if let Some(ledger) = &visit.ledger {
+            if let Err(error) = Box::pin(self.speak_http2(stream, &visit, ledger)).await {
+                tracing::debug!(%error, "visitor connection failed");
+            }
+            return;
+        }
+        let guard = Guard::new(stream, gate, settings, counters, accepted_at);
         if let Err(error) = self.speak_http(guard, &visit).await {
             tracing::debug!(%error, "visitor connection failed");
             return;
@@ -53,15 +62,19 @@ impl<O: Origins> Shared<O> {
         }
     }
 
-    fn visit(&self, gate: Gate, visitor: std::net::SocketAddr) -> Visit<O> {
+    fn visit(&self, gate: Gate, arrival: Arrival, secured: Option<Secured>) -> Visit<O> {
+        let is_http2 = secured.as_ref().is_some_and(Secured::is_http2);
         Visit {
             origins: Arc::clone(&self.origins),
             settings: self.settings.clone(),
             counters: self.counters.clone(),
-            visitor,
+            visitor: arrival.visitor,
             port: self.port,
             gate,
+            ledger: is_http2.then(|| Ledger::new(arrival.accepted_at)),
             kept: Arc::new(Kept::default()),
+            tls: Arc::clone(&self.tls),
+            secured,
             switched: Mutex::new(None),
         }
     }

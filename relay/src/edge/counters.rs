@@ -15,6 +15,12 @@ pub struct EdgeCounters {
     pub limited: Family<LimitLabels, Counter>,
     /// Connections dropped because the visitor was too slow.
     pub expired: Family<DeadlineLabels, Counter>,
+    /// Connections of the TLS port, by where they went.
+    pub doors: Family<DoorLabels, Counter>,
+    /// TLS handshakes that ended here.
+    pub handshakes: Family<HandshakeLabels, Counter>,
+    /// Connections of load balancers without a PROXY header.
+    pub unproxied: Counter,
     /// Requests refused because of their framing.
     pub malformed: Family<FaultLabels, Counter>,
     /// Requests, by what became of them.
@@ -40,6 +46,9 @@ impl EdgeCounters {
         edge.register("connections_open", "Connections open now", this.open.clone());
         edge.register("connections_limited", "Connections that met a limit", this.limited.clone());
         edge.register("connections_expired", "Visitors too slow", this.expired.clone());
+        edge.register("tls_connections", "Connections of the TLS port", this.doors.clone());
+        edge.register("tls_handshakes", "TLS handshakes", this.handshakes.clone());
+        edge.register("proxy_headers_absent", "No PROXY header", this.unproxied.clone());
         edge.register("requests_malformed", "Requests of bad framing", this.malformed.clone());
         edge.register("requests", "Requests by outcome", this.requests.clone());
         edge.register("requests_retried", "Requests sent again", this.retried.clone());
@@ -51,6 +60,11 @@ impl EdgeCounters {
         this
     }
 
+    /// Counts what met a limit.
+    pub(super) fn limited(&self, limit: Limit) {
+        self.limited.get_or_create(&LimitLabels { limit }).inc();
+    }
+
     /// A series that begins with its first event hides that event from every rate.
     fn show_zeros(&self) {
         for limit in Limit::ALL {
@@ -58,6 +72,12 @@ impl EdgeCounters {
         }
         for deadline in Deadline::ALL {
             drop(self.expired.get_or_create(&DeadlineLabels { deadline }));
+        }
+        for door in Door::ALL {
+            drop(self.doors.get_or_create(&DoorLabels { door }));
+        }
+        for handshake in Handshake::ALL {
+            drop(self.handshakes.get_or_create(&HandshakeLabels { handshake }));
         }
         for fault in super::framing::Fault::ALL {
             drop(self.malformed.get_or_create(&FaultLabels { fault }));
@@ -84,10 +104,12 @@ pub enum Limit {
     Total,
     /// The process has no descriptor left: accepting paused.
     Descriptors,
+    /// HTTP/2 frames or resets without end: the connection was dropped.
+    Flood,
 }
 
 impl Limit {
-    pub(super) const ALL: [Self; 3] = [Self::Source, Self::Total, Self::Descriptors];
+    pub(super) const ALL: [Self; 4] = [Self::Source, Self::Total, Self::Descriptors, Self::Flood];
 }
 
 /// Labels of `bore_edge_connections_expired_total`.
@@ -117,6 +139,72 @@ impl Deadline {
         [Self::Head, Self::Idle, Self::Body, Self::Drain, Self::HalfClosed];
 }
 
+/// Labels of `bore_edge_tls_connections_total`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DoorLabels {
+    /// Where the connection went.
+    pub door: Door,
+}
+
+/// The values that `door` can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Door {
+    /// TLS ended here.
+    Https,
+    /// To the origin that ends TLS itself.
+    Passthrough,
+    /// A certificate authority checked a name.
+    Challenge,
+    /// An agent or relay whose datagrams travel in a stream; closed.
+    Carrier,
+    /// A name that nobody here answers for.
+    UnknownName,
+    /// No name, and no certificate for the address.
+    NoName,
+    /// Not TLS, or a ClientHello that is broken or too long.
+    Malformed,
+    /// Passed through, and not for this visitor.
+    Denied,
+    /// Passed through, and not reachable.
+    Away,
+}
+
+impl Door {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Https,
+        Self::Passthrough,
+        Self::Challenge,
+        Self::Carrier,
+        Self::UnknownName,
+        Self::NoName,
+        Self::Malformed,
+        Self::Denied,
+        Self::Away,
+    ];
+}
+
+/// Labels of `bore_edge_tls_handshakes_total`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HandshakeLabels {
+    /// How it ended.
+    pub handshake: Handshake,
+}
+
+/// The values that `handshake` can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Handshake {
+    /// With a signature.
+    Full,
+    /// By a ticket of an earlier one.
+    Resumed,
+    /// Without a session.
+    Failed,
+}
+
+impl Handshake {
+    pub(super) const ALL: [Self; 3] = [Self::Full, Self::Resumed, Self::Failed];
+}
+
 /// Labels of `bore_edge_requests_malformed_total`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FaultLabels {
@@ -138,6 +226,12 @@ pub enum Outcome {
     Answered,
     /// A probe was answered.
     Probed,
+    /// A certificate authority got its answer.
+    Challenged,
+    /// Sent from plain HTTP to HTTPS.
+    Redirected,
+    /// For a name that the connection's certificate does not speak for.
+    Misdirected,
     /// The request itself was at fault.
     Invalid,
     /// Nobody publishes the host.
@@ -151,9 +245,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Answered,
         Self::Probed,
+        Self::Challenged,
+        Self::Redirected,
+        Self::Misdirected,
         Self::Invalid,
         Self::Unknown,
         Self::Denied,

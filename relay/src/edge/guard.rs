@@ -1,6 +1,6 @@
 //! A visitor's stream as hyper sees it: framed strictly, paced, and closed with care.
 //!
-//! [`Guard`] sits between the socket (later: TLS) and hyper. It passes bytes on only as far as
+//! [`Guard`] sits between the socket, or TLS, and hyper. It passes bytes on only as far as
 //! [`Framing`] has found them unambiguous; in front of a bad byte in a head it puts a NUL, so that
 //! hyper answers 400 in its turn and closes. It holds every deadline that a visitor can miss, it
 //! keeps a half-closed visitor alive while bytes still flow to it, and after a shutdown it reads
@@ -33,6 +33,7 @@ pub(super) struct Guard<S> {
     held: Vec<u8>,
     at_end: bool,
     refused: bool,
+    is_shut: bool,
     linger: Option<Instant>,
 }
 
@@ -77,6 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             held,
             at_end: false,
             refused: false,
+            is_shut: false,
             linger: None,
         }
     }
@@ -251,6 +253,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         }
     }
 
+    /// The end of TLS needs room in the socket, which a visitor that does not read never makes.
+    fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let deadline = *self.linger.get_or_insert_with(|| Instant::now() + LINGER_MAX);
+        match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            Poll::Pending => {
+                self.clock.alarm.poll(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+            }
+            shut => shut,
+        }
+    }
+
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let deadline = *self.linger.get_or_insert_with(|| Instant::now() + LINGER_MAX);
         if self.at_end || self.clock.alarm.poll(deadline, cx).is_ready() {
@@ -313,14 +326,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         self.stream.is_write_vectored()
     }
 
+    /// What TLS still holds has to go in the time of a window as well.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        if flushed.is_pending() {
+            ready!(this.clock.writing.poll_expired(DRAIN_BYTES_MIN, cx));
+            this.expire(Deadline::Drain);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.linger.is_none() {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        if !this.is_shut {
+            ready!(this.poll_shut(cx))?;
+            this.is_shut = true;
         }
         if this.gate.beyond() == Beyond::Open {
             return Poll::Ready(Ok(()));

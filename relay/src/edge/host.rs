@@ -1,8 +1,9 @@
 //! Which host a request is for, read once; everything later uses this value.
 //!
-//! Source: RFC 9112 §3.2 (one `Host`; a request target in absolute form must agree with it).
+//! Source: RFC 9112 §3.2 (one `Host`; a request target in absolute form must agree with it), RFC 9113 §8.3.1 (`:authority`).
 
-use bore_policy::{Authority, AuthorityHost, Hostname, parse_host_header};
+use bore_policy::{Authority, AuthorityHost, parse_host_header};
+use http::Version;
 use http::header::HOST;
 use http::request::Parts;
 
@@ -19,23 +20,26 @@ pub(super) enum HostError {
     Contradicting,
 }
 
-/// The host that `parts` ask for; `None` for an address literal, which nothing is published under.
-pub(super) fn requested(parts: &Parts, scheme: Scheme) -> Result<Option<Hostname>, HostError> {
-    let mut values = parts.headers.get_all(HOST).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(HostError::NotOne);
-    };
-    let host = read(value.to_str().map_err(|_| HostError::Unreadable)?)?;
-    if let Some(authority) = parts.uri.authority() {
-        let target = read(authority.as_str())?;
-        if !agree(&host, &target, scheme) {
-            return Err(HostError::Contradicting);
+/// The host that `parts` ask for. HTTP/2 may leave out `Host`, and names the host in the target.
+pub(super) fn requested(parts: &Parts, scheme: Scheme) -> Result<AuthorityHost, HostError> {
+    let target = parts.uri.authority().map(|authority| read(authority.as_str())).transpose()?;
+    match (in_header(parts)?, target) {
+        (Some(host), Some(target)) if !agree(&host, &target, scheme) => {
+            Err(HostError::Contradicting)
         }
+        (Some(host), _) => Ok(host.host),
+        (None, Some(target)) if parts.version == Version::HTTP_2 => Ok(target.host),
+        (None, _) => Err(HostError::NotOne),
     }
-    match host.host {
-        AuthorityHost::Name(name) => Ok(Some(name)),
-        AuthorityHost::Address(_) => Ok(None),
+}
+
+fn in_header(parts: &Parts) -> Result<Option<Authority>, HostError> {
+    let mut values = parts.headers.get_all(HOST).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(HostError::NotOne);
     }
+    read(value.to_str().map_err(|_| HostError::Unreadable)?).map(Some)
 }
 
 fn read(text: &str) -> Result<Authority, HostError> {
@@ -58,14 +62,14 @@ mod tests {
         for host in
             ["app.example.org", "APP.example.ORG", "app.example.org.", "app.example.org:8080"]
         {
-            assert_eq!(of("/", &[host]).unwrap().unwrap().as_str(), "app.example.org", "{host}");
+            assert_eq!(of("/", &[host]), Ok(name("app.example.org")), "{host}");
         }
     }
 
     #[test]
     fn an_address_is_no_publication() {
         for host in ["127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:8080"] {
-            assert_eq!(of("/", &[host]), Ok(None), "{host}");
+            assert!(matches!(of("/", &[host]), Ok(AuthorityHost::Address(_))), "{host}");
         }
     }
 
@@ -80,13 +84,31 @@ mod tests {
 
     #[test]
     fn an_absolute_target_must_agree() {
-        assert!(of("http://A.example:80/x", &["a.example"]).unwrap().is_some());
+        assert_eq!(of("http://A.example:80/x", &["a.example"]), Ok(name("a.example")));
         assert_eq!(of("http://b.example/x", &["a.example"]), Err(HostError::Contradicting));
         assert_eq!(of("http://a.example:81/x", &["a.example"]), Err(HostError::Contradicting));
         assert_eq!(of("http://u@a.example/x", &["a.example"]), Err(HostError::Unreadable));
     }
 
-    fn of(target: &str, hosts: &[&str]) -> Result<Option<Hostname>, HostError> {
+    #[test]
+    fn http_2_names_the_host_in_its_target_and_must_not_contradict_itself() {
+        let of = |target: &str, hosts: &[&str]| {
+            let mut parts = parts(target, hosts);
+            parts.version = Version::HTTP_2;
+            requested(&parts, Scheme::Https)
+        };
+        assert_eq!(of("https://A.example/x", &[]), Ok(name("a.example")));
+        assert_eq!(of("https://a.example/x", &["a.example:443"]), Ok(name("a.example")));
+        assert_eq!(of("https://a.example/x", &["b.example"]), Err(HostError::Contradicting));
+        assert_eq!(of("https://u@a.example/x", &[]), Err(HostError::Unreadable));
+        assert_eq!(of("/x", &[]), Err(HostError::NotOne));
+    }
+
+    fn name(text: &str) -> AuthorityHost {
+        AuthorityHost::Name(bore_policy::Hostname::parse(text).unwrap())
+    }
+
+    fn of(target: &str, hosts: &[&str]) -> Result<AuthorityHost, HostError> {
         requested(&parts(target, hosts), Scheme::Http)
     }
 

@@ -21,8 +21,11 @@ pub const CONTENT_LENGTH_DIGITS_MAX: usize = 18;
 /// Bytes of a cause that an error page repeats.
 pub const CAUSE_BYTES_MAX: usize = 300;
 
-/// Bytes of a probe token; longer paths are ordinary requests.
-pub const PROBE_TOKEN_BYTES_MAX: usize = 128;
+/// Bytes of the token of a probe or a challenge; longer paths are ordinary requests.
+pub const TOKEN_BYTES_MAX: usize = 128;
+
+/// Bytes of a PROXY protocol header with everything that a load balancer adds to it.
+pub const PROXY_HEADER_BYTES_MAX: usize = 2 * 1024;
 
 /// Bytes that a body of declared length must bring in each progress window while it is waited for.
 pub const DECLARED_BODY_BYTES_MIN: u64 = 1024;
@@ -51,3 +54,54 @@ pub const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// What `Retry-After` says, in seconds, when a service is away.
 pub const RETRY_AFTER_SECONDS: u16 = 5;
+
+/// Requests of one HTTP/2 connection at once (RFC 9113 §5.1.2).
+pub const H2_STREAMS_MAX: u32 = 128;
+
+/// Bytes of one request body that a visitor may send ahead of the origin.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// The same of all request bodies of one connection: what a visitor can make the edge hold.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Bytes of one frame that a visitor sends; the least that the protocol allows.
+pub const H2_FRAME_BYTES_MAX: u32 = 16 * 1024;
+
+/// Bytes of one answer that wait for the visitor.
+pub const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Bytes of the fields of one request, as RFC 9113 §6.5.2 counts them.
+pub const H2_HEADERS_BYTES_MAX: u32 = 64 * 1024;
+
+/// Streams that were reset before anybody looked at them; one more ends the connection.
+pub const H2_PENDING_RESETS_MAX: usize = 20;
+
+/// Streams that a visitor made the edge reset; one more ends the connection.
+pub const H2_ERROR_RESETS_MAX: usize = 64;
+
+/// Requests that a visitor may take back before it matters how many those are of all.
+pub const H2_RESETS_MAX: u64 = 100;
+
+/// Bytes besides requests that a visitor may send: its bodies that wait here, and some frames of control.
+pub const H2_OVERHEAD_BYTES_MAX: u64 = H2_CONNECTION_WINDOW_BYTES as u64 + 256 * 1024;
+
+/// How the allowance grows with time: pings and settings of a connection that lives for days.
+pub const H2_OVERHEAD_BYTES_PER_SECOND: u64 = 64;
+
+/// What a request takes on the wire besides its fields and target: frame headers, its reset, window updates.
+pub const H2_HEAD_EXTRA_BYTES: usize = 256;
+
+/// What a frame of a body takes besides its bytes.
+pub const H2_FRAME_EXTRA_BYTES: usize = 16;
+
+/// Progress windows that one answer may wait for the visitor while others flow.
+pub const H2_STALLED_WINDOWS_MAX: u32 = 4;
+
+/// How often a silent HTTP/2 visitor is asked for a sign of life.
+pub const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long the sign of life may take.
+pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Connections to one origin that are kept for one visitor connection.
+pub const KEPT_MAX: usize = 16;

@@ -18,6 +18,10 @@ pub trait Origins: Send + Sync + 'static {
     /// canonical values that the request is then routed and logged by.
     fn route(&self, host: &Hostname, visitor: SocketAddr) -> Route;
 
+    /// Who gets the TLS connections for `sni` as they come, decided for this visitor like
+    /// [`Self::route`]. [`Route::Unknown`]: nobody, TLS ends here.
+    fn passthrough(&self, sni: &Hostname, visitor: SocketAddr) -> Route;
+
     /// Opens one connection to `origin` on behalf of `visitor`.
     fn open(
         &self,

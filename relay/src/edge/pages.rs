@@ -15,7 +15,7 @@ use super::counters::Outcome;
 use super::limits::{CAUSE_BYTES_MAX, RETRY_AFTER_SECONDS};
 use super::origins::{DenialKind, Outage};
 
-/// Names the edge's own answers: `offline`, `down`, `denied`, `unknown` or `invalid`.
+/// Names the edge's own answers: `offline`, `down`, `denied`, `unknown`, `misdirected` or `invalid`.
 pub(super) const BORE_ERROR: HeaderName = HeaderName::from_static("bore-error");
 
 /// Why the edge answers by itself.
@@ -29,6 +29,8 @@ pub(super) enum Notice {
     Away(Outage),
     /// The origin took too long.
     Late,
+    /// The connection is for other names.
+    Misdirected,
     /// The request is at fault.
     Invalid { status: StatusCode, reason: String },
 }
@@ -72,6 +74,7 @@ impl Notice {
             Self::Denied(_) => Outcome::Denied,
             Self::Away(Outage::Offline { .. }) => Outcome::Offline,
             Self::Away(Outage::Down { .. }) | Self::Late => Outcome::Down,
+            Self::Misdirected => Outcome::Misdirected,
             Self::Invalid { .. } => Outcome::Invalid,
         }
     }
@@ -104,6 +107,7 @@ impl Notice {
             Self::Away(Outage::Offline { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Away(Outage::Down { .. }) => StatusCode::BAD_GATEWAY,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Invalid { status, .. } => *status,
         }
     }
@@ -114,6 +118,7 @@ impl Notice {
             Self::Denied(_) => "denied",
             Self::Away(Outage::Offline { .. }) => "offline",
             Self::Away(Outage::Down { .. }) | Self::Late => "down",
+            Self::Misdirected => "misdirected",
             Self::Invalid { .. } => "invalid",
         }
     }
@@ -129,6 +134,7 @@ impl Notice {
             Self::Away(Outage::Offline { .. }) => "The agent is offline",
             Self::Away(Outage::Down { .. }) => "The service is down",
             Self::Late => "The service did not answer in time",
+            Self::Misdirected => "This connection is for another name",
             Self::Invalid { .. } => "This request cannot be served",
         }
     }
@@ -139,6 +145,10 @@ impl Notice {
             Self::Denied(kind) => format!("Refused by {}.", kind.in_words()),
             Self::Away(Outage::Offline { cause } | Outage::Down { cause }) => shortened(cause),
             Self::Late => "The request was delivered, and no answer came.".to_owned(),
+            Self::Misdirected => {
+                "The certificate of this connection does not name the host of the request."
+                    .to_owned()
+            }
             Self::Invalid { reason, .. } => reason.clone(),
         }
     }
@@ -154,6 +164,7 @@ impl Notice {
             Self::Away(Outage::Down { .. }) | Self::Late => {
                 "If it is yours: start the service, and see `bore status` for what the agent finds."
             }
+            Self::Misdirected => "Ask again on a connection of its own.",
             Self::Invalid { .. } => "Check the program that sent it.",
         }
     }

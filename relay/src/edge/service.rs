@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bore_netstack::ConnectError;
-use bore_policy::Hostname;
+use bore_policy::AuthorityHost;
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, STRICT_TRANSPORT_SECURITY,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -22,14 +23,17 @@ use tokio::time::timeout;
 
 use super::body::{EdgeBody, Exchange, RequestBody, Upload};
 use super::counters::{EdgeCounters, Outcome, OutcomeLabels};
+use super::door::Secured;
 use super::gate::{Beyond, Ended, Gate};
 use super::headers::{Statement, clean_request, clean_response, set_upgrade, upgrade_protocol};
 use super::host;
-use super::limits::PROBE_TOKEN_BYTES_MAX;
+use super::ledger::Ledger;
+use super::limits::HEADERS_MAX;
 use super::origins::{OriginId, Origins, Outage, Route};
 use super::pages::{Format, Notice};
 use super::settings::EdgeSettings;
 use super::upstream::{Kept, SendFailure, Upstream};
+use crate::tls::Tls;
 
 /// One visitor connection, as its requests see it.
 #[derive(Debug)]
@@ -40,7 +44,12 @@ pub(super) struct Visit<O> {
     pub(super) visitor: SocketAddr,
     pub(super) port: u16,
     pub(super) gate: Gate,
+    /// Where requests share the connection (HTTP/2).
+    pub(super) ledger: Option<Ledger>,
     pub(super) kept: Arc<Kept>,
+    pub(super) tls: Arc<Tls>,
+    /// What TLS has settled, where there is TLS.
+    pub(super) secured: Option<Secured>,
     pub(super) switched: Mutex<Option<Switched>>,
 }
 
@@ -64,10 +73,19 @@ impl<O: Origins> Visit<O> {
         let format = Format::accepted(request.headers());
         let asks_upgrade = request.headers().contains_key(UPGRADE);
         let has_body = !hyper::body::Body::is_end_stream(request.body());
-        let mut response = match self.answer(request).await {
+        let is_head = *request.method() == Method::HEAD;
+        let (parts, body) = request.into_parts();
+        let account = self.ledger.as_ref().map(|ledger| ledger.open(&parts));
+        let mut response = match self.answer(parts, body).await {
             Ok(response) => response,
             Err(notice) => self.page(&notice, format, has_body),
         };
+        self.demand_https(response.headers_mut());
+        if account.is_some() {
+            // Nothing in HTTP/2 speaks of the connection.
+            response.headers_mut().remove(CONNECTION);
+            return response.map(|body| body.on(account, is_head));
+        }
         if asks_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             self.gate.decide(Beyond::Sealed);
             close_after(response.headers_mut());
@@ -83,15 +101,25 @@ impl<O: Origins> Visit<O> {
         self.switched.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<EdgeBody>, Notice> {
-        let (parts, body) = request.into_parts();
+    /// Where the operator wants it, and the origin has not said how itself.
+    fn demand_https(&self, headers: &mut HeaderMap) {
+        let seconds = self.settings.hsts_seconds.filter(|_| self.secured.is_some());
+        let value = seconds.map(|seconds| HeaderValue::try_from(format!("max-age={seconds}")));
+        if let Some(Ok(value)) = value {
+            headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(value);
+        }
+    }
+
+    async fn answer(&self, parts: Parts, body: Incoming) -> Result<Response<EdgeBody>, Notice> {
         check_method(&parts.method)?;
+        check_fields(&parts.headers)?;
         let host = host::requested(&parts, self.settings.scheme)
-            .map_err(|error| invalid(StatusCode::BAD_REQUEST, &error.to_string()))?
-            .ok_or(Notice::Unknown)?;
-        if let Some(response) = self.probed(&host, parts.uri.path()).await? {
+            .map_err(|error| invalid(StatusCode::BAD_REQUEST, &error.to_string()))?;
+        if let Some(response) = self.own_answer(&host, &parts.uri).await? {
             return Ok(response);
         }
+        // Nothing is published under an address.
+        let AuthorityHost::Name(host) = host else { return Err(Notice::Unknown) };
         match self.origins.route(&host, self.visitor) {
             Route::To(origin) => self.pass(origin, parts, body).await,
             Route::Denied { by } => Err(Notice::Denied(by)),
@@ -100,31 +128,13 @@ impl<O: Origins> Visit<O> {
         }
     }
 
-    async fn probed(
-        &self,
-        host: &Hostname,
-        path: &str,
-    ) -> Result<Option<Response<EdgeBody>>, Notice> {
-        let Some(token) = path.strip_prefix(PROBE_PATH).filter(|token| is_token(token)) else {
-            return Ok(None);
-        };
-        let Some(answer) = self.origins.probe(host, token) else { return Ok(None) };
-        let body = timeout(self.settings.open_max, answer).await.ok().flatten();
-        let body = body.ok_or_else(|| down("The agent did not answer the probe."))?;
-        self.count(Outcome::Probed);
-        let mut response = Response::new(EdgeBody::own(Bytes::from(body), self.gate.clone()));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(Some(response))
-    }
-
     async fn pass(
         &self,
         origin: OriginId,
         parts: Parts,
         body: Incoming,
     ) -> Result<Response<EdgeBody>, Notice> {
-        let passage = self.prepare(origin, parts, RequestBody::new(body))?;
+        let passage = self.prepare(origin, parts, body)?;
         let upload = passage.request.body().upload();
         let (upstream, response) = self.exchange(passage.origin, passage.request, &upload).await?;
         self.count(Outcome::Answered);
@@ -142,14 +152,21 @@ impl<O: Origins> Visit<O> {
         &self,
         origin: OriginId,
         mut parts: Parts,
-        body: RequestBody,
+        body: Incoming,
     ) -> Result<Passage, Notice> {
+        let body = self.body(&parts.headers, body);
         let may_upgrade = parts.version == Version::HTTP_11 && body.is_empty();
         let protocol = upgrade_protocol(&parts.headers).filter(|_| may_upgrade);
         let upgrade = protocol.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
         let statement =
             Statement { visitor: self.visitor, scheme: self.settings.scheme, port: self.port };
-        let is_chunked = parts.headers.contains_key(TRANSFER_ENCODING);
+        let is_chunked = match parts.version {
+            Version::HTTP_2 => !parts.headers.contains_key(CONTENT_LENGTH),
+            _ => parts.headers.contains_key(TRANSFER_ENCODING),
+        };
+        if parts.version == Version::HTTP_2 {
+            speak_as_http_11(&mut parts)?;
+        }
         clean_request(&mut parts.headers, statement);
         if let Some(protocol) = protocol {
             set_upgrade(&mut parts.headers, protocol);
@@ -162,6 +179,13 @@ impl<O: Origins> Visit<O> {
         *request.uri_mut() = origin_form(parts.uri)?;
         *request.headers_mut() = parts.headers;
         Ok(Passage { origin, request, upgrade })
+    }
+
+    fn body(&self, headers: &HeaderMap, incoming: Incoming) -> RequestBody {
+        let body = RequestBody::new(incoming);
+        let Some(ledger) = &self.ledger else { return body };
+        let is_declared = headers.contains_key(CONTENT_LENGTH);
+        body.paced(ledger.clone(), self.settings.progress_window, is_declared)
     }
 
     /// Sends the request on the kept connection, else on a fresh one. It is sent twice only when
@@ -178,13 +202,13 @@ impl<O: Origins> Visit<O> {
             let repeat = repeatable(&request);
             match self.send(&mut kept, request, upload).await? {
                 Ok(response) => return Ok((kept, response)),
-                Err(failure) => request = self.again(failure, repeat)?,
+                Err(failure) => request = self.again(failure, repeat, upload)?,
             }
         }
         let mut fresh = self.open(origin).await?;
         match self.send(&mut fresh, request, upload).await? {
             Ok(response) => Ok((fresh, response)),
-            Err(failure) => Err(self.failed(&failure)),
+            Err(failure) => Err(self.failed(&failure, upload)),
         }
     }
 
@@ -192,8 +216,9 @@ impl<O: Origins> Visit<O> {
         &self,
         failure: SendFailure,
         repeat: Option<Request<RequestBody>>,
+        upload: &Upload,
     ) -> Result<Request<RequestBody>, Notice> {
-        let notice = self.failed(&failure);
+        let notice = self.failed(&failure, upload);
         let repeat = repeat.filter(|_| failure.silent);
         let request = failure.unsent.or(repeat).ok_or(notice)?;
         self.counters.retried.inc();
@@ -229,12 +254,13 @@ impl<O: Origins> Visit<O> {
     }
 
     /// A visitor whose body broke off is told so; else the origin is at fault.
-    fn failed(&self, failure: &SendFailure) -> Notice {
+    fn failed(&self, failure: &SendFailure, upload: &Upload) -> Notice {
         tracing::debug!(error = %failure.cause, "origin gave no response");
         if let Some(error) = unopened(&failure.cause) {
             return down(&error.to_string());
         }
-        match self.gate.ended() {
+        let ended = if upload.is_slow() { Some(Ended::Expired) } else { self.gate.ended() };
+        match ended {
             Some(Ended::Malformed(_)) => invalid(StatusCode::BAD_REQUEST, "The body is malformed."),
             Some(Ended::Expired) => {
                 invalid(StatusCode::REQUEST_TIMEOUT, "The body came too slowly.")
@@ -249,6 +275,7 @@ impl<O: Origins> Visit<O> {
         let (mut parts, body) = response.into_parts();
         parts.version = Version::HTTP_11;
         clean_response(&mut parts.headers);
+        exchange.upload.answer();
         if !exchange.upload.is_complete() {
             close_after(&mut parts.headers);
         }
@@ -290,7 +317,7 @@ impl<O: Origins> Visit<O> {
         response.map(|bytes| EdgeBody::own(bytes, self.gate.clone()))
     }
 
-    fn count(&self, outcome: Outcome) {
+    pub(super) fn count(&self, outcome: Outcome) {
         self.counters.requests.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 }
@@ -299,6 +326,32 @@ impl<O: Origins> Visit<O> {
 fn check_method(method: &Method) -> Result<(), Notice> {
     if *method == Method::CONNECT || *method == Method::TRACE {
         return Err(invalid(StatusCode::METHOD_NOT_ALLOWED, "This method is not served."));
+    }
+    Ok(())
+}
+
+/// hyper's own limit covers HTTP/1 only.
+fn check_fields(headers: &HeaderMap) -> Result<(), Notice> {
+    if headers.len() > HEADERS_MAX {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(invalid(status, "The request has too many header fields."));
+    }
+    Ok(())
+}
+
+/// HTTP/2 names the host in the target, and may cut a cookie into pieces (RFC 9113 §8.2.3).
+fn speak_as_http_11(parts: &mut Parts) -> Result<(), Notice> {
+    if let Some(authority) = parts.uri.authority() {
+        let host = HeaderValue::from_str(authority.as_str());
+        let unreadable = |_| invalid(StatusCode::BAD_REQUEST, "The authority names no host.");
+        parts.headers.insert(HOST, host.map_err(unreadable)?);
+    }
+    let cookies: Vec<&[u8]> =
+        parts.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1
+        && let Ok(cookie) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        parts.headers.insert(COOKIE, cookie);
     }
     Ok(())
 }
@@ -341,17 +394,10 @@ fn close_after(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
-fn is_token(text: &str) -> bool {
-    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    !text.is_empty() && text.len() <= PROBE_TOKEN_BYTES_MAX && text.bytes().all(is_token_byte)
-}
-
-fn down(cause: &str) -> Notice {
+pub(super) fn down(cause: &str) -> Notice {
     Notice::Away(Outage::Down { cause: cause.to_owned() })
 }
 
 fn invalid(status: StatusCode, reason: &str) -> Notice {
     Notice::Invalid { status, reason: reason.to_owned() }
 }
-
-const PROBE_PATH: &str = "/.well-known/bore/";

@@ -1,6 +1,9 @@
 //! What a deployment, or a test, may change about the edge.
 
+use std::net::IpAddr;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 /// How visitors reach the edge, and how long it waits for them and for origins.
 #[derive(Debug, Clone)]
@@ -9,6 +12,12 @@ pub struct EdgeSettings {
     pub scheme: Scheme,
     /// The port that visitors connect to, when it is not the listener's own.
     pub public_port: Option<u16>,
+    /// The public port of HTTPS. A visitor of plain HTTP is sent there when its host has a certificate.
+    pub https_port: Option<u16>,
+    /// For how long browsers are told to come by HTTPS only (RFC 6797).
+    pub hsts_seconds: Option<u32>,
+    /// Load balancers: what comes from here begins with a PROXY protocol header.
+    pub proxies: Vec<IpNet>,
     /// Connections open at once; further ones wait in the kernel's queue.
     pub connections_max: usize,
     /// Connections open at once from one IPv4 address or IPv6 /64; further ones are closed.
@@ -34,6 +43,9 @@ impl Default for EdgeSettings {
         Self {
             scheme: Scheme::Http,
             public_port: None,
+            https_port: None,
+            hsts_seconds: None,
+            proxies: Vec::new(),
             connections_max: 20_000,
             connections_per_source_max: 512,
             head_max: Duration::from_secs(15),
@@ -47,12 +59,24 @@ impl Default for EdgeSettings {
     }
 }
 
+impl EdgeSettings {
+    /// The shortest wait for a visitor.
+    pub(super) fn shortest(&self) -> Duration {
+        self.head_max.min(self.idle_max).min(self.progress_window)
+    }
+
+    /// Whether a load balancer has this address.
+    pub(super) fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
 /// What a visitor speaks to the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// Plain text.
     Http,
-    /// Inside TLS, which ends in front of this edge.
+    /// Inside TLS, which ends at this edge.
     Https,
 }
 

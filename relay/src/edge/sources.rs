@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bore_policy::CanonicalAddress;
 
-/// The table.
-#[derive(Debug)]
+/// The table. Cloning shares it.
+#[derive(Debug, Clone)]
 pub(super) struct Sources {
     connections_max: u32,
     open: Arc<Mutex<HashMap<IpAddr, u32>>>,

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 
 use super::body::RequestBody;
-use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX, KEPT_MAX};
 use super::origins::OriginId;
 
 /// See the module.
@@ -78,19 +78,24 @@ impl Upstream {
     }
 }
 
-/// The place where a visitor connection keeps its origin connection between requests.
+/// The place where a visitor connection keeps its origin connections between requests: one, or over HTTP/2 as many as ran at once.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<Option<Upstream>>);
+pub(super) struct Kept(Mutex<Vec<Upstream>>);
 
 impl Kept {
-    /// The kept connection when it leads to `origin`; one that leads elsewhere is closed.
+    /// A kept connection that leads to `origin`; those that lead elsewhere are closed.
     pub(super) fn take(&self, origin: OriginId) -> Option<Upstream> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        kept.filter(|upstream| upstream.origin == origin && !upstream.sender.is_closed())
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|upstream| upstream.origin == origin && !upstream.sender.is_closed());
+        kept.pop()
     }
 
+    /// Keeps a connection on which nothing runs, while there is room.
     pub(super) fn put(&self, upstream: Upstream) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(upstream);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT_MAX {
+            kept.push(upstream);
+        }
     }
 }
 

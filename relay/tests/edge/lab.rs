@@ -1,25 +1,31 @@
 //! One edge, one origin, and wires to both.
 
 use std::future::ready;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bore_policy::Hostname;
 use bore_relay::edge::{
-    DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, serve,
+    DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, serve,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bore_relay::tls::{CertificateOrigin, Tls, TlsMinimum};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_rustls::client::TlsStream;
 use uuid::Uuid;
+
+use super::authority::Authority;
 
 /// An edge in front of one origin listener. `app.example` and `second.example` lead to it.
 pub(crate) struct Lab {
     pub(crate) edge: SocketAddr,
     pub(crate) origin: TcpListener,
     pub(crate) counters: EdgeCounters,
+    pub(crate) tls: Arc<Tls>,
+    pub(crate) authority: Authority,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) serving: JoinHandle<()>,
 }
@@ -30,6 +36,33 @@ impl Lab {
     }
 
     pub(crate) async fn with(settings: EdgeSettings) -> Self {
+        Self::speaking(settings, TlsMinimum::Tls13).await
+    }
+
+    /// By HTTPS, with a certificate for `app.example` and `second.example`, one for `other.example`, and a wildcard.
+    pub(crate) async fn secure() -> Self {
+        Self::secure_with(EdgeSettings::default()).await
+    }
+
+    pub(crate) async fn secure_with(settings: EdgeSettings) -> Self {
+        Self::secure_speaking(settings, TlsMinimum::Tls13).await
+    }
+
+    pub(crate) async fn secure_speaking(settings: EdgeSettings, minimum: TlsMinimum) -> Self {
+        let lab = Self::speaking(EdgeSettings { scheme: Scheme::Https, ..settings }, minimum).await;
+        lab.certify(1, &["app.example", "second.example", "gone.example"]);
+        lab.certify(2, &["other.example"]);
+        lab.certify(3, &["*.wild.example"]);
+        lab
+    }
+
+    /// Gives the edge a certificate for these names.
+    pub(crate) fn certify(&self, order: u128, names: &[&str]) {
+        let origin = CertificateOrigin::Acme(Uuid::from_u128(order));
+        self.tls.certificates().put(origin, self.authority.issue(names));
+    }
+
+    async fn speaking(settings: EdgeSettings, minimum: TlsMinimum) -> Self {
         let listener = listen().await;
         let origin = listen().await;
         let edge = listener.local_addr().unwrap();
@@ -39,8 +72,24 @@ impl Lab {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let serving = tokio::spawn(serve(listener, origins, settings, counters.clone(), shutdown));
-        Self { edge, origin, counters, stop: Some(stop), serving }
+        let tls = Arc::new(Tls::new(minimum).unwrap());
+        let serving = tokio::spawn(serve(
+            listener,
+            origins,
+            Arc::clone(&tls),
+            settings,
+            counters.clone(),
+            shutdown,
+        ));
+        let (authority, stop) = (Authority::new(), Some(stop));
+        Self { edge, origin, counters, tls, authority, stop, serving }
+    }
+
+    /// A visitor that has shaken hands for `name`.
+    pub(crate) async fn secured(&self, name: &str, protocol: &str) -> Wire<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.edge).await.unwrap();
+        let shaken = within("a handshake", self.authority.connect(stream, name, &[protocol])).await;
+        Wire::new(shaken.unwrap())
     }
 
     pub(crate) async fn visitor(&self) -> Wire {
@@ -72,19 +121,20 @@ impl Lab {
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: app.example\r\n\r\n";
 
-/// One end of a TCP connection, and what was read too far.
-pub(crate) struct Wire {
-    pub(crate) stream: TcpStream,
+/// One end of a connection, and what was read too far.
+pub(crate) struct Wire<S = TcpStream> {
+    pub(crate) stream: S,
     pub(crate) buffer: Vec<u8>,
 }
 
-impl Wire {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(crate) fn new(stream: S) -> Self {
         Self { stream, buffer: Vec::new() }
     }
 
     pub(crate) async fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
+        self.stream.flush().await.unwrap();
     }
 
     /// Everything up to and with the empty line.
@@ -175,7 +225,7 @@ impl Origins for Fixed {
     type Stream = TcpStream;
 
     fn route(&self, host: &Hostname, visitor: SocketAddr) -> Route {
-        assert!(visitor.ip().is_loopback());
+        assert!(visitor.ip().is_loopback() || BALANCED.contains(&visitor.ip()));
         match host.as_str() {
             "app.example" => Route::To(OriginId(Uuid::from_u128(1))),
             "second.example" => Route::To(OriginId(Uuid::from_u128(2))),
@@ -184,6 +234,14 @@ impl Origins for Fixed {
             "offline.example" => Route::Unavailable(Outage::Offline {
                 cause: "The agent was last seen <3> minutes ago.".to_owned(),
             }),
+            _ => Route::Unknown,
+        }
+    }
+
+    fn passthrough(&self, sni: &Hostname, _visitor: SocketAddr) -> Route {
+        match sni.as_str() {
+            "through.example" => Route::To(OriginId(Uuid::from_u128(4))),
+            "hidden-through.example" => Route::Denied { by: DenialKind::AllowList },
             _ => Route::Unknown,
         }
     }
@@ -208,5 +266,9 @@ impl Origins for Fixed {
         }
     }
 }
+
+/// Visitors that a load balancer brings.
+const BALANCED: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 8))];
 
 const GONE: OriginId = OriginId(Uuid::from_u128(3));

@@ -9,10 +9,27 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_edge_connections_expired_total{deadline=\"Head\"}", EDGE),
     ("bore_edge_connections_expired_total{deadline=\"Idle\"}", EDGE),
     ("bore_edge_connections_limited_total{limit=\"Descriptors\"}", DESCRIPTORS),
+    ("bore_edge_connections_limited_total{limit=\"Flood\"}", EDGE),
     ("bore_edge_connections_limited_total{limit=\"Source\"}", EDGE),
     ("bore_edge_connections_limited_total{limit=\"Total\"}", EDGE),
+    ("bore_edge_proxy_headers_absent_total", EDGE),
     ("bore_edge_requests_malformed_total{fault=\"TooLong\"}", EDGE),
     ("bore_edge_requests_retried_total", EDGE),
+    ("bore_edge_requests_total{outcome=\"Challenged\"}", TLS),
+    ("bore_edge_requests_total{outcome=\"Misdirected\"}", TLS),
+    ("bore_edge_requests_total{outcome=\"Redirected\"}", TLS),
+    ("bore_edge_tls_connections_total{door=\"Away\"}", TLS),
+    ("bore_edge_tls_connections_total{door=\"Carrier\"}", TLS),
+    ("bore_edge_tls_connections_total{door=\"Challenge\"}", TLS),
+    ("bore_edge_tls_connections_total{door=\"Denied\"}", TLS),
+    ("bore_edge_tls_connections_total{door=\"Https\"}", TLS),
+    ("bore_edge_tls_connections_total{door=\"Malformed\"}", TLS),
+    ("bore_edge_tls_connections_total{door=\"NoName\"}", TLS),
+    ("bore_edge_tls_connections_total{door=\"Passthrough\"}", TLS),
+    ("bore_edge_tls_connections_total{door=\"UnknownName\"}", TLS),
+    ("bore_edge_tls_handshakes_total{handshake=\"Failed\"}", TLS),
+    ("bore_edge_tls_handshakes_total{handshake=\"Full\"}", TLS),
+    ("bore_edge_tls_handshakes_total{handshake=\"Resumed\"}", TLS),
     ("bore_ingress_accepts_failed_total", DESCRIPTORS),
     ("bore_ingress_flows_refused_total{limit=\"Publication\"}", FLOWS),
     ("bore_ingress_flows_refused_total{limit=\"Relay\"}", FLOWS),
@@ -86,6 +103,7 @@ pub(crate) const MAY_MOVE: &[&str] = &[
 ];
 
 const EDGE: &str = "needs other settings of the edge, or its clock: tests/edge";
+const TLS: &str = "needs a certificate, which this relay has none of: tests/edge";
 const DESCRIPTORS: &str =
     "needs a process without descriptors, which this one shares with its test";
 const FLOWS: &str = "the bound is some ten thousand flows: src/flows.rs meets it";

@@ -38,6 +38,7 @@ impl Lab {
             state: Some(folder.path().join("relay")),
             overlay_listen: any(),
             http_listen: any(),
+            https_listen: any(),
             api_listen: any(),
             metrics_listen: any(),
             database_url: None,

@@ -30,6 +30,9 @@ pub(crate) struct Init {
     /// Shared port of http publications [default: [::]:80]
     #[arg(long, value_name = "ADDRESS")]
     http_listen: Option<SocketAddr>,
+    /// Shared port of HTTPS [default: [::]:443]
+    #[arg(long, value_name = "ADDRESS")]
+    https_listen: Option<SocketAddr>,
     /// REST API [default: 127.0.0.1:7400]
     #[arg(long, value_name = "ADDRESS")]
     api_listen: Option<SocketAddr>,
@@ -70,6 +73,7 @@ impl Init {
             state: self.relay_state.or_else(|| beside(&config)),
             overlay_listen: self.overlay_listen,
             http_listen: self.http_listen,
+            https_listen: self.https_listen,
             api_listen: self.api_listen,
             metrics_listen: self.metrics_listen,
             database_url: database_url.map(|url| url.expose().to_owned()),
@@ -116,9 +120,10 @@ fn notes(options: &InitOptions, made: &Initialised) -> String {
 fn ports(config: &Config) -> String {
     let (first, last) = (config.public_ports.start(), config.public_ports.end());
     format!(
-        "{}/udp (overlay), {}/tcp (http), {first}-{last} tcp and udp (publications)",
+        "{}/udp (overlay), {}/tcp (http), {}/tcp (https), {first}-{last} tcp and udp (publications)",
         config.overlay_listen.port(),
-        config.http_listen.port()
+        config.http_listen.port(),
+        config.https_listen.port()
     )
 }
 

@@ -1,0 +1,211 @@
+//! The front door of the TLS port: one look at the ClientHello decides where a connection goes.
+//!
+//! | the visitor | gets |
+//! |---|---|
+//! | speaks `bore/1` alone | closed: the carrier of datagrams is not served yet |
+//! | speaks `acme-tls/1` alone | the certificate of a standing order, never anybody's service |
+//! | asks for a name that is passed through | its origin, with every byte from the first on |
+//! | asks for a name with a certificate | HTTPS |
+//! | dialled an address with a certificate, and asks for no name | HTTPS |
+//! | anything else | an alert, and nobody's certificate |
+//!
+//! Invariant: nothing of a visitor's goes to an origin before [`Origins::passthrough`] has decided.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bore_policy::Hostname;
+use rustls::{AlertDescription, HandshakeKind};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::server::TlsStream;
+
+use super::connection::Shared;
+use super::counters::{Deadline, DeadlineLabels, Door, DoorLabels, Handshake, HandshakeLabels};
+use super::origins::{OriginId, Origins, Route};
+use super::splice::splice;
+use crate::tls::{ACME_TLS, CARRIER, Entry, H2, Hello};
+
+/// Who has come, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    pub(super) visitor: SocketAddr,
+    /// The address that the visitor dialled.
+    pub(super) dialled: Option<IpAddr>,
+    pub(super) accepted_at: Instant,
+}
+
+/// What TLS has settled about a connection: requests for other names are misdirected.
+#[derive(Debug, Clone)]
+pub(super) struct Secured {
+    entry: Arc<Entry>,
+    is_http2: bool,
+}
+
+impl Secured {
+    /// Whether the certificate that was shown speaks for `host`.
+    pub(super) fn covers(&self, host: &Hostname) -> bool {
+        self.entry.speaks_for(host.as_str())
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+}
+
+/// Where a connection goes.
+enum Way {
+    Carrier,
+    Challenge(Arc<rustls::sign::CertifiedKey>),
+    Through(OriginId),
+    Closed(Door, AlertDescription),
+    Https(Arc<Entry>),
+}
+
+/// Why a connection came to nothing. All of it is the visitor's affair.
+#[derive(Debug, thiserror::Error)]
+enum DoorError {
+    #[error("the handshake failed")]
+    Handshake(#[source] io::Error),
+    #[error("the origin could not be reached")]
+    Origin,
+    #[error("the connection broke")]
+    Broke(#[from] io::Error),
+}
+
+impl<O: Origins> Shared<O> {
+    /// Serves a connection of the TLS port.
+    pub(super) async fn open_door<S>(&self, stream: S, arrival: Arrival)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let deadline = arrival.accepted_at + self.settings.head_max;
+        let hello = match timeout_at(deadline, Hello::read(stream)).await {
+            Ok(Ok(hello)) => hello,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "no TLS from a visitor");
+                return self.count_door(Door::Malformed);
+            }
+            Err(_) => return self.count_late(),
+        };
+        if let Err(error) = Box::pin(self.lead(hello, arrival)).await {
+            tracing::debug!(%error, "visitor connection failed");
+        }
+    }
+
+    async fn lead<S>(&self, hello: Hello<S>, arrival: Arrival) -> Result<(), DoorError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        match self.way(&hello, arrival) {
+            Way::Carrier => self.count_door(Door::Carrier),
+            Way::Challenge(certificate) => {
+                self.count_door(Door::Challenge);
+                let config = self.tls.configs.for_challenge(certificate);
+                self.shake_hands(hello, config, arrival).await?.shutdown().await?;
+            }
+            Way::Through(origin) => {
+                self.count_door(Door::Passthrough);
+                self.pass_through(hello, origin, arrival).await?;
+            }
+            Way::Closed(door, alert) => {
+                self.count_door(door);
+                hello.refuse(alert).await?;
+            }
+            Way::Https(entry) => {
+                self.count_door(Door::Https);
+                let config = self.tls.configs.for_visitor(Arc::clone(&entry.certificate));
+                let stream = self.shake_hands(hello, config, arrival).await?;
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+                self.run(stream, arrival, Some(Secured { entry, is_http2 })).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn way<S: AsyncRead + AsyncWrite + Unpin>(&self, hello: &Hello<S>, arrival: Arrival) -> Way {
+        if hello.speaks_only(CARRIER) {
+            return Way::Carrier;
+        }
+        let Some(name) = hello.server_name() else { return self.way_without_name(arrival) };
+        let unknown = || Way::Closed(Door::UnknownName, AlertDescription::UnrecognisedName);
+        if hello.speaks_only(ACME_TLS) {
+            return self.tls.challenges.tls_alpn01(&name).map_or_else(unknown, Way::Challenge);
+        }
+        let Ok(name) = Hostname::parse(&name) else { return unknown() };
+        match self.origins.passthrough(&name, arrival.visitor) {
+            Route::To(origin) => Way::Through(origin),
+            Route::Denied { .. } => Way::Closed(Door::Denied, AlertDescription::AccessDenied),
+            Route::Unavailable(_) => Way::Closed(Door::Away, AlertDescription::InternalError),
+            Route::Unknown => {
+                let entry = self.tls.certificates.entry(name.as_str());
+                entry.map_or_else(unknown, Way::Https)
+            }
+        }
+    }
+
+    /// A browser that was given an address sends no name.
+    fn way_without_name(&self, arrival: Arrival) -> Way {
+        let find = |address| self.tls.certificates.entry_for_address(address);
+        match arrival.dialled.and_then(find) {
+            Some(entry) => Way::Https(entry),
+            None => Way::Closed(Door::NoName, AlertDescription::UnrecognisedName),
+        }
+    }
+
+    async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        hello: Hello<S>,
+        config: Arc<rustls::ServerConfig>,
+        arrival: Arrival,
+    ) -> Result<TlsStream<S>, DoorError> {
+        let deadline = arrival.accepted_at + self.settings.head_max;
+        let Ok(shaken) = timeout_at(deadline, hello.finish(config)).await else {
+            self.count_late();
+            return Err(DoorError::Handshake(io::ErrorKind::TimedOut.into()));
+        };
+        let kind = match &shaken {
+            Ok(stream) => match stream.get_ref().1.handshake_kind() {
+                Some(HandshakeKind::Resumed) => Handshake::Resumed,
+                Some(HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest) | None => {
+                    Handshake::Full
+                }
+            },
+            Err(_) => Handshake::Failed,
+        };
+        self.counters.handshakes.get_or_create(&HandshakeLabels { handshake: kind }).inc();
+        shaken.map_err(DoorError::Handshake)
+    }
+
+    /// TLS ends behind the origin: what was read goes first, and nothing of it is ours to see.
+    async fn pass_through<S>(
+        &self,
+        hello: Hello<S>,
+        origin: OriginId,
+        arrival: Arrival,
+    ) -> Result<(), DoorError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let opening = timeout(self.settings.open_max, self.origins.open(origin, arrival.visitor));
+        let Ok(Ok(mut stream)) = opening.await else {
+            hello.refuse(AlertDescription::InternalError).await?;
+            return Err(DoorError::Origin);
+        };
+        self.counters.origins_opened.inc();
+        let (recorded, visitor) = hello.into_recorded();
+        stream.write_all(&recorded).await?;
+        stream.flush().await?;
+        drop(recorded);
+        Ok(splice(visitor, stream, self.settings.half_closed_max).await?)
+    }
+
+    fn count_door(&self, door: Door) {
+        self.counters.doors.get_or_create(&DoorLabels { door }).inc();
+    }
+
+    fn count_late(&self) {
+        self.counters.expired.get_or_create(&DeadlineLabels { deadline: Deadline::Head }).inc();
+    }
+}

@@ -1,0 +1,269 @@
+//! What one HTTP/2 connection costs, and what it asks for.
+//!
+//! hyper reads the frames; this only weighs them. What a visitor sends is either part of a request or overhead: frames of control,
+//! padding, resets, heads that never end. Overhead beyond an allowance, or requests that are mostly taken back, are a flood, whatever
+//! frames it is made of. The allowance grows with what is sent, because each byte that arrives is acknowledged, and with time.
+//!
+//! It also knows which answers wait for the visitor to make room, and since when: a window that stays closed holds memory here and a
+//! connection at the origin.
+//!
+//! The lock is never held across anything that waits.
+//! Source: RFC 9113 §10.5, CVE-2023-44487 (rapid reset), CVE-2024-27316 (CONTINUATION), CVE-2025-8671 (MadeYouReset).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::request::Parts;
+use tokio::time::Instant;
+
+use super::counters::Deadline;
+use super::limits::{
+    H2_HEAD_EXTRA_BYTES, H2_OVERHEAD_BYTES_MAX, H2_OVERHEAD_BYTES_PER_SECOND, H2_RESETS_MAX,
+    H2_STALLED_WINDOWS_MAX,
+};
+use super::settings::EdgeSettings;
+
+/// Shared by everything that serves one connection. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(super) struct Ledger(Arc<Mutex<Inner>>);
+
+/// One request, until its answer has been given or given up.
+#[derive(Debug)]
+pub(super) struct Account {
+    ledger: Ledger,
+    id: u64,
+    answered: bool,
+}
+
+/// What to do with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Go on.
+    Serve,
+    /// Nothing has been asked for long: no further request is taken.
+    Leave,
+    /// The visitor is too slow.
+    Drop(Deadline),
+}
+
+#[derive(Debug)]
+struct Inner {
+    accepted_at: Instant,
+    received: u64,
+    sent: u64,
+    /// Bytes received that belong to requests.
+    asked_for: u64,
+    requests: u64,
+    taken_back: u64,
+    unanswered: u64,
+    answered_at: Instant,
+    /// When the visitor last made room for an answer.
+    taken_at: Instant,
+    /// Answers that wait for the visitor.
+    waiting: HashMap<u64, Instant>,
+}
+
+impl Ledger {
+    pub(super) fn new(accepted_at: Instant) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            accepted_at,
+            received: 0,
+            sent: 0,
+            asked_for: 0,
+            requests: 0,
+            taken_back: 0,
+            unanswered: 0,
+            answered_at: accepted_at,
+            taken_at: accepted_at,
+            waiting: HashMap::new(),
+        })))
+    }
+
+    /// Bytes came over the connection; says whether they are still bearable.
+    pub(super) fn receive(&self, bytes: usize, now: Instant) -> bool {
+        let mut inner = self.lock();
+        inner.received += bytes as u64;
+        !inner.is_flooded(now)
+    }
+
+    /// Bytes went out.
+    pub(super) fn send(&self, bytes: usize) {
+        self.lock().sent += bytes as u64;
+    }
+
+    /// Bytes that came belong to a request.
+    pub(super) fn credit(&self, bytes: usize) {
+        self.lock().asked_for += bytes as u64;
+    }
+
+    /// A request has come.
+    pub(super) fn open(&self, parts: &Parts) -> Account {
+        self.credit(head_bytes(parts));
+        let mut inner = self.lock();
+        inner.requests += 1;
+        inner.unanswered += 1;
+        let id = inner.requests;
+        drop(inner);
+        Account { ledger: self.clone(), id, answered: false }
+    }
+
+    /// Requests that have no complete answer yet.
+    pub(super) fn unanswered(&self) -> u64 {
+        self.lock().unanswered
+    }
+
+    /// What is due by now.
+    pub(super) fn judge(&self, settings: &EdgeSettings, now: Instant) -> Verdict {
+        let inner = self.lock();
+        if inner.requests == 0 {
+            let late = now >= inner.accepted_at + settings.head_max;
+            return if late { Verdict::Drop(Deadline::Head) } else { Verdict::Serve };
+        }
+        if inner.is_stalled(settings.progress_window, now) {
+            return Verdict::Drop(Deadline::Drain);
+        }
+        if inner.unanswered == 0 && now >= inner.answered_at + settings.idle_max {
+            return Verdict::Leave;
+        }
+        Verdict::Serve
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn is_flooded(&self, now: Instant) -> bool {
+        let age = now.saturating_duration_since(self.accepted_at).as_secs();
+        let allowance = H2_OVERHEAD_BYTES_MAX + age * H2_OVERHEAD_BYTES_PER_SECOND + self.sent / 8;
+        self.received > self.asked_for + allowance
+            || (self.taken_back > H2_RESETS_MAX && 2 * self.taken_back > self.requests)
+    }
+
+    /// One answer may wait while others flow, but not for ever.
+    fn is_stalled(&self, window: Duration, now: Instant) -> bool {
+        let Some(since) = self.waiting.values().min() else { return false };
+        let none_taken = now >= (*since).max(self.taken_at) + window;
+        none_taken || now >= *since + window * H2_STALLED_WINDOWS_MAX
+    }
+}
+
+impl Account {
+    /// The visitor has taken what it was given, and may be given more.
+    pub(super) fn taken(&self, now: Instant) {
+        let mut inner = self.ledger.lock();
+        if inner.waiting.remove(&self.id).is_some() {
+            inner.taken_at = now;
+        }
+    }
+
+    /// The visitor was given a part of the answer.
+    pub(super) fn given(&self, now: Instant) {
+        self.ledger.lock().waiting.insert(self.id, now);
+    }
+
+    /// The answer is complete, or the origin broke it off: the visitor has not taken its request back.
+    pub(super) fn answer(&mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let mut inner = self.ledger.lock();
+        inner.waiting.remove(&self.id);
+        inner.unanswered -= 1;
+        inner.taken_back += u64::from(!self.answered);
+        inner.answered_at = Instant::now();
+    }
+}
+
+/// More than a head takes on the wire, however it was compressed; less than lets a flood hide.
+fn head_bytes(parts: &Parts) -> usize {
+    let target = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    target + fields_bytes(&parts.headers) + H2_HEAD_EXTRA_BYTES
+}
+
+/// The size of fields as RFC 9113 §6.5.2 counts it.
+pub(super) fn fields_bytes(fields: &HeaderMap) -> usize {
+    fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overhead_is_borne_up_to_its_allowance() {
+        let (ledger, now) = lab();
+        let allowance = usize::try_from(H2_OVERHEAD_BYTES_MAX).unwrap();
+        assert!(ledger.receive(allowance, now));
+        ledger.credit(1_000);
+        assert!(ledger.receive(1_000, now), "what belongs to requests is no overhead");
+        ledger.send(80);
+        assert!(ledger.receive(10, now), "what is sent is acknowledged");
+        assert!(!ledger.receive(1, now));
+    }
+
+    #[test]
+    fn requests_that_are_mostly_taken_back_are_a_flood() {
+        let (ledger, now) = lab();
+        let mut answered = account(&ledger);
+        for _ in 0..H2_RESETS_MAX {
+            drop(account(&ledger));
+        }
+        assert!(ledger.receive(1, now), "a few are a visitor's right");
+        answered.answer();
+        drop((answered, account(&ledger)));
+        assert!(!ledger.receive(1, now));
+        for _ in 0..2 * H2_RESETS_MAX {
+            account(&ledger).answer();
+            let mut kept = account(&ledger);
+            kept.answer();
+        }
+        assert_eq!(ledger.unanswered(), 0);
+    }
+
+    #[test]
+    fn a_connection_without_a_request_is_late_and_one_that_has_had_its_answers_leaves() {
+        let (ledger, now) = lab();
+        let settings = EdgeSettings::default();
+        assert_eq!(ledger.judge(&settings, now), Verdict::Serve);
+        assert_eq!(ledger.judge(&settings, now + settings.head_max), Verdict::Drop(Deadline::Head));
+        let open = account(&ledger);
+        let later = now + settings.idle_max * 2;
+        assert_eq!(ledger.judge(&settings, later), Verdict::Serve, "an origin may take its time");
+        drop(open);
+        assert_eq!(ledger.judge(&settings, later), Verdict::Leave);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_taken_is_dropped_and_a_moving_connection_is_not() {
+        let (ledger, now) = lab();
+        let settings = EdgeSettings::default();
+        let window = settings.progress_window;
+        let (stuck, moving) = (account(&ledger), account(&ledger));
+        stuck.given(now);
+        moving.given(now + window / 2);
+        moving.taken(now + window / 2);
+        assert_eq!(ledger.judge(&settings, now + window), Verdict::Serve);
+        let dropped = Verdict::Drop(Deadline::Drain);
+        assert_eq!(ledger.judge(&settings, now + window * 3 / 2), dropped);
+        let long = now + window * H2_STALLED_WINDOWS_MAX;
+        moving.given(long);
+        moving.taken(long);
+        assert_eq!(ledger.judge(&settings, long), dropped, "one may not wait for ever");
+    }
+
+    fn lab() -> (Ledger, Instant) {
+        let now = Instant::now();
+        (Ledger::new(now), now)
+    }
+
+    fn account(ledger: &Ledger) -> Account {
+        ledger.open(&http::Request::new(()).into_parts().0)
+    }
+}

@@ -1,0 +1,93 @@
+//! What the edge answers before it looks for an origin: certificate authorities, probes, the way to HTTPS.
+
+use bore_policy::{AuthorityHost, Hostname};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::{Response, StatusCode, Uri};
+use tokio::time::timeout;
+
+use super::body::EdgeBody;
+use super::counters::Outcome;
+use super::limits::TOKEN_BYTES_MAX;
+use super::origins::Origins;
+use super::pages::Notice;
+use super::service::{Visit, down};
+use super::settings::Scheme;
+
+impl<O: Origins> Visit<O> {
+    /// An answer of the edge's own, where the request asks for one.
+    pub(super) async fn own_answer(
+        &self,
+        host: &AuthorityHost,
+        uri: &Uri,
+    ) -> Result<Option<Response<EdgeBody>>, Notice> {
+        if let Some(response) = self.challenged(host, uri.path()) {
+            return Ok(Some(response));
+        }
+        let AuthorityHost::Name(host) = host else { return Ok(None) };
+        if self.secured.as_ref().is_some_and(|secured| !secured.covers(host)) {
+            return Err(Notice::Misdirected);
+        }
+        match self.probed(host, uri.path()).await? {
+            Some(response) => Ok(Some(response)),
+            None => Ok(self.sent_to_https(host, uri)),
+        }
+    }
+
+    /// A certificate authority looks whether the name leads here (RFC 8555 §8.3).
+    fn challenged(&self, host: &AuthorityHost, path: &str) -> Option<Response<EdgeBody>> {
+        let token = path.strip_prefix(CHALLENGE_PATH).filter(|token| is_token(token))?;
+        let host = match host {
+            AuthorityHost::Name(name) => name.to_string(),
+            AuthorityHost::Address(address) => address.to_string(),
+        };
+        let authorization = self.tls.challenges.http01(&host, token)?;
+        self.count(Outcome::Challenged);
+        Some(self.text(authorization))
+    }
+
+    async fn probed(
+        &self,
+        host: &Hostname,
+        path: &str,
+    ) -> Result<Option<Response<EdgeBody>>, Notice> {
+        let Some(token) = path.strip_prefix(PROBE_PATH).filter(|token| is_token(token)) else {
+            return Ok(None);
+        };
+        let Some(answer) = self.origins.probe(host, token) else { return Ok(None) };
+        let body = timeout(self.settings.open_max, answer).await.ok().flatten();
+        let body = body.ok_or_else(|| down("The agent did not answer the probe."))?;
+        self.count(Outcome::Probed);
+        Ok(Some(self.text(body)))
+    }
+
+    /// Plain HTTP for a name that has a certificate. 308 keeps method and body (RFC 9110 §15.4.9).
+    fn sent_to_https(&self, host: &Hostname, uri: &Uri) -> Option<Response<EdgeBody>> {
+        let port = self.settings.https_port.filter(|_| self.settings.scheme == Scheme::Http)?;
+        self.tls.certificates.entry(host.as_str())?;
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let path = if path.starts_with('/') { path } else { "/" };
+        let location = HeaderValue::from_str(&format!("https://{host}{port}{path}")).ok()?;
+        self.count(Outcome::Redirected);
+        let mut response = self.text(String::new());
+        *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+        response.headers_mut().insert(LOCATION, location);
+        Some(response)
+    }
+
+    fn text(&self, text: String) -> Response<EdgeBody> {
+        let mut response = Response::new(EdgeBody::own(Bytes::from(text), self.gate.clone()));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !text.is_empty() && text.len() <= TOKEN_BYTES_MAX && text.bytes().all(is_token_byte)
+}
+
+const PROBE_PATH: &str = "/.well-known/bore/";
+const CHALLENGE_PATH: &str = "/.well-known/acme-challenge/";

@@ -1,0 +1,212 @@
+//! The look at a ClientHello that decides where a connection goes.
+//!
+//! rustls reads it; what was read is kept, so that a connection that is passed through loses no byte. Bounded by
+//! [`HELLO_BYTES_MAX`]; how long it may take is the caller's.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustls::internal::msgs::enums::AlertLevel;
+use rustls::internal::msgs::message::{Message, PlainMessage};
+use rustls::server::Acceptor;
+use rustls::{AlertDescription, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+
+use super::limits::{HELLO_BYTES_MAX, TLS_BUFFER_BYTES};
+
+/// A connection whose ClientHello has come.
+pub(crate) struct Hello<S>(StartHandshake<Recorded<S>>);
+
+/// Why there is no ClientHello.
+#[derive(Debug, thiserror::Error)]
+#[error("no ClientHello came")]
+pub(crate) struct HelloError(#[from] io::Error);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Hello<S> {
+    /// Reads until the ClientHello is complete. A visitor that speaks something else gets the alert for it.
+    pub(crate) async fn read(stream: S) -> Result<Self, HelloError> {
+        let recorded = Recorded { stream, bytes: Vec::new() };
+        Ok(Self(LazyConfigAcceptor::new(Acceptor::default(), recorded).await?))
+    }
+
+    /// The name that the visitor asks for.
+    pub(crate) fn server_name(&self) -> Option<String> {
+        self.0.client_hello().server_name().map(str::to_owned)
+    }
+
+    /// Whether the visitor speaks `protocol` and nothing else.
+    pub(crate) fn speaks_only(&self, protocol: &[u8]) -> bool {
+        let hello = self.0.client_hello();
+        hello
+            .alpn()
+            .is_some_and(|mut offered| offered.next() == Some(protocol) && offered.next().is_none())
+    }
+
+    /// Goes on with the handshake.
+    pub(crate) async fn finish(self, config: Arc<ServerConfig>) -> io::Result<TlsStream<S>> {
+        let Self(StartHandshake { accepted, io, .. }) = self;
+        let start = StartHandshake::from_parts(accepted, io.stream);
+        start
+            .into_stream_with(config, |session| session.set_buffer_limit(Some(TLS_BUFFER_BYTES)))
+            .await
+    }
+
+    /// Leaves TLS to somebody else: the stream, and everything that was read of it.
+    pub(crate) fn into_recorded(self) -> (Vec<u8>, S) {
+        (self.0.io.bytes, self.0.io.stream)
+    }
+
+    /// Says why there will be no handshake, and closes.
+    pub(crate) async fn refuse(self, alert: AlertDescription) -> io::Result<()> {
+        let mut stream = self.0.io.stream;
+        // rustls offers no other way to say something before it has a configuration.
+        let message = PlainMessage::from(Message::build_alert(AlertLevel::Fatal, alert));
+        stream.write_all(&message.into_unencrypted_opaque().encode()).await?;
+        stream.shutdown().await
+    }
+}
+
+/// A stream that keeps what is read from it.
+#[derive(Debug)]
+struct Recorded<S> {
+    stream: S,
+    bytes: Vec<u8>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Recorded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let left = HELLO_BYTES_MAX - self.bytes.len();
+        if left == 0 {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "it is too long")));
+        }
+        let room = buffer.remaining().min(left);
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+        self.bytes.extend_from_slice(part.filled());
+        let came = part.filled().len();
+        buffer.advance(came);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Recorded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::ClientConfig;
+    use rustls::pki_types::ServerName;
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_read_is_given_back_byte_for_byte() {
+        let sent = client_hello("app.example", &[b"h2", b"http/1.1"]);
+        let hello = heard(&sent, 7).await.unwrap();
+        assert_eq!(hello.server_name().as_deref(), Some("app.example"));
+        assert!(!hello.speaks_only(b"h2"));
+        let (recorded, mut rest) = hello.into_recorded();
+        let mut all = recorded;
+        rest.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, sent);
+    }
+
+    #[tokio::test]
+    async fn a_protocol_counts_only_when_it_is_alone() {
+        assert!(
+            heard(&client_hello("a.example", &[b"bore/1"]), 99)
+                .await
+                .unwrap()
+                .speaks_only(b"bore/1")
+        );
+        let two = client_hello("a.example", &[b"bore/1", b"h2"]);
+        assert!(!heard(&two, 99).await.unwrap().speaks_only(b"bore/1"));
+        assert!(!heard(&client_hello("a.example", &[]), 99).await.unwrap().speaks_only(b"bore/1"));
+    }
+
+    #[tokio::test]
+    async fn nonsense_and_a_hello_without_end_are_refused() {
+        assert!(heard(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", 99).await.is_err());
+        assert!(heard(b"", 1).await.is_err());
+        // Handshake records of one byte: a ClientHello that says it has 16 MiB.
+        let mut endless = vec![0x16, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff];
+        endless.extend([0x16, 3, 1, 0, 1, 0].repeat(HELLO_BYTES_MAX));
+        assert!(heard(&endless, 4096).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_an_alert_that_a_client_understands() {
+        let (client, server) = duplex(64 * 1024);
+        let refusing = async {
+            let hello = Hello::read(server).await.unwrap();
+            hello.refuse(AlertDescription::UnrecognisedName).await.unwrap();
+        };
+        let connecting = async {
+            let name = ServerName::try_from("nobody.example").unwrap();
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(client_config(&[])));
+            connector.connect(name, client).await.unwrap_err()
+        };
+        let (error, ()) = tokio::join!(connecting, refusing);
+        assert!(error.to_string().contains("UnrecognisedName"), "{error}");
+    }
+
+    /// What comes of a visitor that sends `bytes`, some at a time.
+    async fn heard(
+        bytes: &[u8],
+        at_once: usize,
+    ) -> Result<Hello<tokio::io::DuplexStream>, HelloError> {
+        let (mut client, server) = duplex(at_once);
+        let bytes = bytes.to_vec();
+        tokio::spawn(async move {
+            // A server that has seen enough closes.
+            let _ = client.write_all(&bytes).await;
+            let _ = client.shutdown().await;
+            let _ = client.read_to_end(&mut Vec::new()).await;
+        });
+        Hello::read(server).await
+    }
+
+    fn client_hello(name: &'static str, protocols: &[&[u8]]) -> Vec<u8> {
+        let name = ServerName::try_from(name).unwrap();
+        let config = Arc::new(client_config(protocols));
+        let mut connection = rustls::ClientConnection::new(config, name).unwrap();
+        let mut bytes = Vec::new();
+        connection.write_tls(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn client_config(protocols: &[&[u8]]) -> ClientConfig {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        config
+    }
+}

@@ -1,0 +1,620 @@
+//! HTTP/2 visitors: many requests on one connection, and what a hostile one tries (attacks 13, 15, 17, 19, 20).
+
+use std::time::{Duration, Instant};
+
+use bore_relay::edge::{Deadline, DeadlineLabels, EdgeSettings, Limit, LimitLabels};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_rustls::client::TlsStream;
+
+use super::lab::{Lab, Wire, header, within};
+
+#[tokio::test]
+async fn requests_of_one_connection_run_side_by_side() {
+    let lab = Lab::secure().await;
+    let mut visitor = speak::<Empty<Bytes>>(&lab).await;
+    let (slow, quick) = (visitor.send_request(get("/slow")), visitor.send_request(get("/quick")));
+    let (mut one, mut two) = (lab.accept().await, lab.accept().await);
+    let (first, second) = (one.head().await, two.head().await);
+    assert!(first.starts_with("GET /slow") != second.starts_with("GET /slow"));
+    let (mut origin, mut quick_origin) =
+        if first.starts_with("GET /slow") { (one, two) } else { (two, one) };
+    quick_origin.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nquick").await;
+    assert_eq!(text(within("quick", quick).await.unwrap()).await, "quick");
+    origin.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").await;
+    assert_eq!(text(within("slow", slow).await.unwrap()).await, "slow");
+    assert_eq!(lab.counters.accepted.get(), 1);
+}
+
+#[tokio::test]
+async fn requests_one_after_the_other_share_the_origin_connection() {
+    let lab = Lab::secure().await;
+    let mut visitor = speak::<Empty<Bytes>>(&lab).await;
+    let mut origin = None;
+    for number in 1..4 {
+        let asked = tokio::spawn(visitor.send_request(get(&format!("/{number}"))));
+        if number == 1 {
+            origin = Some(lab.accept().await);
+        }
+        let origin = origin.as_mut().unwrap();
+        assert!(origin.head().await.starts_with(&format!("GET /{number} HTTP/1.1\r\n")));
+        origin.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        let answer = within("an answer", asked).await.unwrap().unwrap();
+        assert_eq!(text(answer).await, "ok");
+    }
+    assert_eq!(lab.counters.origins_opened.get(), 1);
+}
+
+#[tokio::test]
+async fn the_origin_gets_an_http_1_request_with_one_host_and_one_cookie() {
+    let lab = Lab::secure().await;
+    let mut visitor = speak::<Empty<Bytes>>(&lab).await;
+    let request = Request::get("https://APP.example/a?b")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
+        .header("x-forwarded-for", "6.6.6.6")
+        .header("x_real_ip", "6.6.6.6")
+        .body(Empty::new())
+        .unwrap();
+    let asked = visitor.send_request(request);
+    let mut origin = lab.accept().await;
+    let head = origin.head().await;
+    assert!(head.starts_with("GET /a?b HTTP/1.1\r\n"), "{head}");
+    assert_eq!(header(&head, "host"), Some("app.example"), "as it came: {head}");
+    assert_eq!(header(&head, "cookie"), Some("a=1; b=2"));
+    assert_eq!(header(&head, "x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(header(&head, "x-forwarded-proto"), Some("https"));
+    assert_eq!(header(&head, "transfer-encoding"), None);
+    assert!(!head.contains("6.6.6.6"), "{head}");
+    origin
+        .send("HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    let answer = within("the answer", asked).await.unwrap();
+    assert!(
+        !answer.headers().contains_key("connection") && !answer.headers().contains_key("x-hop")
+    );
+}
+
+#[tokio::test]
+async fn bodies_and_trailers_stream_both_ways() {
+    let lab = Lab::secure().await;
+    let mut visitor = speak(&lab).await;
+    let (up, body) = channel();
+    let asked = visitor.send_request(request(Method::POST, "/", body));
+    let asked = tokio::spawn(asked);
+    let mut origin = lab.accept().await;
+    assert_eq!(header(&origin.head().await, "transfer-encoding"), Some("chunked"));
+    up.send(Frame::data("one".into())).await.unwrap();
+    origin.until("one\r\n").await;
+    origin.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n").await;
+    let mut answer = within("the answer", asked).await.unwrap().unwrap();
+    assert_eq!(
+        within("a piece", answer.frame()).await.unwrap().unwrap().into_data().unwrap(),
+        "one"
+    );
+    up.send(Frame::data("two".into())).await.unwrap();
+    origin.until("two\r\n").await;
+    let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "up".parse().unwrap())]);
+    up.send(Frame::trailers(trailers)).await.unwrap();
+    drop(up);
+    assert_eq!(origin.until("\r\n\r\n").await.to_lowercase(), "0\r\nx-sum: up\r\n\r\n");
+    origin.send("0\r\nX-Sum: down\r\n\r\n").await;
+    let last = within("trailers", answer.frame()).await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(last["x-sum"], "down");
+}
+
+#[tokio::test]
+async fn a_request_that_is_taken_back_closes_its_origin_and_no_other() {
+    let lab = Lab::secure().await;
+    let mut visitor = speak::<Empty<Bytes>>(&lab).await;
+    let taken_back = visitor.send_request(get("/1"));
+    let mut first = lab.accept().await;
+    first.head().await;
+    let kept = visitor.send_request(get("/2"));
+    let mut second = lab.accept().await;
+    second.head().await;
+    drop(taken_back);
+    first.assert_closed().await;
+    second.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    assert_eq!(text(within("the answer", kept).await.unwrap()).await, "ok");
+}
+
+#[tokio::test]
+async fn attack_15_an_origin_that_answers_early_is_not_used_again() {
+    let lab = Lab::secure().await;
+    let mut visitor = speak(&lab).await;
+    let (up, body) = channel();
+    let asked = tokio::spawn(visitor.send_request(request(Method::POST, "/", body)));
+    up.send(Frame::data("part".into())).await.unwrap();
+    let mut origin = lab.accept().await;
+    origin.head().await;
+    origin.send("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno").await;
+    let answer = within("the answer", asked).await.unwrap().unwrap();
+    assert_eq!(answer.status(), 413);
+    assert_eq!(text(answer).await, "no");
+    drop(up);
+    origin.rest().await;
+    let (next, body) = channel();
+    drop(next);
+    let _asked = tokio::spawn(visitor.send_request(request(Method::GET, "/", body)));
+    lab.accept().await.head().await;
+}
+
+#[tokio::test]
+async fn attack_16_coalesced_requests_reach_only_what_the_certificate_names() {
+    let lab = Lab::secure().await;
+    let mut visitor = speak::<Full<Bytes>>(&lab).await;
+    let ask = |host: &str| {
+        Request::get(format!("https://{host}/")).body(Full::new(Bytes::new())).unwrap()
+    };
+    let other = within("an answer", visitor.send_request(ask("other.example"))).await.unwrap();
+    assert_eq!(other.status(), 421);
+    let mut contradicting = ask("app.example");
+    contradicting.headers_mut().insert("host", "second.example".parse().unwrap());
+    let answer = within("an answer", visitor.send_request(contradicting)).await.unwrap();
+    assert_eq!(answer.status(), 400);
+    assert_eq!(lab.counters.origins_opened.get(), 0);
+    let second = tokio::spawn(visitor.send_request(ask("second.example")));
+    assert_eq!(header(&lab.accept().await.head().await, "host"), Some("second.example"));
+    drop(second);
+}
+
+#[tokio::test]
+async fn attack_13_what_http_1_would_read_otherwise_never_reaches_the_origin() {
+    let lab = Lab::secure().await;
+    let cases: &[&[(&str, &[u8])]] = &[
+        &[("x-a", b"b\r\nX-Evil: 1")],
+        &[("x-a", b"b\nX-Evil: 1")],
+        &[("x-a", b"b\0c")],
+        &[("x-a\r\nx-evil", b"1")],
+        &[("x a", b"1")],
+        &[("X-Upper", b"1")],
+        &[("te", b"gzip")],
+        &[("transfer-encoding", b"chunked")],
+        &[("connection", b"close")],
+        &[("keep-alive", b"1")],
+        &[("upgrade", b"websocket")],
+        &[("content-length", b"5")],
+        &[("content-length", b"1"), ("content-length", b"2")],
+        &[("content-length", b"+5")],
+        &[("host", b"second.example")],
+        &[("host", b"app.example"), ("host", b"app.example")],
+    ];
+    for fields in cases {
+        let mut raw = Raw::new(&lab).await;
+        raw.head(1, "/", fields, true).await;
+        raw.until_refused(1).await;
+    }
+    for path in ["/a b", "/a\r\nX-Evil: 1", "", "/\0", "a"] {
+        let mut raw = Raw::new(&lab).await;
+        raw.head(1, path, &[], true).await;
+        raw.until_refused(1).await;
+    }
+    assert_eq!(lab.counters.origins_opened.get(), 0, "no origin saw any of them");
+    lab.assert_serves_https().await;
+}
+
+#[tokio::test]
+async fn attack_13_a_body_that_contradicts_its_length_ends_at_the_edge() {
+    let lab = Lab::secure().await;
+    for body in [&b"abcdef"[..], b"ab"] {
+        let mut raw = Raw::new(&lab).await;
+        raw.head(1, "/", &[("content-length", b"4")], false).await;
+        raw.frame(DATA, END_STREAM, 1, body).await;
+        let reading = async {
+            if let Ok((stream, _)) = lab.origin.accept().await {
+                let seen = Wire::new(stream).rest().await;
+                assert!(!seen.ends_with("abcd"), "it must not look complete: {seen}");
+            }
+        };
+        tokio::select! {
+            () = raw.until_refused(1) => {}
+            () = async { reading.await; std::future::pending().await } => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn attack_19_floods_are_closed_within_a_second_and_others_are_served() {
+    let lab = Lab::secure().await;
+    for (name, frames) in floods() {
+        let mut raw = Raw::new(&lab).await;
+        raw.prepare(name).await;
+        let before = resident_bytes();
+        let began = Instant::now();
+        let sent = raw.flood(&frames).await;
+        let took = began.elapsed();
+        let grown = resident_bytes().saturating_sub(before);
+        println!("attack 19: {name}: {sent} bytes, {took:.2?}, {} KiB more", grown / 1024);
+        assert!(took < Duration::from_secs(5), "{name} took {took:?}");
+        assert!(grown < 16 << 20, "{name}: {grown} bytes");
+    }
+    let flood = LimitLabels { limit: Limit::Flood };
+    assert!(lab.counters.limited.get_or_create(&flood).get() >= 3);
+    lab.assert_serves_https().await;
+}
+
+#[tokio::test]
+async fn attack_19_requests_that_are_taken_back_at_once_end_the_connection() {
+    let lab = Lab::secure().await;
+    let mut raw = Raw::new(&lab).await;
+    let began = Instant::now();
+    let mut stream = 1;
+    let resetting = async {
+        loop {
+            raw.head_to("nobody.example", stream, "/", &[], true).await;
+            raw.frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()).await;
+            stream += 2;
+            if raw.is_closed().await {
+                return;
+            }
+        }
+    };
+    within("the end", resetting).await;
+    println!("attack 19: rapid reset: {} requests, {:.2?}", stream / 2, began.elapsed());
+    lab.assert_serves_https().await;
+}
+
+#[tokio::test]
+async fn attack_20_an_http_2_visitor_that_asks_for_nothing_is_dropped() {
+    let lab = Lab::secure_with(impatient()).await;
+    let mut raw = Raw::new(&lab).await;
+    raw.until_closed().await;
+    assert_eq!(expired(&lab, Deadline::Head), 1);
+}
+
+#[tokio::test]
+async fn attack_20_an_idle_http_2_visitor_is_told_to_go() {
+    let lab = Lab::secure_with(impatient()).await;
+    let mut visitor = speak::<Empty<Bytes>>(&lab).await;
+    let answer = within("an answer", visitor.send_request(get_of("nobody.example"))).await;
+    assert_eq!(answer.unwrap().status(), 421);
+    let gone = async {
+        while !visitor.is_closed() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("the end", gone).await;
+}
+
+#[tokio::test]
+async fn attack_20_a_window_that_stays_closed_is_dropped_and_the_origin_with_it() {
+    let lab = Lab::secure_with(impatient()).await;
+    let mut raw = Raw::with_window(&lab, 0).await;
+    raw.head(1, "/", &[], true).await;
+    let mut origin = lab.accept().await;
+    origin.head().await;
+    origin.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await;
+    let block = vec![b'x'; 64 * 1024];
+    let sending = async { while origin.stream.write_all(&block).await.is_ok() {} };
+    within("the drop", sending).await;
+    assert_eq!(expired(&lab, Deadline::Drain), 1);
+}
+
+#[tokio::test]
+async fn attack_20_a_body_that_does_not_come_gets_408() {
+    let lab = Lab::secure_with(impatient()).await;
+    let mut visitor = speak(&lab).await;
+    let (_up, body) = channel();
+    let asked = tokio::spawn(visitor.send_request(request(Method::POST, "/", body)));
+    let mut origin = lab.accept().await;
+    origin.head().await;
+    let answer = within("an answer", asked).await.unwrap().unwrap();
+    assert_eq!(answer.status(), 408);
+    origin.rest().await;
+}
+
+#[tokio::test]
+async fn a_stream_without_end_may_pause_once_the_origin_has_begun_to_answer() {
+    let lab = Lab::secure_with(impatient()).await;
+    let mut visitor = speak(&lab).await;
+    let (up, body) = channel();
+    let asked = tokio::spawn(visitor.send_request(request(Method::POST, "/", body)));
+    let mut origin = lab.accept().await;
+    origin.head().await;
+    origin.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    let mut answer = within("the answer", asked).await.unwrap().unwrap();
+    tokio::time::sleep(impatient().progress_window * 5).await;
+    up.send(Frame::data("late".into())).await.unwrap();
+    origin.until("late\r\n").await;
+    origin.send("2\r\nok\r\n").await;
+    assert_eq!(
+        within("a piece", answer.frame()).await.unwrap().unwrap().into_data().unwrap(),
+        "ok"
+    );
+}
+
+#[tokio::test]
+async fn draining_lets_the_requests_in_hand_finish() {
+    let mut lab = Lab::secure().await;
+    let mut visitor = speak::<Empty<Bytes>>(&lab).await;
+    let asked = visitor.send_request(get("/"));
+    let mut origin = lab.accept().await;
+    origin.head().await;
+    lab.stop.take().unwrap().send(()).unwrap();
+    origin.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    assert_eq!(text(within("the answer", asked).await.unwrap()).await, "ok");
+    within("the end", &mut lab.serving).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_head_request_has_no_body_whoever_answers() {
+    let lab = Lab::secure().await;
+    let mut visitor = speak::<Empty<Bytes>>(&lab).await;
+    let request = request(Method::HEAD, "/nothing", Empty::new());
+    let mut of_nobody = request.clone();
+    *of_nobody.uri_mut() = "https://other.example/".parse().unwrap();
+    let answer = within("an answer", visitor.send_request(of_nobody)).await.unwrap();
+    assert_eq!(answer.status(), 421);
+    assert_eq!(text(answer).await, "");
+    let asked = visitor.send_request(request);
+    let mut origin = lab.accept().await;
+    origin.head().await;
+    origin.send("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n").await;
+    let answer = within("an answer", asked).await.unwrap();
+    assert_eq!(answer.headers()["content-length"], "500");
+    assert_eq!(text(answer).await, "");
+}
+
+type Pieces = StreamBody<
+    futures_util::stream::Unfold<
+        mpsc::Receiver<Frame<Bytes>>,
+        fn(mpsc::Receiver<Frame<Bytes>>) -> NextPiece,
+        NextPiece,
+    >,
+>;
+type NextPiece = std::pin::Pin<
+    Box<
+        dyn Future<
+                Output = Option<(Result<Frame<Bytes>, hyper::Error>, mpsc::Receiver<Frame<Bytes>>)>,
+            > + Send,
+    >,
+>;
+
+/// A body that is sent piece by piece.
+fn channel() -> (mpsc::Sender<Frame<Bytes>>, Pieces) {
+    fn next(mut pieces: mpsc::Receiver<Frame<Bytes>>) -> NextPiece {
+        Box::pin(async move { pieces.recv().await.map(|piece| (Ok(piece), pieces)) })
+    }
+    let (sender, pieces) = mpsc::channel(8);
+    (sender, StreamBody::new(futures_util::stream::unfold(pieces, next as fn(_) -> _)))
+}
+
+async fn speak<B>(lab: &Lab) -> SendRequest<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let stream = lab.secured("app.example", "h2").await.stream;
+    let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+fn get(path: &str) -> Request<Empty<Bytes>> {
+    request(Method::GET, path, Empty::new())
+}
+
+fn get_of(host: &str) -> Request<Empty<Bytes>> {
+    Request::get(format!("https://{host}/")).body(Empty::new()).unwrap()
+}
+
+fn request<B>(method: Method, path: &str, body: B) -> Request<B> {
+    Request::builder().method(method).uri(format!("https://app.example{path}")).body(body).unwrap()
+}
+
+async fn text(response: Response<Incoming>) -> String {
+    let body = within("a body", response.into_body().collect()).await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+fn impatient() -> EdgeSettings {
+    EdgeSettings {
+        head_max: Duration::from_millis(300),
+        idle_max: Duration::from_millis(200),
+        progress_window: Duration::from_millis(200),
+        ..Default::default()
+    }
+}
+
+fn expired(lab: &Lab, deadline: Deadline) -> u64 {
+    lab.counters.expired.get_or_create(&DeadlineLabels { deadline }).get()
+}
+
+/// An HTTP/2 visitor whose every byte is the test's own.
+struct Raw {
+    reader: tokio::io::ReadHalf<TlsStream<TcpStream>>,
+    writer: tokio::io::WriteHalf<TlsStream<TcpStream>>,
+}
+
+impl Raw {
+    async fn new(lab: &Lab) -> Self {
+        Self::with_window(lab, 65_535).await
+    }
+
+    async fn with_window(lab: &Lab, window: u32) -> Self {
+        let stream = lab.secured("app.example", "h2").await.stream;
+        let (reader, mut writer) = tokio::io::split(stream);
+        writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        let mut raw = Self { reader, writer };
+        let setting = [&[0, 4][..], &window.to_be_bytes()].concat();
+        raw.frame(SETTINGS, 0, 0, &setting).await;
+        raw
+    }
+
+    /// False once the edge takes no more.
+    async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
+        let bytes = frame(kind, flags, stream, payload);
+        self.writer.write_all(&bytes).await.is_ok() && self.writer.flush().await.is_ok()
+    }
+
+    async fn head(&mut self, stream: u32, path: &str, fields: &[(&str, &[u8])], ends: bool) {
+        self.head_to("app.example", stream, path, fields, ends).await;
+    }
+
+    async fn head_to(
+        &mut self,
+        host: &str,
+        stream: u32,
+        path: &str,
+        fields: &[(&str, &[u8])],
+        ends: bool,
+    ) {
+        let block = block(host, path, fields);
+        let flags = END_HEADERS | if ends { END_STREAM } else { 0 };
+        self.frame(HEADERS, flags, stream, &block).await;
+    }
+
+    /// What some floods need first.
+    async fn prepare(&mut self, name: &str) {
+        match name {
+            "empty data" => self.head_to("nobody.example", 1, "/", &[], false).await,
+            "continuation" => {
+                self.frame(HEADERS, 0, 1, &block("nobody.example", "/", &[])).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends `frames` until the edge closes; answers how many bytes went.
+    async fn flood(&mut self, frames: &[u8]) -> usize {
+        let Self { reader, writer } = self;
+        let reading = async {
+            let mut buffer = [0; 16 * 1024];
+            while reader.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {}
+        };
+        let mut sent = 0;
+        let writing = async {
+            while writer.write_all(frames).await.is_ok() {
+                sent += frames.len();
+            }
+            std::future::pending::<()>().await;
+        };
+        let closed = async {
+            tokio::select! { () = reading => {}, () = writing => {} }
+        };
+        within("the end of a flood", closed).await;
+        sent
+    }
+
+    /// Reads until the edge closes, resets `stream` or answers it with 400 or 421.
+    async fn until_refused(&mut self, stream: u32) {
+        let reading = async {
+            while let Some((kind, on, payload)) = self.next().await {
+                let refused = match kind {
+                    RST_STREAM => on == stream,
+                    // :status 400 is index 12 of the static table; others are spelled out.
+                    HEADERS => on == stream && !payload.starts_with(&[0x88]),
+                    GOAWAY => true,
+                    _ => false,
+                };
+                if refused {
+                    return;
+                }
+            }
+        };
+        within("a refusal", reading).await;
+    }
+
+    async fn until_closed(&mut self) {
+        within("the end", async { while self.next().await.is_some() {} }).await;
+    }
+
+    /// Takes what is there already.
+    async fn is_closed(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        let reading = self.reader.read(&mut buffer);
+        match tokio::time::timeout(Duration::from_micros(100), reading).await {
+            Ok(read) => !read.is_ok_and(|bytes| bytes > 0),
+            Err(_) => false,
+        }
+    }
+
+    async fn next(&mut self) -> Option<(u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        self.reader.read_exact(&mut head).await.ok()?;
+        let [a, b, c, kind, _flags, stream @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        self.reader.read_exact(&mut payload).await.ok()?;
+        Some((kind, u32::from_be_bytes(stream), payload))
+    }
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head[..], payload].concat()
+}
+
+/// Fields as literals that nobody remembers (RFC 7541 §6.2.2), so that each byte is what it is.
+fn block(host: &str, path: &str, fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let pseudo: [(&str, &[u8]); 4] = [
+        (":method", b"GET"),
+        (":scheme", b"https"),
+        (":authority", host.as_bytes()),
+        (":path", path.as_bytes()),
+    ];
+    let mut block = Vec::new();
+    for (name, value) in pseudo.iter().chain(fields) {
+        block.push(0);
+        for text in [name.as_bytes(), value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend_from_slice(text);
+        }
+    }
+    block
+}
+
+fn floods() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("ping", frame(PING, 0, 0, &[0; 8]).repeat(100)),
+        ("settings", frame(SETTINGS, 0, 0, &[]).repeat(100)),
+        ("settings with values", frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 9]).repeat(100)),
+        ("window updates", frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]).repeat(100)),
+        ("priority", frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 9]).repeat(100)),
+        ("empty data", frame(DATA, 0, 1, &[]).repeat(100)),
+        ("continuation", frame(CONTINUATION, 0, 1, &[]).repeat(100)),
+        ("unknown frames", frame(0xbe, 0, 0, &[0; 100]).repeat(100)),
+        ("bombs", bombs()),
+    ]
+}
+
+/// Heads that are small on the wire and large when they are unpacked: one long field, then named by its index many times.
+fn bombs() -> Vec<u8> {
+    let mut bombs = Vec::new();
+    for stream in 0..200 {
+        let mut head = block("nobody.example", "/", &[]);
+        if stream == 0 {
+            // With incremental indexing: name "x", a value of 3,000 bytes.
+            head.extend([0x40, 1, b'x', 0x7f, 0xb9, 0x16]);
+            head.extend([b'y'; 3_000]);
+        }
+        head.extend([0x80 | 62; 4_000]);
+        bombs.extend(frame(HEADERS, END_HEADERS | END_STREAM, 2 * stream + 1, &head));
+    }
+    bombs
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
