@@ -1,7 +1,9 @@
 //! The resources: the same words in the store, in the API and on the command line.
 //!
 //! Ids are UUIDv7, times integer microseconds since the Unix epoch ([`Micros`]). Every row belongs to a network, or to the
-//! cluster. Nothing here holds a secret: secrets are shown once, by the call that makes them.
+//! cluster. Nothing here holds a secret that is not sealed: secrets are shown once, by the call that makes them.
+
+mod certificate;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,6 +11,10 @@ use bore_policy::{Access, PolicyDocument};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+pub use certificate::{
+    AcmeAccount, Certificate, CertificateOrder, CertificateProblem, RenewalWindow, StandingOrder,
+};
 
 /// Microseconds since the Unix epoch.
 pub type Micros = i64;

@@ -103,6 +103,7 @@ impl From<StoreError> for Refusal {
                 Self::new(Code::StoreDamaged, "the relay's database is damaged")
             }
             StoreError::Unsupported(why) => Self::new(Code::BadRequest, why),
+            StoreError::Sealed { .. } => Self::new(Code::StoreUnavailable, error.to_string()),
             StoreError::ReadOnly => Self::new(Code::StoreUnavailable, error.to_string()),
             StoreError::Locked | StoreError::Database(_) => Self::new(
                 Code::StoreUnavailable,

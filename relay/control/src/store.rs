@@ -3,8 +3,11 @@
 //! Every method is one transaction; those that change something write their audit row in it. What a method acknowledged is committed,
 //! and on disk once [`Store::settle`] has answered. Every look-up takes its network, so that a row of another tenant is simply not there.
 
+mod acme_accounts;
 mod api_keys;
 mod audit;
+mod certificate_orders;
+mod certificates;
 mod chain;
 mod database;
 mod failure;
@@ -20,6 +23,7 @@ mod policies;
 mod ports;
 mod postgres;
 mod publications;
+mod sealed_columns;
 mod sql;
 mod sql_store;
 mod sqlite;
@@ -30,8 +34,10 @@ use uuid::Uuid;
 pub use sql_store::open;
 
 use crate::model::{
-    Actor, ApiKey, AuditRow, Group, JoinKey, Micros, Network, Node, Policy, Publication,
+    AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, CertificateProblem, Group,
+    JoinKey, Micros, Network, Node, Policy, Publication, RenewalWindow, StandingOrder,
 };
+use crate::sealing::{SealError, Sealed, Sealer};
 
 /// The store of one cluster.
 #[async_trait]
@@ -172,6 +178,63 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         at: Micros,
     ) -> Result<(), StoreError>;
 
+    /// Adds a certificate in the place of the one that its subject has, and forgets the order that it came from.
+    async fn put_certificate(
+        &self,
+        certificate: &Certificate,
+        by: &Actor,
+    ) -> Result<(), StoreError>;
+    /// All certificates of all networks and of the cluster, by subject.
+    async fn certificates(&self) -> Result<Vec<Certificate>, StoreError>;
+    /// The certificate of a subject.
+    async fn certificate(&self, subject: &str) -> Result<Option<Certificate>, StoreError>;
+    /// Notes when the CA wants a certificate renewed.
+    async fn set_renewal(&self, id: Uuid, window: &RenewalWindow) -> Result<(), StoreError>;
+    /// Removes a certificate.
+    async fn delete_certificate(&self, id: Uuid, by: &Actor, at: Micros) -> Result<(), StoreError>;
+
+    /// Takes the order of a subject, of which one is in flight, also among several relays.
+    async fn claim_order(&self, claim: &OrderClaim) -> Result<OrderClaimed, StoreError>;
+    /// Keeps hold of the order `id` until `claim.until`, and notes how far it is; `Conflict` when another relay has taken it.
+    async fn keep_order(
+        &self,
+        id: Uuid,
+        claim: &OrderClaim,
+        standing: Option<&StandingOrder>,
+    ) -> Result<(), StoreError>;
+    /// Lets go of an order that failed, and remembers why and when it is tried again.
+    async fn fail_order(
+        &self,
+        id: Uuid,
+        failure: &OrderFailure,
+        by: &Actor,
+    ) -> Result<(), StoreError>;
+    /// All orders, by subject.
+    async fn certificate_orders(&self) -> Result<Vec<CertificateOrder>, StoreError>;
+    /// Forgets an order whose subject nobody wants any more.
+    async fn delete_order(&self, id: Uuid) -> Result<(), StoreError>;
+
+    /// The account of a directory; without credentials while the CA has not made one.
+    async fn acme_account(&self, directory: &str, at: Micros) -> Result<AcmeAccount, StoreError>;
+    /// Keeps the credentials of an account, and answers the account: the first ones that were kept stay.
+    async fn keep_acme_account(
+        &self,
+        id: Uuid,
+        credentials: &Sealed,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<AcmeAccount, StoreError>;
+    /// Forgets an account that its CA does not know any more.
+    async fn delete_acme_account(&self, id: Uuid, by: &Actor, at: Micros)
+    -> Result<(), StoreError>;
+    /// Notes that a CA does not want to be asked before `until`.
+    async fn pause_acme_account(&self, id: Uuid, until: Micros) -> Result<(), StoreError>;
+
+    /// Opens every sealed secret, and counts them; [`StoreError::Sealed`] names the first that does not open.
+    async fn check_sealed(&self, sealer: &Sealer) -> Result<u64, StoreError>;
+    /// Seals every secret anew with the current key of `sealer`, in one transaction, and counts them.
+    async fn reseal(&self, sealer: &Sealer, by: &Actor, at: Micros) -> Result<u64, StoreError>;
+
     /// Rows after `after`, oldest first, at most `limit` (≤ 1,000), optionally of one network and containing `text`.
     async fn audit(
         &self,
@@ -229,6 +292,49 @@ pub struct NewNode {
     pub overlay_v6: std::net::Ipv6Addr,
     /// Names of existing groups.
     pub groups: Vec<String>,
+    /// Now.
+    pub at: Micros,
+}
+
+/// A relay wants to work on the order of a subject.
+#[derive(Debug, Clone)]
+pub struct OrderClaim {
+    /// Id for the order if it is new.
+    pub id: Uuid,
+    /// The network whose hostname it is; `None` for the cluster's own names.
+    pub network: Option<Uuid>,
+    /// The first name of the certificate.
+    pub subject: String,
+    /// The relay, by a name that it keeps over restarts.
+    pub holder: String,
+    /// Now.
+    pub at: Micros,
+    /// Without news from the holder the order is anybody's from here on.
+    pub until: Micros,
+}
+
+/// What became of an [`OrderClaim`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderClaimed {
+    /// The caller works on it.
+    Yours(CertificateOrder),
+    /// Another relay works on it.
+    Held,
+    /// It failed, and is not tried before.
+    Early(Micros),
+}
+
+/// How an order failed.
+#[derive(Debug, Clone)]
+pub struct OrderFailure {
+    /// In words.
+    pub problem: CertificateProblem,
+    /// Time does not mend it: somebody has to.
+    pub needs_person: bool,
+    /// The order at the CA is still good.
+    pub keep_standing: bool,
+    /// Not before this is it tried again.
+    pub next_try_at: Micros,
     /// Now.
     pub at: Micros,
 }
@@ -307,6 +413,16 @@ pub enum StoreError {
     /// The file is not a database, or damaged.
     #[error("the database is damaged: {0}; restore the last backup with `bore relay restore`")]
     Corrupt(String),
+    /// A sealed secret does not open with the keys that are here. Nothing was changed.
+    #[error("{what} {row} cannot be opened")]
+    Sealed {
+        /// What kind of secret.
+        what: &'static str,
+        /// Its row.
+        row: Uuid,
+        /// Why.
+        source: SealError,
+    },
     /// Another process holds the state folder.
     #[error("another relay uses this database")]
     Locked,

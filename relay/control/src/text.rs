@@ -21,7 +21,7 @@ pub(crate) fn check_text(field: &str, text: &str, chars_max: usize) -> Result<()
 }
 
 /// One visible line of at most `chars_max` characters.
-pub(crate) fn clean_text(text: &str, chars_max: usize) -> String {
+pub fn clean_text(text: &str, chars_max: usize) -> String {
     let visible =
         |character| if is_invisible(character) { char::REPLACEMENT_CHARACTER } else { character };
     text.chars().take(chars_max).map(visible).collect()

@@ -39,7 +39,7 @@ pub enum TokenError {
 /// The system has no randomness to give.
 #[derive(Debug, thiserror::Error)]
 #[error("the system's random source failed")]
-pub struct RandomError(#[source] rand::rand_core::OsError);
+pub struct RandomError(#[source] pub(crate) rand::rand_core::OsError);
 
 impl ApiToken {
     /// Draws a secret for the key `id`.

@@ -10,6 +10,7 @@ mod support {
 mod store_cases {
     pub(crate) mod attacks;
     pub(crate) mod audit;
+    pub(crate) mod certificates;
     pub(crate) mod files;
     pub(crate) mod groups;
     pub(crate) mod join;
@@ -110,6 +111,13 @@ cases! {
     groups::have_unique_names_and_can_be_removed,
     policies::count_revisions_and_refuse_a_stale_writer,
     policies::are_removed_and_begin_again,
+    certificates::are_replaced_by_their_successor_in_one_step,
+    certificates::go_with_their_network,
+    certificates::have_one_order_in_flight_for_each_subject,
+    certificates::that_fail_remember_why_and_when_the_next_try_is,
+    certificates::come_from_an_account_that_is_made_once_and_kept,
+    certificates::are_sealed_anew_all_at_once_and_lose_nothing_with_a_wrong_key,
+    certificates::come_with_a_migration_that_keeps_what_is_there,
     audit::names_actor_action_and_thing_of_every_change,
     audit::is_not_written_when_nothing_changed,
     audit::is_searched_by_text_and_network_and_paged,

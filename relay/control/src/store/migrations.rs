@@ -15,12 +15,20 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 1] = [Step {
-    number: 1,
-    name: "initial",
-    sqlite: include_str!("../../migrations/sqlite/0001_initial.sql"),
-    postgres: include_str!("../../migrations/postgres/0001_initial.sql"),
-}];
+const STEPS: [Step; 2] = [
+    Step {
+        number: 1,
+        name: "initial",
+        sqlite: include_str!("../../migrations/sqlite/0001_initial.sql"),
+        postgres: include_str!("../../migrations/postgres/0001_initial.sql"),
+    },
+    Step {
+        number: 2,
+        name: "certificates",
+        sqlite: include_str!("../../migrations/sqlite/0002_certificates.sql"),
+        postgres: include_str!("../../migrations/postgres/0002_certificates.sql"),
+    },
+];
 
 /// The newest schema that this version knows.
 pub(super) fn newest() -> i64 {

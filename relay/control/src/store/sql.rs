@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::failure;
+use crate::sealing::Sealed;
 
 /// An open transaction; dropped without [`Transaction::commit`], it changes nothing.
 #[derive(Debug)]
@@ -101,8 +102,8 @@ pub(super) enum Value<'a> {
     Int(Option<i64>),
     /// Text, or none.
     Text(Option<&'a str>),
-    /// Hashes and IPv6 addresses.
-    Bytes(&'a [u8]),
+    /// Hashes, IPv6 addresses and sealed secrets, or none.
+    Bytes(Option<&'a [u8]>),
     /// Yes or no.
     Flag(bool),
 }
@@ -133,8 +134,10 @@ value_from! {
     &'a str => |text| Self::Text(Some(text));
     &'a String => |text| Self::Text(Some(text));
     Option<&'a str> => |text| Self::Text(text);
-    &'a [u8; 16] => |bytes| Self::Bytes(bytes);
-    &'a [u8; 32] => |bytes| Self::Bytes(bytes);
+    &'a [u8; 16] => |bytes| Self::Bytes(Some(bytes));
+    &'a [u8; 32] => |bytes| Self::Bytes(Some(bytes));
+    &'a Sealed => |sealed| Self::Bytes(Some(sealed.bytes()));
+    Option<&'a Sealed> => |sealed| Self::Bytes(sealed.map(Sealed::bytes));
     bool => |flag| Self::Flag(flag);
 }
 
@@ -158,7 +161,7 @@ where
     Option<Uuid>: for<'t> Encode<'t, Engine> + Type<Engine>,
     Option<i64>: for<'t> Encode<'t, Engine> + Type<Engine>,
     for<'t> Option<&'t str>: Encode<'t, Engine> + Type<Engine>,
-    for<'t> &'t [u8]: Encode<'t, Engine> + Type<Engine>,
+    for<'t> Option<&'t [u8]>: Encode<'t, Engine> + Type<Engine>,
     bool: for<'t> Encode<'t, Engine> + Type<Engine>,
 {
     values.iter().fold(query, |query, value| match *value {
@@ -218,6 +221,16 @@ impl Row {
     pub(super) fn bytes<const N: usize>(&self, name: &'static str) -> Result<[u8; N], StoreError> {
         let bytes: Vec<u8> = self.get(name)?;
         bytes.try_into().map_err(|_| out_of_range(name))
+    }
+
+    /// The sealed secret in column `name`.
+    pub(super) fn sealed(&self, name: &'static str) -> Result<Sealed, StoreError> {
+        self.get::<Vec<u8>>(name).map(Sealed::from_bytes)
+    }
+
+    /// As [`Row::sealed`], where the column may be empty.
+    pub(super) fn maybe_sealed(&self, name: &'static str) -> Result<Option<Sealed>, StoreError> {
+        self.get::<Option<Vec<u8>>>(name).map(|bytes| bytes.map(Sealed::from_bytes))
     }
 
     /// The JSON in column `name`.

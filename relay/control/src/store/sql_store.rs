@@ -8,12 +8,15 @@ use uuid::Uuid;
 
 use super::database::{Database, read, write};
 use super::{
-    AuditVerdict, JoinError, JoinRequest, NewNode, Store, StoreError, api_keys, audit, groups,
-    join, join_keys, networks, nodes, policies, postgres, publications, sqlite,
+    AuditVerdict, JoinError, JoinRequest, NewNode, OrderClaim, OrderClaimed, OrderFailure, Store,
+    StoreError, acme_accounts, api_keys, audit, certificate_orders, certificates, groups, join,
+    join_keys, networks, nodes, policies, postgres, publications, sealed_columns, sqlite,
 };
 use crate::model::{
-    Actor, ApiKey, AuditRow, Group, JoinKey, Micros, Network, Node, Policy, Publication,
+    AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, Group, JoinKey, Micros,
+    Network, Node, Policy, Publication, RenewalWindow, StandingOrder,
 };
+use crate::sealing::{Sealed, Sealer};
 
 /// Opens the store of `url`, makes it if it is new and brings it to the newest schema.
 ///
@@ -228,6 +231,96 @@ impl Store for SqlStore {
         at: Micros,
     ) -> Result<(), StoreError> {
         write!(self.database, open => policies::delete(&mut open, network, name, by, at))
+    }
+
+    async fn put_certificate(
+        &self,
+        certificate: &Certificate,
+        by: &Actor,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => certificates::put(&mut open, certificate, by))
+    }
+
+    async fn certificates(&self) -> Result<Vec<Certificate>, StoreError> {
+        read!(self.database, open => certificates::list(&mut open))
+    }
+
+    async fn certificate(&self, subject: &str) -> Result<Option<Certificate>, StoreError> {
+        read!(self.database, open => certificates::of_subject(&mut open, subject))
+    }
+
+    async fn set_renewal(&self, id: Uuid, window: &RenewalWindow) -> Result<(), StoreError> {
+        write!(self.database, open => certificates::set_renewal(&mut open, id, window))
+    }
+
+    async fn delete_certificate(&self, id: Uuid, by: &Actor, at: Micros) -> Result<(), StoreError> {
+        write!(self.database, open => certificates::delete(&mut open, id, by, at))
+    }
+
+    async fn claim_order(&self, claim: &OrderClaim) -> Result<OrderClaimed, StoreError> {
+        write!(self.database, open => certificate_orders::claim(&mut open, claim))
+    }
+
+    async fn keep_order(
+        &self,
+        id: Uuid,
+        claim: &OrderClaim,
+        standing: Option<&StandingOrder>,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => certificate_orders::keep(&mut open, id, claim, standing))
+    }
+
+    async fn fail_order(
+        &self,
+        id: Uuid,
+        failure: &OrderFailure,
+        by: &Actor,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => certificate_orders::fail(&mut open, id, failure, by))
+    }
+
+    async fn certificate_orders(&self) -> Result<Vec<CertificateOrder>, StoreError> {
+        read!(self.database, open => certificate_orders::list(&mut open))
+    }
+
+    async fn delete_order(&self, id: Uuid) -> Result<(), StoreError> {
+        write!(self.database, open => certificate_orders::delete(&mut open, id))
+    }
+
+    async fn acme_account(&self, directory: &str, at: Micros) -> Result<AcmeAccount, StoreError> {
+        let id = Uuid::now_v7();
+        write!(self.database, open => acme_accounts::of_directory(&mut open, directory, id, at))
+    }
+
+    async fn keep_acme_account(
+        &self,
+        id: Uuid,
+        credentials: &Sealed,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<AcmeAccount, StoreError> {
+        write!(self.database, open => acme_accounts::keep(&mut open, id, credentials, by, at))
+    }
+
+    async fn delete_acme_account(
+        &self,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => acme_accounts::delete(&mut open, id, by, at))
+    }
+
+    async fn pause_acme_account(&self, id: Uuid, until: Micros) -> Result<(), StoreError> {
+        write!(self.database, open => acme_accounts::pause(&mut open, id, until))
+    }
+
+    async fn check_sealed(&self, sealer: &Sealer) -> Result<u64, StoreError> {
+        read!(self.database, open => sealed_columns::check(&mut open, sealer))
+    }
+
+    async fn reseal(&self, sealer: &Sealer, by: &Actor, at: Micros) -> Result<u64, StoreError> {
+        write!(self.database, open => sealed_columns::reseal(&mut open, sealer, by, at))
     }
 
     async fn audit(

@@ -1,0 +1,103 @@
+//! Accounts at CAs: one for each directory, made once and kept.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::StoreError;
+use super::audit::{self, Entry};
+use super::sql::{Row, Transaction, values};
+use crate::model::{AcmeAccount, Actor, Micros};
+use crate::sealing::Sealed;
+
+/// The account of a directory; a row without credentials is added if there is none.
+pub(super) async fn of_directory(
+    open: &mut Transaction,
+    directory: &str,
+    id: Uuid,
+    at: Micros,
+) -> Result<AcmeAccount, StoreError> {
+    let insert = "INSERT INTO acme_accounts (id, directory, created_at) VALUES ($1, $2, $3) \
+                  ON CONFLICT (directory) DO NOTHING";
+    open.execute(insert, values![id, directory, at]).await?;
+    let row = open.one(SELECT_OF_DIRECTORY, values![directory]).await?;
+    row.map_or(Err(StoreError::NotFound("account")), |row| account(&row))
+}
+
+/// Keeps the credentials of an account that a CA has made. The first are kept for good: an account that is there already is answered.
+pub(super) async fn keep(
+    open: &mut Transaction,
+    id: Uuid,
+    credentials: &Sealed,
+    by: &Actor,
+    at: Micros,
+) -> Result<AcmeAccount, StoreError> {
+    let update = "UPDATE acme_accounts SET credentials = $1 WHERE id = $2 AND credentials IS NULL";
+    let added = open.execute(update, values![credentials, id]).await?;
+    let row = open.one(SELECT_ONE, values![id]).await?;
+    let stored = account(&row.ok_or(StoreError::NotFound("account"))?)?;
+    if added > 0 {
+        let entry = Entry {
+            network: None,
+            at,
+            by,
+            action: "acme-account.create",
+            subject: id.to_string(),
+            detail: json!({ "directory": stored.directory }),
+        };
+        audit::append(open, entry).await?;
+    }
+    Ok(stored)
+}
+
+/// Forgets an account that its CA does not know any more.
+pub(super) async fn delete(
+    open: &mut Transaction,
+    id: Uuid,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let row = open.one(SELECT_ONE, values![id]).await?;
+    let stored = account(&row.ok_or(StoreError::NotFound("account"))?)?;
+    open.execute("DELETE FROM acme_accounts WHERE id = $1", values![id]).await?;
+    let entry = Entry {
+        network: None,
+        at,
+        by,
+        action: "acme-account.delete",
+        subject: id.to_string(),
+        detail: json!({ "directory": stored.directory }),
+    };
+    audit::append(open, entry).await
+}
+
+/// Notes that a CA does not want to be asked before `until`.
+pub(super) async fn pause(
+    open: &mut Transaction,
+    id: Uuid,
+    until: Micros,
+) -> Result<(), StoreError> {
+    let update = "UPDATE acme_accounts SET paused_until = $1 WHERE id = $2";
+    open.execute(update, values![until, id]).await?;
+    Ok(())
+}
+
+fn account(row: &Row) -> Result<AcmeAccount, StoreError> {
+    Ok(AcmeAccount {
+        id: row.get("id")?,
+        directory: row.get("directory")?,
+        credentials: row.maybe_sealed("credentials")?,
+        paused_until: row.get("paused_until")?,
+        created_at: row.get("created_at")?,
+    })
+}
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, directory, credentials, paused_until, created_at FROM acme_accounts ",
+            $tail
+        )
+    };
+}
+const SELECT_ONE: &str = select!("WHERE id = $1");
+const SELECT_OF_DIRECTORY: &str = select!("WHERE directory = $1");

@@ -1,0 +1,153 @@
+//! Orders of certificates: one in flight for each subject, also when several relays share the database.
+//!
+//! Whoever works on an order holds its row for a while. A relay that died is not waited for longer than that; the same relay, started
+//! again, goes on at once. What was tried and when the next try may be are kept, so that a restart asks the CA nothing anew.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::audit::{self, Entry};
+use super::sql::{self, Row, Transaction, values};
+use super::{OrderClaim, OrderClaimed, OrderFailure, StoreError};
+use crate::model::{Actor, CertificateOrder, Micros, StandingOrder};
+
+/// Takes the order of a subject, adding it if there is none.
+pub(super) async fn claim(
+    open: &mut Transaction,
+    claim: &OrderClaim,
+) -> Result<OrderClaimed, StoreError> {
+    if let Some(row) = open.one(SELECT_OF_SUBJECT, values![&claim.subject]).await? {
+        if is_held_by_another(&row, claim)? {
+            return Ok(OrderClaimed::Held);
+        }
+        let next_try_at: Micros = row.get("next_try_at")?;
+        if next_try_at > claim.at {
+            return Ok(OrderClaimed::Early(next_try_at));
+        }
+    }
+    open.execute(
+        "INSERT INTO certificate_orders (id, network, subject, holder, held_until, failures, next_try_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, 0, $6, $6) \
+         ON CONFLICT (subject) DO UPDATE SET network = $2, holder = $4, held_until = $5, updated_at = $6",
+        values![claim.id, claim.network, &claim.subject, &claim.holder, claim.until, claim.at],
+    )
+    .await?;
+    let row = open.one(SELECT_OF_SUBJECT, values![&claim.subject]).await?;
+    row.map_or(Err(StoreError::NotFound("order")), |row| order(&row)).map(OrderClaimed::Yours)
+}
+
+/// Keeps hold of an order, and notes how far it is.
+pub(super) async fn keep(
+    open: &mut Transaction,
+    id: Uuid,
+    claim: &OrderClaim,
+    standing: Option<&StandingOrder>,
+) -> Result<(), StoreError> {
+    let changed = open
+        .execute(
+            "UPDATE certificate_orders SET order_url = $1, private_key = $2, held_until = $3, updated_at = $4 \
+             WHERE id = $5 AND holder = $6",
+            values![
+                standing.map(|order| order.url.as_str()),
+                standing.map(|order| &order.private_key),
+                claim.until,
+                claim.at,
+                id,
+                &claim.holder,
+            ],
+        )
+        .await?;
+    if changed == 0 { Err(lost(&claim.subject)) } else { Ok(()) }
+}
+
+/// Lets go of an order that failed. A failure that a person has to mend is audited once.
+pub(super) async fn fail(
+    open: &mut Transaction,
+    id: Uuid,
+    failure: &OrderFailure,
+    by: &Actor,
+) -> Result<(), StoreError> {
+    let row = open.one(SELECT_ONE, values![id]).await?;
+    let before = order(&row.ok_or(StoreError::NotFound("order"))?)?;
+    let problem = sql::to_json(&failure.problem)?;
+    open.execute(
+        "UPDATE certificate_orders SET holder = NULL, held_until = NULL, failures = failures + 1, problem = $1, \
+         next_try_at = $2, updated_at = $3 WHERE id = $4",
+        values![&problem, failure.next_try_at, failure.at, id],
+    )
+    .await?;
+    if !failure.keep_standing {
+        let forget =
+            "UPDATE certificate_orders SET order_url = NULL, private_key = NULL WHERE id = $1";
+        open.execute(forget, values![id]).await?;
+    }
+    let is_known = before.problem.is_some_and(|known| known.code == failure.problem.code);
+    if is_known || !failure.needs_person {
+        return Ok(());
+    }
+    let entry = Entry {
+        network: before.network,
+        at: failure.at,
+        by,
+        action: "certificate.fail",
+        subject: before.subject,
+        detail: json!({ "code": failure.problem.code, "cause": failure.problem.cause }),
+    };
+    audit::append(open, entry).await
+}
+
+/// All orders, by subject.
+pub(super) async fn list(open: &mut Transaction) -> Result<Vec<CertificateOrder>, StoreError> {
+    let rows = open.all(SELECT_ALL, &[]).await?;
+    rows.iter().map(order).collect()
+}
+
+/// Forgets an order; one that is gone already is no error.
+pub(super) async fn delete(open: &mut Transaction, id: Uuid) -> Result<(), StoreError> {
+    open.execute("DELETE FROM certificate_orders WHERE id = $1", values![id]).await?;
+    Ok(())
+}
+
+fn is_held_by_another(row: &Row, claim: &OrderClaim) -> Result<bool, StoreError> {
+    let holder: Option<String> = row.get("holder")?;
+    let until: Option<Micros> = row.get("held_until")?;
+    let is_others = holder.is_some_and(|holder| holder != claim.holder);
+    Ok(is_others && until.is_some_and(|until| until > claim.at))
+}
+
+fn order(row: &Row) -> Result<CertificateOrder, StoreError> {
+    let problem: Option<String> = row.get("problem")?;
+    Ok(CertificateOrder {
+        id: row.get("id")?,
+        network: row.get("network")?,
+        subject: row.get("subject")?,
+        standing: standing(row)?,
+        failures: row.number("failures")?,
+        problem: problem.map(|_| row.json("problem")).transpose()?,
+        next_try_at: row.get("next_try_at")?,
+        updated_at: row.get("updated_at")?,
+    })
+}
+
+fn standing(row: &Row) -> Result<Option<StandingOrder>, StoreError> {
+    let url: Option<String> = row.get("order_url")?;
+    let key = row.maybe_sealed("private_key")?;
+    Ok(url.zip(key).map(|(url, private_key)| StandingOrder { url, private_key }))
+}
+
+fn lost(subject: &str) -> StoreError {
+    StoreError::Conflict(format!("the order for {subject} was taken over by another relay"))
+}
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, network, subject, holder, held_until, order_url, private_key, failures, problem, ",
+            "next_try_at, updated_at FROM certificate_orders ",
+            $tail
+        )
+    };
+}
+const SELECT_ALL: &str = select!("ORDER BY subject");
+const SELECT_ONE: &str = select!("WHERE id = $1");
+const SELECT_OF_SUBJECT: &str = select!("WHERE subject = $1");

@@ -1,0 +1,153 @@
+//! Certificates: one for each subject, replaced by its successor in one step.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::StoreError;
+use super::audit::{self, Entry};
+use super::sql::{self, Row, Transaction, values};
+use crate::model::{Actor, Certificate, Micros, RenewalWindow};
+
+/// Adds a certificate in the place of the one that its subject has; the order that it came from is done.
+pub(super) async fn put(
+    open: &mut Transaction,
+    certificate: &Certificate,
+    by: &Actor,
+) -> Result<(), StoreError> {
+    let subject = certificate.subject().ok_or_else(nameless)?;
+    open.execute("DELETE FROM certificates WHERE subject = $1", values![subject]).await?;
+    open.execute("DELETE FROM certificate_orders WHERE subject = $1", values![subject]).await?;
+    insert(open, certificate, subject).await?;
+    let entry = Entry {
+        network: certificate.network,
+        at: certificate.created_at,
+        by,
+        action: "certificate.issue",
+        subject: subject.to_owned(),
+        detail: json!({
+            "names": certificate.names,
+            "issuer": certificate.issuer,
+            "not_after": certificate.not_after,
+        }),
+    };
+    audit::append(open, entry).await
+}
+
+/// All certificates, by subject.
+pub(super) async fn list(open: &mut Transaction) -> Result<Vec<Certificate>, StoreError> {
+    let rows = open.all(SELECT_ALL, &[]).await?;
+    rows.iter().map(certificate).collect()
+}
+
+/// The certificate of a subject.
+pub(super) async fn of_subject(
+    open: &mut Transaction,
+    subject: &str,
+) -> Result<Option<Certificate>, StoreError> {
+    let row = open.one(SELECT_OF_SUBJECT, values![subject]).await?;
+    row.map(|row| certificate(&row)).transpose()
+}
+
+/// Notes when the CA wants a certificate renewed.
+pub(super) async fn set_renewal(
+    open: &mut Transaction,
+    id: Uuid,
+    window: &RenewalWindow,
+) -> Result<(), StoreError> {
+    let update =
+        "UPDATE certificates SET renew_from = $1, renew_to = $2, ask_again_at = $3 WHERE id = $4";
+    let values = values![window.start, window.end, window.ask_again_at, id];
+    match open.execute(update, values).await? {
+        0 => Err(StoreError::NotFound("certificate")),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a certificate.
+pub(super) async fn delete(
+    open: &mut Transaction,
+    id: Uuid,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let row = open.one(SELECT_ONE, values![id]).await?;
+    let stored = certificate(&row.ok_or(StoreError::NotFound("certificate"))?)?;
+    open.execute("DELETE FROM certificates WHERE id = $1", values![id]).await?;
+    let entry = Entry {
+        network: stored.network,
+        at,
+        by,
+        action: "certificate.delete",
+        subject: stored.subject().unwrap_or_default().to_owned(),
+        detail: json!({ "names": stored.names, "not_after": stored.not_after }),
+    };
+    audit::append(open, entry).await
+}
+
+async fn insert(
+    open: &mut Transaction,
+    certificate: &Certificate,
+    subject: &str,
+) -> Result<(), StoreError> {
+    let names = sql::to_json(&certificate.names)?;
+    let renewal = certificate.renewal;
+    open.execute(
+        "INSERT INTO certificates (id, network, subject, names, chain, private_key, issuer, not_before, not_after, \
+         renew_from, renew_to, ask_again_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        values![
+            certificate.id,
+            certificate.network,
+            subject,
+            &names,
+            &certificate.chain,
+            &certificate.private_key,
+            &certificate.issuer,
+            certificate.not_before,
+            certificate.not_after,
+            renewal.map(|window| window.start),
+            renewal.map(|window| window.end),
+            renewal.map(|window| window.ask_again_at),
+            certificate.created_at,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+fn certificate(row: &Row) -> Result<Certificate, StoreError> {
+    Ok(Certificate {
+        id: row.get("id")?,
+        network: row.get("network")?,
+        names: row.json("names")?,
+        chain: row.get("chain")?,
+        private_key: row.sealed("private_key")?,
+        issuer: row.get("issuer")?,
+        not_before: row.get("not_before")?,
+        not_after: row.get("not_after")?,
+        renewal: renewal(row)?,
+        created_at: row.get("created_at")?,
+    })
+}
+
+fn renewal(row: &Row) -> Result<Option<RenewalWindow>, StoreError> {
+    let window = (row.get("renew_from")?, row.get("renew_to")?, row.get("ask_again_at")?);
+    let (Some(start), Some(end), Some(ask_again_at)) = window else { return Ok(None) };
+    Ok(Some(RenewalWindow { start, end, ask_again_at }))
+}
+
+fn nameless() -> StoreError {
+    StoreError::Conflict("a certificate without a name".to_owned())
+}
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, network, names, chain, private_key, issuer, not_before, not_after, ",
+            "renew_from, renew_to, ask_again_at, created_at FROM certificates ",
+            $tail
+        )
+    };
+}
+const SELECT_ALL: &str = select!("ORDER BY subject");
+const SELECT_ONE: &str = select!("WHERE id = $1");
+const SELECT_OF_SUBJECT: &str = select!("WHERE subject = $1");

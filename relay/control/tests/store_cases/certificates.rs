@@ -1,0 +1,238 @@
+//! Certificates, orders and CA accounts, and the sealed secrets in them.
+
+use bore_control::model::{Certificate, CertificateProblem, RenewalWindow, StandingOrder};
+use bore_control::sealing::{Column, Sealed, Sealer, SealingKey};
+use bore_control::store::{OrderClaim, OrderClaimed, OrderFailure, StoreError};
+use uuid::Uuid;
+
+use super::lab::{ADMIN, DAY, Lab, START};
+
+pub(crate) async fn are_replaced_by_their_successor_in_one_step(lab: Lab) {
+    let sealer = sealer();
+    let old = certificate(&sealer, Some(lab.network), "app.example.com");
+    let other = certificate(&sealer, None, "*.t.example.org");
+    for item in [&old, &other] {
+        lab.store.put_certificate(item, &ADMIN).await.unwrap();
+    }
+    let renewal = RenewalWindow { start: START, end: START + DAY, ask_again_at: START + 1 };
+    lab.store.set_renewal(old.id, &renewal).await.unwrap();
+    let known = Certificate { renewal: Some(renewal), ..old.clone() };
+    assert_eq!(lab.store.certificates().await.unwrap(), [other.clone(), known.clone()]);
+
+    let claim = claim("app.example.com", "relay-1", START);
+    assert!(matches!(lab.store.claim_order(&claim).await.unwrap(), OrderClaimed::Yours(_)));
+    assert_eq!(lab.store.certificate("app.example.com").await.unwrap(), Some(known));
+
+    let new = certificate(&sealer, Some(lab.network), "app.example.com");
+    lab.store.put_certificate(&new, &ADMIN).await.unwrap();
+    assert_eq!(lab.store.certificates().await.unwrap(), [other, new.clone()]);
+    assert!(lab.store.certificate_orders().await.unwrap().is_empty());
+
+    lab.store.delete_certificate(new.id, &ADMIN, START).await.unwrap();
+    let again = lab.store.delete_certificate(new.id, &ADMIN, START).await;
+    assert!(matches!(again, Err(StoreError::NotFound("certificate"))), "{again:?}");
+    assert_eq!(
+        lab.actions().await[1..],
+        ["certificate.issue"; 3]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(["certificate.delete".to_owned()])
+            .collect::<Vec<_>>()
+    );
+    lab.assert_intact().await;
+}
+
+pub(crate) async fn go_with_their_network(lab: Lab) {
+    let sealer = sealer();
+    let cluster = certificate(&sealer, None, "relay.example.org");
+    for item in [certificate(&sealer, Some(lab.network), "app.example.com"), cluster.clone()] {
+        lab.store.put_certificate(&item, &ADMIN).await.unwrap();
+    }
+    lab.store.delete_network(lab.network, &ADMIN, START).await.unwrap();
+    assert_eq!(lab.store.certificates().await.unwrap(), [cluster]);
+}
+
+pub(crate) async fn have_one_order_in_flight_for_each_subject(lab: Lab) {
+    let (first, second) =
+        (claim("a.example", "relay-1", START), claim("a.example", "relay-2", START));
+    let claims = [&first, &second].map(|claim| lab.store.claim_order(claim));
+    let [one, other] = futures_util::future::join_all(claims).await.try_into().unwrap();
+    let (one, other) = (one.unwrap(), other.unwrap());
+    let won = |claimed: &OrderClaimed| matches!(claimed, OrderClaimed::Yours(_));
+    assert!(won(&one) != won(&other), "{one:?} {other:?}");
+
+    let (winner, loser) = if won(&one) { (first, second) } else { (second, first) };
+    assert!(won(&lab.store.claim_order(&winner).await.unwrap()), "a restart goes on at once");
+    assert_eq!(lab.store.claim_order(&loser).await.unwrap(), OrderClaimed::Held);
+
+    let late = OrderClaim { at: winner.until, until: winner.until + DAY, ..loser };
+    let OrderClaimed::Yours(order) = lab.store.claim_order(&late).await.unwrap() else {
+        panic!("a relay that died is not waited for");
+    };
+    let lost = lab.store.keep_order(order.id, &winner, None).await;
+    assert!(matches!(lost, Err(StoreError::Conflict(_))), "{lost:?}");
+    lab.store.keep_order(order.id, &late, None).await.unwrap();
+}
+
+pub(crate) async fn that_fail_remember_why_and_when_the_next_try_is(lab: Lab) {
+    let claim = claim("a.example", "relay-1", START);
+    let order = yours(lab.store.claim_order(&claim).await.unwrap());
+    let standing = StandingOrder {
+        url: "https://ca/order/1".to_owned(),
+        private_key: sealer().seal(Column::OrderKey.of(order), b"key").unwrap(),
+    };
+    lab.store.keep_order(order, &claim, Some(&standing)).await.unwrap();
+
+    let failure = failure("B5304", START + DAY);
+    for _ in 0..2 {
+        lab.store.fail_order(order, &failure, &ADMIN).await.unwrap();
+    }
+    let stored = lab.store.certificate_orders().await.unwrap().remove(0);
+    assert_eq!((stored.failures, stored.problem.as_ref()), (2, Some(&failure.problem)));
+    assert_eq!((stored.next_try_at, stored.standing), (START + DAY, Some(standing)));
+    let early = lab.store.claim_order(&claim).await.unwrap();
+    assert_eq!(early, OrderClaimed::Early(START + DAY));
+
+    let gone = OrderFailure { keep_standing: false, ..failure };
+    lab.store.fail_order(order, &gone, &ADMIN).await.unwrap();
+    assert_eq!(lab.store.certificate_orders().await.unwrap()[0].standing, None);
+    let told = lab.actions().await.iter().filter(|action| *action == "certificate.fail").count();
+    assert_eq!(told, 1, "the same failure is told once");
+    lab.store.delete_order(order).await.unwrap();
+    assert!(lab.store.certificate_orders().await.unwrap().is_empty());
+}
+
+pub(crate) async fn come_from_an_account_that_is_made_once_and_kept(lab: Lab) {
+    let account = lab.store.acme_account(DIRECTORY, START).await.unwrap();
+    assert_eq!((account.credentials.as_ref(), account.paused_until), (None, None));
+    assert_eq!(lab.store.acme_account(DIRECTORY, START + 1).await.unwrap(), account);
+
+    let first = credentials(account.id, b"first");
+    let second = credentials(account.id, b"second");
+    let kept = lab.store.keep_acme_account(account.id, &first, &ADMIN, START).await.unwrap();
+    assert_eq!(kept.credentials.as_ref(), Some(&first));
+    let kept = lab.store.keep_acme_account(account.id, &second, &ADMIN, START).await.unwrap();
+    assert_eq!(kept.credentials.as_ref(), Some(&first), "the first account stays");
+
+    lab.store.pause_acme_account(account.id, START + DAY).await.unwrap();
+    let paused = lab.store.acme_account(DIRECTORY, START).await.unwrap();
+    assert_eq!(paused.paused_until, Some(START + DAY));
+    assert_eq!(lab.actions().await[1..], ["acme-account.create"]);
+}
+
+pub(crate) async fn are_sealed_anew_all_at_once_and_lose_nothing_with_a_wrong_key(lab: Lab) {
+    let old = sealer();
+    let item = certificate(&old, None, "relay.example.org");
+    lab.store.put_certificate(&item, &ADMIN).await.unwrap();
+    let account = lab.store.acme_account(DIRECTORY, START).await.unwrap();
+    let sealed = credentials(account.id, b"account");
+    lab.store.keep_acme_account(account.id, &sealed, &ADMIN, START).await.unwrap();
+    let order = yours(lab.store.claim_order(&claim("a.example", "relay-1", START)).await.unwrap());
+    let private_key = old.seal(Column::OrderKey.of(order), b"order").unwrap();
+    let standing = StandingOrder { url: "https://ca/order/1".to_owned(), private_key };
+    let claim = claim("a.example", "relay-1", START);
+    lab.store.keep_order(order, &claim, Some(&standing)).await.unwrap();
+    assert_eq!(lab.store.check_sealed(&old).await.unwrap(), 3);
+
+    let wrong = Sealer::new(key(9));
+    let refused = lab.store.check_sealed(&wrong).await;
+    assert!(matches!(refused, Err(StoreError::Sealed { .. })), "{refused:?}");
+    let refused = lab.store.reseal(&wrong, &ADMIN, START).await;
+    assert!(matches!(refused, Err(StoreError::Sealed { .. })), "{refused:?}");
+    assert_eq!(lab.store.check_sealed(&old).await.unwrap(), 3, "nothing was lost");
+
+    let rotating = Sealer::rotating(key(2), key(1));
+    assert_eq!(lab.store.reseal(&rotating, &ADMIN, START).await.unwrap(), 3);
+    assert_eq!(lab.store.check_sealed(&Sealer::new(key(2))).await.unwrap(), 3);
+    assert!(lab.store.check_sealed(&old).await.is_err());
+    let stored = lab.store.certificates().await.unwrap().remove(0);
+    let opened = rotating.open(Column::CertificateKey.of(item.id), &stored.private_key).unwrap();
+    assert_eq!(opened.expose(), b"certificate");
+
+    let moved =
+        "UPDATE certificate_orders SET private_key = (SELECT private_key FROM certificates)";
+    lab.tamper(moved).await.unwrap();
+    let refused = lab.store.check_sealed(&rotating).await;
+    assert!(matches!(refused, Err(StoreError::Sealed { .. })), "moved to another row: {refused:?}");
+}
+
+/// The database of an older bore, with what it holds.
+pub(crate) async fn come_with_a_migration_that_keeps_what_is_there(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    lab.tamper(
+        "DROP TABLE certificates; DROP TABLE certificate_orders; DROP TABLE acme_accounts; \
+         DELETE FROM _sqlx_migrations WHERE version >= 2",
+    )
+    .await
+    .unwrap();
+
+    let store = bore_control::store::open(&lab.url, &lab.path("")).await.unwrap();
+
+    assert_eq!(store.nodes(None).await.unwrap(), [node]);
+    assert!(store.certificates().await.unwrap().is_empty());
+    let item = certificate(&sealer(), Some(lab.network), "app.example.com");
+    store.put_certificate(&item, &ADMIN).await.unwrap();
+    lab.assert_intact().await;
+}
+
+fn certificate(sealer: &Sealer, network: Option<Uuid>, subject: &str) -> Certificate {
+    let id = Uuid::now_v7();
+    Certificate {
+        id,
+        network,
+        names: vec![subject.to_owned(), "t.example.org".to_owned()],
+        chain: "-----BEGIN CERTIFICATE-----".to_owned(),
+        private_key: sealer.seal(Column::CertificateKey.of(id), b"certificate").unwrap(),
+        issuer: "Pebble".to_owned(),
+        not_before: START,
+        not_after: START + 90 * DAY,
+        renewal: None,
+        created_at: START,
+    }
+}
+
+fn claim(subject: &str, holder: &str, at: i64) -> OrderClaim {
+    OrderClaim {
+        id: Uuid::now_v7(),
+        network: None,
+        subject: subject.to_owned(),
+        holder: holder.to_owned(),
+        at,
+        until: at + 60_000_000,
+    }
+}
+
+fn failure(code: &str, next_try_at: i64) -> OrderFailure {
+    OrderFailure {
+        problem: CertificateProblem {
+            code: code.to_owned(),
+            cause: "CAA forbids it".to_owned(),
+            remedy: "change the record".to_owned(),
+        },
+        needs_person: true,
+        keep_standing: true,
+        next_try_at,
+        at: START,
+    }
+}
+
+fn yours(claimed: OrderClaimed) -> Uuid {
+    match claimed {
+        OrderClaimed::Yours(order) => order.id,
+        OrderClaimed::Held | OrderClaimed::Early(_) => panic!("{claimed:?}"),
+    }
+}
+
+fn credentials(account: Uuid, text: &[u8]) -> Sealed {
+    sealer().seal(Column::AccountCredentials.of(account), text).unwrap()
+}
+
+fn sealer() -> Sealer {
+    Sealer::new(key(1))
+}
+
+fn key(byte: u8) -> SealingKey {
+    SealingKey::from_bytes([byte; 32].into())
+}
+
+const DIRECTORY: &str = "https://ca.example/directory";
