@@ -1,5 +1,6 @@
 //! `relay.toml`: read, checked, and complained about all at once.
 
+mod dns;
 mod tls;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use dns::{BuiltIn, Cloudflare, DNS_KEYS, DnsProvider, Rfc2136, Secret, TsigAlgorithm};
 pub use tls::TlsConfig;
 
 /// Settings of one relay. Existing means valid: [`Config::parse`] is the only way in.
@@ -41,6 +43,8 @@ pub struct Config {
     pub handshakes_per_second_max: NonZeroU32,
     /// How HTTPS is spoken.
     pub tls: TlsConfig,
+    /// Who keeps the zone of `domain`. Default: nobody that the relay could ask.
+    pub dns: Option<DnsProvider>,
 }
 
 /// Where the store is.
@@ -114,6 +118,7 @@ impl Config {
             database: Database::Embedded,
             handshakes_per_second_max: HANDSHAKES_PER_SECOND_DEFAULT,
             tls: TlsConfig::default(),
+            dns: None,
         }
     }
 
@@ -167,10 +172,11 @@ struct File {
     database_url_file: Option<PathBuf>,
     handshakes_per_second_max: Option<NonZeroU32>,
     tls: Option<tls::Table>,
+    dns: Option<dns::File>,
 }
 
 /// Keys that a `relay.toml` may have.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 15] = [
     "host",
     "domain",
     "state",
@@ -185,10 +191,11 @@ pub const KEYS: [&str; 14] = [
     "database_url_file",
     "handshakes_per_second_max",
     "tls",
+    "dns",
 ];
 
 /// Keys that stand for a table, and the keys that it may have.
-const TABLES: [(&str, &[&str]); 1] = [("tls", &tls::KEYS)];
+const TABLES: [(&str, &[&str]); 2] = [("tls", &tls::KEYS), ("dns", &DNS_KEYS)];
 
 impl File {
     fn check(self, errors: &mut Vec<ConfigError>) -> Option<Config> {
@@ -198,6 +205,8 @@ impl File {
         let database = keep(database(self.database_url, self.database_url_file), errors);
         let tls =
             keep(self.tls.map_or_else(|| Ok(TlsConfig::default()), tls::Table::check), errors);
+        let zone = domain.as_ref().and_then(Option::as_deref);
+        let dns = self.dns.and_then(|table| table.check(zone, errors));
         let default = Config::for_host(&host?);
         Some(Config {
             domain: domain?,
@@ -214,6 +223,7 @@ impl File {
                 .handshakes_per_second_max
                 .unwrap_or(default.handshakes_per_second_max),
             tls: tls?,
+            dns,
             host: default.host,
         })
     }

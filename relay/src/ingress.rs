@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 pub(crate) use gate::Gate;
 pub(crate) use probes::Expected;
+pub(crate) use spoof::AnswerBudget;
 pub(crate) use tcp::echo;
 
 use crate::limits::{COMMANDS_MAX, DIAL_TIMEOUT, PORTS_PER_PUBLICATION_MAX};

@@ -6,6 +6,7 @@ mod agent_probe;
 mod checks;
 mod clock;
 mod config;
+pub mod dns;
 mod doors;
 pub mod edge;
 mod endpoints;
@@ -26,7 +27,10 @@ mod states;
 mod steward;
 pub mod tls;
 
-pub use config::{Config, ConfigError, Database, KEYS, TlsConfig};
+pub use config::{
+    BuiltIn, Cloudflare, Config, ConfigError, DNS_KEYS, Database, DnsProvider, KEYS, Rfc2136,
+    Secret, TlsConfig, TsigAlgorithm,
+};
 pub use init::{InitError, InitOptions, InitSettings, Initialised, first_join_key, init};
 pub use server::{Addresses, Relay, StartError};
 pub use state_folder::{RelayKeys, StateError, StateFolder};

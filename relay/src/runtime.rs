@@ -95,8 +95,7 @@ impl Runtime for RelayRuntime {
 
     async fn release(&self, publication: Uuid) {
         if let Some(steward) = self.steward() {
-            steward.ingress.release(publication).await;
-            self.states.forget(publication);
+            steward.close(publication).await;
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, Database};
+use crate::dns::{Dns, DnsError, Listening, TxtRecords};
 use crate::doors;
 use crate::edge::{self, EdgeCounters, EdgeSettings, Scheme};
 use crate::endpoints::Endpoints;
@@ -40,6 +41,7 @@ pub struct Relay {
     edge: JoinHandle<()>,
     closing: watch::Sender<bool>,
     addresses: Addresses,
+    txt_records: Option<Arc<dyn TxtRecords>>,
     _state: StateFolder,
 }
 
@@ -56,6 +58,8 @@ pub struct Addresses {
     pub api: SocketAddr,
     /// `/metrics`.
     pub metrics: SocketAddr,
+    /// The authoritative DNS server, where there is one: UDP and TCP.
+    pub dns: Option<SocketAddr>,
 }
 
 /// Why a relay did not start.
@@ -87,6 +91,9 @@ pub enum StartError {
     /// The overlay.
     #[error("the overlay cannot start")]
     Overlay(#[source] bore_driver::StartError),
+    /// DNS.
+    #[error("the zone of the relay's domain cannot be kept")]
+    Dns(#[source] DnsError),
 }
 
 impl Relay {
@@ -107,6 +114,9 @@ impl Relay {
         let metrics = listen("metrics", config.metrics_listen).await?;
         let tls = Arc::new(Tls::new(config.tls.minimum)?);
         let files = Files::load(&config.tls.certificate_files, tls.certificates())?;
+        let dns = Listening::bind(&config)
+            .await
+            .map_err(|(address, source)| StartError::Listen { what: "dns", address, source })?;
         let (shard, events) = start_shard(&config, &keys)?;
         let addresses = Addresses {
             overlay: shard.local_addr(),
@@ -114,6 +124,7 @@ impl Relay {
             https: local(&https, config.https_listen),
             api: local(&api, config.api_listen),
             metrics: local(&metrics, config.metrics_listen),
+            dns: dns.local_addr(),
         };
 
         let states = Arc::new(States::default());
@@ -148,10 +159,14 @@ impl Relay {
         runtime.attach(&steward);
 
         let (closing, closed) = watch::channel(false);
+        let hostnames = Arc::clone(&steward.hostnames);
+        let published = Box::new(move |name: &str| hostnames.standing(name));
+        let Dns { txt_records, tasks: answering } =
+            dns.start(&config, published, &mut registry, &closed).map_err(StartError::Dns)?;
         let origins = Arc::new(OverlayOrigins { steward: Arc::clone(&steward) });
         let exposition = Exposition::register(registry, Arc::clone(&steward));
         let refused = &steward.shared.metrics.doors_refused;
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(Arc::clone(&steward).run(events)),
             tokio::spawn(doors::keep_overlay(
                 shard.clone(),
@@ -176,6 +191,7 @@ impl Relay {
                 closed.clone(),
             )),
         ];
+        tasks.extend(answering);
         let [plain, secure] = edge_settings(&config, addresses);
         let serve = |listener, settings| {
             let (origins, tls) = (Arc::clone(&origins), Arc::clone(&tls));
@@ -187,7 +203,7 @@ impl Relay {
         let edge = tokio::spawn(async move {
             tokio::join!(http, https);
         });
-        Ok(Self { shard, steward, tasks, edge, closing, addresses, _state: state })
+        Ok(Self { shard, steward, tasks, edge, closing, addresses, txt_records, _state: state })
     }
 
     /// Where the sockets are.
@@ -198,6 +214,11 @@ impl Relay {
     /// The control room, for whoever runs in the relay's own process.
     pub fn control(&self) -> &Control {
         &self.steward.control
+    }
+
+    /// Where a proof that a name is ours can be put (ACME DNS-01), if anywhere.
+    pub fn txt_records(&self) -> Option<&Arc<dyn TxtRecords>> {
+        self.txt_records.as_ref()
     }
 
     /// How many flows of visitors are open.

@@ -2,7 +2,7 @@
 //!
 //! It never writes to the store. Losing the store leaves everything as it is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::agent_probe::{Answer, Question, ask};
 use crate::checks::Checks;
+use crate::dns::zone::Standing;
 use crate::ingress::{Ingress, Route, Shared};
 use crate::limits::CHECK_TIMEOUT;
 use crate::members::{Member, Members};
@@ -41,28 +42,48 @@ pub(crate) struct Steward {
     known: RwLock<HashMap<Uuid, Publication>>,
 }
 
-/// Which publication has which hostname.
+/// Which publication has which hostname. Sorted from the top label down, so that what lies below a name is beside it.
 #[derive(Debug, Default)]
-pub(crate) struct Hostnames(RwLock<HashMap<String, Uuid>>);
+pub(crate) struct Hostnames(RwLock<BTreeMap<String, Uuid>>);
 
 impl Hostnames {
     pub(crate) fn get(&self, hostname: &str) -> Option<Uuid> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(hostname).copied()
+        let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        names.get(&from_the_top(hostname)).copied()
+    }
+
+    /// What a name is to DNS.
+    pub(crate) fn standing(&self, name: &str) -> Standing {
+        let (name, names) =
+            (from_the_top(name), self.0.read().unwrap_or_else(PoisonError::into_inner));
+        if names.contains_key(&name) {
+            return Standing::Published;
+        }
+        let below = format!("{name}.");
+        let next = names.range(below.clone()..).next();
+        let has_below = next.is_some_and(|(next, _)| next.starts_with(&below));
+        if has_below { Standing::Above } else { Standing::Absent }
     }
 
     fn move_to(&self, publication: Uuid, from: Option<&str>, to: Option<&str>) {
         let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(from) = from {
-            names.remove(from);
+            names.remove(&from_the_top(from));
         }
         if let Some(to) = to {
-            names.insert(to.to_owned(), publication);
+            names.insert(from_the_top(to), publication);
         }
     }
 
     fn remove(&self, hostname: &str) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(hostname);
+        let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        names.remove(&from_the_top(hostname));
     }
+}
+
+/// `org.example.t.app` of `app.t.example.org`.
+fn from_the_top(hostname: &str) -> String {
+    hostname.rsplit('.').collect::<Vec<_>>().join(".")
 }
 
 impl Steward {
@@ -210,7 +231,8 @@ impl Steward {
         self.cut_flows(|item| item.id == id);
     }
 
-    async fn close(&self, id: Uuid) {
+    /// Lets go of a publication that is gone: its name does not resolve and its ports are free when this returns.
+    pub(crate) async fn close(&self, id: Uuid) {
         let gone = self.write_known().remove(&id);
         if let Some(hostname) = gone.and_then(|publication| publication.hostname) {
             self.hostnames.remove(&hostname);

@@ -10,6 +10,8 @@
 mod exposed;
 #[path = "metrics/hostile.rs"]
 mod hostile;
+#[path = "metrics/names.rs"]
+mod names;
 #[path = "relay_lab/mod.rs"]
 mod relay_lab;
 #[path = "metrics/scenes.rs"]
@@ -21,6 +23,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use bore_relay::{BuiltIn, DnsProvider};
 use exposed::Exposed;
 use relay_lab::{Agent, Lab};
 
@@ -28,6 +31,8 @@ use relay_lab::{Agent, Lab};
 async fn every_series_moves_or_it_is_said_why_a_test_cannot_move_it() {
     let lab = Lab::start_with(|config| {
         config.handshakes_per_second_max = std::num::NonZeroU32::new(40).unwrap();
+        let listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config.dns = Some(DnsProvider::BuiltIn(BuiltIn { listen, addresses: Vec::new() }));
     })
     .await;
     let before = Exposed::parse(&lab.scrape().await);
@@ -37,6 +42,7 @@ async fn every_series_moves_or_it_is_said_why_a_test_cannot_move_it() {
     scenes::udp(&lab, &agent).await;
     scenes::http(&lab, &agent).await;
     scenes::nobody(&agent).await;
+    names::ask(&lab).await;
     let visitor = tokio::net::TcpStream::connect(lab.at().http).await.unwrap();
     let during = lab.until_scraped(|text| !text.contains("\nbore_edge_connections_open 0\n")).await;
     let during = Exposed::parse(&during);

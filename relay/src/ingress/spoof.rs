@@ -1,4 +1,4 @@
-//! The byte budget of one-sided UDP flows, per visitor prefix.
+//! A budget of answer bytes a second per source prefix: of one-sided UDP flows, and of DNS answers.
 //!
 //! Whoever forges a source address can make a service answer to a victim. Until a visitor has spoken after being answered, all flows of
 //! its prefix (/24, /56) share a small budget of answer bytes a second. A blind flood can pass for speaking again; but the victim's host refuses
@@ -7,12 +7,13 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::limits::{ONE_SIDED_BYTES_PER_SECOND, ONE_SIDED_PREFIX_SLOTS};
+use crate::limits::ONE_SIDED_PREFIX_SLOTS;
 
 /// Token buckets, one per slot of prefixes. Fixed size, whatever is forged.
 #[derive(Debug)]
 pub(crate) struct AnswerBudget {
     slots: Vec<Bucket>,
+    bytes_per_second: u32,
     key: u64,
 }
 
@@ -26,21 +27,16 @@ struct Bucket {
 
 impl AnswerBudget {
     /// Full buckets. `key` keeps outsiders from choosing whom they share a slot with.
-    pub(crate) fn new(key: u64, now: Instant) -> Self {
-        let full = Bucket {
-            bytes: ONE_SIDED_BYTES_PER_SECOND,
-            filled_at: now,
-            refusals: 0,
-            refused_at: now,
-        };
-        Self { slots: vec![full; ONE_SIDED_PREFIX_SLOTS], key }
+    pub(crate) fn new(bytes_per_second: u32, key: u64, now: Instant) -> Self {
+        let full = Bucket { bytes: bytes_per_second, filled_at: now, refusals: 0, refused_at: now };
+        Self { slots: vec![full; ONE_SIDED_PREFIX_SLOTS], bytes_per_second, key }
     }
 
     /// Takes `bytes` from the budget of `visitor`'s prefix, or says no.
     pub(crate) fn take(&mut self, visitor: IpAddr, bytes: usize, now: Instant) -> bool {
         let slot = self.slot_of(visitor);
         let Some(bucket) = self.slots.get_mut(slot) else { return false };
-        bucket.fill(now);
+        bucket.fill(self.bytes_per_second, now);
         let left = u32::try_from(bytes).ok().and_then(|bytes| bucket.bytes.checked_sub(bytes));
         left.inspect(|left| bucket.bytes = *left).is_some()
     }
@@ -69,12 +65,12 @@ impl AnswerBudget {
 }
 
 impl Bucket {
-    fn fill(&mut self, now: Instant) {
+    fn fill(&mut self, bytes_per_second: u32, now: Instant) {
         let elapsed = now.saturating_duration_since(self.filled_at);
-        let gained = elapsed.as_millis() * u128::from(ONE_SIDED_BYTES_PER_SECOND) / 1000;
+        let gained = elapsed.as_millis() * u128::from(bytes_per_second) / 1000;
         if gained > 0 {
             let total = u128::from(self.bytes) + gained;
-            self.bytes = u32::try_from(total).unwrap_or(u32::MAX).min(ONE_SIDED_BYTES_PER_SECOND);
+            self.bytes = u32::try_from(total).unwrap_or(u32::MAX).min(bytes_per_second);
             self.filled_at = now;
         }
     }
@@ -93,13 +89,13 @@ const DISTRUST_FOR: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
+    use crate::limits::ONE_SIDED_BYTES_PER_SECOND;
 
     #[test]
     fn a_prefix_shares_one_budget_that_refills() {
         let now = Instant::now();
-        let mut budget = AnswerBudget::new(7, now);
+        let mut budget = AnswerBudget::new(ONE_SIDED_BYTES_PER_SECOND, 7, now);
         let mut sent = 0;
         for host in 0..=255 {
             let visitor = IpAddr::from([192, 0, 2, host]);
@@ -113,7 +109,7 @@ mod tests {
     #[test]
     fn another_prefix_has_its_own() {
         let now = Instant::now();
-        let mut budget = AnswerBudget::new(7, now);
+        let mut budget = AnswerBudget::new(ONE_SIDED_BYTES_PER_SECOND, 7, now);
         while budget.take(IpAddr::from([192, 0, 2, 1]), 1200, now) {}
         assert!(budget.take(IpAddr::from([198, 51, 100, 1]), 1200, now));
     }
@@ -121,7 +117,8 @@ mod tests {
     #[test]
     fn a_prefix_that_refuses_answers_is_distrusted_for_a_while() {
         let now = Instant::now();
-        let (mut budget, victim) = (AnswerBudget::new(7, now), IpAddr::from([192, 0, 2, 1]));
+        let (mut budget, victim) =
+            (AnswerBudget::new(ONE_SIDED_BYTES_PER_SECOND, 7, now), IpAddr::from([192, 0, 2, 1]));
         budget.note_refusal(victim, now);
         assert!(!budget.is_distrusted(victim, now), "one visitor that went away");
         budget.note_refusal(victim, now);

@@ -17,7 +17,7 @@ use super::spoof::AnswerBudget;
 use super::{Route, Shared, refused, tcp};
 use crate::clock::now_micros;
 use crate::flows::{Carrier, Full, OpenFlow};
-use crate::limits::{UDP_IDLE, UDP_IDLE_TWO_SIDED};
+use crate::limits::{ONE_SIDED_BYTES_PER_SECOND, UDP_IDLE, UDP_IDLE_TWO_SIDED};
 
 /// What all UDP ports of a shard share.
 pub(super) struct Room {
@@ -28,7 +28,7 @@ pub(super) struct Room {
 
 impl Default for Room {
     fn default() -> Self {
-        let budget = AnswerBudget::new(rand::random(), Instant::now());
+        let budget = AnswerBudget::new(ONE_SIDED_BYTES_PER_SECOND, rand::random(), Instant::now());
         Self { batch: RefCell::default(), budget: RefCell::new(budget) }
     }
 }
