@@ -9,6 +9,7 @@ mod ours;
 mod pipe;
 mod reference;
 mod report;
+mod subjects;
 mod transfer;
 mod tunnels;
 
@@ -17,9 +18,7 @@ use std::io;
 use bore_rig::Result;
 use clap::Parser;
 
-use ours::Ours;
-use reference::Reference;
-use transfer::{Tally, Transfer};
+use subjects::Subjects;
 
 /// Measures what our TCP costs in processor time and memory.
 #[derive(Debug, Parser)]
@@ -49,7 +48,8 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let mut out = io::stdout().lock();
     if arguments.rounds > 0 {
-        report::write_time(&mut out, arguments.idle, &arguments.time()?)?;
+        let measured = Subjects::new(arguments.idle)?.run(arguments.rounds, arguments.segments)?;
+        report::write_time(&mut out, arguments.idle, &measured)?;
     }
     if !arguments.no_memory {
         report::write_memory_head(&mut out)?;
@@ -59,29 +59,4 @@ fn main() -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// One measurement of each transfer, one right after the other.
-#[derive(Debug, Clone, Copy)]
-struct Round {
-    alone: Tally,
-    among_idle: Tally,
-    reference: Tally,
-}
-
-impl Arguments {
-    fn time(&self) -> Result<Vec<Round>> {
-        let mut alone = Transfer::new(Ours::pair(0)?);
-        let mut among_idle = Transfer::new(Ours::pair(self.idle)?);
-        let mut reference = Transfer::new(Reference::pair()?);
-        // The first is for caches and congestion windows.
-        let rounds = (0..=self.rounds).map(|_| {
-            Ok(Round {
-                alone: alone.run(self.segments)?,
-                among_idle: among_idle.run(self.segments)?,
-                reference: reference.run(self.segments)?,
-            })
-        });
-        Ok(rounds.collect::<Result<Vec<_>>>()?.split_off(1))
-    }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Looks {
 /// Opens `flows`, lets `burst` bytes go each way on all of them, slice by slice, and closes them.
 pub(crate) fn measure(flows: usize, burst: usize) -> Result<Looks> {
     let resident = resident_bytes()?;
-    let mut tunnels = Tunnels::new()?;
+    let mut tunnels = Tunnels::new(false)?;
     let look = |tunnels: &Tunnels| {
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Look {
             caller_bytes: tunnels.caller_held.bytes(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bore_netstack::{Stack, TcpFlow};
 use bore_rig::Result;
 
-use crate::pipe::Packet;
+use crate::pipe::Train;
 use crate::transfer::{End, Ends};
 use crate::tunnels::{Pair, Tunnels, context};
 
@@ -15,17 +15,13 @@ pub(crate) struct Ours {
     stack: Stack,
     flow: TcpFlow,
     is_sender: bool,
-    /// A train, and what of it has not left.
-    train: Box<[u8]>,
-    rest: std::ops::Range<usize>,
-    packet_bytes: usize,
     _idle: Vec<TcpFlow>,
 }
 
 impl Ours {
-    /// Both ends of an open flow, among `idle_count` others.
-    pub(crate) fn pair(idle_count: usize) -> Result<Ends<Self>> {
-        let mut tunnels = Tunnels::new()?;
+    /// Both ends of an open flow, among `idle_count` others; `is_foreign` says what either takes the other for.
+    pub(crate) fn pair(idle_count: usize, is_foreign: bool) -> Result<Ends<Self>> {
+        let mut tunnels = Tunnels::new(is_foreign)?;
         let mut pairs = tunnels.open(idle_count + 1)?;
         tunnels.rest(Duration::from_secs(1));
         let Some(Pair { caller, called }) = pairs.pop() else { return Err("no flow".into()) };
@@ -36,21 +32,7 @@ impl Ours {
     }
 
     fn new(stack: Stack, flow: TcpFlow, is_sender: bool, idle: Vec<TcpFlow>) -> Self {
-        let train = vec![0; TRAIN_BYTES].into_boxed_slice();
-        Self { stack, flow, is_sender, train, rest: 0..0, packet_bytes: 0, _idle: idle }
-    }
-
-    /// The next packet of the train, of which a new one is taken when the last has left.
-    fn next_of_train(&mut self, now: Instant) -> Option<std::ops::Range<usize>> {
-        if self.rest.is_empty() {
-            let train = self.stack.poll_transmit_train(&mut self.train, now)?;
-            self.rest = 0..train.bytes;
-            self.packet_bytes = train.packet_bytes;
-        }
-        let end = (self.rest.start + self.packet_bytes).min(self.rest.end);
-        let packet = self.rest.start..end;
-        self.rest.start = end;
-        Some(packet)
+        Self { stack, flow, is_sender, _idle: idle }
     }
 }
 
@@ -72,20 +54,15 @@ impl End for Ours {
         }
     }
 
-    fn poll_transmit(&mut self, packet: &mut Packet, now: Instant) -> bool {
-        let Some(range) = self.next_of_train(now) else { return false };
-        let bytes = self.train.get(range).unwrap_or_default();
-        let fill = |room: &mut [u8]| {
-            room.get_mut(..bytes.len())?.copy_from_slice(bytes);
-            Some((bytes.len(), ()))
+    fn poll_transmit(&mut self, train: &mut Train, now: Instant) -> bool {
+        let write = |room: &mut [u8]| {
+            let train = self.stack.poll_transmit_train(room, now)?;
+            Some((train.bytes, train.packet_bytes))
         };
-        packet.fill(fill).is_some()
+        train.fill(write).is_some()
     }
 
     fn poll_timeout(&mut self, _: Instant) -> Option<Instant> {
         self.stack.poll_timeout()
     }
 }
-
-/// What a driver takes at once.
-const TRAIN_BYTES: usize = 64 * 1024;

@@ -8,7 +8,7 @@ use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToke
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer};
 use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Address};
 
-use crate::pipe::{MTU_BYTES, Packet};
+use crate::pipe::{MTU_BYTES, Train};
 use crate::transfer::{End, Ends};
 
 /// One end.
@@ -18,25 +18,41 @@ pub(crate) struct Reference {
     handle: SocketHandle,
     /// Whether the application writes.
     is_sender: bool,
+    checksums: Checksums,
     /// Zero of smoltcp's clock.
     epoch: Instant,
 }
 
+/// Which checksums of IPv4 and of segments there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checksums {
+    /// Only IPv4's.
+    None,
+    /// As the product had it with peers whose packets are authenticated.
+    Made,
+    MadeAndVerified,
+}
+
 impl Reference {
     /// Both ends of a flow; the first will send once the handshake is over.
-    pub(crate) fn pair() -> Result<Ends<Self>> {
+    pub(crate) fn pair(checksums: Checksums) -> Result<Ends<Self>> {
         let now = Instant::now();
-        let mut sender = Self::new(SENDER, true, now)?;
+        let mut sender = Self::new(SENDER, true, checksums, now)?;
         let socket = sender.sockets.get_mut::<Socket<'_>>(sender.handle);
         socket.connect(sender.interface.context(), (RECEIVER, PORT), 50_000)?;
-        let mut receiver = Self::new(RECEIVER, false, now)?;
+        let mut receiver = Self::new(RECEIVER, false, checksums, now)?;
         receiver.socket().listen(PORT)?;
         Ok(Ends { sender, receiver, now })
     }
 
-    fn new(address: Ipv4Address, is_sender: bool, now: Instant) -> Result<Self> {
+    fn new(
+        address: Ipv4Address,
+        is_sender: bool,
+        checksums: Checksums,
+        now: Instant,
+    ) -> Result<Self> {
         let config = Config::new(HardwareAddress::Ip);
-        let mut wire = Wire { incoming: None, room: None };
+        let mut wire = Wire { incoming: None, room: None, checksums };
         let mut interface = Interface::new(config, &mut wire, smoltcp::time::Instant::ZERO);
         let mut is_full = false;
         interface.update_ip_addrs(|addresses| {
@@ -47,7 +63,7 @@ impl Reference {
         }
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let handle = sockets.add(socket());
-        Ok(Self { interface, sockets, handle, is_sender, epoch: now })
+        Ok(Self { interface, sockets, handle, is_sender, checksums, epoch: now })
     }
 
     fn socket(&mut self) -> &mut Socket<'static> {
@@ -63,7 +79,7 @@ impl Reference {
 impl End for Reference {
     fn handle_packet(&mut self, packet: &[u8], now: Instant) {
         let now = self.timestamp(now);
-        let mut wire = Wire { incoming: Some(packet), room: None };
+        let mut wire = Wire { incoming: Some(packet), room: None, checksums: self.checksums };
         self.interface.poll_ingress_single(now, &mut wire, &mut self.sockets);
     }
 
@@ -76,12 +92,13 @@ impl End for Reference {
         while socket.can_recv() && socket.recv(|data| (data.len(), ())).is_ok() {}
     }
 
-    fn poll_transmit(&mut self, packet: &mut Packet, now: Instant) -> bool {
+    fn poll_transmit(&mut self, train: &mut Train, now: Instant) -> bool {
         let now = self.timestamp(now);
-        let filled = packet.fill(|room| {
-            let mut wire = Wire { incoming: None, room: Some((room, 0)) };
+        let filled = train.fill(|room| {
+            let mut wire =
+                Wire { incoming: None, room: Some((room, 0)), checksums: self.checksums };
             self.interface.poll_egress(now, &mut wire, &mut self.sockets);
-            wire.room.map(|(_, length)| (length, ())).filter(|(length, ())| *length > 0)
+            wire.room.map(|(_, length)| (length, length)).filter(|(length, _)| *length > 0)
         });
         filled.is_some()
     }
@@ -107,6 +124,7 @@ struct Wire<'p> {
     incoming: Option<&'p [u8]>,
     /// And how much of it is filled.
     room: Option<(&'p mut [u8], usize)>,
+    checksums: Checksums,
 }
 
 impl Device for Wire<'_> {
@@ -133,9 +151,11 @@ impl Device for Wire<'_> {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = MTU_BYTES;
-        // Made and not verified, as the product does with peers whose packets are authenticated.
-        capabilities.checksum.ipv4 = Checksum::Tx;
-        capabilities.checksum.tcp = Checksum::Tx;
+        (capabilities.checksum.ipv4, capabilities.checksum.tcp) = match self.checksums {
+            Checksums::None => (Checksum::Tx, Checksum::None),
+            Checksums::Made => (Checksum::Tx, Checksum::Tx),
+            Checksums::MadeAndVerified => (Checksum::Both, Checksum::Both),
+        };
         capabilities
     }
 }

@@ -3,22 +3,38 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::Round;
 use crate::memory::{Look, Looks};
+use crate::subjects::Round;
 use crate::transfer::Tally;
 
 /// Nanoseconds for a segment, medians over the rounds; ratios are medians of each round's ratio.
 pub(crate) fn write_time(out: &mut impl Write, idle: usize, rounds: &[Round]) -> io::Result<()> {
     writeln!(out, "| ns per segment | sends | receives | both | segments per ACK | per turn |")?;
     writeln!(out, "|---|---|---|---|---|---|")?;
-    write_subject(out, "ours, 1 flow", rounds, |round| &round.alone)?;
-    write_subject(out, &format!("ours, {idle} idle"), rounds, |round| &round.among_idle)?;
-    write_subject(out, "smoltcp, 1 flow", rounds, |round| &round.reference)?;
-    write_ratio(out, "ours ÷ smoltcp, 1 flow", rounds, |round| (&round.alone, &round.reference))?;
-    let name = format!("ours ÷ smoltcp, {idle} idle");
-    write_ratio(out, &name, rounds, |round| (&round.among_idle, &round.reference))?;
-    let name = format!("ours, {idle} idle ÷ 1 flow");
-    write_ratio(out, &name, rounds, |round| (&round.among_idle, &round.alone))?;
+    let among = |name: &str| format!("{name}, {idle} idle");
+    let (trains, single) = (among("ours, trains"), among("ours, segment by segment"));
+    write_subject(out, "ours, trains", rounds, |round| &round.trains)?;
+    write_subject(out, &trains, rounds, |round| &round.trains_among_idle)?;
+    write_subject(out, "ours, segment by segment", rounds, |round| &round.single)?;
+    write_subject(out, &single, rounds, |round| &round.single_among_idle)?;
+    write_subject(out, "ours, trains, all checksums", rounds, |round| &round.foreign)?;
+    write_subject(out, "smoltcp", rounds, |round| &round.smoltcp)?;
+    write_subject(out, "smoltcp, no checksums", rounds, |round| &round.smoltcp_bare)?;
+    write_subject(out, "smoltcp, all checksums", rounds, |round| &round.smoltcp_full)?;
+    let beside = "trains ÷ smoltcp";
+    write_ratio(out, beside, rounds, |round| (&round.trains, &round.smoltcp))?;
+    let beside = "segment by segment ÷ smoltcp";
+    write_ratio(out, beside, rounds, |round| (&round.single, &round.smoltcp))?;
+    let beside = "trains ÷ smoltcp, no checksums";
+    write_ratio(out, beside, rounds, |round| (&round.trains, &round.smoltcp_bare))?;
+    let beside = "segment by segment ÷ smoltcp, no checksums";
+    write_ratio(out, beside, rounds, |round| (&round.single, &round.smoltcp_bare))?;
+    let beside = "trains ÷ smoltcp, all checksums";
+    write_ratio(out, beside, rounds, |round| (&round.foreign, &round.smoltcp_full))?;
+    let beside = format!("trains, {idle} idle ÷ 1 flow");
+    write_ratio(out, &beside, rounds, |round| (&round.trains_among_idle, &round.trains))?;
+    let beside = format!("segment by segment, {idle} idle ÷ 1 flow");
+    write_ratio(out, &beside, rounds, |round| (&round.single_among_idle, &round.single))?;
     writeln!(out)
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bore_rig::Result;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::pipe::{Packet, Pipe};
+use crate::pipe::{Pipe, Train};
 
 /// One end of the flow, with the application on it: one that writes whatever there is room for, or one that reads whatever there is.
 pub(crate) trait End {
@@ -14,8 +14,8 @@ pub(crate) trait End {
     /// Applies deadlines and lets the application work.
     fn work(&mut self, now: Instant);
 
-    /// Writes the next packet into `packet`; gives whether there was one.
-    fn poll_transmit(&mut self, packet: &mut Packet, now: Instant) -> bool;
+    /// Writes what may leave at once into `train`; gives whether there was anything.
+    fn poll_transmit(&mut self, train: &mut Train, now: Instant) -> bool;
 
     fn poll_timeout(&mut self, now: Instant) -> Option<Instant>;
 }
@@ -45,9 +45,11 @@ pub(crate) struct Transfer<E> {
 }
 
 impl<E: End> Transfer<E> {
-    pub(crate) fn new(ends: Ends<E>) -> Self {
+    /// Of trains that have so much room each.
+    pub(crate) fn new(ends: Ends<E>, room_bytes: usize) -> Self {
         let now = ends.now;
-        Self { ends, data: Pipe::new(now), acknowledgments: Pipe::new(now) }
+        let pipe = || Pipe::new(room_bytes, now);
+        Self { ends, data: pipe(), acknowledgments: pipe() }
     }
 
     /// Moves at least so many segments.
@@ -90,20 +92,22 @@ impl<E: End> Transfer<E> {
 
 /// What came, what is due, what leaves; gives how many packets left.
 fn turn<E: End>(end: &mut E, incoming: &mut Pipe, outgoing: &mut Pipe, now: Instant) -> u64 {
-    while let Some(packet) = incoming.pop_arrived(now) {
-        end.handle_packet(packet.bytes(), now);
-        incoming.put_spare(packet);
+    while let Some(train) = incoming.pop_arrived(now) {
+        for packet in train.packets() {
+            end.handle_packet(packet, now);
+        }
+        incoming.put_spare(train);
     }
     end.work(now);
     let mut count = 0;
     loop {
-        let mut packet = outgoing.take_spare();
-        if !end.poll_transmit(&mut packet, now) {
-            outgoing.put_spare(packet);
+        let mut train = outgoing.take_spare();
+        if !end.poll_transmit(&mut train, now) {
+            outgoing.put_spare(train);
             return count;
         }
-        outgoing.push(packet, now);
-        count += 1;
+        count += train.packets().len() as u64;
+        outgoing.push(train, now);
     }
 }
 

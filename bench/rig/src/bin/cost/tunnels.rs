@@ -21,6 +21,7 @@ pub(crate) struct Tunnels {
     listener: Listener,
     pub(crate) now: Instant,
     opened: usize,
+    is_foreign: bool,
 }
 
 /// Both ends of an open flow.
@@ -30,7 +31,8 @@ pub(crate) struct Pair {
 }
 
 impl Tunnels {
-    pub(crate) fn new() -> Result<Self> {
+    /// `is_foreign` says what each takes the other for.
+    pub(crate) fn new(is_foreign: bool) -> Result<Self> {
         let (mut caller_held, mut called_held) = (Held::default(), Held::default());
         let caller = caller_held.count(|| Stack::new(Config { seed: 1 }));
         let called = called_held.count(|| Stack::new(Config { seed: 2 }));
@@ -43,6 +45,7 @@ impl Tunnels {
             listener,
             now: Instant::now(),
             opened: 0,
+            is_foreign,
         })
     }
 
@@ -108,7 +111,8 @@ impl Tunnels {
         let index = u32::try_from(self.opened)?;
         let peer = PeerKey(index / FLOWS_PER_PEER);
         if index % FLOWS_PER_PEER == 0 {
-            let config = || PeerConfig { mtu: MTU_BYTES, ..PeerConfig::default() };
+            let is_foreign = self.is_foreign;
+            let config = || PeerConfig { mtu: MTU_BYTES, is_foreign, ..PeerConfig::default() };
             self.caller_held.count(|| self.caller.add_peer(peer, config()));
             self.called_held.count(|| self.called.add_peer(peer, config()));
         }
