@@ -9,7 +9,7 @@
 //! | [`peer`] | per peer: settings, replies, ready flows, rate of control replies |
 //! | [`timers`] | at most one deadline for each flow |
 //!
-//! What happens is in [`ingress`] (a packet came), [`unmatched`] (nobody wants it), [`egress`] (a
+//! What happens is in [`ingress`] (a packet came), [`run`] (and more like it), [`unmatched`] (nobody wants it), [`egress`] (a
 //! packet is pulled), [`lifecycle`] (what follows from a flow's state), [`operations`] (a handle acts)
 //! and [`admission`] (a SYN is decided).
 
@@ -24,6 +24,7 @@ mod lifecycle;
 mod operations;
 mod peer;
 mod ports;
+mod run;
 mod slab;
 mod table;
 mod time_wait;
@@ -51,6 +52,7 @@ pub(crate) use slab::FlowId;
 use flow::End;
 use half_open::{HalfOpens, Listeners};
 use peer::{Peer, ReplyBuffers};
+use run::Run;
 use slab::Flows;
 use table::{FlowTable, KeyedState, PeerState};
 use time_wait::TimeWaits;
@@ -65,8 +67,7 @@ pub(crate) struct Core {
     /// First instant seen.
     epoch: Option<Instant>,
     memory: Rc<Memory>,
-    /// The flow that the last packets were of, and that is still to be settled.
-    running: Option<FlowId>,
+    running: Option<Run>,
     /// Tells this start of the node from others. Never zero.
     boot_id: u32,
     peers: HashMap<PeerKey, Peer, PeerState>,
@@ -92,6 +93,13 @@ struct Attention {
     driver: Option<Waker>,
     /// Egress or an earlier deadline came up since the driver last looked.
     is_wanted: bool,
+}
+
+impl Attention {
+    /// The list, if anybody is on it: an empty one keeps its memory.
+    fn take_wakers(&mut self) -> Vec<Waker> {
+        if self.wakers.is_empty() { Vec::new() } else { std::mem::take(&mut self.wakers) }
+    }
 }
 
 impl Core {
@@ -198,13 +206,13 @@ impl Core {
         {
             self.attention.wakers.push(driver.clone());
         }
-        std::mem::take(&mut self.attention.wakers)
+        self.attention.take_wakers()
     }
 
     /// Everybody to wake after the driver acted: not the driver, which looks anyway.
     pub(crate) fn take_wakers_for_driver(&mut self) -> Vec<Waker> {
         self.attention.is_wanted = false;
-        std::mem::take(&mut self.attention.wakers)
+        self.attention.take_wakers()
     }
 
     /// Takes back an emptied list, so that its memory serves again.

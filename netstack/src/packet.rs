@@ -7,6 +7,7 @@
 //! Source: RFC 791, RFC 8200, RFC 9293 §3.1, RFC 768, RFC 792, RFC 4443.
 
 pub(crate) mod build;
+pub(crate) mod checksum;
 mod quote;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -93,7 +94,7 @@ impl Segment {
         if tcp.src_port() == 0 || tcp.dst_port() == 0 || control_count > 1 {
             return Err(Malformed);
         }
-        if verify && !tcp.verify_checksum(&ends.source.into(), &ends.destination.into()) {
+        if verify && !checksum::verifies(ends.source, ends.destination, bytes) {
             return Err(Malformed);
         }
         Ok(Self {

@@ -214,7 +214,7 @@ impl Stack {
         let mut wakers = take_wakers(&mut core);
         // A waker may drop a task, and the task a handle, which comes back here.
         drop(core);
-        if wakers.capacity() > 0 {
+        if !wakers.is_empty() {
             wakers.drain(..).for_each(Waker::wake);
             self.core.borrow_mut().reuse_wakers(wakers);
         }

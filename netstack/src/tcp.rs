@@ -8,13 +8,12 @@
 //! | [`scoreboard`], [`rack`], [`recovery`], [`rtt`], [`rate`] | what arrived, what is lost, how long and how fast |
 //! | [`congestion`], [`pacer`] | how much, and when |
 //! | [`chain`], [`memory`] | buffers that grow and shrink |
-//! | [`options`], [`emit`], [`checksum`], [`sequence`], [`timestamps`], [`ecn`] | the wire |
+//! | [`options`], [`emit`], [`sequence`], [`timestamps`], [`ecn`] | the wire |
 //!
 //! No IO, no clock, no randomness of its own: `now` and a seed come in. A segment costs no allocation and, whatever the window, no more
 //! than a search in it. `docs/rfc.md` lists what is implemented from where, and which test covers it.
 
 mod chain;
-mod checksum;
 mod congestion;
 mod ecn;
 mod emit;
@@ -76,6 +75,8 @@ pub(crate) struct Connection {
     /// Shifts of the windows: theirs, ours.
     shifts: (u8, u8),
     may_sack: bool,
+    /// Our checksums may be looked at: always, but by one of our own nodes, whose packets the tunnel authenticates.
+    is_verified: bool,
     timestamps: Timestamps,
     ecn: Ecn,
     keep_alive: KeepAlive,
@@ -143,10 +144,36 @@ impl Connection {
         self.take_segment(packet, segment, reply);
     }
 
-    /// Writes the next segment into `buffer`, which holds at least the MTU.
-    pub(crate) fn poll_transmit(&mut self, buffer: &mut [u8], now: Instant) -> Option<Sent> {
+    /// The sequence number that goes on where the other side's stream has got to, while the connection is open.
+    pub(crate) fn expects(&self) -> Option<u32> {
+        let is_open = self.sender.is_synchronized() && self.ending.is_none();
+        let receiver = self.receiver.as_ref().filter(|_| is_open)?;
+        Some(receiver.origin().number(receiver.next()))
+    }
+
+    /// Takes the bytes of a segment that differs from the last one, which was in order, only in that it goes on from there. Gives whether
+    /// there was room for them.
+    pub(crate) fn continue_run(&mut self, payload: &[u8], now: Instant) -> bool {
         self.observe(now);
-        self.send(buffer)
+        let whole_bytes = usize::try_from(self.sender.mss()).unwrap_or(usize::MAX);
+        let Some(receiver) = &mut self.receiver else { return false };
+        let is_taken = receiver.append(payload);
+        if is_taken {
+            self.keep_alive.quiet_since = self.now;
+            receiver.acknowledging.note_in_order(payload.len(), whole_bytes, self.now);
+        }
+        is_taken
+    }
+
+    /// Writes the next segment into `buffer`, which holds at least the MTU; of new data as many as may leave and fit, up to `segments_max`.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        buffer: &mut [u8],
+        segments_max: usize,
+        now: Instant,
+    ) -> Option<Sent> {
+        self.observe(now);
+        self.send(buffer, segments_max)
     }
 
     /// When [`Self::poll_transmit`] has something to do; not after `now` means at once.
@@ -221,6 +248,11 @@ impl Connection {
             return Offered::Full;
         }
         Offered::Room(self.sender.stream.write_with(room, write))
+    }
+
+    /// Whether the other side is to hear at once of what was received or read.
+    pub(crate) fn owes_acknowledgment(&self) -> bool {
+        self.receiver.as_ref().is_some_and(|receiver| receiver.acknowledging.is_due(self.now))
     }
 
     /// Bytes received and not yet read.
@@ -330,6 +362,7 @@ impl Connection {
             memory: Rc::clone(&setup.memory),
             shifts: (0, 0),
             may_sack: false,
+            is_verified: true,
             timestamps: Timestamps::new(setup.is_foreign, offset),
             ecn: Ecn::default(),
             keep_alive: KeepAlive::default(),
@@ -420,6 +453,8 @@ impl Connection {
             receiver.take(1, payload, false);
         }
         if let Some(boot) = boot {
+            // Whoever speaks of its boot takes our packets as authenticated, as we take its.
+            self.is_verified = false;
             self.early.remote_boot_id = Some(boot.own);
             self.sender.allow_early(self.sender.window_bytes());
         }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::Core;
 use super::slab::FlowId;
+use crate::tcp::Sent;
 use crate::types::{PeerKey, Train};
 
 impl Core {
@@ -19,9 +20,6 @@ impl Core {
     ) -> Option<Train> {
         let now = self.observe(now);
         while let Some(key) = self.turns.pop_front() {
-            if let Some(peer) = self.peers.get_mut(&key) {
-                peer.has_turn = false;
-            }
             let sent = self.transmit_for(key, buffer, packets_max, now);
             self.give_turn(key);
             if let Some(train) = sent {
@@ -76,7 +74,11 @@ impl Core {
         packets_max: usize,
         now: Instant,
     ) -> Option<Train> {
-        let peer = self.peers.get_mut(&key).filter(|peer| !peer.is_paused)?;
+        let peer = self.peers.get_mut(&key)?;
+        peer.has_turn = false;
+        if peer.is_paused {
+            return None;
+        }
         while let Some(reply) = peer.pop_reply() {
             let copied = buffer.get_mut(..reply.len()).map(|slot| slot.copy_from_slice(&reply));
             let bytes = reply.len();
@@ -86,10 +88,12 @@ impl Core {
             }
             self.counters.replies_dropped += 1;
         }
-        while let Some(id) = self.peers.get_mut(&key)?.ready.pop_front() {
+        let mut next = peer.ready.pop_front();
+        while let Some(id) = next {
             if let Some((packet_bytes, bytes)) = self.transmit_flow(id, buffer, packets_max, now) {
                 return Some(Train { peer: key, packet_bytes, bytes });
             }
+            next = self.peers.get_mut(&key)?.ready.pop_front();
         }
         None
     }
@@ -104,37 +108,45 @@ impl Core {
     ) -> Option<(usize, usize)> {
         self.flows.get_mut(id)?.is_queued = false;
         self.counters.engine_polls += 1;
-        let Some(first) = self.transmit_packet(id, buffer, now) else {
+        let Some(first) = self.transmit_packets(id, buffer, packets_max, now) else {
             self.settle_futile(id, now);
             return None;
         };
-        let whole = self.flows.get(id).map_or(first, |flow| flow.connection.packet_bytes_max());
-        let mut end = first;
-        for _ in 1..packets_max {
-            let Some(room) = buffer.get_mut(end..).filter(|room| room.len() >= whole) else {
-                break;
+        let whole = self.flows.get(id).map_or(0, |flow| flow.connection.packet_bytes_max());
+        let mut end = first.bytes;
+        for count in first.bytes / first.packet_bytes.max(1).. {
+            let room = buffer.get_mut(end..).filter(|room| room.len() >= whole);
+            let Some(room) = room.filter(|_| count < packets_max) else {
+                self.settle_later(id, now);
+                return Some((first.packet_bytes, end));
             };
-            let Some(bytes) = self.transmit_packet(id, room, now) else { break };
-            if bytes > first {
+            let Some(Sent { bytes, .. }) = self.transmit_packets(id, room, 1, now) else { break };
+            if bytes > first.packet_bytes {
                 self.keep_longer(id, room.get(..bytes).unwrap_or_default());
                 break;
             }
             end += bytes;
-            if bytes < first {
+            if bytes < first.packet_bytes {
                 break;
             }
         }
         self.settle(id);
-        Some((first, end))
+        Some((first.packet_bytes, end))
     }
 
-    fn transmit_packet(&mut self, id: FlowId, buffer: &mut [u8], now: Instant) -> Option<usize> {
+    fn transmit_packets(
+        &mut self,
+        id: FlowId,
+        buffer: &mut [u8],
+        packets_max: usize,
+        now: Instant,
+    ) -> Option<Sent> {
         let flow = self.flows.get_mut(id).filter(|flow| flow.may_speak())?;
-        let sent = flow.connection.poll_transmit(buffer, now)?;
+        let sent = flow.connection.poll_transmit(buffer, packets_max, now)?;
         if sent.elicits_answer {
             flow.unanswered_since.get_or_insert(now);
         }
-        Some(sent.bytes)
+        Some(sent)
     }
 
     /// A packet that is longer than those before it leaves by itself, next.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Core;
+use super::run::Run;
 use super::slab::FlowId;
 use super::table::{FlowKey, Slot};
 use super::time_wait::TimeWaitId;
@@ -20,6 +21,9 @@ impl Core {
     ) -> Verdict<'p> {
         let now = self.observe(now);
         self.counters.packets_in += 1;
+        if self.take_next_of_run(peer, bytes) {
+            return Verdict::Consumed;
+        }
         let Some(verify) = self.peers.get(&peer).map(|peer| peer.is_foreign) else {
             self.counters.unknown_peer += 1;
             return Verdict::Unmatched;
@@ -29,7 +33,7 @@ impl Core {
             return Verdict::Malformed;
         };
         match packet.body {
-            Body::Tcp(segment) => self.handle_tcp(peer, &packet, &segment, now),
+            Body::Tcp(segment) => self.handle_tcp(peer, &packet, &segment, verify, now),
             Body::Udp { source_port, destination_port, payload } => {
                 self.handle_udp(peer, &packet, (source_port, destination_port), payload)
             }
@@ -45,17 +49,19 @@ impl Core {
         peer: PeerKey,
         packet: &Packet<'p>,
         segment: &Segment,
+        is_foreign: bool,
         now: Instant,
     ) -> Verdict<'p> {
         let local = packet.destination_at(segment.destination_port);
         let remote = packet.source_at(segment.source_port);
         let key = FlowKey::new(peer, local, remote);
-        if let Some(id) = self.running.filter(|id| self.is_live(*id, &key)) {
-            self.deliver(id, packet, segment, now);
+        let running = self.running.as_ref().map(|run| run.id);
+        if let Some(id) = running.filter(|id| self.is_live(*id, &key)) {
+            self.deliver(id, packet, segment, is_foreign, now);
             return Verdict::Consumed;
         }
         match self.table.get(&key).copied() {
-            Some(Slot::Flow(id)) => self.deliver(id, packet, segment, now),
+            Some(Slot::Flow(id)) => self.deliver(id, packet, segment, is_foreign, now),
             Some(Slot::HalfOpen(id)) => self.handle_half_open(id, packet, segment),
             Some(Slot::TimeWait(id)) if !segment.opens() => self.handle_late(peer, id, segment),
             Some(Slot::TimeWait(_)) | None => {
@@ -72,13 +78,21 @@ impl Core {
         Verdict::Consumed
     }
 
-    fn deliver(&mut self, id: FlowId, packet: &Packet<'_>, segment: &Segment, now: Instant) {
+    fn deliver(
+        &mut self,
+        id: FlowId,
+        packet: &Packet<'_>,
+        segment: &Segment,
+        is_foreign: bool,
+        now: Instant,
+    ) {
         let Some(flow) = self.flows.get_mut(id) else { return };
         if flow.end.is_some() {
             return;
         }
         flow.futile_count = 0;
         let was_in_handshake = flow.connection.phase() == Phase::Handshake;
+        let expected = flow.connection.expects();
         let mut reply = self.reply_buffers.take();
         flow.connection.handle_segment(packet, segment, now, &mut reply);
         // In the handshake only its completion counts as an answer, so that a stray segment cannot
@@ -87,15 +101,18 @@ impl Core {
             flow.unanswered_since = None;
         }
         let peer = flow.key.peer;
+        let is_in_order = expected == Some(segment.sequence)
+            && flow.connection.expects() == Some(segment.sequence_end());
         if was_in_handshake {
             self.learn_boot_id(peer, id);
         }
         self.counters.engine_polls += 1;
         self.queue_reply(peer, reply);
-        if self.running != Some(id) {
+        if self.running.as_ref().is_none_or(|run| run.id != id) {
             self.settled();
-            self.running = Some(id);
         }
+        let head = (!is_foreign && is_in_order).then_some((packet, segment));
+        self.running = Some(Run::new(id, peer, head));
     }
 
     /// Whether the table would find `id` for `key`.

@@ -10,6 +10,7 @@ use super::flow::{End, Flow};
 use super::slab::FlowId;
 use super::table::{FlowKey, Slot};
 use super::time_wait::TimeWait;
+use crate::limits::USER_TIMEOUT;
 use crate::tcp::Phase;
 use crate::types::PeerKey;
 
@@ -33,8 +34,8 @@ impl Core {
 
     /// The core with nothing left to follow from the last packets.
     pub(crate) fn settled(&mut self) -> &mut Self {
-        if let Some(id) = self.running.take() {
-            self.settle(id);
+        if let Some(run) = self.running.take() {
+            self.settle(run.id);
         }
         self
     }
@@ -63,6 +64,17 @@ impl Core {
         self.bury(id);
     }
 
+    /// As [`Self::settle`], for a flow that may have more to send: that shows in its next turn. Should none come, for the peer is paused, the
+    /// timer for its silence is running all the same.
+    pub(super) fn settle_later(&mut self, id: FlowId, now: Instant) {
+        let Some(flow) = self.flows.get(id) else { return };
+        if flow.armed.is_some_and(|at| at <= now + USER_TIMEOUT) {
+            self.make_ready(id);
+        } else {
+            self.settle(id);
+        }
+    }
+
     /// Ends a flow without a word to the other side.
     pub(super) fn end_flow(&mut self, id: FlowId, end: End) {
         if let Some(flow) = self.flows.get_mut(id) {
@@ -87,8 +99,7 @@ impl Core {
     /// Queues a peer for a turn of sending, if it has something to send.
     pub(super) fn give_turn(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
-        if peer.wants_turn() && !peer.has_turn {
-            peer.has_turn = true;
+        if peer.take_turn() {
             self.turns.push_back(key);
             self.attention.is_wanted = true;
         }
@@ -141,16 +152,19 @@ impl Core {
         self.table.insert(record.key, Slot::TimeWait(time_wait));
     }
 
-    fn make_ready(&mut self, id: FlowId) {
+    /// Queues a flow for its turn of sending.
+    pub(super) fn make_ready(&mut self, id: FlowId) {
         let Some(flow) = self.flows.get_mut(id) else { return };
         if std::mem::replace(&mut flow.is_queued, true) {
             return;
         }
         let key = flow.key.peer;
-        if let Some(peer) = self.peers.get_mut(&key) {
-            peer.ready.push_back(id);
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.ready.push_back(id);
+        if peer.take_turn() {
+            self.turns.push_back(key);
+            self.attention.is_wanted = true;
         }
-        self.give_turn(key);
     }
 
     fn arm(&mut self, id: FlowId, due: Option<Instant>) {

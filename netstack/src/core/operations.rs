@@ -99,7 +99,10 @@ impl Core {
         match outcome {
             Received::Data(Ok(taken)) => {
                 flow.received_bytes += taken as u64;
-                self.settle(id);
+                // Nothing else follows from reading.
+                if flow.connection.owes_acknowledgment() {
+                    self.settle(id);
+                }
                 Poll::Ready(Ok(Some(taken)))
             }
             Received::Data(Err(error)) => Poll::Ready(Err(error)),
@@ -132,7 +135,10 @@ impl Core {
         match outcome {
             Offered::Room(Ok(written)) => {
                 flow.sent_bytes += written as u64;
-                self.settle(id);
+                // One that waits for its turn is looked after then.
+                if !flow.is_queued {
+                    self.settle(id);
+                }
                 Poll::Ready(Ok(written))
             }
             Offered::Room(Err(error)) => Poll::Ready(Err(error)),

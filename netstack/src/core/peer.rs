@@ -61,10 +61,10 @@ impl Peer {
         self.congestion = config.congestion;
     }
 
-    /// Whether a turn would send something.
-    pub(super) fn wants_turn(&self) -> bool {
+    /// Whether the peer is to be queued for a turn: it would send something, and is not queued yet. It counts as queued then.
+    pub(super) fn take_turn(&mut self) -> bool {
         let has_nothing = self.ready.is_empty() && self.replies.is_empty();
-        !self.is_paused && !has_nothing
+        !self.is_paused && !has_nothing && !std::mem::replace(&mut self.has_turn, true)
     }
 
     /// Queues an immediate answer; gives it back when there are too many.

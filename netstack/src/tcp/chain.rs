@@ -27,6 +27,12 @@ impl Piece {
     fn end(&self) -> u64 {
         self.at + self.block.len() as u64
     }
+
+    /// Where `bytes` go at `position`, if all of them lie in this piece.
+    fn room_for(&mut self, position: u64, bytes: usize) -> Option<&mut [u8]> {
+        let from = usize::try_from(position.checked_sub(self.at)?).ok()?;
+        self.block.get_mut(from..from.checked_add(bytes)?)
+    }
 }
 
 impl Chain {
@@ -71,43 +77,48 @@ impl Chain {
 
     /// Writes `bytes` at `position`, which must not be before the start.
     pub(crate) fn write(&mut self, position: u64, bytes: &[u8]) {
-        let end = position + bytes.len() as u64;
-        self.cover(end);
-        let (mut position, mut rest) = (position, bytes);
-        let first = self.index_of(position);
-        for piece in self.blocks.range_mut(first..) {
-            let room = piece.block.get_mut(offset(piece.at, position)..).unwrap_or_default();
-            let count = room.len().min(rest.len());
-            let (now, later) = rest.split_at(count);
-            if let Some(room) = room.get_mut(..count) {
+        // Nearly always there is room where the last bytes went.
+        if let Some(last) = self.blocks.back_mut()
+            && let Some(room) = last.room_for(position, bytes.len())
+        {
+            room.copy_from_slice(bytes);
+            return;
+        }
+        self.cover(position + bytes.len() as u64);
+        let (mut at, mut rest, mut index) = (position, bytes, self.index_of(position));
+        while let Some(piece) = self.blocks.get_mut(index).filter(|_| !rest.is_empty()) {
+            let room = piece.block.get_mut(offset(piece.at, at)..).unwrap_or_default();
+            let (now, later) = rest.split_at(room.len().min(rest.len()));
+            if let Some(room) = room.get_mut(..now.len()) {
                 room.copy_from_slice(now);
             }
-            position += count as u64;
+            at += now.len() as u64;
             rest = later;
-            if rest.is_empty() {
-                return;
-            }
+            index += 1;
         }
     }
 
     /// Fills `out` with what lies at `position`; gives whether everything was there.
     pub(crate) fn copy_out(&self, position: u64, out: &mut [u8]) -> bool {
-        let (mut position, mut rest) = (position, out);
-        let first = self.index_of(position);
-        for piece in self.blocks.range(first..) {
-            let bytes = piece.block.get(offset(piece.at, position)..).unwrap_or_default();
-            let count = bytes.len().min(rest.len());
-            let (now, later) = rest.split_at_mut(count);
-            if let Some(bytes) = bytes.get(..count) {
+        let (mut at, mut rest, mut index) = (position, out, self.index_of(position));
+        while let Some(piece) = self.blocks.get(index).filter(|_| !rest.is_empty()) {
+            let bytes = piece.block.get(offset(piece.at, at)..).unwrap_or_default();
+            let (now, later) = rest.split_at_mut(bytes.len().min(rest.len()));
+            if let Some(bytes) = bytes.get(..now.len()) {
                 now.copy_from_slice(bytes);
             }
-            position += count as u64;
+            at += now.len() as u64;
             rest = later;
-            if rest.is_empty() {
-                return true;
-            }
+            index += 1;
         }
         rest.is_empty()
+    }
+
+    /// Contiguous bytes from `position` on.
+    pub(crate) fn rest_at(&self, position: u64) -> &[u8] {
+        let piece = self.blocks.get(self.index_of(position));
+        let rest = piece.and_then(|piece| piece.block.get(offset(piece.at, position)..));
+        rest.unwrap_or_default()
     }
 
     /// Contiguous bytes from the start, up to `end` at most.
@@ -144,13 +155,21 @@ impl Chain {
         }
     }
 
-    /// The block that holds `position`.
+    /// The block that holds `position`, or the first behind it.
     fn index_of(&self, position: u64) -> usize {
-        let is_last = self.blocks.back().is_some_and(|piece| piece.at <= position);
-        if is_last {
-            return self.blocks.len().saturating_sub(1);
-        }
-        self.blocks.partition_point(|piece| piece.end() <= position)
+        let Some(last) = self.blocks.back() else { return 0 };
+        // In bulk all blocks are large.
+        let behind = last.at.saturating_sub(position).div_ceil(BlockSize::Large.bytes() as u64);
+        let guess =
+            usize::try_from(behind).ok().and_then(|back| self.blocks.len().checked_sub(1 + back));
+        let is_right = |index: &usize| {
+            self.blocks
+                .get(*index)
+                .is_some_and(|piece| piece.at <= position && position < piece.end())
+        };
+        guess
+            .filter(is_right)
+            .unwrap_or_else(|| self.blocks.partition_point(|piece| piece.end() <= position))
     }
 
     /// An empty list of blocks keeps no memory of a busier time.

@@ -184,6 +184,8 @@ fn pair(data: &[u8]) -> Option<(u32, u32)> {
     Some((u32::from_be_bytes(*first), u32::from_be_bytes(second)))
 }
 
+/// All that may stand in a header (RFC 9293 §3.1).
+pub(crate) const OPTIONS_BYTES_MAX: usize = 40;
 /// SACK blocks that fit beside nothing else (RFC 2018 §3).
 pub(crate) const SACK_BLOCKS_MAX: usize = 4;
 /// The timestamps option with its padding.

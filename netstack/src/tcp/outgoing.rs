@@ -9,8 +9,8 @@ use super::sender::Plan;
 use super::{Connection, Ending, Sent, WINDOW_SHIFT, our_mss_bytes};
 
 impl Connection {
-    /// Writes the next segment into `buffer`, if one may leave now.
-    pub(super) fn send(&mut self, buffer: &mut [u8]) -> Option<Sent> {
+    /// Writes the next segment into `buffer`, if one may leave now; of new data as many as may, up to `segments_max`.
+    pub(super) fn send(&mut self, buffer: &mut [u8], segments_max: usize) -> Option<Sent> {
         match self.ending {
             Some(Ending::Aborting) => return self.send_reset(buffer),
             Some(Ending::Aborted | Ending::Reset) => return None,
@@ -18,7 +18,7 @@ impl Connection {
         }
         self.sender.handle_timeout(self.now);
         if let Some(plan) = self.sender.plan(self.now) {
-            return self.send_planned(&plan, buffer);
+            return self.send_planned(plan, buffer, segments_max);
         }
         if self.wants_question() {
             return self.send_question(buffer);
@@ -54,24 +54,36 @@ impl Connection {
         ])
     }
 
-    fn send_planned(&mut self, plan: &Plan, buffer: &mut [u8]) -> Option<Sent> {
+    fn send_planned(
+        &mut self,
+        mut plan: Plan,
+        buffer: &mut [u8],
+        segments_max: usize,
+    ) -> Option<Sent> {
         let mut header = if plan.syn { self.syn_header() } else { self.header(plan.start) };
         let is_new_data = !plan.is_retransmission && !plan.syn;
         header.flags.syn = plan.syn;
         header.flags.fin = plan.fin;
-        header.flags.push = !plan.syn && plan.data_end == self.sender.stream.written();
         header.flags.may_be_marked = is_new_data && self.ecn.is_agreed();
         header.flags.window_reduced |= is_new_data && self.ecn.take_reduced();
         let from = plan.start.max(1);
+        let segment_bytes = usize::try_from(plan.data_end - from).unwrap_or(0);
+        let segments_max = segments_max.min(buffer.len() / header.packet_bytes(segment_bytes));
+        // That the window is reduced is said once.
+        if segments_max > 1 && !header.flags.window_reduced {
+            self.sender.extend(&mut plan, segments_max, self.now);
+        }
+        header.flags.push = !plan.syn && plan.data_end == self.sender.stream.written();
         let payload_bytes = usize::try_from(plan.data_end - from).unwrap_or(0);
-        let stream = &self.sender.stream;
-        let bytes = header.emit(buffer, payload_bytes, |payload| stream.copy_out(from, payload))?;
-        self.sender.note_sent(plan, self.timestamps.ticks(self.now), self.now);
+        let mut stream = self.sender.stream.reader(from);
+        let fill = |payload: &mut [u8]| stream.fill(payload);
+        let sent = header.emit_train(buffer, payload_bytes, segment_bytes, fill)?;
+        self.sender.note_sent(&plan, self.timestamps.ticks(self.now), self.now);
         // SACK blocks have no room beside a full payload, so a gap still wants a bare acknowledgment.
         if !self.has_gap_to_tell() {
             self.note_acknowledged();
         }
-        Some(Sent { bytes, elicits_answer: true })
+        Some(sent)
     }
 
     fn has_gap_to_tell(&self) -> bool {
@@ -86,17 +98,17 @@ impl Connection {
             let receiver = self.receiver.as_mut()?;
             header.options.sack = receiver.sack_blocks(blocks_max);
         }
-        let bytes = header.emit(buffer, 0, |_| true)?;
+        let bytes = header.emit_bare(buffer)?;
         self.note_acknowledged();
-        Some(Sent { bytes, elicits_answer: false })
+        Some(Sent { packet_bytes: bytes, bytes, elicits_answer: false })
     }
 
     /// A segment that says nothing new and must be answered (RFC 9293 §3.8.4): of a closed window, or of an idle connection.
     fn send_question(&mut self, buffer: &mut [u8]) -> Option<Sent> {
         let header = self.header(self.sender.una().saturating_sub(1));
-        let bytes = header.emit(buffer, 0, |_| true)?;
+        let bytes = header.emit_bare(buffer)?;
         self.keep_alive.quiet_since = self.now;
-        Some(Sent { bytes, elicits_answer: true })
+        Some(Sent { packet_bytes: bytes, bytes, elicits_answer: true })
     }
 
     fn send_reset(&mut self, buffer: &mut [u8]) -> Option<Sent> {
@@ -107,8 +119,8 @@ impl Connection {
         let mut header = self.header(self.sender.next());
         header.flags = Flags { reset: true, ..Flags::default() };
         header.window = 0;
-        let bytes = header.emit(buffer, 0, |_| true)?;
-        Some(Sent { bytes, elicits_answer: false })
+        let bytes = header.emit_bare(buffer)?;
+        Some(Sent { packet_bytes: bytes, bytes, elicits_answer: false })
     }
 
     fn wants_question(&mut self) -> bool {
@@ -137,6 +149,7 @@ impl Connection {
             window,
             flags: Flags { echo_congestion: self.ecn.is_echoing(), ..Flags::default() },
             options: Options { timestamps: self.timestamps.option(self.now), ..Options::default() },
+            is_verified: self.is_verified,
         }
     }
 

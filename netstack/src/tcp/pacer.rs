@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::moment::Moment;
-use super::rate::{bytes_in, time_for};
+use super::rate::{bytes_in, nanos, time_for};
 
 /// When the next segment may leave.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,11 +26,16 @@ impl Pacer {
         is_allowed
     }
 
-    /// Counts a segment of `bytes` sent at `now` at `bytes_per_second`.
+    /// How many segments of `bytes` may leave at `now`, one after the other, if one may.
+    pub(crate) fn segments(&mut self, bytes: u64, bytes_per_second: u64, now: Moment) -> u64 {
+        let ahead = now.since(self.begin(bytes_per_second, now));
+        1 + nanos(ahead) / nanos(time_for(bytes, bytes_per_second)).max(1)
+    }
+
+    /// Counts `bytes` sent at `now` at `bytes_per_second`.
     pub(crate) fn note_sent(&mut self, bytes: u64, bytes_per_second: u64, now: Moment) {
-        let quantum = self.quantum(bytes_per_second);
-        let credit = if self.is_behind { quantum + LATENESS_MAX } else { quantum };
-        self.next = self.next.max(now.before(credit)).after(time_for(bytes, bytes_per_second));
+        let begin = self.begin(bytes_per_second, now);
+        self.next = begin.after(time_for(bytes, bytes_per_second));
     }
 
     /// There is nothing to send, or something else than the pacer forbids it.
@@ -41,6 +46,13 @@ impl Pacer {
     /// When to look again: once a quantum may leave, so that segments leave in trains.
     pub(crate) fn wake_at(&mut self, bytes_per_second: u64, now: Moment) -> Moment {
         if self.next <= now { now } else { self.next.after(self.quantum(bytes_per_second) / 2) }
+    }
+
+    /// Where the time of what is sent at `now` begins: what was missed before is lost.
+    fn begin(&mut self, bytes_per_second: u64, now: Moment) -> Moment {
+        let quantum = self.quantum(bytes_per_second);
+        let credit = if self.is_behind { quantum + LATENESS_MAX } else { quantum };
+        self.next.max(now.before(credit))
     }
 
     fn quantum(&mut self, bytes_per_second: u64) -> Duration {

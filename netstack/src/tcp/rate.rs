@@ -22,12 +22,12 @@ pub(crate) struct Rate {
 }
 
 /// The totals when a segment was sent.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     pub(crate) delivered_bytes: u64,
     pub(crate) lost_bytes: u64,
-    /// Bytes in flight, the segment included.
-    pub(crate) in_flight_bytes: u64,
+    /// Bytes in flight, the segment not included.
+    pub(crate) in_flight_before: u64,
     delivered_at: Moment,
     first_sent_at: Moment,
     is_app_limited: bool,
@@ -43,19 +43,21 @@ pub(crate) struct RateSample {
     pub(crate) is_app_limited: bool,
     /// The totals when that segment was sent.
     pub(crate) sent: Snapshot,
+    /// Bytes in flight then, itself included.
+    pub(crate) in_flight_bytes: u64,
 }
 
 impl Rate {
-    /// What a segment of `bytes` that is sent at `now` remembers.
-    pub(crate) fn snapshot(&mut self, in_flight_bytes: u64, bytes: u64, now: Moment) -> Snapshot {
-        if in_flight_bytes == 0 {
+    /// What a segment that is sent at `now` remembers.
+    pub(crate) fn snapshot(&mut self, in_flight_before: u64, now: Moment) -> Snapshot {
+        if in_flight_before == 0 {
             self.first_sent_at = now;
             self.delivered_at = now;
         }
         Snapshot {
             delivered_bytes: self.delivered_bytes,
             lost_bytes: self.lost_bytes,
-            in_flight_bytes: in_flight_bytes + bytes,
+            in_flight_before,
             delivered_at: self.delivered_at,
             first_sent_at: self.first_sent_at,
             is_app_limited: self.delivered_bytes < self.app_limited_until,
@@ -65,6 +67,13 @@ impl Rate {
     /// The application has less to send than the path would take.
     pub(crate) fn note_app_limited(&mut self, in_flight_bytes: u64) {
         self.app_limited_until = (self.delivered_bytes + in_flight_bytes).max(1);
+    }
+}
+
+impl Snapshot {
+    /// Of the next segment of a train, `bytes` behind the one that this is of.
+    pub(crate) fn behind(self, bytes: u64) -> Self {
+        Self { in_flight_before: self.in_flight_before + bytes, ..self }
     }
 }
 
@@ -98,7 +107,13 @@ impl Newest {
         let bytes_per_second =
             if is_long_enough { per_second(delivered_bytes, interval) } else { 0 };
         let is_app_limited = snapshot.is_app_limited;
-        Some(RateSample { bytes_per_second, delivered_bytes, is_app_limited, sent: snapshot })
+        Some(RateSample {
+            bytes_per_second,
+            delivered_bytes,
+            is_app_limited,
+            sent: snapshot,
+            in_flight_bytes: sent.in_flight_bytes(),
+        })
     }
 }
 
@@ -128,7 +143,8 @@ fn multiply_divide(number: u64, factor: u64, divisor: u64) -> u64 {
     }
 }
 
-fn nanos(time: Duration) -> u64 {
+/// `time` in nanoseconds, as far as they go.
+pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -112,6 +112,18 @@ impl Receiver {
         if fills_last_gap || is_ahead { Arrived::OutOfOrder } else { arrived }
     }
 
+    /// Takes the bytes that come next, if nothing stands in their way; gives whether it did.
+    pub(crate) fn append(&mut self, payload: &[u8]) -> bool {
+        let end = self.next + payload.len() as u64;
+        let is_plain = self.ahead.is_empty() && self.end.is_none();
+        if !is_plain || end > self.window.edge(self.next) || !self.has_memory_for(end) {
+            return false;
+        }
+        self.chain.write(self.next, payload);
+        self.next = end;
+        true
+    }
+
     fn take_bytes(&mut self, start: u64, payload: &[u8]) -> Arrived {
         let whole_end = start + payload.len() as u64;
         let limit = self.end.unwrap_or(u64::MAX).min(self.window.edge(self.next));
@@ -140,7 +152,7 @@ impl Receiver {
     /// holds nothing always gets a little.
     fn has_memory_for(&self, end: u64) -> bool {
         let missing = self.chain.missing_bytes(end);
-        missing <= LITTLE_BYTES.max(self.chain.memory().free_bytes() as u64)
+        missing <= LITTLE_BYTES || missing <= self.chain.memory().free_bytes() as u64
     }
 
     fn take_out_of_order(&mut self, from: u64, to: u64, bytes: &[u8]) -> Arrived {

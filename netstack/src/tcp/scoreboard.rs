@@ -1,4 +1,4 @@
-//! What was sent and is not acknowledged: one record a segment.
+//! What was sent and is not acknowledged: one record for the segments of a train.
 //!
 //! ```text
 //!             ┌─────────── sent again ───────────┐
@@ -8,7 +8,8 @@
 //!             └──▶ Sacked ◀───────────────┘        acknowledged from any state: gone
 //! ```
 //! In flight is what is `Outstanding`: RFC 6675's pipe. Transmissions are also kept in the order of time, so that loss detection looks at
-//! each once, however large the window.
+//! each once, however large the window. Segments that left at one time share a record until the other side tells them apart: a record is
+//! split where a block, an acknowledgment or a retransmission begins or ends, but only between segments, so that no peer can make many of it.
 //!
 //! Source: RFC 6675 §3, RFC 8985 §5.
 
@@ -18,25 +19,62 @@ use super::moment::Moment;
 use super::ranges::Ranges;
 use super::rate::Snapshot;
 
-/// One segment.
+/// Segments that were sent at one time, one behind the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
-    /// Position of its first byte, SYN or FIN.
+    /// Position of the first byte, SYN or FIN.
     pub(crate) start: u64,
-    /// Position behind it.
+    /// Position behind the last.
     pub(crate) end: u64,
-    /// When it was sent last.
+    /// Positions that each segment takes; only the last may take fewer.
+    pub(crate) segment_bytes: u32,
+    /// When they were sent last.
     pub(crate) sent_at: Moment,
     pub(crate) state: SentState,
     /// Sent more than once.
     pub(crate) is_retransmission: bool,
-    /// The rate's state when it was sent last.
+    /// The rate's state when they were sent last, in front of the first.
     pub(crate) snapshot: Snapshot,
 }
 
 impl Sent {
     pub(crate) fn bytes(&self) -> u64 {
         self.end - self.start
+    }
+
+    /// Bytes that were in flight once these were sent.
+    pub(crate) fn in_flight_bytes(&self) -> u64 {
+        self.snapshot.in_flight_before + self.bytes()
+    }
+
+    fn segments(&self) -> u64 {
+        self.bytes().div_ceil(u64::from(self.segment_bytes).max(1))
+    }
+
+    /// Whether `next` has left as one train with these. The SYN stays by itself.
+    fn goes_on_with(&self, next: &Self) -> bool {
+        let is_plain = self.start > 0 && self.state == SentState::Outstanding;
+        let is_whole = self.bytes().is_multiple_of(u64::from(self.segment_bytes).max(1));
+        let is_next = self.end == next.start && self.segment_bytes == next.segment_bytes;
+        let is_same_time = self.sent_at == next.sent_at && !self.is_retransmission;
+        is_plain
+            && is_next
+            && is_same_time
+            && is_whole
+            && self.snapshot.behind(self.bytes()) == next.snapshot
+    }
+
+    /// Where a segment begins, at `position` or as little before it as may be.
+    fn edge_before(&self, position: u64) -> u64 {
+        let segment_bytes = u64::from(self.segment_bytes).max(1);
+        self.start + position.saturating_sub(self.start) / segment_bytes * segment_bytes
+    }
+
+    /// Where a segment begins or the last ends, at `position` or as little behind it as may be.
+    fn edge_behind(&self, position: u64) -> u64 {
+        let segment_bytes = u64::from(self.segment_bytes).max(1);
+        let segments = position.saturating_sub(self.start).div_ceil(segment_bytes);
+        (self.start + segments * segment_bytes).min(self.end)
     }
 }
 
@@ -51,7 +89,8 @@ pub(crate) enum SentState {
 /// All segments between the first unacknowledged and the last sent.
 #[derive(Debug, Default)]
 pub(crate) struct Scoreboard {
-    segments: VecDeque<Sent>,
+    records: VecDeque<Sent>,
+    segments: u64,
     /// Transmissions by time. Those that no longer count are skipped when they come up.
     transmissions: VecDeque<(Moment, u64)>,
     sacked: Ranges,
@@ -64,11 +103,12 @@ pub(crate) struct Scoreboard {
 
 impl Scoreboard {
     pub(crate) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.records.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.segments.len()
+    /// How many segments there are, in whatever state.
+    pub(crate) fn segments(&self) -> u64 {
+        self.segments
     }
 
     pub(crate) fn in_flight_bytes(&self) -> u64 {
@@ -83,11 +123,17 @@ impl Scoreboard {
         self.sacked_bytes
     }
 
-    /// Notes a segment sent for the first time, behind all others.
-    pub(crate) fn push(&mut self, segment: Sent) {
-        self.in_flight_bytes += segment.bytes();
-        self.transmissions.push_back((segment.sent_at, segment.start));
-        self.segments.push_back(segment);
+    /// Notes segments sent for the first time, behind all others.
+    pub(crate) fn push(&mut self, sent: Sent) {
+        self.in_flight_bytes += sent.bytes();
+        self.segments += sent.segments();
+        match self.records.back_mut().filter(|last| last.goes_on_with(&sent)) {
+            Some(last) => last.end = sent.end,
+            None => {
+                self.transmissions.push_back((sent.sent_at, sent.start));
+                self.records.push_back(sent);
+            }
+        }
     }
 
     /// The lost segment that is to be sent again first.
@@ -96,14 +142,16 @@ impl Scoreboard {
             return None;
         }
         let from = self.index_of(self.lost_from);
-        let found = self.segments.range(from..).find(|sent| sent.state == SentState::Lost)?;
+        let found = self.records.range(from..).find(|sent| sent.state == SentState::Lost)?;
         self.lost_from = found.start;
         Some(*found)
     }
 
     /// The segment sent last by position, unless it is acknowledged or sacked.
     pub(crate) fn last(&self) -> Option<Sent> {
-        self.segments.back().copied().filter(|sent| sent.state != SentState::Sacked)
+        let sent = self.records.back().copied()?;
+        let segment = Sent { start: sent.edge_before(sent.end - 1), ..sent };
+        (sent.state != SentState::Sacked).then_some(segment)
     }
 
     /// Notes that the segment at `start` was sent again, up to `end`: a shorter MSS splits it.
@@ -114,9 +162,10 @@ impl Scoreboard {
         sent_at: Moment,
         snapshot: Snapshot,
     ) {
+        self.split(self.index_of(start), start);
         let index = self.index_of(start);
         self.split(index, end);
-        let Some(sent) = self.segments.get_mut(index) else { return };
+        let Some(sent) = self.records.get_mut(index) else { return };
         if sent.state == SentState::Lost {
             self.lost_bytes -= sent.bytes();
             self.in_flight_bytes += sent.bytes();
@@ -130,16 +179,19 @@ impl Scoreboard {
 
     /// Takes away everything before `una`, and shows each segment that was not known to have arrived.
     pub(crate) fn acknowledge(&mut self, una: u64, mut delivered: impl FnMut(&Sent)) {
-        while let Some(front) = self.segments.front_mut() {
-            if front.start >= una {
-                break;
-            }
+        while let Some(front) = self.records.front().copied().filter(|front| front.start < una) {
+            // What is left of a segment of which a part is acknowledged has an edge of its own.
+            self.split(0, front.edge_behind(una));
+            let Some(front) = self.records.front_mut() else { break };
             let mut gone = *front;
-            if front.end > una {
+            self.segments -= gone.segments();
+            if gone.end > una {
                 gone.end = una;
+                front.snapshot = front.snapshot.behind(gone.bytes());
                 front.start = una;
+                self.segments += front.segments();
             } else {
-                self.segments.pop_front();
+                self.records.pop_front();
             }
             self.uncount(&gone);
             if gone.state != SentState::Sacked {
@@ -150,36 +202,56 @@ impl Scoreboard {
         self.rest();
     }
 
-    /// Marks what lies wholly in `start..end` as held by the other side, and shows each segment that is new.
+    /// Marks the segments that lie wholly in `start..end` as held by the other side, and shows those that are new.
     pub(crate) fn sack(&mut self, start: u64, end: u64, mut delivered: impl FnMut(&Sent)) {
         let mut from = start;
         while let Some((gap_start, gap_end)) = self.sacked.first_gap(from, end) {
-            let first = self.segments.partition_point(|sent| sent.start < gap_start);
-            let mut reached = None;
-            for index in first..self.segments.len() {
-                let Some(sent) = self.segments.get(index).filter(|sent| sent.end <= gap_end) else {
-                    break;
-                };
-                let sent = *sent;
-                reached = Some((reached.map_or(sent.start, |(low, _)| low), sent.end));
-                if sent.state != SentState::Sacked {
-                    self.uncount(&sent);
-                    self.sacked_bytes += sent.bytes();
-                    if let Some(sent) = self.segments.get_mut(index) {
-                        sent.state = SentState::Sacked;
-                    }
-                    delivered(&sent);
-                }
-            }
-            if let Some((low, high)) = reached {
+            if let Some((low, high)) = self.sack_gap(gap_start, gap_end, &mut delivered) {
                 self.sacked.insert(low, high);
             }
             from = gap_end;
         }
     }
 
-    /// Judges transmissions in the order of time: those that `is_lost` says so of, until the first that it does not. Shows each lost
-    /// segment, and gives the first one's time of sending that is still hoped for.
+    /// As [`Self::sack`], where nothing is sacked yet; gives what is then.
+    fn sack_gap(
+        &mut self,
+        start: u64,
+        end: u64,
+        delivered: &mut impl FnMut(&Sent),
+    ) -> Option<(u64, u64)> {
+        let first = self.split_at_edge(start, Sent::edge_behind);
+        self.split_at_edge(end, Sent::edge_before);
+        let mut reached = None;
+        for index in first..self.records.len() {
+            let Some(sent) = self.records.get(index).copied().filter(|sent| sent.end <= end) else {
+                break;
+            };
+            reached = Some((reached.map_or(sent.start, |(low, _)| low), sent.end));
+            if sent.state != SentState::Sacked {
+                self.uncount(&sent);
+                self.sacked_bytes += sent.bytes();
+                if let Some(sent) = self.records.get_mut(index) {
+                    sent.state = SentState::Sacked;
+                }
+                delivered(&sent);
+            }
+        }
+        reached
+    }
+
+    /// Splits the record that holds `position` at an edge near it; gives the record that begins there, or the first behind it.
+    fn split_at_edge(&mut self, position: u64, edge: fn(&Sent, u64) -> u64) -> usize {
+        let index = self.index_of(position);
+        let Some(sent) = self.records.get(index) else { return index };
+        let edge = edge(sent, position);
+        let is_whole = edge == sent.start;
+        self.split(index, edge);
+        if is_whole { index } else { index + 1 }
+    }
+
+    /// Judges transmissions in the order of time: those that `is_lost` says so of, until the first that it does not. Shows what is lost,
+    /// and gives the first one's time of sending that is still hoped for.
     pub(crate) fn judge(
         &mut self,
         mut is_lost: impl FnMut(&Sent) -> bool,
@@ -188,7 +260,7 @@ impl Scoreboard {
         while let Some((sent_at, start)) = self.transmissions.front().copied() {
             let index = self.index_of(start);
             let current = self
-                .segments
+                .records
                 .get(index)
                 .copied()
                 .filter(|sent| sent.state == SentState::Outstanding && sent.sent_at == sent_at);
@@ -207,8 +279,8 @@ impl Scoreboard {
 
     /// Gives everything up for lost that is not held by the other side: a timeout. Shows each that is new.
     pub(crate) fn lose_all(&mut self, mut lost: impl FnMut(&Sent)) {
-        for index in 0..self.segments.len() {
-            let outstanding = self.segments.get(index).copied();
+        for index in 0..self.records.len() {
+            let outstanding = self.records.get(index).copied();
             if let Some(sent) = outstanding.filter(|sent| sent.state == SentState::Outstanding) {
                 self.mark_lost(index);
                 lost(&sent);
@@ -219,7 +291,7 @@ impl Scoreboard {
 
     /// Takes losses back that were no losses: the originals are on their way, or have arrived.
     pub(crate) fn unlose_all(&mut self) {
-        for sent in &mut self.segments {
+        for sent in &mut self.records {
             if sent.state == SentState::Lost {
                 sent.state = SentState::Outstanding;
                 self.lost_bytes -= sent.bytes();
@@ -232,7 +304,7 @@ impl Scoreboard {
 
     /// The other side has thrown away what it held out of order (RFC 2018 §8).
     pub(crate) fn forget_sacked(&mut self) {
-        for sent in &mut self.segments {
+        for sent in &mut self.records {
             if sent.state == SentState::Sacked {
                 sent.state = SentState::Lost;
                 self.sacked_bytes -= sent.bytes();
@@ -244,7 +316,7 @@ impl Scoreboard {
     }
 
     fn mark_lost(&mut self, index: usize) {
-        let Some(sent) = self.segments.get_mut(index) else { return };
+        let Some(sent) = self.records.get_mut(index) else { return };
         sent.state = SentState::Lost;
         self.in_flight_bytes -= sent.bytes();
         self.lost_bytes += sent.bytes();
@@ -262,24 +334,34 @@ impl Scoreboard {
 
     /// The segment that holds `position`, or the first behind it.
     fn index_of(&self, position: u64) -> usize {
-        self.segments.partition_point(|sent| sent.end <= position)
+        self.records.partition_point(|sent| sent.end <= position)
     }
 
-    /// Ends the segment at `index` at `end`, with another behind it for the rest.
-    fn split(&mut self, index: usize, end: u64) {
-        let Some(sent) = self.segments.get_mut(index).filter(|sent| end < sent.end) else { return };
-        let rest = Sent { start: end, ..*sent };
-        sent.end = end;
-        self.segments.insert(index + 1, rest);
-        self.transmissions.push_back((rest.sent_at, rest.start));
+    /// Ends the record at `index` at `position`, if that lies in it, with another behind it for the rest.
+    fn split(&mut self, index: usize, position: u64) {
+        let Some(sent) = self.records.get_mut(index) else { return };
+        if !(sent.start + 1..sent.end).contains(&position) {
+            return;
+        }
+        let snapshot = sent.snapshot.behind(position - sent.start);
+        let rest = Sent { start: position, snapshot, ..*sent };
+        self.segments -= sent.segments();
+        sent.end = position;
+        self.segments += sent.segments() + rest.segments();
+        self.records.insert(index + 1, rest);
+        if rest.state == SentState::Outstanding {
+            let transmission = (rest.sent_at, rest.start);
+            let place = self.transmissions.partition_point(|other| *other < transmission);
+            self.transmissions.insert(place, transmission);
+        }
     }
 
     /// With nothing on its way, little is kept of a busier time.
     fn rest(&mut self) {
-        if self.segments.is_empty() {
+        if self.records.is_empty() {
             self.transmissions.clear();
             self.lost_from = 0;
-            self.segments.shrink_to(RECORDS_KEPT);
+            self.records.shrink_to(RECORDS_KEPT);
             self.transmissions.shrink_to(RECORDS_KEPT);
         }
     }

@@ -22,6 +22,7 @@ use std::rc::Rc;
 use super::congestion::{Controller, controller};
 use super::memory::PeerMemory;
 use super::moment::Moment;
+use super::options::OPTIONS_BYTES_MAX;
 use super::pacer::Pacer;
 use super::rack::{Rack, Surroundings};
 use super::rate::Rate;
@@ -65,7 +66,7 @@ pub(crate) struct Sender {
     retransmitted_bytes: u64,
 }
 
-/// A segment that may leave.
+/// A segment that may leave, or several whole ones of new data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) start: u64,
@@ -228,6 +229,23 @@ impl Sender {
         Some(plan)
     }
 
+    /// Makes a train of `plan` by what [`Self::plan`] would give next, up to `segments_max` segments in all: only whole ones of new data.
+    pub(crate) fn extend(&mut self, plan: &mut Plan, segments_max: usize, now: Moment) {
+        let is_whole = plan.end() - plan.start == self.mss && plan.start > 0 && !plan.fin;
+        if !is_whole || plan.is_retransmission || !self.is_plain() {
+            return;
+        }
+        let in_flight = self.scoreboard.in_flight_bytes();
+        let segments = [
+            (self.whole_end() - plan.start) / self.mss,
+            self.controller.window_bytes().saturating_sub(in_flight) / self.mss,
+            self.pacer.segments(self.mss, self.controller.bytes_per_second(), now),
+            segments_max as u64,
+        ];
+        let segments = segments.into_iter().min().unwrap_or(1).max(1);
+        plan.data_end = plan.start + segments * self.mss;
+    }
+
     /// When [`Self::plan`] would give something; `None` when only an acknowledgment or a write can bring it about.
     pub(crate) fn plan_due(&mut self, now: Moment) -> Option<Moment> {
         let is_urgent = if self.has_whole_segment() {
@@ -279,14 +297,14 @@ impl Sender {
         self.persist.is_wanted()
     }
 
-    /// Counts a segment that leaves at `now` with the timestamp `ticks`.
+    /// Counts what leaves at `now` with the timestamp `ticks`.
     pub(crate) fn note_sent(&mut self, plan: &Plan, ticks: u32, now: Moment) {
         let was_idle = self.scoreboard.is_empty();
         if was_idle {
             self.restart_after_idle(now);
         }
         let bytes = plan.end() - plan.start;
-        let snapshot = self.rate.snapshot(self.scoreboard.in_flight_bytes(), bytes, now);
+        let snapshot = self.rate.snapshot(self.scoreboard.in_flight_bytes(), now);
         if plan.is_retransmission {
             self.retransmitted_bytes += bytes;
             self.scoreboard.note_retransmission(plan.start, plan.end(), now, snapshot);
@@ -295,6 +313,7 @@ impl Sender {
             self.scoreboard.push(Sent {
                 start: plan.start,
                 end: plan.end(),
+                segment_bytes: self.segment_bytes(plan),
                 sent_at: now,
                 state: SentState::Outstanding,
                 is_retransmission: false,
@@ -313,12 +332,22 @@ impl Sender {
         self.arm_timer(now);
     }
 
+    /// Positions that each segment of `plan` takes.
+    fn segment_bytes(&self, plan: &Plan) -> u32 {
+        let bytes = plan.end() - plan.start;
+        let is_train = plan.start > 0 && !plan.fin;
+        u32::try_from(if is_train { self.mss } else { bytes }).unwrap_or(u32::MAX)
+    }
+
     /// Whether [`Self::ready`] would plainly give a whole segment of new data, as nearly always in bulk: told without making the plan.
     fn has_whole_segment(&self) -> bool {
-        let end = self.next + self.mss;
-        self.is_plain()
-            && end <= self.stream.written().min(self.window.edge())
-            && self.fits(self.mss)
+        self.is_plain() && self.next + self.mss <= self.whole_end() && self.fits(self.mss)
+    }
+
+    /// Before this position segments are whole and without FIN, as far as the stream and the other side's window go.
+    fn whole_end(&self) -> u64 {
+        let written = self.stream.written() - u64::from(self.stream.is_shut());
+        written.min(self.window.edge())
     }
 
     /// Whether [`Self::ready`] would plainly give nothing, as in a receiver of bulk.
@@ -399,7 +428,7 @@ impl Sender {
 
     /// Behind the last position that fits beside a SYN's options.
     fn syn_end_max(&self) -> u64 {
-        1 + self.mss.saturating_sub(SYN_OPTIONS_BYTES)
+        1 + self.mss.saturating_sub(OPTIONS_BYTES_MAX as u64)
     }
 
     /// Many small segments at once would only make records and headers; a sliver of a nearly closed window is silly
@@ -416,7 +445,7 @@ impl Sender {
             return true;
         }
         let whole = self.scoreboard.in_flight_bytes() / self.mss;
-        (self.scoreboard.len() as u64) < whole + SMALL_SEGMENTS_MAX
+        self.scoreboard.segments() < whole + SMALL_SEGMENTS_MAX
     }
 
     fn ready_probe(&self) -> Option<Plan> {
@@ -522,5 +551,3 @@ impl Sender {
 
 /// Small segments in flight beyond which small writes wait to be joined.
 const SMALL_SEGMENTS_MAX: u64 = 16;
-/// Options of a SYN: all that may stand in a header.
-const SYN_OPTIONS_BYTES: u64 = 40;

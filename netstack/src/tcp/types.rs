@@ -42,10 +42,12 @@ pub(crate) enum Phase {
     Reset,
 }
 
-/// A segment that was written.
+/// Packets that were written, one behind the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
-    /// Of the whole packet.
+    /// Of each.
+    pub(crate) packet_bytes: usize,
+    /// Of all.
     pub(crate) bytes: usize,
     /// Whether the other side must answer it.
     pub(crate) elicits_answer: bool,

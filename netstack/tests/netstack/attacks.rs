@@ -177,6 +177,8 @@ impl Attack {
             sequence,
             acknowledgment: Some(self.next),
             window,
+            sack: [None; 3],
+            timestamps: None,
             payload,
         };
         let _ = lab.agent.handle_packet(ATTACKER, &segment.packet(), lab.now);

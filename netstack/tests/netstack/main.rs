@@ -16,6 +16,8 @@ mod raw;
 #[cfg(test)]
 mod robustness;
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod transfer;

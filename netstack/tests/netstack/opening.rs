@@ -222,6 +222,33 @@ fn a_foreign_peer_gets_nothing_before_the_handshake() {
 }
 
 #[test]
+fn checksums_are_left_out_only_towards_one_that_has_said_that_it_does_not_look() {
+    // RFC 9293 §3.1: always, if anybody might look.
+    for (relay, agent, expected) in
+        [(false, false, true), (false, true, false), (true, false, false)]
+    {
+        let mut lab = Lab::new();
+        lab.relay.add_peer(PEER, PeerConfig { is_foreign: agent, ..PeerConfig::default() });
+        lab.agent.add_peer(PEER, PeerConfig { is_foreign: relay, ..PeerConfig::default() });
+        let listener = lab.listen();
+        let connect = lab.connect();
+        let syn = drain(&lab.relay, lab.now).pop().unwrap();
+        assert!(has_checksum(&syn), "nothing is known of the other side yet");
+        let _ = lab.agent.handle_packet(PEER, &syn, lab.now);
+        let _accepted = lab.incoming(&listener).accept().unwrap();
+        let opened = lab.until_connected(connect).unwrap();
+        write(&opened, b"something");
+        let data = drain(&lab.relay, lab.now).pop().unwrap();
+        assert_eq!(!has_checksum(&data), expected, "{relay} {agent}");
+    }
+}
+
+fn has_checksum(packet: &[u8]) -> bool {
+    let (source, destination) = (visitor().ip().into(), service().ip().into());
+    tcp(packet).verify_checksum(&source, &destination)
+}
+
+#[test]
 fn a_call_with_data_for_an_earlier_start_is_refused_before_any_dial() {
     let mut lab = Lab::new();
     question_and_answer(&mut lab);

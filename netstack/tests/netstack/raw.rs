@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpProtocol, IpRepr, Ipv4Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
+use smoltcp::wire::{
+    IpProtocol, IpRepr, Ipv4Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, TcpTimestampRepr,
+};
 
 /// One TCP segment.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +16,9 @@ pub(crate) struct Raw<'a> {
     pub(crate) sequence: u32,
     pub(crate) acknowledgment: Option<u32>,
     pub(crate) window: u16,
+    /// Sequence numbers.
+    pub(crate) sack: [Option<(u32, u32)>; 3],
+    pub(crate) timestamps: Option<(u32, u32)>,
     pub(crate) payload: &'a [u8],
 }
 
@@ -26,6 +31,8 @@ impl Raw<'_> {
             sequence: 1000,
             acknowledgment: None,
             window: 64_000,
+            sack: [None; 3],
+            timestamps: None,
             payload: &[],
         }
     }
@@ -42,8 +49,8 @@ impl Raw<'_> {
             window_scale: None,
             max_seg_size: None,
             sack_permitted: false,
-            sack_ranges: [None; 3],
-            timestamp: None,
+            sack_ranges: self.sack,
+            timestamp: self.timestamps.map(|(value, echo)| TcpTimestampRepr::new(value, echo)),
             payload: self.payload,
         };
         let (source, destination) = (self.source.ip().into(), self.destination.ip().into());

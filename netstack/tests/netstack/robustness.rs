@@ -239,6 +239,8 @@ impl Mutation {
             sequence: base.wrapping_add_signed(self.sequence_offset),
             acknowledgment: (self.kind != 4).then_some(acknowledgment),
             window: self.window,
+            sack: [None; 3],
+            timestamps: None,
             payload: &payload,
         };
         let mut packet = raw.packet();

@@ -28,7 +28,9 @@ proptest! {
     #[test]
     fn any_schedule_between_two_of_ours_delivers_bit_exact_or_says_that_it_failed(
         schedule in any_schedule(),
+        is_foreign in any::<bool>(),
     ) {
+        let schedule = if is_foreign { schedule } else { schedule.between_own() };
         check::<Ours, Ours>(&schedule)?;
     }
 }
@@ -71,6 +73,7 @@ fn a_clean_path_needs_no_repetition() {
         for takes_turns in [false, true] {
             let schedule =
                 Schedule { congestion, takes_turns, bytes: 500_000, ..Schedule::plain(3) };
+            let schedule = if takes_turns { schedule } else { schedule.between_own() };
             let mut run = Run::<Ours, Ours>::new(&schedule);
             assert_eq!(run.until_over(), Outcome::Delivered);
             assert_eq!(run.opener.retransmitted_bytes(), 0, "{schedule:?}");
@@ -111,6 +114,7 @@ fn any_schedule() -> impl Strategy<Value = Schedule> {
             mtu: if is_v6 { mtu.max(1_280) } else { mtu },
             is_v6,
             congestion: if is_cubic { Congestion::Cubic } else { Congestion::Model },
+            is_foreign: true,
             takes_turns,
         }
     })

@@ -1,5 +1,6 @@
 //! This stack as an end.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -16,6 +17,8 @@ pub(crate) struct Ours {
     listener: Option<Listener>,
     flow: Option<TcpFlow>,
     was_refused: bool,
+    /// What of a train has not left.
+    train: VecDeque<Vec<u8>>,
 }
 
 const PEER: PeerKey = PeerKey(7);
@@ -44,7 +47,15 @@ impl End for Ours {
     }
 
     fn poll_transmit(&mut self, buffer: &mut [u8], now: Instant) -> Option<usize> {
-        self.stack.poll_transmit(buffer, now).map(|(_, bytes)| bytes)
+        if self.train.is_empty() {
+            let mut room = vec![0; 64 * 1024];
+            let train = self.stack.poll_transmit_train(&mut room, now)?;
+            let packets = room[..train.bytes].chunks(train.packet_bytes);
+            self.train.extend(packets.map(<[u8]>::to_vec));
+        }
+        let packet = self.train.pop_front()?;
+        buffer[..packet.len()].copy_from_slice(&packet);
+        Some(packet.len())
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -98,10 +109,16 @@ impl End for Ours {
 impl Ours {
     fn new(schedule: &Schedule, seed: u64) -> Self {
         let stack = Stack::new(Config { seed });
-        let config =
-            PeerConfig { mtu: schedule.mtu, is_foreign: true, congestion: schedule.congestion };
-        stack.add_peer(PEER, config);
-        Self { stack, connect: None, listener: None, flow: None, was_refused: false }
+        let Schedule { mtu, is_foreign, congestion, .. } = *schedule;
+        stack.add_peer(PEER, PeerConfig { mtu, is_foreign, congestion });
+        Self {
+            stack,
+            connect: None,
+            listener: None,
+            flow: None,
+            was_refused: false,
+            train: VecDeque::new(),
+        }
     }
 
     pub(crate) fn retransmitted_bytes(&self) -> u64 {

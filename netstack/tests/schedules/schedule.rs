@@ -18,6 +18,8 @@ pub(crate) struct Schedule {
     pub(crate) mtu: usize,
     pub(crate) is_v6: bool,
     pub(crate) congestion: Congestion,
+    /// Neither side knows the other for one of its own kind.
+    pub(crate) is_foreign: bool,
     /// The accepting side answers only when the other has closed its half.
     pub(crate) takes_turns: bool,
 }
@@ -44,8 +46,15 @@ impl Schedule {
             mtu: 1_280,
             is_v6: false,
             congestion: Congestion::Model,
+            is_foreign: true,
             takes_turns: false,
         }
+    }
+
+    /// Between two that know each other: what the tunnel authenticates cannot be corrupt.
+    pub(crate) fn between_own(self) -> Self {
+        let faults = Faults { corrupt_percent: 0, ..self.faults };
+        Self { faults, is_foreign: false, ..self }
     }
 
     /// Who calls, and who is called.

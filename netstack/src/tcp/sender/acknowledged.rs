@@ -182,7 +182,7 @@ fn ascending(blocks: &[Option<(u64, u64)>]) -> [Option<(u64, u64)>; SACK_BLOCKS_
 pub(super) fn lost_segment(sent: &Sent, rate: &Rate) -> LostSegment {
     LostSegment {
         bytes: sent.bytes(),
-        in_flight_at_sending: sent.snapshot.in_flight_bytes,
+        in_flight_at_sending: sent.in_flight_bytes(),
         lost_since_sending: rate.lost_bytes.saturating_sub(sent.snapshot.lost_bytes),
     }
 }

@@ -67,9 +67,9 @@ impl SendStream {
         outcome
     }
 
-    /// Copies what lies at `position`; gives whether it was all there.
-    pub(crate) fn copy_out(&self, position: u64, out: &mut [u8]) -> bool {
-        self.chain.copy_out(position, out)
+    /// What lies from `position` on, to be copied out piece by piece.
+    pub(crate) fn reader(&self, position: u64) -> StreamReader<'_> {
+        StreamReader { chain: &self.chain, position, rest: self.chain.rest_at(position) }
     }
 
     /// Everything before `una` has arrived.
@@ -84,6 +84,30 @@ impl SendStream {
     /// Gives all memory back; nothing more is sent.
     pub(crate) fn clear(&mut self) {
         self.chain.clear();
+    }
+}
+
+/// Where a copy out of the stream has got to.
+#[derive(Debug)]
+pub(crate) struct StreamReader<'s> {
+    chain: &'s Chain,
+    position: u64,
+    /// Of the block there: nearly always it holds the next piece too.
+    rest: &'s [u8],
+}
+
+impl StreamReader<'_> {
+    /// Copies the next piece; gives whether it was all there.
+    pub(crate) fn fill(&mut self, out: &mut [u8]) -> bool {
+        self.position += out.len() as u64;
+        if let Some((piece, rest)) = self.rest.split_at_checked(out.len()) {
+            out.copy_from_slice(piece);
+            self.rest = rest;
+            return true;
+        }
+        let is_there = self.chain.copy_out(self.position - out.len() as u64, out);
+        self.rest = self.chain.rest_at(self.position);
+        is_there
     }
 }
 

@@ -154,7 +154,7 @@ impl Bbr {
         if self.inflight_long == u64::MAX || self.losses.is_congested() {
             return;
         }
-        self.inflight_long = self.inflight_long.max(rate.sent.in_flight_bytes);
+        self.inflight_long = self.inflight_long.max(rate.in_flight_bytes);
         let is_at_bound = acked.is_window_limited && self.window >= self.inflight_long;
         if self.phase != Phase::Up || !is_at_bound {
             return;

@@ -6,13 +6,18 @@ use std::net::IpAddr;
 
 use smoltcp::wire::IpProtocol;
 
-/// The checksum field of `segment`, in which that field is zero, between two addresses of one family.
+/// The checksum field of `segment`, in which that field is still zero, between two addresses of one family.
 pub(crate) fn checksum(source: IpAddr, destination: IpAddr, segment: &[u8]) -> u16 {
     let length = u64::try_from(segment.len()).unwrap_or(0);
     let protocol = u64::from(u8::from(IpProtocol::Tcp));
     // Both stand in the pseudo-header as big-endian numbers; the sum is of little-endian words.
     let numbers = u64::from(fold(length + protocol).swap_bytes());
     !fold(numbers + address(source) + address(destination) + sum(segment)).swap_bytes()
+}
+
+/// Whether the checksum in `segment` is right: the sum over all of it comes out as zero.
+pub(crate) fn verifies(source: IpAddr, destination: IpAddr, segment: &[u8]) -> bool {
+    checksum(source, destination, segment) == 0
 }
 
 fn address(address: IpAddr) -> u64 {
@@ -73,6 +78,9 @@ mod tests {
                     let mut tcp = TcpPacket::new_unchecked(&mut segment[..]);
                     tcp.set_checksum(made);
                     assert!(tcp.verify_checksum(&source.into(), &destination.into()), "{length}");
+                    assert!(verifies(source, destination, &segment), "{length}");
+                    segment[length / 2] ^= 4;
+                    assert!(!verifies(source, destination, &segment), "{length}");
                 }
             }
         }
