@@ -20,8 +20,10 @@ pub const BUFFERS_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Buffers of one peer's flows.
 pub const BUFFERS_PER_PEER_BYTES_MAX: usize = 128 * 1024 * 1024;
 
-/// Emptied buffers that are kept for the next bytes: 8 MiB and 2 MiB.
+/// Emptied buffers that are kept for the next bytes: 8 MiB, 2 MiB and 2 MiB.
 pub const LARGE_BLOCKS_KEPT_MAX: usize = 128;
+/// See [`LARGE_BLOCKS_KEPT_MAX`].
+pub const MEDIUM_BLOCKS_KEPT_MAX: usize = 128;
 /// See [`LARGE_BLOCKS_KEPT_MAX`].
 pub const SMALL_BLOCKS_KEPT_MAX: usize = 1_024;
 

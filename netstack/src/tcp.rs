@@ -7,7 +7,7 @@
 //! | [`receiver`], [`sender`] | the two streams |
 //! | [`scoreboard`], [`rack`], [`recovery`], [`rtt`], [`rate`] | what arrived, what is lost, how long and how fast |
 //! | [`congestion`], [`pacer`] | how much, and when |
-//! | [`chain`], [`memory`] | buffers that grow and shrink |
+//! | [`chain`], [`memory`], [`slabs`] | buffers that grow and shrink |
 //! | [`options`], [`emit`], [`sequence`], [`timestamps`], [`ecn`] | the wire |
 //!
 //! No IO, no clock, no randomness of its own: `now` and a seed come in. A segment costs no allocation and, whatever the window, no more
@@ -32,6 +32,7 @@ mod rtt;
 mod scoreboard;
 mod sender;
 mod sequence;
+mod slabs;
 mod state;
 mod timestamps;
 mod types;

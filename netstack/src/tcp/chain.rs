@@ -147,8 +147,7 @@ impl Chain {
     fn cover(&mut self, end: u64) {
         let mut reached = self.blocks.back().map_or(self.start, Piece::end);
         while reached < end {
-            let span = end - self.start;
-            let size = if span > SMALL_SPAN_BYTES { BlockSize::Large } else { BlockSize::Small };
+            let size = size_for(end - self.start);
             let block = self.memory.take(size);
             self.blocks.push_back(Piece { at: reached, block });
             reached += size.bytes() as u64;
@@ -184,8 +183,21 @@ fn offset(from: u64, to: u64) -> usize {
     usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX)
 }
 
-/// A chain that spans more than this goes on in large blocks.
+/// The block that a chain goes on with when it spans so much.
+fn size_for(span_bytes: u64) -> BlockSize {
+    if span_bytes <= SMALL_SPAN_BYTES {
+        BlockSize::Small
+    } else if span_bytes <= MEDIUM_SPAN_BYTES {
+        BlockSize::Medium
+    } else {
+        BlockSize::Large
+    }
+}
+
+/// A chain that spans more than this goes on in medium blocks.
 const SMALL_SPAN_BYTES: u64 = 4 * 1024;
+/// And one that spans more than this in large ones.
+const MEDIUM_SPAN_BYTES: u64 = 36 * 1024;
 
 #[cfg(test)]
 mod tests {

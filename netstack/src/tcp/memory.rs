@@ -1,21 +1,26 @@
-//! Blocks of buffer memory: who may have how many, and those that wait to be used again.
+//! Blocks of buffer memory: who may have how many.
 //!
-//! A flow takes blocks as bytes come and gives them back as they go, so an idle flow holds none. Two sizes: a small one for flows that
-//! say little, a large one for bulk. Budgets of a peer and of the whole stack are soft: near the bound windows stop to grow; beyond it
+//! A flow takes blocks as bytes come and gives them back as they go, so an idle flow holds none. Three sizes, from a small one for flows that
+//! say little to a large one for bulk. Budgets of a peer and of the whole stack are soft: near the bound windows stop to grow; beyond it
 //! what comes is dropped, to be sent again, but for a little that every flow may hold.
 
 use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
+use bytes::BytesMut;
+
+use super::slabs::Slabs;
 use crate::limits::{
-    BUFFERS_BYTES_MAX, BUFFERS_PER_PEER_BYTES_MAX, LARGE_BLOCKS_KEPT_MAX, SMALL_BLOCKS_KEPT_MAX,
+    BUFFERS_BYTES_MAX, BUFFERS_PER_PEER_BYTES_MAX, LARGE_BLOCKS_KEPT_MAX, MEDIUM_BLOCKS_KEPT_MAX,
+    SMALL_BLOCKS_KEPT_MAX,
 };
 
 /// Bytes of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockSize {
     Small,
+    Medium,
     Large,
 }
 
@@ -23,17 +28,19 @@ impl BlockSize {
     pub(crate) const fn bytes(self) -> usize {
         match self {
             Self::Small => 2 * 1024,
+            Self::Medium => 16 * 1024,
             Self::Large => 64 * 1024,
         }
     }
 }
 
 /// The memory of one stack.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Memory {
     used_bytes: Cell<usize>,
-    small: RefCell<Vec<Box<[u8]>>>,
-    large: RefCell<Vec<Box<[u8]>>>,
+    small: RefCell<Slabs>,
+    medium: RefCell<Slabs>,
+    large: RefCell<Slabs>,
 }
 
 /// What one peer may use of it.
@@ -50,11 +57,10 @@ impl PeerMemory {
 
     /// A block whose contents do not matter.
     pub(crate) fn take(self: &Rc<Self>, size: BlockSize) -> Block {
-        let kept = self.stack.kept(size).borrow_mut().pop();
-        let bytes = kept.unwrap_or_else(|| vec![0; size.bytes()].into_boxed_slice());
+        let (slab, bytes) = self.stack.slabs(size).borrow_mut().take();
         add(&self.used_bytes, size.bytes());
         add(&self.stack.used_bytes, size.bytes());
-        Block { bytes, size, owner: Rc::clone(self) }
+        Block { bytes, slab, size, owner: Rc::clone(self) }
     }
 
     /// Bytes that may still be taken before either budget is used up.
@@ -69,12 +75,21 @@ impl PeerMemory {
             || self.stack.used_bytes.get() > BUFFERS_BYTES_MAX / 4 * 3
     }
 
-    fn give_back(&self, bytes: Box<[u8]>, size: BlockSize) {
+    fn give_back(&self, bytes: BytesMut, slab: usize, size: BlockSize) {
         subtract(&self.used_bytes, size.bytes());
         subtract(&self.stack.used_bytes, size.bytes());
-        let mut kept = self.stack.kept(size).borrow_mut();
-        if kept.len() < kept_max(size) {
-            kept.push(bytes);
+        self.stack.slabs(size).borrow_mut().give_back(slab, bytes);
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let slabs = |size: BlockSize, kept_max| RefCell::new(Slabs::new(size.bytes(), kept_max));
+        Self {
+            used_bytes: Cell::new(0),
+            small: slabs(BlockSize::Small, SMALL_BLOCKS_KEPT_MAX),
+            medium: slabs(BlockSize::Medium, MEDIUM_BLOCKS_KEPT_MAX),
+            large: slabs(BlockSize::Large, LARGE_BLOCKS_KEPT_MAX),
         }
     }
 }
@@ -85,18 +100,12 @@ impl Memory {
         self.used_bytes.get()
     }
 
-    fn kept(&self, size: BlockSize) -> &RefCell<Vec<Box<[u8]>>> {
+    fn slabs(&self, size: BlockSize) -> &RefCell<Slabs> {
         match size {
             BlockSize::Small => &self.small,
+            BlockSize::Medium => &self.medium,
             BlockSize::Large => &self.large,
         }
-    }
-}
-
-fn kept_max(size: BlockSize) -> usize {
-    match size {
-        BlockSize::Small => SMALL_BLOCKS_KEPT_MAX,
-        BlockSize::Large => LARGE_BLOCKS_KEPT_MAX,
     }
 }
 
@@ -111,7 +120,9 @@ fn subtract(cell: &Cell<usize>, bytes: usize) {
 /// Memory in use by a flow. Dropped, it is free again.
 #[derive(Debug)]
 pub(crate) struct Block {
-    bytes: Box<[u8]>,
+    bytes: BytesMut,
+    /// The number of the slab that it was cut from.
+    slab: usize,
     size: BlockSize,
     owner: Rc<PeerMemory>,
 }
@@ -132,7 +143,7 @@ impl DerefMut for Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.owner.give_back(std::mem::take(&mut self.bytes), self.size);
+        self.owner.give_back(std::mem::take(&mut self.bytes), self.slab, self.size);
     }
 }
 

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    IpProtocol, IpRepr, Ipv4Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, TcpTimestampRepr,
+    IpProtocol, IpRepr, Ipv4Packet, TcpControl, TcpOption, TcpPacket, TcpRepr, TcpSeqNumber,
+    TcpTimestampRepr,
 };
 
 /// One TCP segment.
@@ -72,4 +73,17 @@ pub(crate) fn tcp(packet: &[u8]) -> TcpPacket<&[u8]> {
 
 pub(crate) fn sequence(packet: &TcpPacket<&[u8]>) -> u32 {
     packet.seq_number().0.cast_unsigned()
+}
+
+/// TSval and TSecr.
+pub(crate) fn timestamps(packet: &TcpPacket<&[u8]>) -> Option<(u32, u32)> {
+    let mut rest = packet.options();
+    while !rest.is_empty() {
+        let (after, option) = TcpOption::parse(rest).unwrap();
+        if let TcpOption::TimeStamp { tsval, tsecr } = option {
+            return Some((tsval, tsecr));
+        }
+        rest = after;
+    }
+    None
 }
