@@ -1,5 +1,6 @@
 //! `relay.toml`: read, checked, and complained about all at once.
 
+mod acme;
 mod dns;
 mod tls;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use acme::{ACME_KEYS, Acme};
 pub use dns::{BuiltIn, Cloudflare, DNS_KEYS, DnsProvider, Rfc2136, Secret, TsigAlgorithm};
 pub use tls::TlsConfig;
 
@@ -45,6 +47,10 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Who keeps the zone of `domain`. Default: nobody that the relay could ask.
     pub dns: Option<DnsProvider>,
+    /// Who issues certificates.
+    pub acme: Acme,
+    /// The key that secrets in the database are sealed with. Default `seal.key` in the state folder.
+    pub sealing_key_file: Option<PathBuf>,
 }
 
 /// Where the store is.
@@ -119,6 +125,8 @@ impl Config {
             handshakes_per_second_max: HANDSHAKES_PER_SECOND_DEFAULT,
             tls: TlsConfig::default(),
             dns: None,
+            acme: Acme::default(),
+            sealing_key_file: None,
         }
     }
 
@@ -173,10 +181,12 @@ struct File {
     handshakes_per_second_max: Option<NonZeroU32>,
     tls: Option<tls::Table>,
     dns: Option<dns::File>,
+    acme: Option<acme::File>,
+    sealing_key_file: Option<PathBuf>,
 }
 
 /// Keys that a `relay.toml` may have.
-pub const KEYS: [&str; 15] = [
+pub const KEYS: [&str; 17] = [
     "host",
     "domain",
     "state",
@@ -192,10 +202,13 @@ pub const KEYS: [&str; 15] = [
     "handshakes_per_second_max",
     "tls",
     "dns",
+    "acme",
+    "sealing_key_file",
 ];
 
 /// Keys that stand for a table, and the keys that it may have.
-const TABLES: [(&str, &[&str]); 2] = [("tls", &tls::KEYS), ("dns", &DNS_KEYS)];
+const TABLES: [(&str, &[&str]); 3] =
+    [("tls", &tls::KEYS), ("dns", &DNS_KEYS), ("acme", &ACME_KEYS)];
 
 impl File {
     fn check(self, errors: &mut Vec<ConfigError>) -> Option<Config> {
@@ -207,6 +220,10 @@ impl File {
             keep(self.tls.map_or_else(|| Ok(TlsConfig::default()), tls::Table::check), errors);
         let zone = domain.as_ref().and_then(Option::as_deref);
         let dns = self.dns.and_then(|table| table.check(zone, errors));
+        let acme = match self.acme {
+            Some(table) => table.check(errors),
+            None => Some(Acme::default()),
+        };
         let default = Config::for_host(&host?);
         Some(Config {
             domain: domain?,
@@ -224,6 +241,8 @@ impl File {
                 .unwrap_or(default.handshakes_per_second_max),
             tls: tls?,
             dns,
+            acme: acme?,
+            sealing_key_file: self.sealing_key_file,
             host: default.host,
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! Who may do what is decided by `bore-policy` on the data that `bore-control` keeps; this room carries it out.
 
+pub mod acme;
 mod agent_probe;
 mod checks;
 mod clock;
@@ -14,12 +15,14 @@ mod exposition;
 mod flows;
 mod ingress;
 mod init;
+mod issuing;
 mod limits;
 mod members;
 mod metrics;
 mod origins;
 mod picture;
 mod runtime;
+mod sealing_keys;
 mod seats;
 mod server;
 mod state_folder;
@@ -28,9 +31,10 @@ mod steward;
 pub mod tls;
 
 pub use config::{
-    BuiltIn, Cloudflare, Config, ConfigError, DNS_KEYS, Database, DnsProvider, KEYS, Rfc2136,
-    Secret, TlsConfig, TsigAlgorithm,
+    ACME_KEYS, Acme, BuiltIn, Cloudflare, Config, ConfigError, DNS_KEYS, Database, DnsProvider,
+    KEYS, Rfc2136, Secret, TlsConfig, TsigAlgorithm,
 };
 pub use init::{InitError, InitOptions, InitSettings, Initialised, first_join_key, init};
+pub use sealing_keys::{Rotated, SealingKeyError, rotate_sealing_key};
 pub use server::{Addresses, Relay, StartError};
 pub use state_folder::{RelayKeys, StateError, StateFolder};

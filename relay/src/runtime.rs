@@ -9,14 +9,15 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bore_control::model::{Node, Protocol, Publication};
 use bore_control::runtime::{
-    ClaimError, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState, RelayInfo,
-    Runtime, TargetReport,
+    CertificateState, ClaimError, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState,
+    RelayInfo, Runtime, TargetReport,
 };
 use bore_overlay::{
     ClusterPublicKey, JoinKey, JoinSecret, NetworkId, PublicKey, RelayAddress, overlay_v6,
 };
 use uuid::Uuid;
 
+use crate::acme::Issuer;
 use crate::edge::Scheme;
 use crate::states::States;
 use crate::steward::Steward;
@@ -43,6 +44,7 @@ pub(crate) struct RelayRuntime {
     certificates: Arc<Certificates>,
     /// Weak: the steward holds the control room, which holds this.
     steward: OnceLock<Weak<Steward>>,
+    issuer: OnceLock<Arc<Issuer>>,
     draining: AtomicBool,
 }
 
@@ -52,14 +54,20 @@ impl RelayRuntime {
         states: Arc<States>,
         certificates: Arc<Certificates>,
     ) -> Self {
-        let (steward, draining) = (OnceLock::new(), AtomicBool::new(false));
-        Self { identity, states, certificates, steward, draining }
+        let (steward, issuer) = (OnceLock::new(), OnceLock::new());
+        let draining = AtomicBool::new(false);
+        Self { identity, states, certificates, steward, issuer, draining }
     }
 
     /// Joins the runtime to the rest of the relay, once.
     pub(crate) fn attach(&self, steward: &Arc<Steward>) {
         // Attached once by the server; a second attachment would change nothing.
         let _ = self.steward.set(Arc::downgrade(steward));
+    }
+
+    /// Joins it to what keeps the certificates, once.
+    pub(crate) fn attach_issuer(&self, issuer: &Arc<Issuer>) {
+        let _ = self.issuer.set(Arc::clone(issuer));
     }
 
     fn steward(&self) -> Option<Arc<Steward>> {
@@ -186,6 +194,10 @@ impl Runtime for RelayRuntime {
     fn overlay_v6(&self, network: Uuid, public_key: &str) -> Option<Ipv6Addr> {
         let key: PublicKey = public_key.parse().ok()?;
         Some(overlay_v6(NetworkId(*network.as_bytes()), &key))
+    }
+
+    fn certificates(&self) -> Vec<CertificateState> {
+        self.issuer.get().map(|issuer| issuer.states()).unwrap_or_default()
     }
 
     fn relay_info(&self) -> RelayInfo {

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::acme::RootsError;
 use crate::config::{Config, Database};
 use crate::dns::{Dns, DnsError, Listening, TxtRecords};
 use crate::doors;
@@ -22,10 +23,12 @@ use crate::endpoints::Endpoints;
 use crate::exposition::Exposition;
 use crate::flows::Flows;
 use crate::ingress::{Expected, Gate, Ingress, Shared};
+use crate::issuing;
 use crate::members::Members;
 use crate::metrics::IngressMetrics;
 use crate::origins::OverlayOrigins;
 use crate::runtime::{Identity, RelayRuntime};
+use crate::sealing_keys::{self, SealingKeyError};
 use crate::state_folder::{RelayKeys, StateError, StateFolder};
 use crate::states::States;
 use crate::steward::Steward;
@@ -88,6 +91,12 @@ pub enum StartError {
     /// TLS itself.
     #[error("TLS cannot be spoken")]
     Tls(#[from] rustls::Error),
+    /// The key that secrets in the database are sealed with.
+    #[error("the sealed secrets cannot be opened")]
+    SealingKey(#[from] SealingKeyError),
+    /// Whom to trust to be the CA.
+    #[error("the CA's roots cannot be read")]
+    CaRoots(#[source] RootsError),
     /// The overlay.
     #[error("the overlay cannot start")]
     Overlay(#[source] bore_driver::StartError),
@@ -108,6 +117,7 @@ impl Relay {
             bore_control::store::open(&database_url(&config.database, state.path()), state.path())
                 .await
                 .map_err(StartError::Store)?;
+        let sealer = sealing_keys::open(&config, state.path(), &store).await?;
         let http = listen("http", config.http_listen).await?;
         let https = listen("https", config.https_listen).await?;
         let api = listen("api", config.api_listen).await?;
@@ -133,7 +143,8 @@ impl Relay {
             Arc::clone(&states),
             Arc::clone(tls.certificates()),
         ));
-        let control = Control::new(store, Arc::clone(&runtime) as Arc<_>, Settings::default());
+        let control =
+            Control::new(Arc::clone(&store), Arc::clone(&runtime) as Arc<_>, Settings::default());
         control.refresh().await.map_err(StartError::Store)?;
 
         let mut registry = Registry::default();
@@ -163,6 +174,17 @@ impl Relay {
         let published = Box::new(move |name: &str| hostnames.standing(name));
         let Dns { txt_records, tasks: answering } =
             dns.start(&config, published, &mut registry, &closed).map_err(StartError::Dns)?;
+        let ingredients = issuing::Ingredients {
+            config: &config,
+            store,
+            sealer,
+            holder: keys.relay.public().to_string(),
+            certificates: Arc::clone(tls.certificates()),
+            challenges: Arc::clone(tls.challenges()),
+            txt: txt_records.clone(),
+        };
+        let issuer = issuing::issuer(ingredients, &mut registry).await?;
+        runtime.attach_issuer(&issuer);
         let origins = Arc::new(OverlayOrigins { steward: Arc::clone(&steward) });
         let exposition = Exposition::register(registry, Arc::clone(&steward));
         let refused = &steward.shared.metrics.doors_refused;
@@ -176,6 +198,15 @@ impl Relay {
                 refused.clone(),
             )),
             tokio::spawn(refresh_members(Arc::clone(&members), shard.clone(), closed.clone())),
+            tokio::spawn(issuing::keep(
+                issuer,
+                issuing::Wishes {
+                    names: issuing::names(&config, txt_records.is_some()),
+                    control: control.clone(),
+                    certificates: Arc::clone(tls.certificates()),
+                },
+                closed.clone(),
+            )),
             tokio::spawn(keep_house(control.clone(), closed.clone())),
             tokio::spawn(files.watch(Arc::clone(tls.certificates()))),
             tokio::spawn(doors::serve_tcp(

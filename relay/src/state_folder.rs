@@ -120,11 +120,7 @@ impl StateFolder {
     /// The file system refuses, as when the disk is full; the old file stays.
     pub fn write_private(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, StateError> {
         let path = self.path.join(name);
-        let new = self.path.join(format!("{name}.new"));
-        write_synced(&new, bytes)
-            .and_then(|()| fs::rename(&new, &path))
-            .and_then(|()| File::open(&self.path)?.sync_all())
-            .map_err(|source| io_error(&path, source))?;
+        write_private(&path, bytes).map_err(|source| io_error(&path, source))?;
         Ok(path)
     }
 
@@ -166,6 +162,16 @@ fn check_mode(path: &Path) -> Result<(), StateError> {
         return Err(StateError::ReadableByOthers { path: path.to_owned(), mode });
     }
     Ok(())
+}
+
+/// Writes a file that only its owner can read, whole or not at all, and lasting.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    write_synced(Path::new(&new), bytes)?;
+    fs::rename(&new, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::shell::{cargo, run, say};
 
 /// Program → the package that brings it.
-const PROGRAMS: [(&str, &str); 16] = [
+const PROGRAMS: [(&str, &str); 17] = [
     ("cc", "gcc"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
@@ -17,6 +17,7 @@ const PROGRAMS: [(&str, &str); 16] = [
     ("dig", "bind9-dnsutils"),
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
+    ("pebble", "pebble"),
     ("wg", "wireguard-tools"),
     ("wireguard-go", "wireguard-go"),
     ("wrk", "wrk"),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::model::{Micros, Publication};
+use crate::model::{CertificateProblem, Micros, Publication};
 
 /// Live facts that only the running relay has.
 #[async_trait]
@@ -47,6 +47,8 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     fn encode_join_key(&self, network: Uuid, key: Uuid, secret: &[u8; 20]) -> String;
     /// The overlay IPv6 address of a public key in a network; `None` when the text is not a key.
     fn overlay_v6(&self, network: Uuid, public_key: &str) -> Option<std::net::Ipv6Addr>;
+    /// How the certificates are that the relay keeps, by name.
+    fn certificates(&self) -> Vec<CertificateState>;
     /// Names the relay to agents.
     fn relay_info(&self) -> RelayInfo;
     /// Stops taking new flows and tells agents.
@@ -151,6 +153,41 @@ pub struct FlowState {
     pub received_bytes: u64,
     /// Bytes to the visitor.
     pub sent_bytes: u64,
+}
+
+/// A certificate that is wanted or there. Never its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CertificateState {
+    /// What it is for: hostnames, `*.` wildcards, addresses.
+    pub names: Vec<String>,
+    /// The network whose hostname it is; `null` for the relay's own names.
+    pub network: Option<Uuid>,
+    /// How it is.
+    pub status: CertificateStatus,
+    /// Who issued it.
+    pub issuer: Option<String>,
+    /// When it expires.
+    pub not_after: Option<Micros>,
+    /// When the next one is ordered; `null` when nobody wants one any more.
+    pub next_try_at: Option<Micros>,
+    /// Why the last try failed, and what to do.
+    pub problem: Option<CertificateProblem>,
+}
+
+/// How a certificate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificateStatus {
+    /// There is one, and visitors get it. A `problem` beside it is about its renewal.
+    Valid,
+    /// There is none; one is being ordered.
+    Ordering,
+    /// There is none, and the last try failed.
+    Failing,
+    /// There is none yet; its turn comes.
+    Waiting,
+    /// There was one, and it has expired.
+    Expired,
 }
 
 /// What an agent says about its target.

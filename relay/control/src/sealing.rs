@@ -103,7 +103,7 @@ impl SealingKey {
 
     /// The key of these bytes.
     pub fn from_bytes(key: Zeroizing<[u8; KEY_BYTES]>) -> Self {
-        let digest = Sha256::new().chain_update(KEY_ID_CONTEXT).chain_update(&*key).finalize();
+        let digest = Sha256::new().chain_update(KEY_ID_CONTEXT).chain_update(*key).finalize();
         let mut id = [0; KEY_ID_BYTES];
         id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         Self { id: SealingKeyId(id), key }

@@ -11,8 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bore_control::model::{Node, Protocol, Publication};
 use bore_control::runtime::{
-    ClaimError, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState, RelayInfo,
-    Runtime, State, Step, TargetReport,
+    CertificateState, ClaimError, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState,
+    RelayInfo, Runtime, State, Step, TargetReport,
 };
 use uuid::Uuid;
 
@@ -23,6 +23,7 @@ pub(crate) struct FakeRelay {
     /// Ports of other programs.
     pub(crate) busy: Mutex<HashSet<u16>>,
     pub(crate) flows: Mutex<Vec<FlowState>>,
+    pub(crate) certificates: Mutex<Vec<CertificateState>>,
     pub(crate) steps: Mutex<HashMap<Uuid, Vec<Step>>>,
     pub(crate) draining: AtomicBool,
 }
@@ -109,6 +110,10 @@ impl Runtime for FakeRelay {
         address[1..6].copy_from_slice(&network.as_bytes()[11..16]);
         address[6..16].copy_from_slice(&key[..10]);
         Some(address.into())
+    }
+
+    fn certificates(&self) -> Vec<CertificateState> {
+        self.certificates.lock().unwrap().clone()
     }
 
     fn relay_info(&self) -> RelayInfo {

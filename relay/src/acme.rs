@@ -1,0 +1,56 @@
+//! Certificates from a CA that speaks ACME: which names, when, by which proof, and what is remembered of it.
+//!
+//! ```text
+//! published hostnames, host, domain ── wanted ──▶ issuer ── schedule (now in, action out)
+//!                                                   │ one order in flight per subject, held in the store
+//!                                                   ▼
+//!                                   order ── account, client ──▶ the CA
+//!                                     │ proof: Challenges (HTTP-01, TLS-ALPN-01), TxtRecords (DNS-01)
+//!                                     ▼
+//!                              store (sealed key), then `Certificates`, which visitors are answered from
+//! ```
+//!
+//! | file | is |
+//! |---|---|
+//! | `name`, `wanted` | what a certificate can be for, and which certificates the relay wants |
+//! | `schedule` | when to order, to renew, to ask, to wait: pure |
+//! | `issuer`, `book` | the task that acts on it, and what it knows |
+//! | `work`, `setbacks`, `renewal` | what it does: order, write down a failure, ask when to renew |
+//! | `order`, `proof` | one order at the CA from its beginning, or from where it was left, to its certificate |
+//! | `account`, `client` | who asks, and how a request gets to the CA |
+//! | `certified` | chain and key, read and checked |
+//! | `failure` | why there is no certificate, in words, and what to do |
+//!
+//! Invariants: names come from what is published and configured, never from what a visitor asks for; a certificate stays until its
+//! successor is stored; a CA that is away, or refuses, costs traffic nothing.
+//!
+//! Source: RFC 8555, RFC 8737 (TLS-ALPN-01), RFC 8738 (IP addresses), RFC 9773 (renewal information).
+
+mod account;
+mod book;
+mod certified;
+mod client;
+mod failure;
+mod issuer;
+pub mod limits;
+mod metrics;
+mod name;
+mod order;
+mod parts;
+mod proof;
+mod renewal;
+mod schedule;
+mod setbacks;
+mod settings;
+mod wanted;
+mod work;
+
+pub use client::{CaRoots, RootsError, Wire};
+pub use failure::{Failure, FailureKind};
+pub use issuer::Issuer;
+pub use metrics::AcmeMetrics;
+pub use name::Name;
+pub use parts::Parts;
+pub use schedule::Pace;
+pub use settings::{AcmeSettings, ChallengeChoice, Clock, EabKey};
+pub use wanted::{Wanted, WantedNames};

@@ -1,0 +1,238 @@
+//! What the issuer knows: of each subject, whether it is wanted, what it has, why it has none, and whether somebody works on it.
+
+use std::collections::BTreeMap;
+
+use bore_control::model::{
+    Certificate, CertificateOrder, CertificateProblem, Micros, RenewalWindow,
+};
+use bore_control::runtime::{CertificateState, CertificateStatus};
+use uuid::Uuid;
+
+use super::schedule::{Action, Held, Known, decide};
+use super::wanted::Wanted;
+
+/// All subjects.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    pages: BTreeMap<String, Page>,
+    /// The CA does not want to be asked before.
+    paused_until: Option<Micros>,
+    /// How often in a row the CA itself failed.
+    pub(super) ca_failures: u32,
+}
+
+/// One subject.
+#[derive(Debug, Default)]
+struct Page {
+    wanted: Option<Wanted>,
+    known: Known,
+    shown: Option<Shown>,
+    problem: Option<CertificateProblem>,
+    is_busy: bool,
+}
+
+/// What people see of a certificate.
+#[derive(Debug, Clone)]
+struct Shown {
+    names: Vec<String>,
+    network: Option<Uuid>,
+    issuer: String,
+}
+
+/// Something to do, for one subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Task {
+    pub(super) wanted: Wanted,
+    pub(super) action: Action,
+}
+
+impl Book {
+    /// Takes in a certificate of the store.
+    pub(super) fn enter(&mut self, certificate: &Certificate) {
+        let Some(subject) = certificate.subject() else { return };
+        let page = self.pages.entry(subject.to_owned()).or_default();
+        page.known = Known { held: Some(held(certificate)), ..Known::default() };
+        page.problem = None;
+        page.shown = Some(Shown {
+            names: certificate.names.clone(),
+            network: certificate.network,
+            issuer: certificate.issuer.clone(),
+        });
+    }
+
+    /// Takes in what the store remembers of an order.
+    pub(super) fn remember(&mut self, order: &CertificateOrder) {
+        let page = self.pages.entry(order.subject.clone()).or_default();
+        page.known.next_try_at = Some(order.next_try_at);
+        page.problem.clone_from(&order.problem);
+    }
+
+    /// From here on these are wanted and nothing else. Subjects whose orders nobody needs any more come out.
+    pub(super) fn want(&mut self, wanted: &[Wanted]) -> Vec<String> {
+        let was_wanted = |page: &Page| page.wanted.is_some() || page.known.next_try_at.is_some();
+        let before: Vec<String> = self
+            .pages
+            .iter()
+            .filter(|(_, page)| was_wanted(page))
+            .map(|(subject, _)| subject.clone())
+            .collect();
+        self.pages.values_mut().for_each(|page| page.wanted = None);
+        for one in wanted {
+            self.pages.entry(one.subject()).or_default().wanted = Some(one.clone());
+        }
+        let gone: Vec<String> = before
+            .into_iter()
+            .filter(|subject| self.pages.get(subject).is_some_and(|page| page.wanted.is_none()))
+            .collect();
+        for subject in &gone {
+            if let Some(page) = self.pages.get_mut(subject) {
+                page.known.next_try_at = None;
+                page.problem = None;
+            }
+        }
+        self.pages.retain(|_, page| page.wanted.is_some() || page.shown.is_some() || page.is_busy);
+        gone
+    }
+
+    /// What is to be done now, at most `most` things, each marked as begun; and when to look again.
+    pub(super) fn take_due(&mut self, most: usize, now: Micros) -> (Vec<Task>, Micros) {
+        let mut due = Vec::new();
+        let mut next = Micros::MAX;
+        for page in self.pages.values_mut().filter(|page| !page.is_busy) {
+            let Some(wanted) = &page.wanted else { continue };
+            match decide(&page.known, self.paused_until, now) {
+                Action::Wait(until) => next = next.min(until),
+                // Whoever ends makes room, and the issuer looks again.
+                Action::Order | Action::AskRenewal if due.len() >= most => {}
+                action @ (Action::Order | Action::AskRenewal) => {
+                    page.is_busy = true;
+                    due.push(Task { wanted: wanted.clone(), action });
+                }
+            }
+        }
+        (due, next)
+    }
+
+    /// Certificates that have expired and that nobody wants; they come out and are forgotten.
+    pub(super) fn take_expired(&mut self, now: Micros) -> Vec<Uuid> {
+        let is_over = |page: &Page| {
+            page.wanted.is_none() && page.known.held.is_some_and(|held| held.not_after <= now)
+        };
+        let over: Vec<Uuid> =
+            self.pages.values().filter(|page| is_over(page)).filter_map(Page::id).collect();
+        self.pages.retain(|_, page| !is_over(page));
+        over
+    }
+
+    /// The certificate that a subject has.
+    pub(super) fn held(&self, subject: &str) -> Option<Held> {
+        self.pages.get(subject)?.known.held
+    }
+
+    /// Nobody works on it any more.
+    pub(super) fn rest(&mut self, subject: &str) {
+        if let Some(page) = self.pages.get_mut(subject) {
+            page.is_busy = false;
+        }
+    }
+
+    /// It is not tried before `until`, and why.
+    pub(super) fn postpone(
+        &mut self,
+        subject: &str,
+        until: Micros,
+        problem: Option<CertificateProblem>,
+    ) {
+        if let Some(page) = self.pages.get_mut(subject).filter(|page| page.wanted.is_some()) {
+            page.known.next_try_at = Some(until);
+            page.problem = problem.or_else(|| page.problem.take());
+        }
+    }
+
+    /// The CA has said when it wants a certificate renewed.
+    pub(super) fn set_renewal(&mut self, subject: &str, window: RenewalWindow) {
+        let held = self.pages.get_mut(subject).and_then(|page| page.known.held.as_mut());
+        if let Some(held) = held {
+            held.renewal = Some(window);
+        }
+    }
+
+    /// The CA has not said it, and is not asked before.
+    pub(super) fn ask_after(&mut self, subject: &str, at: Micros) {
+        if let Some(page) = self.pages.get_mut(subject) {
+            page.known.ask_after = Some(at);
+        }
+    }
+
+    /// Nothing is asked of the CA before; `None` when it is well.
+    pub(super) fn pause(&mut self, until: Option<Micros>) {
+        self.paused_until = until;
+    }
+
+    /// How every subject is, by name.
+    pub(super) fn states(&self, now: Micros) -> Vec<CertificateState> {
+        let paused = self.paused_until;
+        self.pages.iter().map(|(subject, page)| page.state(subject, paused, now)).collect()
+    }
+
+    /// How many that are wanted fail.
+    pub(super) fn failing(&self) -> usize {
+        let fails = |page: &&Page| page.wanted.is_some() && page.problem.is_some();
+        self.pages.values().filter(fails).count()
+    }
+
+    /// When the first certificate that is wanted expires.
+    pub(super) fn soonest_expiry(&self) -> Option<Micros> {
+        let wanted = self.pages.values().filter(|page| page.wanted.is_some());
+        wanted.filter_map(|page| Some(page.known.held?.not_after)).min()
+    }
+}
+
+impl Page {
+    fn id(&self) -> Option<Uuid> {
+        self.known.held.map(|held| held.id)
+    }
+
+    fn state(&self, subject: &str, paused: Option<Micros>, now: Micros) -> CertificateState {
+        let (held, shown) = (self.known.held, self.shown.as_ref());
+        let wanted_names = || {
+            let wanted = self.wanted.iter().flat_map(Wanted::names).map(ToString::to_string);
+            Some(wanted.collect()).filter(|names: &Vec<String>| !names.is_empty())
+        };
+        let names = shown.map(|shown| shown.names.clone()).or_else(wanted_names);
+        let next = match decide(&self.known, paused, now) {
+            Action::Wait(until) => until,
+            Action::Order | Action::AskRenewal => now,
+        };
+        CertificateState {
+            names: names.unwrap_or_else(|| vec![subject.to_owned()]),
+            network: match &self.wanted {
+                Some(wanted) => wanted.network,
+                None => shown.and_then(|shown| shown.network),
+            },
+            status: self.status(now),
+            issuer: shown.map(|shown| shown.issuer.clone()),
+            not_after: held.map(|held| held.not_after),
+            next_try_at: self.wanted.as_ref().map(|_| match held {
+                Some(held) => held.due().max(self.known.next_try_at.unwrap_or(Micros::MIN)),
+                None => next,
+            }),
+            problem: self.problem.clone(),
+        }
+    }
+
+    fn status(&self, now: Micros) -> CertificateStatus {
+        match self.known.held {
+            Some(held) if held.not_after > now => CertificateStatus::Valid,
+            _ if self.is_busy => CertificateStatus::Ordering,
+            _ if self.problem.is_some() => CertificateStatus::Failing,
+            Some(_) => CertificateStatus::Expired,
+            None => CertificateStatus::Waiting,
+        }
+    }
+}
+
+fn held(certificate: &Certificate) -> Held {
+    let Certificate { id, not_before, not_after, created_at, renewal, .. } = *certificate;
+    Held { id, not_before, not_after, created_at, renewal }
+}

@@ -1,0 +1,145 @@
+//! A chain and its key, read and checked before anybody is answered with them.
+
+use std::sync::Arc;
+
+use bore_control::clean_text;
+use bore_control::model::Micros;
+use instant_acme::CertificateIdentifier;
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+use zeroize::Zeroizing;
+
+use super::limits::{DETAIL_CHARS_MAX, NAMES_MAX};
+use super::name::Name;
+
+/// What visitors can be answered with, and what it says about itself.
+#[derive(Debug, Clone)]
+pub(super) struct Certified {
+    pub(super) key: Arc<CertifiedKey>,
+    pub(super) names: Vec<Name>,
+    pub(super) issuer: String,
+    pub(super) not_before: Micros,
+    pub(super) not_after: Micros,
+}
+
+/// Why a chain or key is not used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CertifiedError {
+    #[error("the chain is not PEM: {0}")]
+    Chain(rustls::pki_types::pem::Error),
+    #[error("the key is not PEM")]
+    Key,
+    #[error("chain and key do not belong together")]
+    Mismatch(#[source] rustls::Error),
+    #[error("the leaf is no X.509 certificate")]
+    Leaf,
+}
+
+impl Certified {
+    /// Reads a chain and its PKCS #8 key, both PEM.
+    pub(super) fn read(chain: &str, key: &str) -> Result<Self, CertifiedError> {
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(CertifiedError::Chain)?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| CertifiedError::Key)?;
+        let leaf = chain.first().ok_or(CertifiedError::Leaf)?.clone();
+        // Also compares the public keys.
+        let key = CertifiedKey::from_der(chain, key, &default_provider())
+            .map_err(CertifiedError::Mismatch)?;
+        let (_, leaf) = X509Certificate::from_der(&leaf).map_err(|_| CertifiedError::Leaf)?;
+        Ok(Self {
+            key: Arc::new(key),
+            names: names(&leaf),
+            issuer: issuer(&leaf),
+            not_before: micros(leaf.validity().not_before.timestamp()),
+            not_after: micros(leaf.validity().not_after.timestamp()),
+        })
+    }
+
+    /// By what the CA knows it (RFC 9773 §4.1); `None` when the CA did not say by which key it signed.
+    pub(super) fn identifier(&self) -> Option<CertificateIdentifier<'static>> {
+        let leaf = self.key.cert.first()?;
+        CertificateIdentifier::try_from(leaf).ok().map(CertificateIdentifier::into_owned)
+    }
+}
+
+/// A fresh key, and the request to certify it for `names`.
+pub(super) struct Requested {
+    pub(super) key: Zeroizing<String>,
+    pub(super) csr: Vec<u8>,
+}
+
+/// A fresh PKCS #8 key, PEM.
+pub(super) fn fresh_key() -> Result<Zeroizing<String>, rcgen::Error> {
+    KeyPair::generate().map(|key| Zeroizing::new(key.serialize_pem()))
+}
+
+impl Requested {
+    /// The request for an existing key.
+    pub(super) fn with_key<'a>(
+        names: impl Iterator<Item = &'a Name>,
+        key: Zeroizing<String>,
+    ) -> Result<Self, rcgen::Error> {
+        let names: Vec<String> = names.map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names)?;
+        // A common name is for CAs that predate the list of names.
+        params.distinguished_name = DistinguishedName::new();
+        let csr = params.serialize_request(&KeyPair::from_pem(&key)?)?;
+        Ok(Self { key, csr: csr.der().to_vec() })
+    }
+}
+
+/// The certificate that proves `name` to a visitor with ALPN `acme-tls/1` (RFC 8737 §3).
+pub(super) fn for_challenge(
+    name: &Name,
+    digest: &[u8; 32],
+) -> Result<Arc<CertifiedKey>, rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(vec![name.to_string()])?;
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
+    let certificate = params.self_signed(&key)?;
+    let chain = vec![certificate.der().clone()];
+    let key = PrivateKeyDer::try_from(key.serialize_der())
+        .map_err(|_| rcgen::Error::CouldNotParseKeyPair)?;
+    // Not checked by rustls, which refuses the critical extension that makes it a proof.
+    let key = any_supported_type(&key).map_err(|_| rcgen::Error::CouldNotParseKeyPair)?;
+    Ok(Arc::new(CertifiedKey::new(chain, key)))
+}
+
+fn names(leaf: &X509Certificate<'_>) -> Vec<Name> {
+    let listed = leaf.subject_alternative_name().ok().flatten();
+    let listed = listed.iter().flat_map(|extension| &extension.value.general_names);
+    listed.filter_map(name).take(NAMES_MAX).collect()
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is no name of a host is no name here")]
+fn name(listed: &GeneralName<'_>) -> Option<Name> {
+    match listed {
+        GeneralName::DNSName(text) => Name::parse(&text.to_ascii_lowercase()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(std::net::IpAddr::from);
+            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(std::net::IpAddr::from))
+                .ok()
+                .map(Name::Address)
+        }
+        _ => None,
+    }
+}
+
+/// Organisation, else common name, else all of it.
+fn issuer(leaf: &X509Certificate<'_>) -> String {
+    let named = leaf.issuer().iter_organization().chain(leaf.issuer().iter_common_name());
+    let named: Vec<&str> = named.filter_map(|part| part.as_str().ok()).collect();
+    let text = if named.is_empty() { leaf.issuer().to_string() } else { named.join(", ") };
+    clean_text(&text, DETAIL_CHARS_MAX)
+}
+
+fn micros(seconds: i64) -> Micros {
+    seconds.saturating_mul(1_000_000)
+}

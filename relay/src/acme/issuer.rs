@@ -1,0 +1,180 @@
+//! The task that keeps a certificate for every name that is wanted.
+//!
+//! It sleeps until something is due, works on a few subjects at once, and writes down what came of each. What it knows is in its [`Book`]; what
+//! must survive is in the store: who works on an order, how far it is, why it failed and when the next try may be.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bore_control::model::{Actor, Micros};
+use bore_control::runtime::CertificateState;
+use bore_control::store::StoreError;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::book::{Book, Task};
+use super::limits::{ORDERS_MAX, SLEEP_MAX};
+use super::parts::Parts;
+use super::schedule::Action;
+use super::wanted::Wanted;
+use crate::tls::CertificateOrigin;
+
+/// Keeps certificates.
+#[derive(Debug)]
+pub struct Issuer {
+    pub(super) parts: Parts,
+    book: Mutex<Book>,
+    /// Held while the account is looked up, so that it is made once.
+    pub(super) account: tokio::sync::Mutex<()>,
+}
+
+impl Issuer {
+    /// An issuer that has taken in what the store has: its certificates are served from here on.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Sealed`] when a key does not open.
+    pub async fn load(parts: Parts) -> Result<Arc<Self>, StoreError> {
+        parts.store.check_sealed(&parts.sealer).await?;
+        let now = (parts.settings.clock)();
+        let mut book = Book::default();
+        book.pause(parts.store.acme_account(&parts.settings.directory, now).await?.paused_until);
+        for certificate in parts.store.certificates().await? {
+            if parts.serve(&certificate) {
+                book.enter(&certificate);
+            }
+        }
+        for order in parts.store.certificate_orders().await? {
+            book.remember(&order);
+        }
+        Ok(Arc::new(Self { parts, book: Mutex::new(book), account: tokio::sync::Mutex::default() }))
+    }
+
+    /// How every subject is.
+    pub fn states(&self) -> Vec<CertificateState> {
+        self.book().states(self.now())
+    }
+
+    /// So many names were wanted beyond the bound.
+    pub(crate) fn note_refused(&self, names: usize) {
+        if names > 0 {
+            self.parts.metrics.subjects_refused.inc_by(names as u64);
+            tracing::warn!(names, "too many names: some get no certificate");
+        }
+    }
+
+    /// Keeps what is wanted until nobody can want anything any more.
+    pub async fn run(self: Arc<Self>, mut wanted: watch::Receiver<Vec<Wanted>>) {
+        let mut tasks = JoinSet::new();
+        let first = wanted.borrow_and_update().clone();
+        self.take_in(&first).await;
+        loop {
+            let next = self.begin_due(&mut tasks);
+            self.forget_expired().await;
+            self.show();
+            tokio::select! {
+                changed = wanted.changed() => match changed {
+                    Ok(()) => {
+                        let now_wanted = wanted.borrow_and_update().clone();
+                        self.take_in(&now_wanted).await;
+                    }
+                    Err(_) => return,
+                },
+                Some(_) = tasks.join_next() => {}
+                () = tokio::time::sleep(next) => {}
+            }
+        }
+    }
+
+    async fn take_in(&self, wanted: &[Wanted]) {
+        let gone = self.book().want(wanted);
+        if gone.is_empty() {
+            return;
+        }
+        let forgotten = async {
+            for order in self.parts.store.certificate_orders().await? {
+                if gone.contains(&order.subject) {
+                    self.parts.store.delete_order(order.id).await?;
+                }
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = forgotten.await {
+            tracing::warn!(%error, "orders that nobody needs stay for now");
+        }
+    }
+
+    /// Starts what is due, and tells how long nothing else will be.
+    fn begin_due(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> Duration {
+        let now = self.now();
+        let room = ORDERS_MAX.saturating_sub(tasks.len());
+        let (due, next) = self.book().take_due(room, now);
+        for task in due {
+            tasks.spawn(Arc::clone(self).perform(task));
+        }
+        let wait = u64::try_from(next.saturating_sub(now)).unwrap_or_default();
+        Duration::from_micros(wait).min(SLEEP_MAX)
+    }
+
+    async fn perform(self: Arc<Self>, task: Task) {
+        let subject = task.wanted.subject();
+        let _resting = Resting { issuer: &self, subject: &subject };
+        match task.action {
+            Action::Order => self.order(&task.wanted).await,
+            Action::AskRenewal => self.ask_renewal(&subject).await,
+            Action::Wait(_) => {}
+        }
+    }
+
+    /// Serves no longer what has expired and nobody wants.
+    async fn forget_expired(&self) {
+        let now = self.now();
+        let expired = self.book().take_expired(now);
+        for id in expired {
+            self.parts.certificates.remove(&CertificateOrigin::Acme(id));
+            if let Err(error) = self.parts.store.delete_certificate(id, &Actor::System, now).await {
+                tracing::warn!(%error, "an expired certificate stays in the store");
+            }
+        }
+    }
+
+    fn show(&self) {
+        let book = self.book();
+        let failing = i64::try_from(book.failing()).unwrap_or(i64::MAX);
+        self.parts.metrics.subjects_failing.set(failing);
+        let seconds = book.soonest_expiry().unwrap_or_default() / 1_000_000;
+        self.parts.metrics.soonest_expiry.set(u64::try_from(seconds).unwrap_or_default());
+    }
+
+    pub(super) fn postpone(&self, subject: &str, pause: Duration) {
+        let until = later(self.now(), pause);
+        self.book().postpone(subject, until, None);
+    }
+
+    pub(super) fn now(&self) -> Micros {
+        (self.parts.settings.clock)()
+    }
+
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody works on a subject until this is dropped, by a panic too.
+struct Resting<'a> {
+    issuer: &'a Issuer,
+    subject: &'a str,
+}
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.issuer.postpone(self.subject, self.issuer.parts.settings.pace.passing_max);
+        }
+        self.issuer.book().rest(self.subject);
+    }
+}
+
+/// `pause` after `now`.
+pub(super) fn later(now: Micros, pause: Duration) -> Micros {
+    now.saturating_add(Micros::try_from(pause.as_micros()).unwrap_or(Micros::MAX))
+}

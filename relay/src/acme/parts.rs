@@ -1,0 +1,61 @@
+//! What an issuer works with, and how a stored certificate becomes one that is served.
+
+use std::sync::Arc;
+
+use bore_control::model::Certificate;
+use bore_control::sealing::{Column, Sealer};
+use bore_control::store::Store;
+
+use super::certified::Certified;
+use super::metrics::AcmeMetrics;
+use super::proof::Means;
+use super::settings::AcmeSettings;
+use crate::dns::TxtRecords;
+use crate::tls::{CertificateOrigin, Certificates, Challenges};
+
+/// What an issuer works with.
+#[derive(Debug)]
+pub struct Parts {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) settings: AcmeSettings,
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) means: Means,
+    pub(super) metrics: AcmeMetrics,
+}
+
+impl Parts {
+    /// `txt` is what puts TXT records into the zone of the settings, if anything does.
+    pub fn new(
+        store: Arc<dyn Store>,
+        sealer: Arc<Sealer>,
+        settings: AcmeSettings,
+        certificates: Arc<Certificates>,
+        challenges: Arc<Challenges>,
+        txt: Option<Arc<dyn TxtRecords>>,
+        metrics: AcmeMetrics,
+    ) -> Self {
+        let (zone, choice) = (settings.zone.clone(), settings.challenge);
+        let means = Means { challenges, txt, zone, choice };
+        Self { store, sealer, settings, certificates, means, metrics }
+    }
+
+    /// Opens a stored certificate; one that cannot be used is as good as none.
+    pub(super) fn read(&self, certificate: &Certificate) -> Option<Certified> {
+        let place = Column::CertificateKey.of(certificate.id);
+        let key = self.sealer.open(place, &certificate.private_key);
+        let key = key
+            .map_err(
+                |error| tracing::error!(id = %certificate.id, %error, "a stored key is not used"),
+            )
+            .ok()?;
+        let read = Certified::read(&certificate.chain, key.expose_text()?);
+        read.map_err(|error| tracing::error!(id = %certificate.id, %error, "a stored certificate is not used")).ok()
+    }
+
+    pub(super) fn serve(&self, certificate: &Certificate) -> bool {
+        let Some(read) = self.read(certificate) else { return false };
+        self.certificates.put(CertificateOrigin::Acme(certificate.id), read.key);
+        true
+    }
+}

@@ -1,0 +1,56 @@
+//! When the CA wants a certificate renewed (RFC 9773).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bore_control::model::{Micros, RenewalWindow};
+use instant_acme::Error;
+
+use super::client::Client;
+use super::failure::{Failure, FailureKind};
+use super::issuer::{Issuer, later};
+
+impl Issuer {
+    pub(super) async fn ask_renewal(&self, subject: &str) {
+        let pace = &self.parts.settings.pace;
+        let asked = tokio::time::timeout(pace.order_max, self.renewal(subject)).await;
+        let slow = || Failure::new(FailureKind::Slow, "the CA did not say when to renew");
+        match asked.map_err(|_| slow()).flatten() {
+            Ok(Some(window)) => self.book().set_renewal(subject, window),
+            Ok(None) => self.book().ask_after(subject, later(self.now(), UNASKED)),
+            Err(failure) => {
+                tracing::debug!(%subject, %failure, "no renewal information");
+                let pause = failure.retry_after.unwrap_or(pace.passing_max);
+                self.book().ask_after(subject, later(self.now(), pause));
+            }
+        }
+    }
+
+    /// When the CA wants it renewed; `None` from a CA that does not say such things.
+    async fn renewal(&self, subject: &str) -> Result<Option<RenewalWindow>, Failure> {
+        let Some(stored) = self.parts.store.certificate(subject).await? else { return Ok(None) };
+        let identifier = self.parts.read(&stored).and_then(|read| read.identifier());
+        let Some(identifier) = identifier else { return Ok(None) };
+        let client = Client::new(Arc::clone(&self.parts.settings.wire));
+        let account = self.open_account(&client).await?;
+        let (info, again) = match account.renewal_info(&identifier).await {
+            Ok(answer) => answer,
+            Err(Error::Unsupported(_)) => return Ok(None),
+            Err(error) => return Err(Failure::from(error).with_what_was_heard(&client)),
+        };
+        let micros = |time: i128| Micros::try_from(time / 1_000).unwrap_or(Micros::MAX);
+        let window = RenewalWindow {
+            start: micros(info.suggested_window.start.unix_timestamp_nanos()),
+            end: micros(info.suggested_window.end.unix_timestamp_nanos()),
+            ask_again_at: later(self.now(), again.clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX)),
+        };
+        self.parts.store.set_renewal(stored.id, &window).await?;
+        Ok(Some(window))
+    }
+}
+
+/// A CA that knows no renewal information is asked again after so long.
+const UNASKED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// RFC 9773 §4.3.2.
+const ASK_AGAIN_MIN: Duration = Duration::from_secs(60);
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,0 +1,104 @@
+//! What follows from a failure: it is written down, told, and tried again later; a CA in trouble is left alone by all subjects.
+
+use std::time::Duration;
+
+use bore_control::model::{Actor, CertificateOrder};
+use bore_control::store::{OrderClaim, OrderFailure, StoreError};
+use rand::Rng as _;
+
+use super::failure::{Failure, FailureKind};
+use super::issuer::{Issuer, later};
+use super::metrics::OrderResult;
+
+impl Issuer {
+    pub(super) fn without_store(&self, subject: &str, error: &StoreError) {
+        tracing::warn!(%subject, %error, "no order: the store failed");
+        self.postpone(subject, self.parts.settings.pace.passing);
+    }
+
+    /// Whether the CA is to be left alone, as this relay or another has found.
+    pub(super) async fn is_paused(&self) -> Result<bool, StoreError> {
+        let directory = &self.parts.settings.directory;
+        let row = self.parts.store.acme_account(directory, self.now()).await?;
+        let until = row.paused_until.filter(|until| *until > self.now());
+        self.book().pause(until);
+        Ok(until.is_some())
+    }
+
+    /// Writes down why, and when the next try is.
+    pub(super) async fn fail(
+        &self,
+        claim: &OrderClaim,
+        order: &CertificateOrder,
+        failure: &Failure,
+    ) {
+        self.parts.metrics.count(OrderResult::Failed);
+        let pause = self.pause_after(failure, order.failures.saturating_add(1));
+        let at = self.now();
+        let next_try_at = later(at, pause);
+        let problem = failure.problem();
+        tracing::warn!(subject = %claim.subject, code = %problem.code, cause = %problem.cause, remedy = %problem.remedy, "no certificate");
+        let noted = OrderFailure {
+            problem: problem.clone(),
+            needs_person: failure.kind.needs_person(),
+            keep_standing: failure.kind.keeps_standing(),
+            next_try_at,
+            at,
+        };
+        if let Err(error) = self.parts.store.fail_order(order.id, &noted, &Actor::System).await {
+            tracing::warn!(%error, "a failed order is remembered until a restart only");
+        }
+        self.book().postpone(&claim.subject, next_try_at, Some(problem));
+        if failure.kind.concerns_all() {
+            self.pause_ca(failure).await;
+        }
+        if failure.kind == FailureKind::AccountGone {
+            self.forget_account().await;
+        }
+    }
+
+    /// Not before the CA wants it, and later each time.
+    fn pause_after(&self, failure: &Failure, failures: u32) -> Duration {
+        let roll = rand::rng().random();
+        let own = self.parts.settings.pace.pause(failures, failure.kind.needs_person(), roll);
+        failure.retry_after.map_or(own, |wish| wish.saturating_add(own))
+    }
+
+    /// Leaves the whole CA alone for a while: what fails for one fails for all.
+    async fn pause_ca(&self, failure: &Failure) {
+        let failures = {
+            let mut book = self.book();
+            book.ca_failures = book.ca_failures.saturating_add(1);
+            book.ca_failures
+        };
+        let until = later(self.now(), self.pause_after(failure, failures));
+        self.book().pause(Some(until));
+        let paused = async {
+            let directory = &self.parts.settings.directory;
+            let row = self.parts.store.acme_account(directory, self.now()).await?;
+            self.parts.store.pause_acme_account(row.id, until).await
+        };
+        if let Err(error) = paused.await {
+            tracing::warn!(%error, "that the CA is left alone is remembered until a restart only");
+        }
+    }
+
+    /// The next try makes another.
+    async fn forget_account(&self) {
+        let now = self.now();
+        let forgotten = async {
+            let row = self.parts.store.acme_account(&self.parts.settings.directory, now).await?;
+            self.parts.store.delete_acme_account(row.id, &Actor::System, now).await
+        };
+        if let Err(error) = forgotten.await {
+            tracing::warn!(%error, "an account that the CA has forgotten stays");
+        }
+    }
+
+    /// The CA is well.
+    pub(super) fn recover(&self) {
+        let mut book = self.book();
+        book.ca_failures = 0;
+        book.pause(None);
+    }
+}

@@ -1,0 +1,148 @@
+//! One subject from its turn to its certificate: the order is claimed, gone through, and what it gave is stored and served.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bore_control::model::{Actor, Certificate, CertificateOrder};
+use bore_control::sealing::Column;
+use bore_control::store::{OrderClaim, OrderClaimed, StoreError};
+use instant_acme::{Account, CertificateIdentifier};
+use uuid::Uuid;
+
+use super::account;
+use super::client::Client;
+use super::failure::Failure;
+use super::issuer::{Issuer, later};
+use super::metrics::OrderResult;
+use super::order::{Attempt, Issued};
+use super::wanted::Wanted;
+use crate::tls::CertificateOrigin;
+
+impl Issuer {
+    pub(super) async fn order(&self, wanted: &Wanted) {
+        let claim = self.claim(wanted);
+        match self.is_paused().await {
+            Ok(false) => {}
+            Ok(true) => return,
+            Err(error) => return self.without_store(&claim.subject, &error),
+        }
+        match self.parts.store.claim_order(&claim).await {
+            Ok(OrderClaimed::Yours(order)) => self.work(wanted, &claim, &order).await,
+            Ok(OrderClaimed::Held) => self.postpone(&claim.subject, OTHERS_PAUSE),
+            Ok(OrderClaimed::Early(until)) => self.book().postpone(&claim.subject, until, None),
+            Err(error) => self.without_store(&claim.subject, &error),
+        }
+    }
+
+    async fn work(&self, wanted: &Wanted, claim: &OrderClaim, order: &CertificateOrder) {
+        match self.adopt(&claim.subject).await {
+            Ok(false) => {}
+            Ok(true) => {
+                // Another relay has done it.
+                let _ = self.parts.store.delete_order(order.id).await;
+                return;
+            }
+            Err(error) => return self.fail(claim, order, &error.into()).await,
+        }
+        let client = Client::new(Arc::clone(&self.parts.settings.wire));
+        let tried = match self.attempt(&client, wanted, claim, order).await {
+            Ok(issued) => self.keep(wanted, &issued).await,
+            Err(failure) => Err(failure.with_what_was_heard(&client)),
+        };
+        match tried {
+            Ok(()) => {
+                self.parts.metrics.count(OrderResult::Issued);
+                self.recover();
+            }
+            Err(failure) => self.fail(claim, order, &failure).await,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        client: &Client,
+        wanted: &Wanted,
+        claim: &OrderClaim,
+        row: &CertificateOrder,
+    ) -> Result<Issued, Failure> {
+        let account = self.open_account(client).await?;
+        let replaces = self.replaced(&claim.subject).await?;
+        let attempt = Attempt { parts: &self.parts, client, wanted, claim, row, replaces };
+        attempt.run(&account).await
+    }
+
+    pub(super) async fn open_account(&self, client: &Client) -> Result<Account, Failure> {
+        let _turn = self.account.lock().await;
+        let directory = &self.parts.settings.directory;
+        let row = self.parts.store.acme_account(directory, self.now()).await?;
+        account::open(&self.parts, &row, client).await
+    }
+
+    /// The certificate that is to be replaced, where the CA has said when: such a CA wants to know.
+    async fn replaced(
+        &self,
+        subject: &str,
+    ) -> Result<Option<CertificateIdentifier<'static>>, Failure> {
+        let has_window = self.book().held(subject).is_some_and(|held| held.renewal.is_some());
+        let stored = self.parts.store.certificate(subject).await?.filter(|_| has_window);
+        Ok(stored.and_then(|stored| self.parts.read(&stored)).and_then(|read| read.identifier()))
+    }
+
+    /// Takes in a certificate that another relay has stored since.
+    async fn adopt(&self, subject: &str) -> Result<bool, StoreError> {
+        let held = self.book().held(subject);
+        let stored = self.parts.store.certificate(subject).await?;
+        let newer = stored.filter(|stored| held.is_none_or(|held| held.id != stored.id));
+        let Some(newer) = newer.filter(|newer| self.parts.serve(newer)) else { return Ok(false) };
+        self.replace(held.map(|held| held.id), &newer);
+        Ok(true)
+    }
+
+    /// Stores what was issued, and then serves it in the place of what was there.
+    async fn keep(&self, wanted: &Wanted, issued: &Issued) -> Result<(), Failure> {
+        let id = Uuid::now_v7();
+        let place = Column::CertificateKey.of(id);
+        let certificate = Certificate {
+            id,
+            network: wanted.network,
+            names: wanted.names().map(ToString::to_string).collect(),
+            chain: issued.chain.clone(),
+            private_key: self.parts.sealer.seal(place, issued.key.as_bytes())?,
+            issuer: issued.certified.issuer.clone(),
+            not_before: issued.certified.not_before,
+            not_after: issued.certified.not_after,
+            renewal: None,
+            created_at: self.now(),
+        };
+        self.parts.store.put_certificate(&certificate, &Actor::System).await?;
+        self.parts.store.settle().await?;
+        let before = self.book().held(&wanted.subject()).map(|held| held.id);
+        let key = Arc::clone(&issued.certified.key);
+        self.parts.certificates.put(CertificateOrigin::Acme(id), key);
+        self.replace(before, &certificate);
+        tracing::info!(subject = %wanted.subject(), issuer = %certificate.issuer, "certificate issued");
+        Ok(())
+    }
+
+    fn replace(&self, before: Option<Uuid>, certificate: &Certificate) {
+        self.book().enter(certificate);
+        if let Some(before) = before {
+            self.parts.certificates.remove(&CertificateOrigin::Acme(before));
+        }
+    }
+
+    fn claim(&self, wanted: &Wanted) -> OrderClaim {
+        let at = self.now();
+        OrderClaim {
+            id: Uuid::now_v7(),
+            network: wanted.network,
+            subject: wanted.subject(),
+            holder: self.parts.settings.holder.clone(),
+            at,
+            until: later(at, self.parts.settings.pace.order_max.saturating_add(OTHERS_PAUSE)),
+        }
+    }
+}
+
+/// Between two looks at an order that another relay works on.
+const OTHERS_PAUSE: Duration = Duration::from_secs(30);

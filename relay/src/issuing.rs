@@ -1,0 +1,149 @@
+//! Certificates for what this relay publishes: the issuer, and who tells it which names are wanted.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bore_control::model::Protocol;
+use bore_control::sealing::Sealer;
+use bore_control::store::Store;
+use bore_control::{Change, ChangeKind, Control};
+use prometheus_client::registry::Registry;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::acme::{
+    AcmeMetrics, AcmeSettings, CaRoots, Issuer, Name, Pace, Parts, Wanted, WantedNames, Wire,
+};
+use crate::clock::now_micros;
+use crate::config::Config;
+use crate::dns::TxtRecords;
+use crate::server::StartError;
+use crate::tls::{Certificates, Challenges};
+
+/// What certificates are made from.
+pub(crate) struct Ingredients<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sealer: Sealer,
+    /// This relay, by a name that it keeps over restarts.
+    pub(crate) holder: String,
+    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) challenges: Arc<Challenges>,
+    /// What puts TXT records into the zone of the relay's domain.
+    pub(crate) txt: Option<Arc<dyn TxtRecords>>,
+}
+
+/// An issuer that serves what the store has.
+pub(crate) async fn issuer(
+    ingredients: Ingredients<'_>,
+    registry: &mut Registry,
+) -> Result<Arc<Issuer>, StartError> {
+    let Ingredients { config, store, sealer, holder, certificates, challenges, txt } = ingredients;
+    let pace = Pace::default();
+    let roots = CaRoots::load(config.acme.ca_file.as_deref()).map_err(StartError::CaRoots)?;
+    let settings = AcmeSettings {
+        directory: config.acme.directory.clone(),
+        contact: config.acme.contact.clone(),
+        eab: config.acme.eab.clone(),
+        challenge: config.acme.challenge,
+        zone: config.domain.clone(),
+        wire: Arc::new(Wire::new(roots, pace.answer_max)),
+        holder,
+        pace,
+        clock: Arc::new(now_micros),
+    };
+    let metrics = AcmeMetrics::register(registry);
+    let sealer = Arc::new(sealer);
+    let parts = Parts::new(store, sealer, settings, certificates, challenges, txt, metrics);
+    Issuer::load(parts).await.map_err(StartError::Store)
+}
+
+/// What is configured of names. With `has_dns` the zone of the domain takes TXT records.
+pub(crate) fn names(config: &Config, has_dns: bool) -> WantedNames {
+    WantedNames {
+        host: config.host.clone(),
+        domain: config.domain.clone(),
+        has_dns,
+        public_only: config.acme.is_public(),
+    }
+}
+
+/// Who knows which certificates are wanted.
+#[derive(Debug)]
+pub(crate) struct Wishes {
+    pub(crate) names: WantedNames,
+    pub(crate) control: Control,
+    pub(crate) certificates: Arc<Certificates>,
+}
+
+/// Keeps a certificate for every name that is wanted, until `closing`.
+pub(crate) async fn keep(issuer: Arc<Issuer>, wishes: Wishes, mut closing: watch::Receiver<bool>) {
+    let mut changes = wishes.control.subscribe();
+    let mut served = wishes.certificates.changes();
+    let (sender, wanted) = watch::channel(wishes.now(&issuer));
+    let telling = async {
+        loop {
+            tokio::select! {
+                change = changes.recv() => if !may_change_names(&change) { continue },
+                // The table lives as long as the relay.
+                _ = served.changed() => {}
+            }
+            // What comes in a burst is told at once.
+            tokio::time::sleep(BURST).await;
+            let now_wanted = wishes.now(&issuer);
+            sender.send_if_modified(|known| {
+                let is_new = *known != now_wanted;
+                *known = now_wanted;
+                is_new
+            });
+        }
+    };
+    tokio::select! {
+        () = Arc::clone(&issuer).run(wanted) => {}
+        () = telling => {}
+        // A relay that is gone is closed. An order that is broken off is gone on with after the next start.
+        _ = closing.wait_for(|closing| *closing) => {}
+    }
+}
+
+impl Wishes {
+    fn now(&self, issuer: &Issuer) -> Vec<Wanted> {
+        let (mut wanted, more) = self.names.of(published(&self.control));
+        issuer.note_refused(more);
+        let states = issuer.states();
+        let issued = states.iter().filter(|state| state.not_after.is_some());
+        let own: HashSet<&str> =
+            issued.flat_map(|state| &state.names).map(String::as_str).collect();
+        wanted.retain(|one| !one.names().all(|name| self.is_in_a_file(name, &own)));
+        wanted
+    }
+
+    /// Whether the operator has a certificate for it: one is served, and it is not the issuer's.
+    fn is_in_a_file(&self, name: &Name, own: &HashSet<&str>) -> bool {
+        let text = name.to_string();
+        let parent = text.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+        let is_own = own.contains(text.as_str())
+            || parent.is_some_and(|wildcard| own.contains(wildcard.as_str()));
+        let is_served = match name {
+            Name::Address(address) => self.certificates.entry_for_address(*address).is_some(),
+            Name::Host(_) | Name::Below(_) => self.certificates.for_name(&text).is_some(),
+        };
+        is_served && !is_own
+    }
+}
+
+fn published(control: &Control) -> impl Iterator<Item = (String, Uuid)> {
+    let publications = control.snapshot_publications().into_iter();
+    let http = publications.filter(|publication| publication.protocol == Protocol::Http);
+    http.filter_map(|publication| Some((publication.hostname?, publication.network)))
+}
+
+/// A reader that fell behind looks at everything.
+fn may_change_names(change: &Result<Change, RecvError>) -> bool {
+    let Ok(change) = change else { return true };
+    matches!(change.kind, ChangeKind::Nodes | ChangeKind::Publications | ChangeKind::Networks)
+}
+
+const BURST: Duration = Duration::from_millis(100);

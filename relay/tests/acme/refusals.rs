@@ -1,0 +1,111 @@
+//! A CA that refuses: why, in words, and when it is asked again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bore_control::runtime::CertificateStatus;
+use bore_relay::acme::Wanted;
+
+use super::fake_ca::{DIRECTORY, FakeCa, Manners};
+use super::lab::{Lab, one, until_some};
+
+const HOST: &str = "app.example.com";
+
+async fn lab(manners: Manners) -> (FakeCa, Lab) {
+    let challenges = Arc::default();
+    let ca = FakeCa::new(Arc::clone(&challenges));
+    let lab = Lab::with_challenges(DIRECTORY, Arc::new(ca.clone()), challenges).await;
+    ca.set_clock(Arc::clone(&lab.settings.clock));
+    ca.behave(manners);
+    (ca, lab)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_is_remembered_over_a_restart() {
+    let manners =
+        Manners { refuses_orders: Some(("rateLimited", 429, Some(3_600))), ..Manners::default() };
+    let (ca, lab) = lab(manners).await;
+    let running = lab.run(vec![one(HOST)]).await;
+    let state = running.until(HOST, |state| state.problem.is_some()).await;
+    assert_eq!(state.problem.unwrap().code, "B5402");
+    assert!(state.next_try_at.unwrap() >= lab.now() + 3_590_000_000);
+    drop(running);
+
+    ca.behave(Manners::default());
+    let again = lab.run(vec![one(HOST)]).await;
+    for _ in 0..3 {
+        lab.advance(&again, Duration::from_secs(600));
+    }
+    let state = again.state(HOST).unwrap();
+    assert_eq!(state.problem.unwrap().code, "B5402", "the reason is still known");
+    assert_eq!(ca.asked("/new-order"), 1, "the CA is left alone");
+
+    lab.advance(&again, Duration::from_secs(3_600));
+    again.until(HOST, |state| state.status == CertificateStatus::Valid).await;
+    assert_eq!(ca.asked("/new-order"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_ca_finds_wrong_is_told_with_a_remedy() {
+    for (found, code, word) in [
+        ("caa", "B5401", "CAA record"),
+        ("dns", "B5403", "A or AAAA"),
+        ("connection", "B5404", "ports 80 and 443"),
+        ("unauthorized", "B5405", "point the name"),
+        ("rejectedIdentifier", "B5406", "public DNS"),
+    ] {
+        let (_ca, lab) = lab(Manners { refuses_proofs: Some(found), ..Manners::default() }).await;
+        let running = lab.run(vec![one(HOST)]).await;
+        let state = running.until(HOST, |state| state.problem.is_some()).await;
+        let problem = state.problem.unwrap();
+        assert_eq!(problem.code, code, "{problem:?}");
+        assert!(problem.cause.contains("it says no"), "{problem:?}");
+        assert!(problem.remedy.contains(word), "{problem:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxys_error_page_is_an_absent_ca() {
+    let (_ca, lab) = lab(Manners { answers_html: true, ..Manners::default() }).await;
+    let running = lab.run(vec![one(HOST)]).await;
+    running.until_problem(HOST).await;
+    let paused = lab.store.acme_account(DIRECTORY, lab.now()).await.unwrap().paused_until;
+    assert!(running.state(HOST).unwrap().problem.is_some() && paused.is_none_or(|at| at > 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wildcard_without_dns_says_what_is_missing() {
+    let (ca, lab) = lab(Manners::default()).await;
+    let running = lab.run(vec![Wanted::wildcard("t.example.org")]).await;
+    let state = running.until("*.t.example.org", |state| state.problem.is_some()).await;
+    let problem = state.problem.unwrap();
+    assert_eq!(problem.code, "B5411");
+    assert!(problem.remedy.contains("[dns]"), "{problem:?}");
+    assert!(ca.asked("/new-order") > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_takes_the_profile_that_the_ca_has_for_it() {
+    let (_ca, lab) = lab(Manners::default()).await;
+    let running = lab.run(vec![one("203.0.113.5")]).await;
+    running.until("203.0.113.5", |state| state.status == CertificateStatus::Valid).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_name_that_fails_does_not_hold_up_the_others() {
+    let (ca, lab) = lab(Manners::default()).await;
+    let names: Vec<Wanted> = (0..20).map(|number| one(&format!("n{number}.example.com"))).collect();
+    let wanted = [vec![Wanted::wildcard("t.example.org")], names.clone()].concat();
+    let running = lab.run(wanted).await;
+    for name in &names {
+        let subject = name.subject();
+        running.until(&subject, |state| state.status == CertificateStatus::Valid).await;
+    }
+    assert!(running.state("*.t.example.org").unwrap().problem.is_some());
+    assert_eq!(ca.asked("/account"), 1, "one account for all");
+    until_some("rest", || async {
+        let orders = lab.store.certificate_orders().await.unwrap();
+        (orders.len() == 1).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,97 @@
+//! Renewal by what the CA says (RFC 9773), and a CA that is away for long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bore_control::runtime::CertificateStatus;
+
+use super::fake_ca::{DIRECTORY, FakeCa, Manners};
+use super::lab::{DAY, Lab, Running, one, until_some};
+
+const HOST: &str = "app.example.com";
+
+/// A CA, and a relay with a certificate of it.
+async fn certified(manners: Manners) -> (FakeCa, Lab, Running) {
+    let challenges = Arc::default();
+    let ca = FakeCa::new(Arc::clone(&challenges));
+    let lab = Lab::with_challenges(DIRECTORY, Arc::new(ca.clone()), challenges).await;
+    ca.set_clock(Arc::clone(&lab.settings.clock));
+    ca.behave(manners);
+    let running = lab.run(vec![one(HOST)]).await;
+    running.until(HOST, |state| state.status == CertificateStatus::Valid).await;
+    (ca, lab, running)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_renewed_when_its_ca_wants_it_and_says_what_it_replaces() {
+    let manners = Manners { renewal: Some((10, 12)), ..Manners::default() };
+    let (ca, lab, running) = certified(manners).await;
+    let first = lab.certificate(HOST).await.unwrap();
+    let window = until_some("a window", || async {
+        lab.certificate(HOST).await.and_then(|stored| stored.renewal)
+    })
+    .await;
+    assert!(window.start > first.not_before && window.end < first.not_after);
+    assert_eq!(ca.asked("/new-order"), 1);
+
+    // The CA changes its mind, and is asked again when it wanted to be.
+    ca.behave(Manners { renewal: Some((-2, -1)), ..Manners::default() });
+    lab.advance(&running, Duration::from_secs(6 * 60 * 60 + 1));
+    let second = until_some("a new certificate", || async {
+        lab.certificate(HOST).await.filter(|stored| stored.id != first.id)
+    })
+    .await;
+    assert!(second.not_after > first.not_after);
+    let replaced = ca.replaced();
+    assert!(replaced[0].is_none());
+    assert_eq!(replaced[1].as_deref(), Some("AQIDBA.AQ"), "key identifier and serial number");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_such_a_word_two_thirds_of_the_life_are_waited_for() {
+    let (ca, lab, running) = certified(Manners::default()).await;
+    lab.advance(&running, 59 * DAY);
+    assert_eq!(ca.asked("/new-order"), 1);
+    lab.advance(&running, 2 * DAY);
+    until_some("a second order", || async { (ca.asked("/new-order") == 2).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absence_costs_nothing_but_patience() {
+    let (ca, lab, running) = certified(Manners::default()).await;
+    ca.behave(Manners { is_away: true, ..Manners::default() });
+    let asked = ca.asked_anything();
+    lab.advance(&running, 61 * DAY);
+    let state = running.until(HOST, |state| state.problem.is_some()).await;
+    assert_eq!(state.status, CertificateStatus::Valid, "visitors notice nothing");
+    assert!(lab.certificates.for_name(HOST).is_some());
+    assert!(ca.asked_anything() > asked);
+
+    // Back after weeks, and the certificate has expired: it is served all the same until there is another.
+    lab.advance(&running, 30 * DAY);
+    assert!(lab.certificates.for_name(HOST).is_some());
+    let old = lab.certificate(HOST).await.unwrap();
+    ca.behave(Manners::default());
+    lab.advance(&running, DAY);
+    running
+        .until(HOST, |state| {
+            state.status == CertificateStatus::Valid && state.not_after > Some(old.not_after)
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_wanted_any_more_is_neither_renewed_nor_kept_for_ever() {
+    let (ca, lab, running) = certified(Manners::default()).await;
+    running.want(Vec::new());
+    lab.advance(&running, 61 * DAY);
+    running.until(HOST, |state| state.next_try_at.is_none()).await;
+    lab.advance(&running, 30 * DAY);
+    until_some("the end of the certificate", || async {
+        lab.certificate(HOST).await.is_none().then_some(())
+    })
+    .await;
+    assert!(lab.certificates.for_name(HOST).is_none());
+    assert_eq!(ca.asked("/new-order"), 1);
+    assert_eq!(lab.audited("certificate.delete").await, 1);
+}
