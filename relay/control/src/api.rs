@@ -13,6 +13,7 @@
 mod api_keys;
 mod audit;
 mod caller;
+mod certificates;
 mod document;
 mod flows;
 mod garden;
@@ -92,6 +93,7 @@ fn tcp_routes() -> OpenApiRouter<Control> {
         .routes(routes!(policies::explain))
         .routes(routes!(policies::show, policies::put, policies::delete))
         .routes(routes!(flows::list))
+        .routes(routes!(certificates::list))
         .routes(routes!(audit::list))
         .routes(routes!(audit::list_cluster))
         .routes(routes!(audit::verify))
