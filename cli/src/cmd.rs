@@ -4,6 +4,7 @@ mod audit;
 mod completions;
 mod demo;
 mod doctor;
+mod domain;
 mod explain;
 mod group;
 mod join;
@@ -60,6 +61,9 @@ pub(crate) enum Command {
     /// Named sets of nodes
     #[command(subcommand)]
     Group(group::Group),
+    /// Names of your own, beside those that the relay gives
+    #[command(subcommand)]
+    Domain(domain::Domain),
     /// Who may publish what, and who may visit what
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -98,6 +102,7 @@ pub(crate) async fn run(command: Command, context: &Context<'_>) -> CliResult<Ex
         Command::Rm(rm) => rm.run(context).await,
         Command::Key(key) => key.run(context).await,
         Command::Group(group) => group.run(context).await,
+        Command::Domain(domain) => domain.run(context).await,
         Command::Policy(policy) => policy.run(context).await,
         Command::Node(node) => node.run(context).await,
         Command::Audit(audit) => audit.run(context).await,

@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 
 use crate::agent::{AgentError, Problem, StateError};
 use crate::explain;
+use crate::hostname::with_both_forms;
 
 /// How the process ends. Scripts rely on these numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +113,7 @@ impl CliError {
         let message = texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
         let known = !problem.code.is_empty();
         let code = if known { Cow::Owned(problem.code) } else { code_of_status(status).into() };
+        let message = with_both_forms(&message);
         Self { status: Some(status), ..Self::new(code, message) }.next(problem.next)
     }
 

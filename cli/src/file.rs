@@ -25,7 +25,8 @@ use toml::de::{DeTable, DeValue};
 use self::reader::Reader;
 use crate::agent::Declaration;
 use crate::error::{CliError, CliResult};
-use crate::wanted::{check, parse_hostname, parse_name, parse_source, parse_target, set_port};
+use crate::hostname::parse_hostname;
+use crate::wanted::{check, parse_name, parse_source, parse_target, set_port};
 
 /// Values that flags and `BORE_*` precede.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl File {
 }
 
 const SETTINGS: &[&str] = &["state", "api_url", "api_key_file", "network", "publish"];
-const PUBLISH: &[&str] = &["http", "tcp", "udp", "host", "port", "allow", "deny"];
+const PUBLISH: &[&str] = &["http", "tls", "tcp", "udp", "host", "port", "allow", "deny"];
 
 fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>, kind: Kind, file: &mut File) {
     reader.known_keys(root, "", SETTINGS);
@@ -127,7 +128,7 @@ fn read_section(
 ) -> Option<Declaration> {
     reader.known_keys(section, "publish.NAME", PUBLISH);
     let port = reader.port(section, "port");
-    let hostname = reader.parsed(section, "host", parse_hostname);
+    let hostnames = reader.parsed_one_or_many(section, "host", parse_hostname);
     let allow = reader.parsed_list(section, "allow", parse_source);
     let deny = reader.parsed_list(section, "deny", parse_source);
     let (protocol, target) = read_target(reader, span.clone(), section)?;
@@ -137,7 +138,7 @@ fn read_section(
         target: target.to_string(),
         port: None,
         any_port: false,
-        hostname,
+        hostnames,
         access: Access { allow, deny },
         lifetime: Lifetime::Persistent,
         replace: false,
@@ -155,13 +156,18 @@ fn read_target(
     span: std::ops::Range<usize>,
     section: &DeTable<'_>,
 ) -> Option<(Protocol, Target)> {
-    let kinds = [("http", Protocol::Http), ("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
+    let kinds = [
+        ("http", Protocol::Http),
+        ("tls", Protocol::Tls),
+        ("tcp", Protocol::Tcp),
+        ("udp", Protocol::Udp),
+    ];
     let given: Vec<_> = kinds
         .into_iter()
         .filter_map(|(key, protocol)| Some((protocol, section.get(key)?)))
         .collect();
     let [(protocol, value)] = given.as_slice() else {
-        reader.mistake(Some(span), "a publication has exactly one of http, tcp and udp");
+        reader.mistake(Some(span), "a publication has exactly one of http, tls, tcp and udp");
         return None;
     };
     let text = target_text(value.get_ref());
@@ -195,12 +201,31 @@ mod tests {
         .unwrap();
         assert_eq!(file.settings.network.as_deref(), Some("home"));
         let [shop, valheim] = file.publish.as_slice() else { panic!("two publications") };
-        assert_eq!((shop.protocol, shop.hostname.as_deref()), (Protocol::Http, Some("shop")));
+        assert_eq!(
+            (shop.protocol, shop.hostnames.as_slice()),
+            (Protocol::Http, ["shop".to_owned()].as_slice())
+        );
         assert_eq!((valheim.protocol, valheim.any_port), (Protocol::Udp, true));
         assert_eq!(valheim.access.allow.len(), 2);
         assert_eq!(
             (shop.target.as_str(), valheim.target.as_str()),
             ("127.0.0.1:3000", "127.0.0.1:2456-2458")
+        );
+    }
+
+    #[test]
+    fn a_tls_service_may_have_several_hostnames() {
+        let text =
+            "[publish.shop]\ntls = 443\nhost = [\"Shop.example.com\", \"*.shop.example.com\"]\n";
+        let file = project(text).unwrap();
+        let [shop] = file.publish.as_slice() else { panic!("one publication") };
+        assert_eq!(shop.protocol, Protocol::Tls);
+        assert_eq!(shop.hostnames, ["shop.example.com", "*.shop.example.com"]);
+        let error = project("[publish.a]\nhttp = 80\nhost = [\"a_b\", 3]\n").unwrap_err();
+        let cause = error.reason().unwrap();
+        assert!(
+            cause.contains("a_b") && cause.contains("a string or a list of strings"),
+            "{cause}"
         );
     }
 

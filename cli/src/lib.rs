@@ -11,6 +11,7 @@ mod context;
 mod error;
 mod explain;
 mod file;
+mod hostname;
 mod link;
 mod open_files;
 mod output;

@@ -62,14 +62,20 @@ fn differences(wanted: &Declaration, stored: &Publication) -> Vec<String> {
     if let (Some(old), Some(new)) = (stored.public_port, wanted_port(wanted)) {
         compare("port", old.to_string(), new.to_string());
     }
-    if let (Some(old), Some(new)) = (&stored.hostname, &wanted.hostname)
-        && !old.starts_with(&format!("{new}."))
-    {
-        compare("host", old.clone(), new.clone());
+    if !wanted.hostnames.is_empty() && !same_hostnames(&stored.hostnames, &wanted.hostnames) {
+        compare("host", stored.hostnames.join(","), wanted.hostnames.join(","));
     }
     compare("allow", listed(&stored.access.allow), listed(&wanted.access.allow));
     compare("deny", listed(&stored.access.deny), listed(&wanted.access.deny));
     found
+}
+
+/// A label is the name that it begins below the relay's domain.
+fn same_hostnames(stored: &[String], wanted: &[String]) -> bool {
+    let same = |old: &String, new: &String| {
+        old == new || (!new.contains('.') && old.split('.').next() == Some(new))
+    };
+    stored.len() == wanted.len() && stored.iter().zip(wanted).all(|(old, new)| same(old, new))
 }
 
 /// The public port that must be; `None` when any will do.
@@ -204,14 +210,14 @@ mod tests {
     fn a_hostname_given_as_label_is_the_one_below_the_domain() {
         let wanted = Declaration {
             protocol: Protocol::Http,
-            hostname: Some("shop".into()),
+            hostnames: vec!["shop".into()],
             ..declaration("web")
         };
         let mut stored = view("web", Protocol::Http);
         stored.publication.public_port = None;
-        stored.publication.hostname = Some("shop.t.example.org".into());
+        stored.publication.hostnames = vec!["shop.t.example.org".into()];
         assert_eq!(plan(std::slice::from_ref(&wanted), &[stored.clone()], &[]), []);
-        stored.publication.hostname = Some("shopping.t.example.org".into());
+        stored.publication.hostnames = vec!["shopping.t.example.org".into()];
         assert_eq!(plan(&[wanted], &[stored], &[]).len(), 1);
     }
 
@@ -233,7 +239,7 @@ mod tests {
             target: "3000".to_owned(),
             port: None,
             any_port: false,
-            hostname: None,
+            hostnames: Vec::new(),
             access: bore_policy::Access::default(),
             lifetime: Lifetime::Persistent,
             replace: false,

@@ -181,7 +181,7 @@ fn declaration(name: &str, target: String) -> Declaration {
         target,
         port: None,
         any_port: true,
-        hostname: None,
+        hostnames: Vec::new(),
         access: Access::default(),
         lifetime: Lifetime::Session,
         replace: false,

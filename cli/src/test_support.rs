@@ -17,7 +17,7 @@ pub(crate) fn view(name: &str, protocol: Protocol) -> PublicationView {
         protocol,
         public_port: Some(7777),
         port_count: 1,
-        hostname: None,
+        hostnames: Vec::new(),
         overlay_port: 1024,
         target: "127.0.0.1:3000".to_owned(),
         access: Access::default(),

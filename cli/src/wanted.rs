@@ -3,7 +3,7 @@
 //! Everything is checked offline here, with the grammar that the relay uses, before anything is sent.
 
 use bore_control::model::Protocol;
-use bore_policy::{Hostname, Label, Source, Target};
+use bore_policy::{Label, Source, Target};
 
 use crate::agent::Declaration;
 
@@ -21,26 +21,23 @@ pub(crate) fn check(declaration: &Declaration, target: &Target) -> Result<(), &'
     let port_named = declaration.any_port || declaration.port.is_some();
     let unix = matches!(target, Target::Unix(_));
     match declaration.protocol {
-        Protocol::Http if port_named => {
-            Err("http shares the relay's HTTP port: use --host, not --port")
+        Protocol::Http | Protocol::Tls if port_named => {
+            Err("http and tls share ports of the relay: use --host, not --port")
         }
-        Protocol::Http if target.port_count() > 1 => Err("http has one target port, not a range"),
-        Protocol::Tcp | Protocol::Udp if declaration.hostname.is_some() => {
-            Err("only http is told apart by hostname: use --port, not --host")
+        Protocol::Http | Protocol::Tls if target.port_count() > 1 => {
+            Err("http and tls have one target port, not a range")
+        }
+        Protocol::Tcp | Protocol::Udp if !declaration.hostnames.is_empty() => {
+            Err("only http and tls are told apart by hostname: use --port, not --host")
         }
         Protocol::Udp if unix => Err("a unix: socket carries no UDP datagrams: use HOST:PORT"),
-        Protocol::Http | Protocol::Tcp | Protocol::Udp => Ok(()),
+        Protocol::Http | Protocol::Tls | Protocol::Tcp | Protocol::Udp => Ok(()),
     }
 }
 
 /// A name as `--name` takes it.
 pub(crate) fn parse_name(text: &str) -> Result<String, String> {
     Label::parse(text).map(|label| label.to_string()).map_err(|error| error.to_string())
-}
-
-/// What `--host` takes: one label, or a whole hostname; canonical.
-pub(crate) fn parse_hostname(text: &str) -> Result<String, String> {
-    Hostname::parse(text).map(|host| host.to_string()).map_err(|error| error.to_string())
 }
 
 /// A target as the command line takes it.
@@ -64,7 +61,7 @@ mod tests {
     fn what_cannot_be_meant_is_refused_with_what_to_write() {
         let checked = |protocol, target: &str, port, host: Option<&str>| {
             let mut declaration = declaration(protocol, target);
-            declaration.hostname = host.map(str::to_owned);
+            declaration.hostnames = host.map(str::to_owned).into_iter().collect();
             set_port(&mut declaration, port);
             check(&declaration, &Target::parse(target).unwrap())
         };
@@ -72,6 +69,9 @@ mod tests {
         assert_eq!(checked(Protocol::Udp, "27000-27050", Some(0), None), Ok(()));
         assert_eq!(checked(Protocol::Tcp, "unix:/run/x", None, None), Ok(()));
         assert!(checked(Protocol::Http, "3000", Some(80), None).is_err());
+        assert_eq!(checked(Protocol::Tls, "443", None, Some("app")), Ok(()));
+        assert!(checked(Protocol::Tls, "443", Some(443), None).is_err());
+        assert!(checked(Protocol::Tls, "443-444", None, None).is_err());
         assert!(checked(Protocol::Http, "3000-3001", None, None).is_err());
         assert!(checked(Protocol::Tcp, "22", None, Some("ssh")).is_err());
         assert!(checked(Protocol::Udp, "unix:/run/x", None, None).is_err());
@@ -93,7 +93,7 @@ mod tests {
             target: target.to_owned(),
             port: None,
             any_port: false,
-            hostname: None,
+            hostnames: Vec::new(),
             access: Access::default(),
             lifetime: Lifetime::Session,
             replace: false,

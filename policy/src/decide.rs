@@ -27,10 +27,10 @@ use crate::access::CompiledAccess;
 use crate::address::Visitor;
 use crate::compile::Policy;
 use crate::error::RuleName;
-use crate::hostname::Hostname;
 use crate::label::Label;
 use crate::model::{DefaultAccess, Effect, Protocol};
 use crate::ports::PortRange;
+use crate::public_host::PublicHost;
 use crate::publish::CompiledPublishRule;
 
 /// What is visited.
@@ -67,9 +67,9 @@ pub struct Wanted<'a> {
     /// The public ports. `None` for `tcp` and `udp` means that they are not chosen yet, and counts
     /// as every port.
     pub ports: Option<PortRange>,
-    /// The whole hostname. `None` for `tls` and `http` means that it is not chosen yet, and counts
-    /// as every hostname.
-    pub hostname: Option<&'a Hostname>,
+    /// The hostname or wildcard. `None` for `tls` and `http` means that it is not chosen yet, and
+    /// counts as every hostname. Of several, each is asked about by itself.
+    pub hostname: Option<&'a PublicHost>,
     /// How many publications the publisher has already, this one not counted.
     pub already: u32,
 }

@@ -84,6 +84,11 @@ impl Hostname {
         &self.0
     }
 
+    /// What is left without the first label; none for a single label.
+    pub fn parent(&self) -> Option<&str> {
+        self.0.split_once('.').map(|(_, parent)| parent)
+    }
+
     /// True when this name lies below `parent`, at any depth; a name does not lie below itself.
     pub fn is_below(&self, parent: &Self) -> bool {
         self.0.strip_suffix(&*parent.0).is_some_and(|front| front.ends_with('.'))

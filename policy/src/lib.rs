@@ -29,6 +29,7 @@ mod model;
 mod network;
 mod ports;
 mod prose;
+mod public_host;
 mod publish;
 mod selector;
 mod sources;
@@ -57,5 +58,6 @@ pub use model::{
 pub use network::{Network, NetworkError};
 pub use ports::{PortRange, PortRangeError};
 pub use prose::{describe_access, describe_policy};
+pub use public_host::PublicHost;
 pub use selector::{SelectorError, Source, To, Who};
 pub use target::{Target, TargetError, TargetHost};

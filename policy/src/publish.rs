@@ -8,6 +8,7 @@ use crate::decide::{Publisher, Wanted};
 use crate::error::RuleName;
 use crate::model::{Effect, Protocol, PublishRule};
 use crate::ports::{PortRange, PortSet};
+use crate::public_host::PublicHost;
 use crate::selector::Who;
 
 /// One rule under the name that decisions give.
@@ -68,14 +69,16 @@ impl CompiledPublishRule {
     fn covers(&self, hostname: WantedHostname<'_>) -> bool {
         match hostname {
             WantedHostname::Every => false,
-            WantedHostname::One(name) => self.rule.hostnames.iter().any(|mine| mine.covers(name)),
+            WantedHostname::One(host) => {
+                self.rule.hostnames.iter().any(|mine| mine.covers_all(host))
+            }
         }
     }
 
     fn overlaps(&self, hostname: WantedHostname<'_>) -> bool {
         match hostname {
             WantedHostname::Every => !self.rule.hostnames.is_empty(),
-            WantedHostname::One(_) => self.covers(hostname),
+            WantedHostname::One(host) => self.rule.hostnames.iter().any(|mine| mine.overlaps(host)),
         }
     }
 }
@@ -83,7 +86,7 @@ impl CompiledPublishRule {
 #[derive(Debug, Clone, Copy)]
 enum WantedHostname<'a> {
     Every,
-    One(&'a crate::hostname::Hostname),
+    One(&'a PublicHost),
 }
 
 fn wanted_ports(wanted: &Wanted<'_>) -> Option<PortRange> {
@@ -92,7 +95,7 @@ fn wanted_ports(wanted: &Wanted<'_>) -> Option<PortRange> {
 
 fn wanted_hostname<'a>(wanted: &Wanted<'a>) -> Option<WantedHostname<'a>> {
     match wanted.hostname {
-        Some(name) => Some(WantedHostname::One(name)),
+        Some(host) => Some(WantedHostname::One(host)),
         None => (!wanted.protocol.has_port()).then_some(WantedHostname::Every),
     }
 }

@@ -27,8 +27,17 @@ pub(crate) enum Carrier {
     Tcp,
     /// An address pair at a public UDP port.
     Udp,
+    /// A TLS connection at the HTTPS port that is passed through by name.
+    Tls,
     /// A connection of the HTTP edge, which has limits of its own.
     Http,
+}
+
+impl Carrier {
+    /// Whether flows are bounded by their source.
+    fn names_its_source(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
 }
 
 /// Which bound a flow met. The values of a `limit` label.
@@ -120,7 +129,7 @@ struct Table {
     open: BTreeMap<u64, Arc<Flow>>,
     per_carrier: Tally<Carrier>,
     per_publication: Tally<(Carrier, Uuid)>,
-    /// TCP alone: the source of a datagram may be forged.
+    /// Not of datagrams, whose source may be forged, and not of the edge, which has limits of its own.
     per_source: Tally<IpAddr>,
     ended: Carried,
 }
@@ -129,7 +138,7 @@ impl Table {
     fn check(&self, flow: &Flow) -> Result<(), Full> {
         let Flow { carrier, publication, visitor, .. } = *flow;
         let (total, of_publication) = match carrier {
-            Carrier::Tcp => (TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX),
+            Carrier::Tcp | Carrier::Tls => (TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX),
             Carrier::Udp => (UDP_FLOWS_MAX, UDP_FLOWS_PER_PUBLICATION_MAX),
             Carrier::Http => return Ok(()),
         };
@@ -138,7 +147,7 @@ impl Table {
         } else if self.per_publication.of(&(carrier, publication)) >= of_publication {
             Err(Full::Publication)
         } else if self.per_source.of(&source(visitor.ip())) >= TCP_FLOWS_PER_SOURCE_MAX
-            && carrier == Carrier::Tcp
+            && carrier.names_its_source()
         {
             Err(Full::Source)
         } else {
@@ -150,7 +159,7 @@ impl Table {
         self.open.insert(flow.id, Arc::clone(flow));
         self.per_carrier.add(flow.carrier);
         self.per_publication.add((flow.carrier, flow.publication));
-        if flow.carrier == Carrier::Tcp {
+        if flow.carrier.names_its_source() {
             self.per_source.add(source(flow.visitor.ip()));
         }
     }
@@ -159,7 +168,7 @@ impl Table {
         self.open.remove(&flow.id);
         self.per_carrier.take(&flow.carrier);
         self.per_publication.take(&(flow.carrier, flow.publication));
-        if flow.carrier == Carrier::Tcp {
+        if flow.carrier.names_its_source() {
             self.per_source.take(&source(flow.visitor.ip()));
         }
         self.ended.add(flow.carried());

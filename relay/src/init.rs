@@ -118,6 +118,7 @@ pub async fn init(options: &InitOptions) -> Result<Initialised, InitError> {
         overlay_port: config.overlay_listen.port(),
         http_port: config.http_listen.port(),
         https_port: config.https_listen.port(),
+        public_addresses: config.public_addresses.clone(),
         public_ports: config.public_ports.clone(),
     };
     let runtime =

@@ -137,7 +137,10 @@ impl Wishes {
 fn published(control: &Control) -> impl Iterator<Item = (String, Uuid)> {
     let publications = control.snapshot_publications().into_iter();
     let http = publications.filter(|publication| publication.protocol == Protocol::Http);
-    http.filter_map(|publication| Some((publication.hostname?, publication.network)))
+    http.flat_map(|publication| {
+        let network = publication.network;
+        publication.hostnames.into_iter().map(move |name| (name, network))
+    })
 }
 
 /// A reader that fell behind looks at everything.

@@ -46,6 +46,28 @@ pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(8);
 pub(crate) const CHECKS_MAX: usize = 1_024;
 /// The same of one node, so that a slow agent delays its own only.
 pub(crate) const CHECKS_PER_NODE_MAX: usize = 8;
+/// How long DNS may take to answer one question about a custom domain.
+pub(crate) const DNS_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long somebody who asks for a proof waits for where the domain leads as well; the look goes on by itself later.
+pub(crate) const DOMAIN_LOOK_PATIENCE: Duration = Duration::from_secs(3);
+/// How often each name server is asked within that time.
+pub(crate) const DNS_TRIES: usize = 2;
+/// Values of DNS that are shown where none of them was expected.
+pub(crate) const DNS_VALUES_SHOWN_MAX: usize = 3;
+/// Characters of each of them.
+pub(crate) const DNS_VALUE_CHARACTERS_MAX: usize = 80;
+/// Proofs of domains that are asked of DNS at once; further ones wait.
+pub(crate) const DOMAIN_PROOFS_MAX: usize = 32;
+/// Domains that are looked at by themselves at once; further ones wait.
+pub(crate) const DOMAIN_LOOKS_MAX: usize = 16;
+/// Names of one domain that are looked up at once.
+pub(crate) const DOMAIN_NAMES_AT_ONCE_MAX: usize = 8;
+/// An answer of DNS that holds shorter is asked for again after this.
+pub(crate) const DOMAIN_LOOK_WAIT_MIN: Duration = Duration::from_secs(5);
+/// One that holds longer, after this.
+pub(crate) const DOMAIN_LOOK_WAIT_MAX: Duration = Duration::from_secs(600);
+/// A name that did not resolve is asked for again after this.
+pub(crate) const DOMAIN_LOOK_FAILED_WAIT: Duration = Duration::from_secs(30);
 /// Characters of what an agent says about its target.
 pub(crate) const DETAIL_CHARACTERS_MAX: usize = 300;
 /// Pause before accepting again when file descriptors are used up.

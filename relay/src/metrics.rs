@@ -13,6 +13,7 @@ pub(crate) struct IngressMetrics {
     pub(crate) tcp_flows_opened: Counter,
     pub(crate) udp_flows_opened: Counter,
     pub(crate) http_flows_opened: Counter,
+    pub(crate) tls_flows_opened: Counter,
     pub(crate) denied: Counter,
     pub(crate) flows_refused: Family<RefusedLabels, Counter>,
     pub(crate) flows_cut: Counter,
@@ -65,11 +66,12 @@ impl IngressMetrics {
         }
     }
 
-    fn plain(&self) -> [(&'static str, &'static str, &Counter); 17] {
+    fn plain(&self) -> [(&'static str, &'static str, &Counter); 18] {
         [
             ("tcp_flows_opened", "TCP flows that the agent took", &self.tcp_flows_opened),
             ("udp_flows_opened", "UDP flows opened", &self.udp_flows_opened),
             ("http_flows_opened", "HTTP edge flows opened", &self.http_flows_opened),
+            ("tls_flows_opened", "TLS connections passed through", &self.tls_flows_opened),
             ("visitors_denied", "Visitors refused by policy", &self.denied),
             ("flows_cut", "Flows cut by a change or at the end of draining", &self.flows_cut),
             ("dials_delayed", "Visitors that waited for other dials", &self.dials_delayed),

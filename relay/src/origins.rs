@@ -1,11 +1,12 @@
-//! The edge's view of `http` publications: hostnames to flows through tunnels.
+//! The front door's view of publications by name: hostnames to flows through tunnels, for `http` requests and for `tls` connections that
+//! are passed through.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bore_control::model::Protocol;
+use bore_control::model::{Protocol, Publication};
 use bore_control::runtime::State;
 use bore_driver::{OverlayStream, pipe_opening};
 use bore_netstack::ConnectError;
@@ -31,35 +32,15 @@ impl Origins for OverlayOrigins {
         self.decide(host, Protocol::Http, visitor)
     }
 
-    fn passthrough(&self, _sni: &Hostname, _visitor: SocketAddr) -> Route {
-        // No protocol of the model is passed through.
-        Route::Unknown
+    fn passthrough(&self, sni: &Hostname, visitor: SocketAddr) -> Route {
+        self.decide(sni, Protocol::Tls, visitor)
     }
 
     async fn open(&self, origin: OriginId, visitor: SocketAddr) -> Result<OverlayStream, Outage> {
-        let steward = &self.steward;
-        let publication = steward.publication(origin.0).ok_or_else(withdrawn)?;
-        let route = steward.route(&publication).ok_or_else(withdrawn)?;
-        let mut dial = route.dial(visitor, 0);
-        // Several flows of the edge serve one visitor, so the visitor's own port is not unique.
-        dial.source.set_port(0);
-        let gate = &steward.shared.gate;
-        let opened = gate.flows.open(Carrier::Http, origin.0, visitor, now_micros());
-        let flow = opened.map_err(|_| withdrawn())?;
-        // Listed now: a change of rules from here on cuts it, one before is seen here.
-        if !gate.allows(origin.0, visitor.ip()) {
-            return Err(withdrawn());
-        }
-        let noting = Arc::clone(steward);
-        let note = move |opened| noting.note_http_flow(origin.0, opened);
-        let calling = steward.shard.run(move |local| async move {
-            // The request follows at once: with the call, where the agent takes it.
-            let connect = local.call(&dial).inspect_err(|error| note(Err(*error)))?;
-            let meter = Arc::clone(&flow.meter);
-            Ok(pipe_opening(connect, meter, async move { flow.until_cut().await }, note))
-        });
-        let called = calling.await.unwrap_or(Err(ConnectError::PeerGone));
-        called.map_err(|error| Outage::Down { cause: error.to_string() })
+        let served = self.steward.publication(origin.0).ok_or_else(withdrawn)?;
+        let is_tls = served.protocol == Protocol::Tls;
+        let carrier = if is_tls { Carrier::Tls } else { Carrier::Http };
+        self.open_flow(&served, carrier, visitor).await
     }
 
     fn probe(
@@ -82,11 +63,11 @@ impl Origins for OverlayOrigins {
 }
 
 impl Steward {
-    fn note_http_flow(&self, publication: Uuid, opened: Result<(), ConnectError>) {
+    fn note_flow(&self, publication: Uuid, carrier: Carrier, opened: Result<(), ConnectError>) {
+        let metrics = &self.shared.metrics;
         match opened {
-            Ok(()) => {
-                self.shared.metrics.http_flows_opened.inc();
-            }
+            Ok(()) if carrier == Carrier::Tls => drop(metrics.tls_flows_opened.inc()),
+            Ok(()) => drop(metrics.http_flows_opened.inc()),
             // Nobody asks any more.
             Err(ConnectError::Abandoned) => {}
             Err(_) => {
@@ -98,7 +79,7 @@ impl Steward {
 }
 
 impl OverlayOrigins {
-    /// One decision for both kinds of publication that have a hostname.
+    /// Who serves `host` by `protocol`, decided for this visitor.
     fn decide(&self, host: &Hostname, protocol: Protocol, visitor: SocketAddr) -> Route {
         let Some(id) = self.find(host, protocol) else { return Route::Unknown };
         let visitor = Visitor::public(visitor.ip());
@@ -116,11 +97,47 @@ impl OverlayOrigins {
         }
     }
 
-    /// Who has this hostname, if it is published by `protocol`.
-    fn find(&self, host: &Hostname, protocol: Protocol) -> Option<Uuid> {
-        let id = self.steward.hostnames.get(host.as_str())?;
-        (self.steward.protocol_of(id) == Some(protocol)).then_some(id)
+    async fn open_flow(
+        &self,
+        served: &Publication,
+        carrier: Carrier,
+        visitor: SocketAddr,
+    ) -> Result<OverlayStream, Outage> {
+        let (steward, publication) = (&self.steward, served.id);
+        let route = steward.route(served).ok_or_else(withdrawn)?;
+        let mut dial = route.dial(visitor, 0);
+        // Several flows through the shared ports serve one visitor, so the visitor's own port is not unique.
+        dial.source.set_port(0);
+        let gate = &steward.shared.gate;
+        let opened = gate.flows.open(carrier, publication, visitor, now_micros());
+        let flow = opened.map_err(|limit| {
+            steward.shared.metrics.refuse(limit);
+            full()
+        })?;
+        // Listed now: a change of rules from here on cuts it, one before is seen here.
+        if !gate.allows(publication, visitor.ip()) {
+            return Err(withdrawn());
+        }
+        let noting = Arc::clone(steward);
+        let note = move |opened| noting.note_flow(publication, carrier, opened);
+        let calling = steward.shard.run(move |local| async move {
+            // What the visitor sent follows at once: with the call, where the agent takes it.
+            let connect = local.call(&dial).inspect_err(|error| note(Err(*error)))?;
+            let meter = Arc::clone(&flow.meter);
+            Ok(pipe_opening(connect, meter, async move { flow.until_cut().await }, note))
+        });
+        let called = calling.await.unwrap_or(Err(ConnectError::PeerGone));
+        called.map_err(|error| Outage::Down { cause: error.to_string() })
     }
+
+    fn find(&self, host: &Hostname, protocol: Protocol) -> Option<Uuid> {
+        let id = self.steward.hostnames.find(host)?;
+        self.steward.carries(id, protocol).then_some(id)
+    }
+}
+
+fn full() -> Outage {
+    Outage::Down { cause: "too many connections are open".to_owned() }
 }
 
 fn withdrawn() -> Outage {

@@ -7,10 +7,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use bore_control::model::{Node, Protocol, Publication};
+use bore_control::model::{DnsRecord, Domain, Micros, Node, Protocol, Publication};
 use bore_control::runtime::{
     CertificateState, ClaimError, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState,
-    RelayInfo, Runtime, TargetReport,
+    RelayInfo, Runtime, Step, TargetReport,
 };
 use bore_overlay::{
     ClusterPublicKey, JoinKey, JoinSecret, NetworkId, PublicKey, RelayAddress, overlay_v6,
@@ -18,7 +18,10 @@ use bore_overlay::{
 use uuid::Uuid;
 
 use crate::acme::Issuer;
+use crate::clock::now_micros;
+use crate::domains::Domains;
 use crate::edge::Scheme;
+use crate::limits::DOMAIN_LOOK_PATIENCE;
 use crate::states::States;
 use crate::steward::Steward;
 use crate::tls::Certificates;
@@ -33,6 +36,7 @@ pub(crate) struct Identity {
     pub(crate) overlay_port: u16,
     pub(crate) http_port: u16,
     pub(crate) https_port: u16,
+    pub(crate) public_addresses: Vec<IpAddr>,
     pub(crate) public_ports: RangeInclusive<u16>,
 }
 
@@ -42,6 +46,7 @@ pub(crate) struct RelayRuntime {
     identity: Identity,
     states: Arc<States>,
     certificates: Arc<Certificates>,
+    pub(crate) domains: Arc<Domains>,
     /// Weak: the steward holds the control room, which holds this.
     steward: OnceLock<Weak<Steward>>,
     issuer: OnceLock<Arc<Issuer>>,
@@ -54,9 +59,11 @@ impl RelayRuntime {
         states: Arc<States>,
         certificates: Arc<Certificates>,
     ) -> Self {
+        let addresses = &identity.public_addresses;
+        let domains = Arc::new(Domains::new(&identity.host, addresses, Arc::clone(&states)));
         let (steward, issuer) = (OnceLock::new(), OnceLock::new());
         let draining = AtomicBool::new(false);
-        Self { identity, states, certificates, steward, issuer, draining }
+        Self { identity, states, certificates, domains, steward, issuer, draining }
     }
 
     /// Joins the runtime to the rest of the relay, once.
@@ -117,14 +124,41 @@ impl Runtime for RelayRuntime {
 
     fn public_address(&self, publication: &Publication) -> String {
         let host = bracketed(&self.identity.host);
-        match (publication.protocol, publication.public_port, &publication.hostname) {
+        match (publication.protocol, publication.public_port, first_hostname(publication)) {
             (Protocol::Http, _, Some(hostname)) => self.web_address(hostname),
+            (Protocol::Tls, _, Some(hostname)) => {
+                format!("tls://{hostname}:{}", self.identity.https_port)
+            }
             (Protocol::Udp, Some(port), _) => {
                 format!("udp://{host}:{}", ports(port, publication.port_count))
             }
             (_, Some(port), _) => format!("tcp://{host}:{}", ports(port, publication.port_count)),
             (_, None, _) => host,
         }
+    }
+
+    fn now(&self) -> Micros {
+        now_micros()
+    }
+
+    async fn prove_domain(&self, proofs: &[DnsRecord]) -> Step {
+        self.domains.prove(proofs).await
+    }
+
+    async fn look_at_domain(&self, domain: &Domain) {
+        let Some(steward) = self.steward() else { return };
+        let look = self.domains.look(&steward.control, domain);
+        if tokio::time::timeout(DOMAIN_LOOK_PATIENCE, look).await.is_err() {
+            tracing::debug!(domain = %domain.id, "a look at a domain takes long");
+        }
+    }
+
+    fn domain_state(&self, domain: Uuid) -> Option<Step> {
+        self.domains.state(domain)
+    }
+
+    fn visitor_records(&self, name: &str) -> Vec<DnsRecord> {
+        self.domains.visitor_records(name)
     }
 
     fn domain(&self) -> Option<String> {
@@ -238,6 +272,12 @@ impl RelayRuntime {
             Err(_) => RelayAddress::Name { host: host.clone(), port },
         }
     }
+}
+
+/// A whole name before a wildcard, which nobody can type.
+pub(crate) fn first_hostname(publication: &Publication) -> Option<&String> {
+    let whole = |name: &&String| !name.starts_with('*');
+    publication.hostnames.iter().find(whole).or_else(|| publication.hostnames.first())
 }
 
 fn bracketed(host: &str) -> String {

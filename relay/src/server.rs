@@ -9,6 +9,7 @@ use bore_control::store::StoreError;
 use bore_control::{Absences, Control, Settings};
 use bore_driver::{Shard, ShardConfig};
 use bore_overlay::{Config as OverlayConfig, UnknownKeys};
+use bore_policy::Hostname;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -22,6 +23,7 @@ use crate::edge::{self, EdgeCounters, EdgeSettings, Scheme};
 use crate::endpoints::Endpoints;
 use crate::exposition::Exposition;
 use crate::flows::Flows;
+use crate::hostnames::Hostnames;
 use crate::ingress::{Expected, Gate, Ingress, Shared};
 use crate::issuing;
 use crate::members::Members;
@@ -166,6 +168,7 @@ impl Relay {
             shared,
             Arc::clone(tls.certificates()),
             keys.relay.public(),
+            Hostnames::new(own_names(&config)),
         ));
         runtime.attach(&steward);
 
@@ -209,6 +212,7 @@ impl Relay {
             )),
             tokio::spawn(keep_house(control.clone(), closed.clone())),
             tokio::spawn(files.watch(Arc::clone(tls.certificates()))),
+            tokio::spawn(Arc::clone(&runtime.domains).keep(control.clone(), closed.clone())),
             tokio::spawn(doors::serve_tcp(
                 api,
                 bore_control::tcp_router(control.clone()),
@@ -326,6 +330,7 @@ fn identity(config: &Config, keys: &RelayKeys, addresses: Addresses) -> Identity
         overlay_port: addresses.overlay.port(),
         http_port: addresses.http.port(),
         https_port: addresses.https.port(),
+        public_addresses: config.public_addresses.clone(),
         public_ports: config.public_ports.clone(),
     }
 }
@@ -340,6 +345,12 @@ fn edge_settings(config: &Config, addresses: Addresses) -> [EdgeSettings; 2] {
     };
     let secure = EdgeSettings { scheme: Scheme::Https, ..plain.clone() };
     [plain, secure]
+}
+
+/// Names that are nobody's.
+fn own_names(config: &Config) -> Vec<Hostname> {
+    let names = std::iter::once(&config.host).chain(&config.domain);
+    names.filter_map(|name| Hostname::parse(name).ok()).collect()
 }
 
 async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -35,7 +35,7 @@ pub(crate) struct Subject {
     node: Uuid,
     protocol: Protocol,
     ports: (Option<u16>, u16),
-    hostname: Option<String>,
+    hostnames: Vec<String>,
     target: String,
 }
 
@@ -45,7 +45,7 @@ impl Subject {
             node: publication.node,
             protocol: publication.protocol,
             ports: (publication.public_port, publication.port_count),
-            hostname: publication.hostname.clone(),
+            hostnames: publication.hostnames.clone(),
             target: publication.target.clone(),
         }
     }
@@ -61,6 +61,8 @@ struct Entry {
     visit_expected: bool,
     steps: Vec<Step>,
     visit: Option<Visit>,
+    /// Why a name under a custom domain leads elsewhere, as the relay sees it.
+    dns: Option<Step>,
     at: i64,
     check_due: Instant,
 }
@@ -182,6 +184,13 @@ impl States {
         }
     }
 
+    /// Notes where the relay sees its names lead; `None` is here. It changes no state: who gets here is served.
+    pub(crate) fn note_dns(&self, publication: Uuid, failure: Option<Step>) {
+        if let Some(entry) = self.write().get_mut(&publication) {
+            entry.dns = failure;
+        }
+    }
+
     /// Makes a publication due for a check.
     pub(crate) fn make_due(&self, publication: Uuid, now: Instant) {
         if let Some(entry) = self.write().get_mut(&publication) {
@@ -234,6 +243,7 @@ impl Entry {
             visit_expected: false,
             steps: Vec::new(),
             visit: None,
+            dns: None,
             at: now_micros(),
             check_due: now + CHECK_INTERVAL,
         }
@@ -247,6 +257,7 @@ impl Entry {
             Base::Reachable { silent } => self.seen_from_outside(*silent, now),
         };
         let mut steps = self.steps.clone();
+        steps.extend(self.dns.clone());
         steps.extend(self.visit.iter().flat_map(|visit| visit.steps.clone()));
         PublicationState { state, cause, steps, at: self.at }
     }
@@ -331,12 +342,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_leads_elsewhere_is_shown_and_takes_no_state_away() {
+        let lab = Lab::new();
+        lab.reachable();
+        lab.visit(true);
+        let step = Step { name: "dns".to_owned(), ok: false, detail: "elsewhere".to_owned() };
+        lab.states.note_dns(lab.publication.id, Some(step.clone()));
+        let shown = lab.states.get(lab.publication.id, lab.now);
+        assert_eq!(shown.state, State::Live);
+        assert!(shown.steps.contains(&step));
+        lab.states.note_dns(lab.publication.id, None);
+        assert!(!lab.states.get(lab.publication.id, lab.now).steps.contains(&step));
+    }
+
+    #[test]
     fn another_target_port_or_hostname_has_nothing_proved() {
         let changes: [fn(&mut Publication); 4] = [
             |publication| publication.target = "127.0.0.1:2".to_owned(),
             |publication| publication.public_port = Some(2),
             |publication| publication.port_count = 2,
-            |publication| publication.hostname = Some("b.example".to_owned()),
+            |publication| publication.hostnames = vec!["b.example".to_owned()],
         ];
         for change in changes {
             let mut lab = Lab::new();
@@ -438,7 +463,7 @@ mod tests {
             protocol: Protocol::Tcp,
             public_port: Some(1),
             port_count: 1,
-            hostname: None,
+            hostnames: Vec::new(),
             overlay_port: 1024,
             target: "127.0.0.1:1".to_owned(),
             access: bore_policy::Access::default(),

@@ -2,7 +2,7 @@
 //!
 //! It never writes to the store. Losing the store leaves everything as it is.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -17,10 +17,11 @@ use uuid::Uuid;
 
 use crate::agent_probe::{Answer, Question, ask};
 use crate::checks::Checks;
-use crate::dns::zone::Standing;
+use crate::hostnames::Hostnames;
 use crate::ingress::{Ingress, Route, Shared};
 use crate::limits::CHECK_TIMEOUT;
 use crate::members::{Member, Members};
+use crate::runtime::first_hostname;
 use crate::states::{Base, States};
 use crate::tls::Certificates;
 
@@ -42,50 +43,6 @@ pub(crate) struct Steward {
     known: RwLock<HashMap<Uuid, Publication>>,
 }
 
-/// Which publication has which hostname. Sorted from the top label down, so that what lies below a name is beside it.
-#[derive(Debug, Default)]
-pub(crate) struct Hostnames(RwLock<BTreeMap<String, Uuid>>);
-
-impl Hostnames {
-    pub(crate) fn get(&self, hostname: &str) -> Option<Uuid> {
-        let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        names.get(&from_the_top(hostname)).copied()
-    }
-
-    /// What a name is to DNS.
-    pub(crate) fn standing(&self, name: &str) -> Standing {
-        let (name, names) =
-            (from_the_top(name), self.0.read().unwrap_or_else(PoisonError::into_inner));
-        if names.contains_key(&name) {
-            return Standing::Published;
-        }
-        let below = format!("{name}.");
-        let next = names.range(below.clone()..).next();
-        let has_below = next.is_some_and(|(next, _)| next.starts_with(&below));
-        if has_below { Standing::Above } else { Standing::Absent }
-    }
-
-    fn move_to(&self, publication: Uuid, from: Option<&str>, to: Option<&str>) {
-        let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(from) = from {
-            names.remove(&from_the_top(from));
-        }
-        if let Some(to) = to {
-            names.insert(from_the_top(to), publication);
-        }
-    }
-
-    fn remove(&self, hostname: &str) {
-        let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        names.remove(&from_the_top(hostname));
-    }
-}
-
-/// `org.example.t.app` of `app.t.example.org`.
-fn from_the_top(hostname: &str) -> String {
-    hostname.rsplit('.').collect::<Vec<_>>().join(".")
-}
-
 impl Steward {
     pub(crate) fn new(
         control: Control,
@@ -96,8 +53,8 @@ impl Steward {
         shared: Arc<Shared>,
         certificates: Arc<Certificates>,
         relay_key: PublicKey,
+        hostnames: Hostnames,
     ) -> Self {
-        let (hostnames, known) = (Arc::default(), RwLock::default());
         Self {
             control,
             shard,
@@ -106,11 +63,11 @@ impl Steward {
             ingress,
             shared,
             relay_key,
-            hostnames,
+            hostnames: Arc::new(hostnames),
             certificates,
             checks: Checks::default(),
             concluding: tokio::sync::Mutex::default(),
-            known,
+            known: RwLock::default(),
         }
     }
 
@@ -165,7 +122,7 @@ impl Steward {
     async fn handle_change(self: &Arc<Self>, change: Option<&Change>) {
         let network = change.and_then(|change| change.network);
         match change.map(|change| (change.kind, change.subject)) {
-            Some((ChangeKind::Keys, _)) => {}
+            Some((ChangeKind::Keys | ChangeKind::Domains, _)) => {}
             Some((ChangeKind::Nodes, Some(node))) => self.reconcile_node(node).await,
             Some((ChangeKind::Publications, Some(publication))) => {
                 self.reconcile_publication(publication).await;
@@ -192,7 +149,7 @@ impl Steward {
 
     /// Says whether it changed.
     fn note_secured(&self, publication: &Publication) -> bool {
-        let hostname = publication.hostname.as_deref();
+        let hostname = first_hostname(publication).map(String::as_str);
         let secured = hostname.is_some_and(|name| self.certificates.entry(name).is_some());
         self.states.set_secured(publication.id, secured)
     }
@@ -234,8 +191,8 @@ impl Steward {
     /// Lets go of a publication that is gone: its name does not resolve and its ports are free when this returns.
     pub(crate) async fn close(&self, id: Uuid) {
         let gone = self.write_known().remove(&id);
-        if let Some(hostname) = gone.and_then(|publication| publication.hostname) {
-            self.hostnames.remove(&hostname);
+        if let Some(gone) = gone {
+            self.hostnames.change(id, &gone.hostnames, &[]);
         }
         self.states.forget(id);
         self.ingress.release(id).await;
@@ -246,8 +203,8 @@ impl Steward {
         if before.as_ref() == Some(&publication) {
             return;
         }
-        let before = before.and_then(|before| before.hostname);
-        self.hostnames.move_to(publication.id, before.as_deref(), publication.hostname.as_deref());
+        let before = before.map(|before| before.hostnames).unwrap_or_default();
+        self.hostnames.change(publication.id, &before, &publication.hostnames);
         self.states.declare(&publication, Instant::now());
         self.note_secured(&publication);
         // A report that was quicker than this starts nothing by itself.
@@ -451,9 +408,9 @@ impl Steward {
         self.read_known().get(&id).cloned()
     }
 
-    /// How visitors speak to a publication that this relay carries.
-    pub(crate) fn protocol_of(&self, id: Uuid) -> Option<Protocol> {
-        self.read_known().get(&id).map(|publication| publication.protocol)
+    /// Whether it carries a publication, by this protocol.
+    pub(crate) fn carries(&self, id: Uuid, protocol: Protocol) -> bool {
+        self.read_known().get(&id).is_some_and(|item| item.protocol == protocol)
     }
 
     fn is_known(&self, id: Uuid) -> bool {

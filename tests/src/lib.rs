@@ -12,6 +12,7 @@ pub mod lab;
 pub mod length;
 pub mod memory;
 pub mod metrics;
+pub mod name_server;
 pub mod namespace;
 pub mod origins;
 pub mod process;

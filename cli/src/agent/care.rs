@@ -5,12 +5,14 @@
 //! | `reachable`, not visited since the session opened, since it was `down`, or under its present address | visited at once |
 //! | `reachable` or `live`, visited | visited again about every 60 s |
 //! | `down`, or its target failed a visitor | its target is looked at every 2 s; a change is reported |
+//! | `tls` | never visited: the target terminates TLS, so it is `reachable` at most |
 //! | `offline` | nothing: without the relay there is nothing to prove |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bore_control::model::Protocol;
 use bore_control::runtime::State;
 use rand::Rng;
 use tokio::sync::broadcast::error::RecvError;
@@ -82,7 +84,9 @@ impl Care {
             record.public.clone_from(&view.public);
         }
         let due = record.due(state, online.session, now);
-        if due == Due::Nothing || self.work.len() >= AT_ONCE_MAX {
+        // A visit's token cannot be read inside TLS that the target terminates.
+        let unreadable = due == Due::Visit && view.publication.protocol == Protocol::Tls;
+        if due == Due::Nothing || unreadable || self.work.len() >= AT_ONCE_MAX {
             return;
         }
         let shared = Arc::clone(&self.shared);

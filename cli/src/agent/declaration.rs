@@ -25,9 +25,9 @@ pub(crate) struct Declaration {
     /// Any free public port will do.
     #[serde(default)]
     pub(crate) any_port: bool,
-    /// Hostname (http): a label below the relay's domain, or a whole name.
-    #[serde(default)]
-    pub(crate) hostname: Option<String>,
+    /// Hostnames (http, tls): labels below the relay's domain, whole names, wildcards.
+    #[serde(default, alias = "hostname", deserialize_with = "bore_control::wire::one_or_many")]
+    pub(crate) hostnames: Vec<String>,
     /// Who may visit.
     #[serde(default)]
     pub(crate) access: Access,
@@ -63,7 +63,7 @@ impl Declaration {
             // A target without a port, as a Unix socket, prefers none.
             any_port: self.any_port || (self.port.is_none() && preferred_port.is_none()),
             port_count: target.port_count(),
-            hostname: self.hostname.clone(),
+            hostnames: self.hostnames.clone(),
             target: self.target.clone(),
             access: lists(&self.access),
             lifetime: self.lifetime,
@@ -78,7 +78,7 @@ impl Declaration {
             name: Some(publication.name.clone()),
             port: publication.public_port,
             any_port: false,
-            hostname: publication.hostname.clone(),
+            hostnames: publication.hostnames.clone(),
             // Taking over is for the moment when a person asked for it.
             replace: false,
             ..self.request(target)

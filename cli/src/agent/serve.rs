@@ -66,7 +66,7 @@ impl Services {
         }
         let (local, shared) = (self.local.clone(), Arc::clone(&self.shared));
         let task = match plan.protocol {
-            Protocol::Tcp | Protocol::Http => {
+            Protocol::Tcp | Protocol::Tls | Protocol::Http => {
                 Task::begin(serve_tcp::run(local, shared, plan.clone()))
             }
             Protocol::Udp => Task::begin(serve_udp::run(local, shared, plan.clone())),

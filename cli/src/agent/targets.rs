@@ -234,7 +234,7 @@ impl std::fmt::Display for Place {
 pub(crate) async fn check(protocol: Protocol, target: &Target) -> Result<(), DialError> {
     let place = place(target, 0)?;
     match protocol {
-        Protocol::Tcp | Protocol::Http => place.connect().await.map(drop),
+        Protocol::Tcp | Protocol::Tls | Protocol::Http => place.connect().await.map(drop),
         Protocol::Udp => check_udp(&place).await,
     }
 }

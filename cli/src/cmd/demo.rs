@@ -121,8 +121,8 @@ impl Stage {
             protocol,
             target: self.origin.address(protocol).to_string(),
             port: None,
-            any_port: protocol != Protocol::Http,
-            hostname: (protocol == Protocol::Http).then(|| name.to_owned()),
+            any_port: protocol.has_port(),
+            hostnames: (!protocol.has_port()).then(|| name.to_owned()).into_iter().collect(),
             access: Access::default(),
             lifetime: Lifetime::Session,
             replace: false,
@@ -133,7 +133,7 @@ impl Stage {
         let publication = &view.publication;
         let port = publication.public_port.unwrap_or_else(|| self.relay.addresses().http.port());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let hostname = publication.hostname.as_deref().unwrap_or_default();
+        let hostname = publication.hostnames.first().map(String::as_str).unwrap_or_default();
         let visit = visit::visit(publication.protocol, address, hostname);
         match tokio::time::timeout(LIVE_TIMEOUT, visit).await {
             Ok(Ok(seen)) => {

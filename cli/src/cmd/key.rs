@@ -187,12 +187,13 @@ fn scope_name(scope: Scope) -> String {
     name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().to_owned()
 }
 
-const SCOPES: [Scope; 7] = [
+const SCOPES: [Scope; 8] = [
     Scope::Admin,
     Scope::Read,
     Scope::NodesWrite,
     Scope::KeysWrite,
     Scope::PublicationsWrite,
+    Scope::DomainsWrite,
     Scope::PoliciesWrite,
     Scope::AuditRead,
 ];

@@ -7,6 +7,7 @@ use super::publish::fields;
 use crate::agent::PublicationView;
 use crate::context::Context;
 use crate::error::CliResult;
+use crate::hostname::in_own_script;
 use crate::link::Link;
 use crate::output::Table;
 
@@ -41,6 +42,16 @@ async fn list_all(context: &Context<'_>) -> CliResult {
     show(context, &views, &nodes)
 }
 
+/// The address, and how many other hostnames lead there.
+fn public(view: &PublicationView) -> String {
+    let names = &view.publication.hostnames;
+    let shown = names.iter().find(|name| view.public.contains(&format!("://{name}")));
+    let script = shown.and_then(|name| in_own_script(name));
+    let script = script.map(|name| format!(" ({name})")).unwrap_or_default();
+    let more = if names.len() > 1 { format!(" +{}", names.len() - 1) } else { String::new() };
+    format!("{}{script}{more}", view.public)
+}
+
 fn show(context: &Context<'_>, views: &[PublicationView], nodes: &[Node]) -> CliResult {
     let mut table = Table::new(["name", "state", "public", "target", "node", "cause"]);
     for view in views {
@@ -48,7 +59,7 @@ fn show(context: &Context<'_>, views: &[PublicationView], nodes: &[Node]) -> Cli
         table.row([
             view.publication.name.clone(),
             format!("{:?}", view.state.state).to_lowercase(),
-            view.public.clone(),
+            public(view),
             view.publication.target.clone(),
             node.map_or_else(|| "this one".to_owned(), |node| node.name.clone()),
             view.state.cause.clone().unwrap_or_default(),
@@ -56,4 +67,23 @@ fn show(context: &Context<'_>, views: &[PublicationView], nodes: &[Node]) -> Cli
     }
     let items: Vec<_> = views.iter().map(fields).collect();
     context.output.list("publication", &items, &table, "nothing is published: bore 3000")
+}
+
+#[cfg(test)]
+mod tests {
+    use bore_control::model::Protocol;
+
+    use super::*;
+    use crate::test_support;
+
+    #[test]
+    fn an_address_shows_its_script_and_how_many_more_there_are() {
+        let mut view = test_support::view("shop", Protocol::Tls);
+        view.public = "tls://xn--bcher-kva.example:443".to_owned();
+        view.publication.hostnames = vec!["xn--bcher-kva.example".to_owned()];
+        assert_eq!(public(&view), "tls://xn--bcher-kva.example:443 (bücher.example)");
+        view.publication.hostnames.push("*.shop.example".to_owned());
+        assert_eq!(public(&view), "tls://xn--bcher-kva.example:443 (bücher.example) +1");
+        assert_eq!(public(&test_support::view("ssh", Protocol::Tcp)), "tcp://203.0.113.5:7777");
+    }
 }

@@ -12,9 +12,10 @@ use self::report::Declared;
 use crate::agent::{Declaration, PublicationView, check_target};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
+use crate::hostname::parse_hostname;
 use crate::link::{Feed, Link};
 use crate::signal::Interrupt;
-use crate::wanted::{check, parse_hostname, parse_name, parse_source, parse_target, set_port};
+use crate::wanted::{check, parse_name, parse_source, parse_target, set_port};
 
 pub(super) use report::{announce, declare, fields, follow, settle, standing};
 
@@ -29,9 +30,14 @@ pub(super) const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) enum Publish {
     /// A web service, by hostname
     #[command(
-        after_help = "Examples:\n  bore publish http 3000\n  bore publish http 3000 --name app --host app\n  bore publish http unix:/run/app.sock"
+        after_help = "Examples:\n  bore publish http 3000\n  bore publish http 3000 --name app --host app\n  bore publish http 3000 --host shop.example.com --host *.shop.example.com\n  bore publish http unix:/run/app.sock"
     )]
     Http(Flags),
+    /// A service that terminates TLS itself, by hostname: the relay passes it through unread
+    #[command(
+        after_help = "Examples:\n  bore publish tls 443 --name app\n  bore publish tls 8443 --host shop.example.com --host *.shop.example.com"
+    )]
+    Tls(Flags),
     /// A TCP port, or a range of ports
     #[command(
         after_help = "Examples:\n  bore publish tcp 22 --port 2222\n  bore publish tcp 192.168.1.20:22 --port 0 --allow 203.0.113.0/24"
@@ -56,9 +62,9 @@ pub(crate) struct Flags {
     /// Public port, 0 for any free one [default: the target's own]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Hostname, or its first label below the relay's domain (http) [default: the name]
+    /// Hostname, its first label below the relay's domain, or *.NAME under a domain of yours (http, tls; repeatable) [default: the name]
     #[arg(long, value_name = "NAME", value_parser = parse_hostname)]
-    host: Option<String>,
+    host: Vec<String>,
     /// These visitors and nobody else: a network, an address, overlay, group:NAME (repeatable)
     #[arg(long, value_name = "WHO", value_parser = parse_source)]
     allow: Vec<Source>,
@@ -87,6 +93,7 @@ impl Publish {
     pub(crate) async fn run(self, context: &Context<'_>) -> CliResult {
         let (protocol, flags) = match self {
             Self::Http(flags) => (Protocol::Http, flags),
+            Self::Tls(flags) => (Protocol::Tls, flags),
             Self::Tcp(flags) => (Protocol::Tcp, flags),
             Self::Udp(flags) => (Protocol::Udp, flags),
         };
@@ -111,7 +118,7 @@ impl Flags {
             target: self.target.to_string(),
             port: None,
             any_port: false,
-            hostname: self.host.clone(),
+            hostnames: self.host.clone(),
             access: Access { allow: self.allow.clone(), deny: self.deny.clone() },
             lifetime: if self.bg { Lifetime::Persistent } else { Lifetime::Session },
             replace: self.replace,
@@ -230,7 +237,7 @@ mod tests {
             target: Target::parse(target).unwrap(),
             name: None,
             port: None,
-            host: None,
+            host: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
             bg: false,

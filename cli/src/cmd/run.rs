@@ -27,6 +27,9 @@ pub(crate) struct Run {
     /// Publish this as http (repeatable)
     #[arg(long, value_name = "TARGET", value_parser = parse_target)]
     http: Vec<Target>,
+    /// Publish this as tls, passed through unread (repeatable)
+    #[arg(long, value_name = "TARGET", value_parser = parse_target)]
+    tls: Vec<Target>,
     /// Publish this as tcp, on any free port (repeatable)
     #[arg(long, value_name = "TARGET", value_parser = parse_target)]
     tcp: Vec<Target>,
@@ -53,8 +56,12 @@ impl Run {
     }
 
     fn declarations(&self) -> CliResult<Vec<Declaration>> {
-        let groups =
-            [(Protocol::Http, &self.http), (Protocol::Tcp, &self.tcp), (Protocol::Udp, &self.udp)];
+        let groups = [
+            (Protocol::Http, &self.http),
+            (Protocol::Tls, &self.tls),
+            (Protocol::Tcp, &self.tcp),
+            (Protocol::Udp, &self.udp),
+        ];
         let targets = groups
             .into_iter()
             .flat_map(|(protocol, targets)| targets.iter().map(move |target| (protocol, target)));
@@ -131,8 +138,8 @@ fn declare(protocol: Protocol, target: &Target) -> CliResult<Declaration> {
         protocol,
         target: target.to_string(),
         port: None,
-        any_port: protocol != Protocol::Http,
-        hostname: None,
+        any_port: protocol.has_port(),
+        hostnames: Vec::new(),
         access: Access::default(),
         lifetime: Lifetime::Session,
         replace: false,

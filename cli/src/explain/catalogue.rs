@@ -218,10 +218,17 @@ pub(crate) static ENTRIES: &[Entry] = &[
     entry!(
         "B2106",
         Usage,
-        "hostname outside the domain",
-        "The hostname does not end in the relay's domain, so no visitor would arrive.",
-        ["a custom domain", "a relay without --domain"],
-        ["give one label, --host app, and the relay adds its domain"]
+        "hostname outside the domains",
+        "The hostname is neither one label below the relay's domain nor below a domain that this network has proved.",
+        [
+            "a domain of your own that is not verified yet",
+            "several labels, or a wildcard, below the relay's domain",
+            "a relay without --domain"
+        ],
+        [
+            "give one label, --host app, and the relay adds its domain",
+            "for a domain of your own: bore domain add example.com, set the record, bore domain verify example.com"
+        ]
     ),
     entry!(
         "B2107",
@@ -270,6 +277,55 @@ pub(crate) static ENTRIES: &[Entry] = &[
         "The relay does not understand the request; the text names the field.",
         ["a command line of another version than the relay", "a mistake in a document"],
         ["correct the field named, and compare bore version with the relay's"]
+    ),
+    entry!(
+        "B2301",
+        Taken,
+        "domain of another network",
+        "Another network of this relay has proved this domain, or one above it, or gave it back less than 30 days ago.",
+        [
+            "a colleague's network has it",
+            "it was released lately: so long only the network that had it gets it"
+        ],
+        [
+            "use the network that has it, or ask for its release; after that it rests for 30 days",
+            "take a name that lies beside it"
+        ]
+    ),
+    entry!(
+        "B2302",
+        Unverified,
+        "domain not proved",
+        "DNS, as the relay sees it, has neither the TXT nor the CNAME record that binds the domain to this network. The text says what was found.",
+        [
+            "the record is not set yet, or under another name: many panels add the zone's name themselves",
+            "an old answer is still cached: it goes after its TTL",
+            "the record of another network: the text is different for each",
+            "the zone's name servers answer SERVFAIL or not at all"
+        ],
+        [
+            "set exactly what bore domain add NAME prints, then bore domain verify NAME again",
+            "look for yourself: dig +short TXT _bore-challenge.NAME"
+        ]
+    ),
+    entry!(
+        "B2303",
+        Taken,
+        "domain in use",
+        "Something is published under the domain, and nothing stays published under a domain that is nobody's.",
+        ["publications that nobody took back; persistent ones stay while their agent is away"],
+        ["bore ls --all, bore rm what has names under it, then bore domain rm NAME again"]
+    ),
+    entry!(
+        "B2304",
+        Usage,
+        "not a custom domain",
+        "This name cannot be a custom domain: it is no hostname, a top-level domain, or the relay's own.",
+        [
+            "a wildcard: a domain stands for every name below it anyway",
+            "a name below the relay's domain, which its administrators give out"
+        ],
+        ["give a domain of your own, like example.com"]
     ),
     entry!(
         "B3101",

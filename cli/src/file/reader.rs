@@ -79,18 +79,6 @@ impl<'t> Reader<'t> {
         Some((value.span(), inner))
     }
 
-    /// A string that `parse` understands.
-    pub(super) fn parsed<T>(
-        &mut self,
-        table: &DeTable<'_>,
-        key: &str,
-        parse: fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let text = self.string(table, key)?;
-        let span = table.get(key)?.span();
-        self.parse(span, &text, parse)
-    }
-
     /// A list of strings that `parse` understands; empty when absent.
     pub(super) fn parsed_list<T>(
         &mut self,
@@ -99,11 +87,34 @@ impl<'t> Reader<'t> {
         parse: fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
         let Some(value) = table.get(key) else { return Vec::new() };
-        let list = self.expect(value.get_ref().as_array(), value, key, "a list of strings");
-        let items = list.into_iter().flat_map(|list| list.iter());
+        self.items(value, key, "a list of strings", parse)
+    }
+
+    /// The same, of which one may stand alone.
+    pub(super) fn parsed_one_or_many<T>(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let Some(value) = table.get(key) else { return Vec::new() };
+        match value.get_ref().as_str() {
+            Some(text) => self.parse(value.span(), text, parse).into_iter().collect(),
+            None => self.items(value, key, "a string or a list of strings", parse),
+        }
+    }
+
+    fn items<T>(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        key: &str,
+        kind: &str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let list = self.expect(value.get_ref().as_array(), value, key, kind);
         let mut parsed = Vec::new();
-        for item in items {
-            let text = self.expect(item.get_ref().as_str(), item, key, "a list of strings");
+        for item in list.into_iter().flat_map(|list| list.iter()) {
+            let text = self.expect(item.get_ref().as_str(), item, key, kind);
             parsed.extend(text.and_then(|text| self.parse(item.span(), text, parse)));
         }
         parsed

@@ -14,6 +14,7 @@ mod agent;
 mod error;
 mod explain;
 mod file;
+mod hostname;
 mod wanted;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

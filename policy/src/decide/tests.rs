@@ -159,8 +159,8 @@ fn a_deny_rule_refuses_every_wish_that_touches_it() {
     assert_eq!(lab.publish(udp("23-30")), "allowed by the default");
     assert_eq!(lab.publish(Wanted { ports: None, ..udp("1") }), "refused by rule d");
 
-    let admin = Hostname::parse("a.admin.example.org").unwrap();
-    let other = Hostname::parse("a.example.org").unwrap();
+    let admin = PublicHost::parse("a.admin.example.org").unwrap();
+    let other = PublicHost::parse("a.example.org").unwrap();
     assert_eq!(lab.publish(http(Some(&admin))), "refused by rule d");
     assert_eq!(lab.publish(http(Some(&other))), "allowed by the default");
     assert_eq!(lab.publish(http(None)), "refused by rule d", "an open wish is every hostname");
@@ -169,7 +169,7 @@ fn a_deny_rule_refuses_every_wish_that_touches_it() {
 #[test]
 fn an_allow_rule_with_hostnames_opens_no_port_and_the_reverse() {
     let hostnames = Lab::new(&[&publish("who=['any']\nhostnames=['*.dev.example.org', 'app']")]);
-    let dev = Hostname::parse("x.dev.example.org").unwrap();
+    let dev = PublicHost::parse("x.dev.example.org").unwrap();
     assert_eq!(hostnames.publish(http(Some(&dev))), "allowed by rule r");
     assert!(hostnames.publish(http(None)).starts_with("refused"));
     assert!(hostnames.publish(udp("7777")).starts_with("refused"));
@@ -272,7 +272,7 @@ fn udp(ports: &str) -> Wanted<'static> {
     Wanted { protocol: Protocol::Udp, ports, hostname: None, already: 0 }
 }
 
-fn http(hostname: Option<&Hostname>) -> Wanted<'_> {
+fn http(hostname: Option<&PublicHost>) -> Wanted<'_> {
     Wanted { protocol: Protocol::Http, ports: None, hostname, already: 0 }
 }
 

@@ -8,10 +8,10 @@ use super::*;
 use crate::access::Access;
 use crate::address::VisitorNode;
 use crate::groups::{Groups, Members};
-use crate::hostname::Hostname;
 use crate::label::Label;
 use crate::model::{PolicyDocument, Protocol};
 use crate::ports::PortRange;
+use crate::public_host::PublicHost;
 
 const DOCUMENT: &str = r#"
     name = "office"
@@ -90,8 +90,8 @@ fn an_overlay_visitor_is_told_why_its_address_gives_no_right() {
 
 #[test]
 fn a_wish_is_explained_by_what_stands_in_its_way() {
-    let hostname = Hostname::parse("a.dev.example.org").unwrap();
-    let elsewhere = Hostname::parse("a.example.org").unwrap();
+    let hostname = PublicHost::parse("a.dev.example.org").unwrap();
+    let elsewhere = PublicHost::parse("a.example.org").unwrap();
     let udp = wanted(Protocol::Udp, Some("7777"), None, 0);
     let table = [
         (udp, "it is about ports 20000-29999 and hostnames *.dev.example.org, not udp 7777"),
@@ -177,7 +177,7 @@ fn publish(wanted: &Wanted<'_>) -> Explanation {
 fn wanted<'a>(
     protocol: Protocol,
     ports: Option<&str>,
-    hostname: Option<&'a Hostname>,
+    hostname: Option<&'a PublicHost>,
     already: u32,
 ) -> Wanted<'a> {
     let ports = ports.map(|text| PortRange::parse(text).unwrap());

@@ -15,6 +15,7 @@ mod audit;
 mod caller;
 mod certificates;
 mod document;
+mod domains;
 mod flows;
 mod garden;
 mod groups;
@@ -87,6 +88,9 @@ fn tcp_routes() -> OpenApiRouter<Control> {
         .routes(routes!(api_keys::show_cluster, api_keys::revoke_cluster))
         .routes(routes!(publications::list, publications::create))
         .routes(routes!(publications::show, publications::delete))
+        .routes(routes!(domains::list, domains::create))
+        .routes(routes!(domains::show, domains::delete))
+        .routes(routes!(domains::verify))
         .routes(routes!(groups::list, groups::create))
         .routes(routes!(groups::show, groups::replace, groups::delete))
         .routes(routes!(policies::list))

@@ -50,6 +50,8 @@ pub enum ChangeKind {
     Publications,
     /// Rules or groups: open flows have to be asked about again.
     Policies,
+    /// Custom domains were asked for, proved or given back.
+    Domains,
     /// Join keys or API keys.
     Keys,
     /// Networks came or went.
@@ -90,7 +92,8 @@ impl Control {
     /// # Errors
     /// When the store does; memory stays as it was.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        let loaded = crate::service::load(self.store()).await?;
+        let mut loaded = crate::service::load(self.store()).await?;
+        loaded.relay_domain = self.relay_domain().map(|domain| domain.to_string());
         *self.write() = loaded;
         self.announce(None, ChangeKind::Networks, None);
         Ok(())

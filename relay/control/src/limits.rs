@@ -44,6 +44,9 @@ pub const GROUP_NODES_MAX: usize = 10_000;
 /// Consecutive public ports of one publication.
 pub const PORT_COUNT_MAX: u16 = 1_000;
 
+/// Hostnames of one publication.
+pub const HOSTNAMES_PER_PUBLICATION_MAX: usize = 64;
+
 /// Ports that are tried on the relay before "any free port" gives up.
 pub const PORT_TRIES_MAX: usize = 64;
 
@@ -85,6 +88,8 @@ pub struct Quotas {
     pub join_keys_per_network: usize,
     /// API keys of one network that are neither revoked nor expired.
     pub api_keys_per_network: usize,
+    /// Custom domains of one network, whether proved or not.
+    pub domains_per_network: usize,
     /// Groups of one network.
     pub groups_per_network: usize,
     /// Policies of one network.
@@ -105,6 +110,7 @@ impl Default for Quotas {
             ports_per_network: 20_000,
             join_keys_per_network: 1_000,
             api_keys_per_network: 1_000,
+            domains_per_network: 1_000,
             groups_per_network: 1_000,
             policies_per_network: 100,
             requests_per_second: 100,

@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use tenant::CompiledNetwork;
 pub(crate) use tenant::Tenant;
 
-use crate::model::{Group, Network, Node, Protocol, Publication};
+use crate::model::{Domain, Group, Network, Node, Protocol, Publication};
 
 /// A node and what decisions need of it.
 #[derive(Debug, Clone)]
@@ -42,6 +42,10 @@ pub(crate) struct Memory {
     served: HashMap<Uuid, Arc<Served>>,
     ports: HashMap<(Protocol, u16), Uuid>,
     hostnames: HashMap<String, Uuid>,
+    /// Verified domains and their networks.
+    domains: HashMap<String, Uuid>,
+    /// Where the relay itself gives out names, canonical.
+    pub(crate) relay_domain: Option<String>,
 }
 
 impl Memory {
@@ -53,6 +57,7 @@ impl Memory {
     pub(crate) fn remove_network(&mut self, id: Uuid) {
         if let Some(tenant) = self.tenants.remove(&id) {
             self.tenant_names.remove(&tenant.network.name);
+            self.domains.retain(|_, network| *network != id);
         }
     }
 
@@ -146,9 +151,7 @@ impl Memory {
         self.remove_publication(publication.id);
         let id = publication.id;
         self.ports.extend(places(publication).map(|place| (place, id)));
-        if let Some(hostname) = &publication.hostname {
-            self.hostnames.insert(hostname.clone(), id);
-        }
+        self.hostnames.extend(publication.hostnames.iter().map(|name| (name.clone(), id)));
         if let Some(tenant) = self.tenants.get_mut(&publication.network) {
             tenant.put_publication(publication);
         }
@@ -161,7 +164,7 @@ impl Memory {
         places(publication).for_each(|place| {
             self.ports.remove(&place);
         });
-        if let Some(hostname) = &publication.hostname {
+        for hostname in &publication.hostnames {
             self.hostnames.remove(hostname);
         }
         if let Some(tenant) = self.tenants.get_mut(&publication.network) {
@@ -199,9 +202,40 @@ impl Memory {
         self.ports.get(&(protocol, port)).and_then(|id| self.served.get(id))
     }
 
-    /// Which publication has this hostname.
+    /// Which publication has this hostname or wildcard, as it is written.
     pub(crate) fn hostname_holder(&self, hostname: &str) -> Option<&Arc<Served>> {
         self.hostnames.get(hostname).and_then(|id| self.served.get(id))
+    }
+
+    pub(crate) fn put_domain(&mut self, domain: Domain) {
+        if domain.verified_at.is_some() {
+            self.domains.insert(domain.name.clone(), domain.network);
+        }
+        if let Some(tenant) = self.tenants.get_mut(&domain.network) {
+            tenant.domains.insert(domain.name.clone(), domain);
+        }
+    }
+
+    pub(crate) fn remove_domain(&mut self, domain: &Domain) {
+        self.domains.retain(|name, network| *name != domain.name || *network != domain.network);
+        if let Some(tenant) = self.tenants.get_mut(&domain.network) {
+            tenant.domains.remove(&domain.name);
+        }
+    }
+
+    /// The nearest verified domain at or above `name`, and its network. Below the relay's domain none counts that lies above it.
+    pub(crate) fn domain_above(&self, name: &str) -> Option<(String, Uuid)> {
+        let relay = self.relay_domain.as_deref();
+        let above = std::iter::successors(Some(name), |name| Some(name.split_once('.')?.1));
+        let mut above = above.take_while(|name| Some(*name) != relay);
+        above.find_map(|name| Some((name.to_owned(), *self.domains.get(name)?)))
+    }
+
+    /// Whether a published hostname is there because of `domain`.
+    pub(crate) fn lives_under(&self, hostname: &str, domain: &Domain) -> bool {
+        let base = hostname.strip_prefix("*.").unwrap_or(hostname);
+        self.domain_above(base)
+            .is_some_and(|(name, network)| name == domain.name && network == domain.network)
     }
 
     /// Whether `visitor` may visit; what is not here admits nobody.

@@ -114,6 +114,9 @@ pub enum Scope {
     /// Publications.
     #[serde(rename = "publications:write")]
     PublicationsWrite,
+    /// Custom domains.
+    #[serde(rename = "domains:write")]
+    DomainsWrite,
     /// Groups and policies.
     #[serde(rename = "policies:write")]
     PoliciesWrite,
@@ -131,6 +134,7 @@ impl Scope {
             Self::NodesWrite => "nodes:write",
             Self::KeysWrite => "keys:write",
             Self::PublicationsWrite => "publications:write",
+            Self::DomainsWrite => "domains:write",
             Self::PoliciesWrite => "policies:write",
             Self::AuditRead => "audit:read",
         }
@@ -166,7 +170,9 @@ pub enum Protocol {
     Tcp,
     /// A public UDP port, or a range.
     Udp,
-    /// A hostname on the shared HTTP port.
+    /// Hostnames on the shared HTTPS port, routed by SNI and passed through: the target terminates TLS itself.
+    Tls,
+    /// Hostnames on the shared HTTP port.
     Http,
 }
 
@@ -175,8 +181,16 @@ impl From<Protocol> for bore_policy::Protocol {
         match protocol {
             Protocol::Tcp => Self::Tcp,
             Protocol::Udp => Self::Udp,
+            Protocol::Tls => Self::Tls,
             Protocol::Http => Self::Http,
         }
+    }
+}
+
+impl Protocol {
+    /// True when visitors name a port; false when they name a host.
+    pub fn has_port(self) -> bool {
+        bore_policy::Protocol::from(self).has_port()
     }
 }
 
@@ -213,8 +227,9 @@ pub struct Publication {
     pub public_port: Option<u16>,
     /// How many consecutive ports; 1 unless it is a range.
     pub port_count: u16,
-    /// Public hostname, canonical (http).
-    pub hostname: Option<String>,
+    /// Public hostnames and one-level wildcards (`*.shop.example.com`), canonical, in the order that was asked for (tls, http).
+    #[serde(default, alias = "hostname", deserialize_with = "crate::wire::one_or_many")]
+    pub hostnames: Vec<String>,
     /// First port on the node's overlay address; a range maps to a range.
     pub overlay_port: u16,
     /// What the agent said it dials. For people: the agent dials only what was declared on it.
@@ -226,6 +241,45 @@ pub struct Publication {
     pub lifetime: Lifetime,
     /// When it was made.
     pub created_at: Micros,
+}
+
+/// A domain of a network's own, beside what the relay's domain gives. It stands for itself and every name below it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Domain {
+    /// Identity.
+    pub id: Uuid,
+    /// The network that it belongs to once it is proved.
+    pub network: Uuid,
+    /// Hostname, canonical.
+    pub name: String,
+    /// When it was asked for.
+    pub created_at: Micros,
+    /// When DNS proved it; until then nothing is published under it.
+    pub verified_at: Option<Micros>,
+}
+
+/// One record of somebody's DNS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DnsRecord {
+    /// Owner name, without a trailing dot.
+    pub name: String,
+    /// `TXT`, `CNAME`, `A` or `AAAA`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its data, unquoted.
+    pub value: String,
+}
+
+/// As a zone file has it.
+impl std::fmt::Display for DnsRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, kind, value } = self;
+        match kind.as_str() {
+            "TXT" => write!(f, "{name}. {kind} \"{value}\""),
+            "CNAME" => write!(f, "{name}. {kind} {value}."),
+            _ => write!(f, "{name}. {kind} {value}"),
+        }
+    }
 }
 
 /// A named set of nodes.

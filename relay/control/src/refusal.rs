@@ -141,6 +141,7 @@ fn taken(what: &str) -> Code {
     match what {
         "port" => Code::PortTaken,
         "hostname" => Code::HostnameTaken,
+        "domain" => Code::DomainTaken,
         _ => Code::NameTaken,
     }
 }

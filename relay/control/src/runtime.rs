@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::model::{CertificateProblem, Micros, Publication};
+use crate::model::{CertificateProblem, DnsRecord, Domain, Micros, Publication};
 
 /// Live facts that only the running relay has.
 #[async_trait]
@@ -27,6 +27,16 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     fn publication_state(&self, id: Uuid) -> PublicationState;
     /// Where visitors reach it: `https://…`, `udp://host:7777`.
     fn public_address(&self, publication: &Publication) -> String;
+    /// The wall clock, in the store's unit.
+    fn now(&self) -> Micros;
+    /// Asks DNS whether one of these records stands; what else it says is in the detail.
+    async fn prove_domain(&self, proofs: &[DnsRecord]) -> Step;
+    /// Looks whether the names published under a verified domain lead here, now and from time to time.
+    async fn look_at_domain(&self, domain: &Domain);
+    /// What the last look found.
+    fn domain_state(&self, domain: Uuid) -> Option<Step>;
+    /// Records that lead visitors of `name` here.
+    fn visitor_records(&self, name: &str) -> Vec<DnsRecord>;
     /// Domain under which generated hostnames live.
     fn domain(&self) -> Option<String>;
     /// Facts about a node's tunnel.

@@ -3,8 +3,10 @@
 //! Services know the actor for the audit trail. Whether it may is asked before, in one place: `Principal::may` in [`crate::api`].
 
 mod audit;
+mod domains;
 mod draft;
 mod groups;
+mod hosts;
 mod housekeeping;
 mod join;
 mod keys;

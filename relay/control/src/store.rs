@@ -10,9 +10,11 @@ mod certificate_orders;
 mod certificates;
 mod chain;
 mod database;
+mod domains;
 mod failure;
 mod group_sync;
 mod groups;
+mod hostnames;
 mod join;
 mod join_keys;
 mod leases;
@@ -34,8 +36,9 @@ use uuid::Uuid;
 pub use sql_store::open;
 
 use crate::model::{
-    AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, CertificateProblem, Group,
-    JoinKey, Micros, Network, Node, Policy, Publication, RenewalWindow, StandingOrder,
+    AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, CertificateProblem,
+    Domain, Group, JoinKey, Micros, Network, Node, Policy, Publication, RenewalWindow,
+    StandingOrder,
 };
 use crate::sealing::{SealError, Sealed, Sealer};
 
@@ -53,7 +56,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn create_network(&self, network: &Network, by: &Actor) -> Result<(), StoreError>;
     /// All networks, by name.
     async fn networks(&self) -> Result<Vec<Network>, StoreError>;
-    /// Removes a network with its keys, groups and policies; `Conflict` while it has nodes. Its audit rows stay.
+    /// Removes a network with its keys, groups, policies and domains; `Conflict` while it has nodes. Its audit rows stay.
     async fn delete_network(&self, id: Uuid, by: &Actor, at: Micros) -> Result<(), StoreError>;
 
     /// Adds a join key with the SHA-256 of its secret.
@@ -120,7 +123,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         at: Micros,
     ) -> Result<(), StoreError>;
 
-    /// Adds a publication, or replaces the one of the same network, node and name (keeping its id, ports and hostname unless the new one
+    /// Adds a publication, or replaces the one of the same network, node and name (keeping its id, ports and hostnames unless the new one
     /// names others). Allocates the overlay port when `overlay_port` is 0. `Taken` names the holder of a port, hostname or name. Quotas are the caller's.
     async fn put_publication(
         &self,
@@ -131,6 +134,28 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn publications(&self, network: Option<Uuid>) -> Result<Vec<Publication>, StoreError>;
     /// Removes a publication.
     async fn delete_publication(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError>;
+
+    /// Adds a domain, or answers the one of the same network and name. `Taken` when the name, or one that it lies below, is another
+    /// network's by proof, or was until less than thirty days before `created_at`.
+    async fn add_domain(&self, domain: &Domain, by: &Actor) -> Result<Domain, StoreError>;
+    /// Domains of a network, or of all, by name.
+    async fn domains(&self, network: Option<Uuid>) -> Result<Vec<Domain>, StoreError>;
+    /// Notes that a domain is proved; `Taken` as with [`Store::add_domain`]. Proving it again changes nothing.
+    async fn verify_domain(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<Domain, StoreError>;
+    /// Gives a domain back; one that was proved is refused to other networks for thirty days.
+    async fn release_domain(
         &self,
         network: Uuid,
         id: Uuid,
@@ -381,7 +406,7 @@ pub enum StoreError {
     /// Somebody has it.
     #[error("{what} {value} is taken by {holder}")]
     Taken {
-        /// `port 7777/udp`-like class: `port`, `hostname`, `name`, `public key`.
+        /// `port 7777/udp`-like class: `port`, `hostname`, `domain`, `name`, `public key`.
         what: &'static str,
         /// The wanted value.
         value: String,

@@ -9,9 +9,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::model::{
-    ApiKey, JoinKey, Lifetime, Micros, Network, Node, Protocol, Publication, Scope,
+    ApiKey, DnsRecord, Domain, JoinKey, Lifetime, Micros, Network, Node, Protocol, Publication,
+    Scope,
 };
-use crate::runtime::{NodeState, PublicationState, RelayInfo};
+use crate::runtime::{NodeState, PublicationState, RelayInfo, Step};
 
 /// What a node asks for when it publishes. The same node and name again is an update.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -37,9 +38,10 @@ pub struct PublishRequest {
     /// How many consecutive ports. Default 1.
     #[serde(default = "one")]
     pub port_count: u16,
-    /// A label under the relay's domain, or a whole hostname there. Default: the name.
-    #[serde(default)]
-    pub hostname: Option<String>,
+    /// Labels under the relay's domain, whole hostnames there or under a verified domain, and below such a one wildcards of one level
+    /// (`*.shop.example.com`). One can be given as text, also as `hostname`. Default: the name.
+    #[serde(default, alias = "hostname", deserialize_with = "one_or_many")]
+    pub hostnames: Vec<String>,
     /// What the agent dials, for people; with a WireGuard node the port on its overlay address.
     pub target: String,
     /// Who may visit. Default: anyone.
@@ -48,7 +50,7 @@ pub struct PublishRequest {
     /// How long it stays. Default `session`.
     #[serde(default = "session")]
     pub lifetime: Lifetime,
-    /// Takes name, port and hostname from another publication of this network.
+    /// Takes name, port and hostnames from another publication of this network.
     #[serde(default)]
     pub replace: bool,
 }
@@ -247,6 +249,28 @@ pub struct Named {
     pub name: String,
 }
 
+/// A custom domain is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewDomain {
+    /// Hostname; it stands for itself and every name below it.
+    pub name: String,
+}
+
+/// A custom domain with what its DNS has to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DomainView {
+    /// What is stored.
+    #[serde(flatten)]
+    pub domain: Domain,
+    /// Records of which one proves the domain; none where no proof is needed.
+    pub proofs: Vec<DnsRecord>,
+    /// Records that lead visitors here.
+    pub visitors: Vec<DnsRecord>,
+    /// Whether the names published under it lead here, as the relay saw it last.
+    pub pointing: Option<Step>,
+}
+
 /// A group is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -336,6 +360,24 @@ pub struct Health {
     pub database: String,
     /// Version of the relay.
     pub version: String,
+}
+
+/// Reads a list of texts that may be written as one text, or as `null` for none.
+///
+/// # Errors
+/// For anything else.
+pub fn one_or_many<'de, D: serde::Deserializer<'de>>(json: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a text or a list of texts")]
+    enum Texts {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Option::<Texts>::deserialize(json)? {
+        None => Vec::new(),
+        Some(Texts::One(text)) => vec![text],
+        Some(Texts::Many(texts)) => texts,
+    })
 }
 
 fn one() -> u16 {

@@ -5,6 +5,8 @@
 mod certificates;
 #[path = "api/document.rs"]
 mod document;
+#[path = "api/domains.rs"]
+mod domains;
 #[path = "api/health.rs"]
 mod health;
 #[path = "api/hostile_text.rs"]

@@ -11,12 +11,14 @@ mod store_cases {
     pub(crate) mod attacks;
     pub(crate) mod audit;
     pub(crate) mod certificates;
+    pub(crate) mod domains;
     pub(crate) mod files;
     pub(crate) mod groups;
     pub(crate) mod join;
     pub(crate) mod keys;
     pub(crate) mod lab;
     pub(crate) mod leases;
+    pub(crate) mod migrations;
     pub(crate) mod networks;
     pub(crate) mod nodes;
     pub(crate) mod policies;
@@ -100,6 +102,14 @@ cases! {
     publications::cannot_overlap_in_ports_even_across_networks,
     publications::of_tcp_and_udp_share_a_number,
     publications::cannot_share_a_hostname_even_across_networks,
+    publications::hold_several_hostnames_in_their_order_and_none_of_anothers,
+    publications::of_tls_have_hostnames_and_no_port,
+    domains::are_listed_by_name_and_asked_for_once,
+    domains::are_proved_by_one_network_and_cover_what_lies_below,
+    domains::rest_for_thirty_days_and_only_for_others,
+    domains::of_a_removed_network_rest_too,
+    domains::of_another_network_are_not_there,
+    migrations::keep_hostnames_and_ports_of_the_first_schema,
     publications::of_ranges_get_runs_of_overlay_ports,
     publications::of_a_wireguard_node_keep_the_port_that_it_names,
     publications::that_end_above_the_last_port_are_refused,

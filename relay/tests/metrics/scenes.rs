@@ -92,7 +92,7 @@ pub(crate) async fn udp(lab: &Lab, agent: &Agent) {
 
 pub(crate) async fn http(lab: &Lab, agent: &Agent) {
     let web = published(lab, agent, json!({"name": "web", "protocol": "http"})).await;
-    let host = web.hostname.clone().unwrap();
+    let host = web.hostnames[0].clone();
     agent.serve(web.overlay_port, Service::Http).await;
     lab.until_state(&web, "reachable").await;
     request(lab, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
@@ -109,13 +109,13 @@ pub(crate) async fn http(lab: &Lab, agent: &Agent) {
 async fn refused(lab: &Lab, agent: &Agent, host: &str) {
     let denied =
         json!({"name": "private", "protocol": "http", "access": {"deny": ["127.0.0.0/8"]}});
-    let denied = published(lab, agent, denied).await.hostname.unwrap();
+    let denied = published(lab, agent, denied).await.hostnames[0].clone();
     let offline = json!({"name": "offline", "protocol": "http", "target": "127.0.0.1:9"});
-    let offline = agent.publish(lab, offline).await.publication.hostname.unwrap();
+    let offline = agent.publish(lab, offline).await.publication.hostnames[0].clone();
     let broken = published(lab, agent, json!({"name": "broken", "protocol": "http"})).await;
     agent.serve(broken.overlay_port, Service::Reset).await;
     lab.until_state(&broken, "reachable").await;
-    let broken = broken.hostname.unwrap();
+    let broken = broken.hostnames[0].clone();
     for host in [&denied, &offline, &broken, "nobody.example"] {
         request(lab, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
     }

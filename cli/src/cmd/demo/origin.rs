@@ -41,7 +41,7 @@ impl Origin {
     pub(super) const fn address(&self, protocol: Protocol) -> SocketAddr {
         match protocol {
             Protocol::Http => self.http,
-            Protocol::Tcp => self.tcp,
+            Protocol::Tcp | Protocol::Tls => self.tcp,
             Protocol::Udp => self.udp,
         }
     }

@@ -24,7 +24,7 @@ pub(super) async fn visit(
 ) -> io::Result<String> {
     match protocol {
         Protocol::Http => page(to, hostname).await,
-        Protocol::Tcp => echo(to).await,
+        Protocol::Tcp | Protocol::Tls => echo(to).await,
         Protocol::Udp => datagram(to).await,
     }
 }

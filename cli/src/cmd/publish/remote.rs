@@ -40,7 +40,7 @@ fn request(node: &str, declaration: Declaration, target: &Target) -> CliResult<P
         preferred_port: Some(ports.first()),
         any_port: declaration.any_port,
         port_count: ports.count(),
-        hostname: declaration.hostname,
+        hostnames: declaration.hostnames,
         target: ports.to_string(),
         access: AccessLists {
             allow: texts(&declaration.access.allow),

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::agent::{Declaration, PublicationView, StateChange};
 use crate::error::{CliError, CliResult};
+use crate::hostname::both_forms;
 use crate::link::{Feed, Link};
 use crate::output::{Output, printable};
 
@@ -122,10 +123,20 @@ async fn until(
 pub(crate) fn announce(output: &Output, view: &PublicationView) -> CliResult {
     let text = format!("{} → {}", printable(&view.public), printable(&view.publication.target));
     output.result("published", &fields(view), &text)?;
+    for name in noteworthy(view) {
+        output.note(&format!("  {}", printable(&both_forms(name))));
+    }
     for note in &view.access_notes {
         output.note(&format!("  {}", printable(note)));
     }
     Ok(())
+}
+
+/// Hostnames that the address does not show: others than its own, and its own in the script that people read.
+fn noteworthy(view: &PublicationView) -> impl Iterator<Item = &String> {
+    let shown =
+        |name: &String| view.public.contains(&format!("://{name}")) && both_forms(name) == *name;
+    view.publication.hostnames.iter().filter(move |name| !shown(name))
 }
 
 /// Prints every step of the proof, and what the whole amounts to.
@@ -156,6 +167,7 @@ pub(crate) fn fields(view: &PublicationView) -> Value {
         "url": view.public,
         "target": view.publication.target,
         "protocol": view.publication.protocol,
+        "hostnames": view.publication.hostnames,
         "state": view.state.state,
         "cause": view.state.cause,
         "verified": view.state.state == State::Live,

@@ -33,6 +33,8 @@ pub(crate) enum Right {
     WriteKeys,
     ReadPublications,
     WritePublications,
+    ReadDomains,
+    WriteDomains,
     ReadRules,
     WriteRules,
     ReadAudit,
@@ -51,6 +53,8 @@ impl Right {
             Self::WriteKeys => &[Scope::KeysWrite],
             Self::ReadPublications => &[Scope::Read, Scope::PublicationsWrite],
             Self::WritePublications => &[Scope::PublicationsWrite],
+            Self::ReadDomains => &[Scope::Read, Scope::DomainsWrite],
+            Self::WriteDomains => &[Scope::DomainsWrite],
             Self::ReadRules => &[Scope::Read, Scope::PoliciesWrite],
             Self::WriteRules => &[Scope::PoliciesWrite],
             Self::ReadAudit => &[Scope::AuditRead],
@@ -101,7 +105,7 @@ impl Principal {
     }
 
     /// `admin` counts only on a key of the cluster.
-    fn is_admin(&self) -> bool {
+    pub(crate) fn is_admin(&self) -> bool {
         self.network.is_none() && self.scopes.contains(&Scope::Admin)
     }
 }
@@ -204,12 +208,13 @@ async fn path_parameter(
 
 const NETWORK: &str = "network";
 
-const ALL_SCOPES: [Scope; 7] = [
+const ALL_SCOPES: [Scope; 8] = [
     Scope::Admin,
     Scope::Read,
     Scope::NodesWrite,
     Scope::KeysWrite,
     Scope::PublicationsWrite,
+    Scope::DomainsWrite,
     Scope::PoliciesWrite,
     Scope::AuditRead,
 ];

@@ -7,7 +7,7 @@ use bore_policy::{DefaultAccess, Defaults, Groups, Label, Members, PolicyDocumen
 use uuid::Uuid;
 
 use super::places;
-use crate::model::{Group, Micros, Network, Node, Policy, Publication};
+use crate::model::{Domain, Group, Micros, Network, Node, Policy, Publication};
 
 /// The rules of a network, ready for decisions. A change makes a new one.
 #[derive(Debug, Clone)]
@@ -32,6 +32,7 @@ pub(crate) struct Tenant {
     pub(crate) ports: usize,
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) policies: BTreeMap<String, Policy>,
+    pub(crate) domains: BTreeMap<String, Domain>,
     pub(crate) compiled: Arc<CompiledNetwork>,
     /// Held by whoever changes the network.
     pub(crate) changing: Arc<tokio::sync::Mutex<()>>,
@@ -53,6 +54,7 @@ impl Tenant {
             ports: 0,
             groups: BTreeMap::new(),
             policies: BTreeMap::new(),
+            domains: BTreeMap::new(),
             compiled: Arc::new(compiled),
             changing: Arc::default(),
         }

@@ -29,6 +29,14 @@ pub enum Code {
     PublicationNotFound,
     /// B2112.
     BadRequest,
+    /// B2301.
+    DomainTaken,
+    /// B2302.
+    DomainUnproved,
+    /// B2303.
+    DomainInUse,
+    /// B2304.
+    DomainRefused,
     /// B3103.
     JoinKeyInvalid,
     /// B3104.
@@ -120,8 +128,8 @@ impl Code {
             Self::HostnameOutside => (
                 "B2106",
                 S::UNPROCESSABLE_ENTITY,
-                "hostname outside the relay's domain",
-                "try: --host with a single label",
+                "hostname outside the domains",
+                "try: --host with a single label, or bore domain add for a domain of your own",
             ),
             Self::PortRefused => (
                 "B2107",
@@ -155,6 +163,30 @@ impl Code {
                 S::BAD_REQUEST,
                 "bad request",
                 "try: compare with /v1/openapi.json, and the versions of bore on both ends",
+            ),
+            Self::DomainTaken => (
+                "B2301",
+                S::CONFLICT,
+                "domain of another network",
+                "try: ask the relay's administrator whose it is; after release it rests for 30 days",
+            ),
+            Self::DomainUnproved => (
+                "B2302",
+                S::CONFLICT,
+                "domain not proved",
+                "try: set the record that `bore domain add` printed, then verify again",
+            ),
+            Self::DomainInUse => (
+                "B2303",
+                S::CONFLICT,
+                "domain in use",
+                "try: bore ls --all, and bore rm what is published under it",
+            ),
+            Self::DomainRefused => (
+                "B2304",
+                S::UNPROCESSABLE_ENTITY,
+                "not a custom domain",
+                "try: a domain of your own, like example.com",
             ),
             Self::JoinKeyInvalid => (
                 "B3103",

@@ -2,11 +2,13 @@
 //!
 //! What is taken or forbidden is not known here.
 
-use bore_policy::{Access, CompiledAccess, Groups, Hostname, Label, Source, Target};
+use bore_policy::{Access, CompiledAccess, Groups, Label, Source, Target};
 use uuid::Uuid;
 
 use super::label;
-use crate::limits::{ACCESS_ENTRIES_MAX, PORT_COUNT_MAX, TARGET_CHARS_MAX};
+use crate::limits::{
+    ACCESS_ENTRIES_MAX, HOSTNAMES_PER_PUBLICATION_MAX, PORT_COUNT_MAX, TARGET_CHARS_MAX,
+};
 use crate::model::{Lifetime, NodeKind, Protocol};
 use crate::names::readable_label;
 use crate::refusal::{Code, Refusal};
@@ -20,7 +22,7 @@ pub(super) struct Draft {
     pub(super) protocol: Protocol,
     pub(super) wish: PortWish,
     pub(super) port_count: u16,
-    pub(super) hostname: Option<String>,
+    pub(super) hostnames: Vec<String>,
     pub(super) target: String,
     /// The port on a WireGuard node; an agent's is the store's to choose.
     pub(super) overlay_port: Option<u16>,
@@ -58,7 +60,7 @@ impl Draft {
             protocol: request.protocol,
             wish: port_wish(request)?,
             port_count: port_count(request)?,
-            hostname: hostname_wish(request)?,
+            hostnames: hostname_wishes(request)?,
             target: request.target.clone(),
             overlay_port: overlay_port(request, kind)?,
             access,
@@ -73,32 +75,6 @@ impl Draft {
         let protocol = self.protocol.to_string();
         let seed: [&[u8]; 3] = [node.as_bytes(), protocol.as_bytes(), self.target.as_bytes()];
         self.name.as_ref().map_or_else(|| readable_label(&seed, attempt), ToString::to_string)
-    }
-
-    /// The hostname that is meant, canonical and directly under `domain`: one wildcard certificate covers one level, and below a tenant's name
-    /// another tenant could set its cookies.
-    pub(super) fn hostname_under(
-        &self,
-        domain: Option<&str>,
-        name: &str,
-    ) -> Result<Hostname, Refusal> {
-        let wanted = self.hostname.as_deref().unwrap_or(name);
-        let outside = |detail: String| Refusal::new(Code::HostnameOutside, detail);
-        let domain = domain.ok_or_else(|| {
-            outside("this relay has no domain, so it serves no hostnames".to_owned())
-        })?;
-        let domain = domain.trim_end_matches('.').to_ascii_lowercase();
-        let whole = wanted.trim_end_matches('.').to_ascii_lowercase();
-        let front = if whole.contains('.') {
-            whole.strip_suffix(&format!(".{domain}"))
-        } else {
-            Some(whole.as_str())
-        };
-        let front = front.filter(|front| !front.contains('.'));
-        let front =
-            front.ok_or_else(|| outside(format!("`{wanted}` is not one label under {domain}")))?;
-        Hostname::parse(&format!("{}.{domain}", label(front)?))
-            .map_err(|error| outside(error.to_string()))
     }
 }
 
@@ -125,9 +101,9 @@ fn parse_access(lists: &AccessLists) -> Result<Access, Refusal> {
 
 fn port_wish(request: &PublishRequest) -> Result<PortWish, Refusal> {
     let bad = |why: &str| Err(Refusal::new(Code::BadRequest, why));
-    if request.protocol == Protocol::Http {
+    if !request.protocol.has_port() {
         return if request.port.is_some() {
-            bad("`port`: http has no port of its own")
+            bad("`port`: http and tls have no port of their own")
         } else {
             Ok(PortWish::Host)
         };
@@ -144,7 +120,7 @@ fn port_wish(request: &PublishRequest) -> Result<PortWish, Refusal> {
 
 fn port_count(request: &PublishRequest) -> Result<u16, Refusal> {
     let count = request.port_count;
-    let most = if request.protocol == Protocol::Http { 1 } else { PORT_COUNT_MAX };
+    let most = if request.protocol.has_port() { PORT_COUNT_MAX } else { 1 };
     if (1..=most).contains(&count) {
         return Ok(count);
     }
@@ -154,12 +130,13 @@ fn port_count(request: &PublishRequest) -> Result<u16, Refusal> {
     ))
 }
 
-fn hostname_wish(request: &PublishRequest) -> Result<Option<String>, Refusal> {
-    match (&request.hostname, request.protocol) {
-        (Some(_), Protocol::Tcp | Protocol::Udp) => {
-            Err(Refusal::new(Code::BadRequest, "`hostname`: tcp and udp are reached by port"))
-        }
-        (hostname, Protocol::Tcp | Protocol::Udp | Protocol::Http) => Ok(hostname.clone()),
+fn hostname_wishes(request: &PublishRequest) -> Result<Vec<String>, Refusal> {
+    let bad = |why: String| Err(Refusal::new(Code::BadRequest, format!("`hostnames`: {why}")));
+    match request.hostnames.len() {
+        0 => Ok(Vec::new()),
+        _ if request.protocol.has_port() => bad("tcp and udp are reached by port".to_owned()),
+        1..=HOSTNAMES_PER_PUBLICATION_MAX => Ok(request.hostnames.clone()),
+        _ => bad(format!("a publication has at most {HOSTNAMES_PER_PUBLICATION_MAX}")),
     }
 }
 
@@ -220,29 +197,31 @@ mod tests {
     }
 
     #[test]
-    fn a_hostname_is_one_label_under_the_domain() {
-        let under = |hostname: &str, domain: Option<&str>| {
+    fn hostnames_are_wished_where_there_is_no_port_and_up_to_a_bound() {
+        let wish = |protocol, hostnames: Vec<String>| {
             let request = PublishRequest {
-                protocol: Protocol::Http,
-                hostname: Some(hostname.to_owned()),
+                protocol,
+                hostnames,
                 any_port: false,
-                ..request("")
+                ..request(r#""any_port": true"#)
             };
-            let draft = Draft::check(&request, NodeKind::Agent, &Groups::default()).unwrap();
-            draft
-                .hostname_under(domain, "name")
-                .map(|hostname| hostname.to_string())
+            Draft::check(&request, NodeKind::Agent, &Groups::default())
+                .map(|draft| (draft.wish, draft.hostnames.len()))
                 .map_err(|refusal| refusal.code)
         };
-        assert_eq!(under("App", Some("t.example.org")).unwrap(), "app.t.example.org");
-        assert_eq!(
-            under("app.t.example.org.", Some("T.example.org")).unwrap(),
-            "app.t.example.org"
-        );
-        assert_eq!(under("app.other.org", Some("t.example.org")), Err(Code::HostnameOutside));
-        assert_eq!(under("a.b.t.example.org", Some("t.example.org")), Err(Code::HostnameOutside));
-        assert_eq!(under("app", None), Err(Code::HostnameOutside));
-        assert_eq!(under("a_b", Some("t.example.org")), Err(Code::NameNotLabel));
+        let names = |count| vec!["a".to_owned(); count];
+        assert_eq!(wish(Protocol::Tls, names(2)), Ok((PortWish::Host, 2)));
+        assert_eq!(wish(Protocol::Http, names(64)), Ok((PortWish::Host, 64)));
+        assert_eq!(wish(Protocol::Http, names(65)), Err(Code::BadRequest));
+        assert_eq!(wish(Protocol::Udp, names(1)), Err(Code::BadRequest));
+    }
+
+    #[test]
+    fn one_hostname_may_be_a_text_and_is_read_under_its_old_name() {
+        for fields in [r#""hostname": "a""#, r#""hostnames": "a""#, r#""hostnames": ["a"]"#] {
+            assert_eq!(request(fields).hostnames, ["a"], "{fields}");
+        }
+        assert!(request(r#""hostname": null"#).hostnames.is_empty());
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub(crate) async fn load(store: &Arc<dyn Store>) -> Result<Memory, StoreError> {
             tracing::error!(network = %id, ?errors, "stored policies do not compile: the network is closed");
         }
     }
+    for domain in store.domains(None).await? {
+        memory.put_domain(domain);
+    }
     for node in store.nodes(None).await? {
         let id = node.id;
         match Member::new(node) {

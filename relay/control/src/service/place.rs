@@ -1,8 +1,9 @@
 //! Where a publication can be reached: candidates in the order in which they are tried, and whether one is free and permitted.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bore_policy::{Decision, Hostname, PortRange, Publisher, Wanted};
+use bore_policy::{Decision, PortRange, PublicHost, Publisher, Wanted};
 use uuid::Uuid;
 
 use super::draft::{Draft, PortWish};
@@ -17,8 +18,8 @@ use crate::runtime::ClaimError;
 pub(super) enum Place {
     /// The first port.
     Port(u16),
-    /// A hostname.
-    Host(Hostname),
+    /// Hostnames, at least one.
+    Hosts(Vec<PublicHost>),
 }
 
 /// Why a wanted thing is not free, the thing in words, and who has it.
@@ -43,12 +44,7 @@ impl Control {
     /// Candidates, best first. "Any" begins with the port that an update has, then anywhere in the range, so that two relays' first choices differ.
     pub(super) fn candidates(&self, job: &Job<'_>) -> Result<Vec<Place>, Refusal> {
         match job.draft.wish {
-            PortWish::Host => {
-                let hostname =
-                    job.draft.hostname_under(self.runtime().domain().as_deref(), &job.name)?;
-                self.check_not_the_relay(&hostname)?;
-                Ok(vec![Place::Host(hostname)])
-            }
+            PortWish::Host => Ok(vec![Place::Hosts(self.hosts(job)?)]),
             PortWish::Exact(first) if first.checked_add(job.draft.port_count - 1).is_none() => {
                 let detail = format!("{} ports from {first} go beyond 65535", job.draft.port_count);
                 Err(Refusal::new(Code::PortRefused, detail))
@@ -63,17 +59,7 @@ impl Control {
         }
     }
 
-    fn check_not_the_relay(&self, hostname: &Hostname) -> Result<(), Refusal> {
-        if self.runtime().relay_info().host.eq_ignore_ascii_case(hostname.as_str()) {
-            return Err(Refusal::new(
-                Code::HostnameTaken,
-                format!("hostname {hostname} is the relay's own"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// Asks the rules.
+    /// Asks the rules, of several hostnames about each.
     pub(super) fn decide_publish(
         &self,
         job: &Job<'_>,
@@ -83,8 +69,13 @@ impl Control {
         let compiled = self
             .policy(network)
             .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
-        let decision = compiled.policy.decide_publish(&job.publisher(), &job.wanted(place));
-        if decision.allowed { Ok(()) } else { Err(job.denied(place, &decision)) }
+        for wanted in job.wishes(place) {
+            let decision = compiled.policy.decide_publish(&job.publisher(), &wanted);
+            if !decision.allowed {
+                return Err(job.denied(&wanted, &decision));
+            }
+        }
+        Ok(())
     }
 
     /// Who has what this publication wants, and is not this publication.
@@ -98,10 +89,11 @@ impl Control {
                 Arc::clone(served),
             ));
         }
-        if let Some(hostname) = &publication.hostname
-            && let Some(served) = memory.hostname_holder(hostname)
-        {
-            holders.push((Code::HostnameTaken, format!("hostname {hostname}"), Arc::clone(served)));
+        for hostname in &publication.hostnames {
+            if let Some(served) = memory.hostname_holder(hostname) {
+                let thing = format!("hostname {hostname}");
+                holders.push((Code::HostnameTaken, thing, Arc::clone(served)));
+            }
         }
         for (protocol, port) in places(publication) {
             if let Some(served) = memory.port_holder(protocol, port) {
@@ -112,8 +104,8 @@ impl Control {
                 ));
             }
         }
-        holders.retain(|(_, _, served)| served.publication.id != publication.id);
-        holders.dedup_by_key(|(_, _, served)| served.publication.id);
+        let mut seen = BTreeSet::from([publication.id]);
+        holders.retain(|(_, _, served)| seen.insert(served.publication.id));
         holders
     }
 
@@ -134,9 +126,9 @@ impl Job<'_> {
     /// The publication at `place`.
     pub(super) fn publication(&self, place: &Place) -> Publication {
         let before = self.before.as_ref().map(|before| &before.publication);
-        let (public_port, hostname) = match place {
-            Place::Port(port) => (Some(*port), None),
-            Place::Host(hostname) => (None, Some(hostname.to_string())),
+        let (public_port, hostnames) = match place {
+            Place::Port(port) => (Some(*port), Vec::new()),
+            Place::Hosts(hosts) => (None, hosts.iter().map(ToString::to_string).collect()),
         };
         Publication {
             id: before.map_or_else(Uuid::now_v7, |before| before.id),
@@ -146,7 +138,7 @@ impl Job<'_> {
             protocol: self.draft.protocol,
             public_port,
             port_count: self.draft.port_count,
-            hostname,
+            hostnames,
             overlay_port: self
                 .draft
                 .overlay_port
@@ -168,27 +160,30 @@ impl Job<'_> {
         }
     }
 
-    fn wanted<'a>(&self, place: Option<&'a Place>) -> Wanted<'a> {
-        let last = |first: &u16| first.saturating_add(self.draft.port_count - 1);
-        Wanted {
+    fn wishes<'a>(&self, place: Option<&'a Place>) -> Vec<Wanted<'a>> {
+        let wanted = |ports, hostname| Wanted {
             protocol: self.draft.protocol.into(),
-            ports: match place {
-                Some(Place::Port(first)) => PortRange::new(*first, last(first)).ok(),
-                Some(Place::Host(_)) | None => None,
-            },
-            hostname: match place {
-                Some(Place::Host(hostname)) => Some(hostname),
-                Some(Place::Port(_)) | None => None,
-            },
+            ports,
+            hostname,
             already: self.already,
+        };
+        let last = |first: &u16| first.saturating_add(self.draft.port_count - 1);
+        match place {
+            Some(Place::Port(first)) => {
+                vec![wanted(PortRange::new(*first, last(first)).ok(), None)]
+            }
+            Some(Place::Hosts(hosts)) => {
+                hosts.iter().map(|host| wanted(None, Some(host))).collect()
+            }
+            None => vec![wanted(None, None)],
         }
     }
 
-    fn denied(&self, place: Option<&Place>, decision: &Decision) -> Refusal {
-        let what = match place {
-            Some(Place::Port(port)) => format!("port {port}/{}", self.draft.protocol),
-            Some(Place::Host(hostname)) => format!("hostname {hostname}"),
-            None => self.draft.protocol.to_string(),
+    fn denied(&self, wanted: &Wanted<'_>, decision: &Decision) -> Refusal {
+        let what = match (wanted.ports, wanted.hostname) {
+            (Some(ports), _) => format!("port {}/{}", ports.first(), self.draft.protocol),
+            (None, Some(host)) => format!("hostname {host}"),
+            (None, None) => self.draft.protocol.to_string(),
         };
         Refusal::new(
             Code::PolicyDenies,

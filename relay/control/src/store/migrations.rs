@@ -15,7 +15,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 2] = [
+const STEPS: [Step; 3] = [
     Step {
         number: 1,
         name: "initial",
@@ -27,6 +27,12 @@ const STEPS: [Step; 2] = [
         name: "certificates",
         sqlite: include_str!("../../migrations/sqlite/0002_certificates.sql"),
         postgres: include_str!("../../migrations/postgres/0002_certificates.sql"),
+    },
+    Step {
+        number: 3,
+        name: "names",
+        sqlite: include_str!("../../migrations/sqlite/0003_names.sql"),
+        postgres: include_str!("../../migrations/postgres/0003_names.sql"),
     },
 ];
 

@@ -3,9 +3,9 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::StoreError;
 use super::audit::{self, Entry};
 use super::sql::{Row, Transaction, values};
+use super::{StoreError, domains};
 use crate::model::{Actor, Micros, Network};
 
 /// Adds a network.
@@ -37,7 +37,7 @@ pub(super) async fn list(open: &mut Transaction) -> Result<Vec<Network>, StoreEr
     rows.iter().map(network).collect()
 }
 
-/// Removes a network that has no nodes, with its keys, groups and policies. Its audit rows stay.
+/// Removes a network that has no nodes, with its keys, groups, policies and domains. Its audit rows stay.
 pub(super) async fn delete(
     open: &mut Transaction,
     id: Uuid,
@@ -46,6 +46,7 @@ pub(super) async fn delete(
 ) -> Result<(), StoreError> {
     let name = require(open, id).await?;
     refuse_nodes(open, id, &name).await?;
+    domains::release_all(open, id, at).await?;
     open.execute("DELETE FROM networks WHERE id = $1", values![id]).await?;
     let entry = Entry {
         network: Some(id),

@@ -96,6 +96,7 @@ pub(super) fn protocol_text(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",
+        Protocol::Tls => "tls",
         Protocol::Http => "http",
     }
 }

@@ -1,4 +1,4 @@
-//! Publications: put, listed, removed. Who holds which port is in `ports`.
+//! Publications: put, listed, removed. Who holds which port is in `ports`, which hostname in `hostnames`.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::audit::{self, Entry};
 use super::ports::{self, protocol_text};
 use super::sql::{self, Row, Transaction, values};
-use super::{StoreError, nodes};
+use super::{StoreError, hostnames, nodes};
 use crate::model::{Actor, Lifetime, Micros, NodeKind, Protocol, Publication};
 
 /// Adds a publication, or replaces the one of the same network, node and name, and answers what is stored.
@@ -21,10 +21,11 @@ pub(super) async fn put(
 
     let mut publication = merged(wanted, stored.as_ref());
     ports::refuse_taken(open, &publication).await?;
-    refuse_taken_hostname(open, &publication).await?;
+    hostnames::refuse_taken(open, &publication).await?;
     publication.overlay_port = overlay_port(open, &publication, node.kind).await?;
     store(open, &publication).await?;
     ports::hold(open, &publication).await?;
+    hostnames::hold(open, &publication).await?;
 
     let action = if stored.is_some() { "publication.replace" } else { "publication.create" };
     append(open, &publication, action, by, wanted.created_at).await?;
@@ -40,7 +41,13 @@ pub(super) async fn list(
         Some(network) => open.all(SELECT_OF_NETWORK, values![network]).await?,
         None => open.all(SELECT_ALL, &[]).await?,
     };
-    rows.iter().map(publication).collect()
+    let mut hostnames = hostnames::by_publication(open, network).await?;
+    let listed = rows.iter().map(|row| {
+        let stored = publication(row)?;
+        let hostnames = hostnames.remove(&stored.id).unwrap_or_default();
+        Ok(Publication { hostnames, ..stored })
+    });
+    listed.collect()
 }
 
 /// Removes a publication.
@@ -52,27 +59,29 @@ pub(super) async fn delete(
     at: Micros,
 ) -> Result<(), StoreError> {
     let row = open.one(SELECT_ONE, values![network, id]).await?;
-    let gone = row.as_ref().map(publication).transpose()?;
-    let gone = gone.ok_or(StoreError::NotFound("publication"))?;
+    let gone = complete(open, row).await?.ok_or(StoreError::NotFound("publication"))?;
     open.execute("DELETE FROM publications WHERE id = $1", values![id]).await?;
     append(open, &gone, "publication.delete", by, at).await
 }
 
-/// What `wanted` becomes when it replaces `stored`: identity stays, and so do ports and hostname that it leaves open.
+/// What `wanted` becomes when it replaces `stored`: identity stays, and so do ports and hostnames that it leaves open.
 fn merged(wanted: &Publication, stored: Option<&Publication>) -> Publication {
     let mut publication = wanted.clone();
     if let Some(stored) = stored {
         publication.id = stored.id;
         publication.created_at = stored.created_at;
         publication.public_port = wanted.public_port.or(stored.public_port);
-        publication.hostname = wanted.hostname.clone().or_else(|| stored.hostname.clone());
+        if wanted.hostnames.is_empty() {
+            publication.hostnames.clone_from(&stored.hostnames);
+        }
         if wanted.overlay_port == 0 && wanted.port_count <= stored.port_count {
             publication.overlay_port = stored.overlay_port;
         }
     }
-    match publication.protocol {
-        Protocol::Http => publication.public_port = None,
-        Protocol::Tcp | Protocol::Udp => publication.hostname = None,
+    if publication.protocol.has_port() {
+        publication.hostnames.clear();
+    } else {
+        publication.public_port = None;
     }
     publication
 }
@@ -87,24 +96,6 @@ async fn refuse_other_node(
     };
     let holder = nodes::require(open, stored.network, stored.node).await?.name;
     Err(StoreError::Taken { what: "name", value: wanted.name.clone(), holder })
-}
-
-async fn refuse_taken_hostname(
-    open: &mut Transaction,
-    publication: &Publication,
-) -> Result<(), StoreError> {
-    let Some(hostname) = &publication.hostname else {
-        return Ok(());
-    };
-    let find = "SELECT name, network FROM publications WHERE hostname = $1 AND id <> $2";
-    match open.one(find, values![hostname, publication.id]).await? {
-        None => Ok(()),
-        Some(row) => Err(StoreError::Taken {
-            what: "hostname",
-            value: hostname.clone(),
-            holder: super::holder(row.get("name")?, row.get("network")?, publication.network),
-        }),
-    }
 }
 
 /// The overlay port to store. A stock WireGuard node names its own, which several publications may share; on an agent each has
@@ -129,10 +120,10 @@ async fn overlay_port(
 async fn store(open: &mut Transaction, publication: &Publication) -> Result<(), StoreError> {
     let access = sql::to_json(&publication.access)?;
     open.execute(
-        "INSERT INTO publications (id, network, node, name, protocol, public_port, port_count, hostname, overlay_port, \
-         target, access, lifetime, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
-         ON CONFLICT (network, name) DO UPDATE SET protocol = $5, public_port = $6, port_count = $7, hostname = $8, \
-         overlay_port = $9, target = $10, access = $11, lifetime = $12",
+        "INSERT INTO publications (id, network, node, name, protocol, public_port, port_count, overlay_port, \
+         target, access, lifetime, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         ON CONFLICT (network, name) DO UPDATE SET protocol = $5, public_port = $6, port_count = $7, \
+         overlay_port = $8, target = $9, access = $10, lifetime = $11",
         values![
             publication.id,
             publication.network,
@@ -141,7 +132,6 @@ async fn store(open: &mut Transaction, publication: &Publication) -> Result<(), 
             protocol_text(publication.protocol),
             publication.public_port,
             publication.port_count,
-            publication.hostname.as_deref(),
             publication.overlay_port,
             &publication.target,
             &access,
@@ -172,7 +162,7 @@ async fn append(
             "protocol": publication.protocol,
             "public_port": publication.public_port,
             "port_count": publication.port_count,
-            "hostname": publication.hostname,
+            "hostnames": publication.hostnames,
             "target": publication.target,
             "access": publication.access,
             "lifetime": publication.lifetime,
@@ -186,9 +176,21 @@ async fn find(
     network: Uuid,
     name: &str,
 ) -> Result<Option<Publication>, StoreError> {
-    open.one(SELECT_BY_NAME, values![network, name]).await?.as_ref().map(publication).transpose()
+    let row = open.one(SELECT_BY_NAME, values![network, name]).await?;
+    complete(open, row).await
 }
 
+/// A row with the hostnames that belong to it.
+async fn complete(
+    open: &mut Transaction,
+    row: Option<Row>,
+) -> Result<Option<Publication>, StoreError> {
+    let Some(stored) = row.as_ref().map(publication).transpose()? else { return Ok(None) };
+    let hostnames = hostnames::of(open, stored.id).await?;
+    Ok(Some(Publication { hostnames, ..stored }))
+}
+
+/// A row without its hostnames.
 fn publication(row: &Row) -> Result<Publication, StoreError> {
     Ok(Publication {
         id: row.get("id")?,
@@ -198,7 +200,7 @@ fn publication(row: &Row) -> Result<Publication, StoreError> {
         protocol: protocol(row)?,
         public_port: row.maybe_number("public_port")?,
         port_count: row.number("port_count")?,
-        hostname: row.get("hostname")?,
+        hostnames: Vec::new(),
         overlay_port: row.number("overlay_port")?,
         target: row.get("target")?,
         access: row.json("access")?,
@@ -209,7 +211,7 @@ fn publication(row: &Row) -> Result<Publication, StoreError> {
 
 fn protocol(row: &Row) -> Result<Protocol, StoreError> {
     let text: String = row.get("protocol")?;
-    [Protocol::Tcp, Protocol::Udp, Protocol::Http]
+    [Protocol::Tcp, Protocol::Udp, Protocol::Tls, Protocol::Http]
         .into_iter()
         .find(|protocol| protocol_text(*protocol) == text)
         .ok_or_else(|| StoreError::Corrupt(format!("protocol {text}")))
@@ -233,7 +235,7 @@ fn lifetime(row: &Row) -> Result<Lifetime, StoreError> {
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT id, network, node, name, protocol, public_port, port_count, hostname, overlay_port, ",
+            "SELECT id, network, node, name, protocol, public_port, port_count, overlay_port, ",
             "target, access, lifetime, created_at FROM publications ",
             $tail
         )

@@ -9,12 +9,12 @@ use uuid::Uuid;
 use super::database::{Database, read, write};
 use super::{
     AuditVerdict, JoinError, JoinRequest, NewNode, OrderClaim, OrderClaimed, OrderFailure, Store,
-    StoreError, acme_accounts, api_keys, audit, certificate_orders, certificates, groups, join,
-    join_keys, networks, nodes, policies, postgres, publications, sealed_columns, sqlite,
+    StoreError, acme_accounts, api_keys, audit, certificate_orders, certificates, domains, groups,
+    join, join_keys, networks, nodes, policies, postgres, publications, sealed_columns, sqlite,
 };
 use crate::model::{
-    AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, Group, JoinKey, Micros,
-    Network, Node, Policy, Publication, RenewalWindow, StandingOrder,
+    AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, Domain, Group, JoinKey,
+    Micros, Network, Node, Policy, Publication, RenewalWindow, StandingOrder,
 };
 use crate::sealing::{Sealed, Sealer};
 
@@ -179,6 +179,34 @@ impl Store for SqlStore {
         at: Micros,
     ) -> Result<(), StoreError> {
         write!(self.database, open => publications::delete(&mut open, network, id, by, at))
+    }
+
+    async fn add_domain(&self, domain: &Domain, by: &Actor) -> Result<Domain, StoreError> {
+        write!(self.database, open => domains::add(&mut open, domain, by))
+    }
+
+    async fn domains(&self, network: Option<Uuid>) -> Result<Vec<Domain>, StoreError> {
+        read!(self.database, open => domains::list(&mut open, network))
+    }
+
+    async fn verify_domain(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<Domain, StoreError> {
+        write!(self.database, open => domains::verify(&mut open, network, id, by, at))
+    }
+
+    async fn release_domain(
+        &self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.database, open => domains::release(&mut open, network, id, by, at))
     }
 
     async fn create_group(&self, group: &Group, by: &Actor) -> Result<(), StoreError> {

@@ -32,6 +32,7 @@ async fn attack_45_hostile_text_is_refused_in_every_field_of_the_api() {
                 "policies/office",
                 json!({"document": {"visit": [{"name": "a", "effect": "deny", "from": [text], "to": ["any"]}]}}),
             ),
+            ("POST", "domains", json!({"name": text})),
             ("POST", "policies/explain", json!({"from": text, "to": "game"})),
             ("POST", "policies/explain", json!({"from": "10.0.0.1", "to": text})),
             (
@@ -47,6 +48,7 @@ async fn attack_45_hostile_text_is_refused_in_every_field_of_the_api() {
             ("name", json!(text)),
             ("target", json!(text)),
             ("hostname", json!(text)),
+            ("hostnames", json!([text])),
             ("access", json!({"allow": [text]})),
             (&*text, json!(1)),
         ] {

@@ -186,12 +186,15 @@ impl Tenant {
         if name == "theirs" {
             lab.admin("POST", &path("groups"), json!({"name": "only-theirs"})).await.ok();
         }
+        let name = format!("valheim-{name}.example");
+        let domain = lab.admin("POST", &path("domains"), json!({"name": name})).await.ok();
         let key = lab.admin("POST", &path("join-keys"), json!({})).await.ok();
         lab.admin("PUT", &path("policies/office"), json!({"document": {}})).await.ok();
         let game = json!({"name": "valheim", "protocol": "udp", "target": "7777", "port": port});
         let publication = lab.publish(&node, game).await.ok();
         let ids = [
             ("node", node.id.to_string()),
+            ("domain", text(&domain["id"])),
             ("group", text(&group["id"])),
             ("key", text(&key["item"]["id"])),
             ("policy", "office-of-another".to_owned()),
@@ -211,7 +214,9 @@ impl Tenant {
 
     async fn everything(&self, lab: &Lab) -> Vec<Value> {
         let mut everything = Vec::new();
-        for kind in ["nodes", "groups", "join-keys", "api-keys", "policies", "publications"] {
+        for kind in
+            ["nodes", "groups", "join-keys", "api-keys", "policies", "publications", "domains"]
+        {
             let path = format!("/v1/networks/{}/{kind}", self.network);
             everything.push(lab.admin("GET", &path, Value::Null).await.ok());
         }
@@ -225,7 +230,7 @@ fn body_for(method: &str, path: &str, tenant: &Tenant) -> Value {
     match method {
         "GET" | "DELETE" => Value::Null,
         "PATCH" => json!({"name": "renamed"}),
-        "POST" if last("/drain") || last("/probe") => Value::Null,
+        "POST" if last("/drain") || last("/probe") || last("/verify") => Value::Null,
         "POST" if last("/explain") => json!({"from": "10.0.0.1", "to": "valheim"}),
         "POST" if last("/join-keys") => json!({}),
         "POST" if last("/api-keys") => json!({"scopes": ["read"]}),
@@ -237,6 +242,7 @@ fn body_for(method: &str, path: &str, tenant: &Tenant) -> Value {
         "PUT" if last("/target") => json!({"ok": true, "detail": ""}),
         "PUT" if path.contains("/groups/") => json!({"nodes": []}),
         "PUT" => json!({"document": {}, "revision": 1}),
+        "POST" if last("/domains") => json!({"name": "new.example"}),
         _ => json!({"name": "new"}),
     }
 }
@@ -251,11 +257,12 @@ fn routes() -> Vec<(String, String)> {
     routes.collect()
 }
 
-const ALL_OF_A_NETWORK: [Scope; 6] = [
+const ALL_OF_A_NETWORK: [Scope; 7] = [
     Scope::Read,
     Scope::NodesWrite,
     Scope::KeysWrite,
     Scope::PublicationsWrite,
+    Scope::DomainsWrite,
     Scope::PoliciesWrite,
     Scope::AuditRead,
 ];

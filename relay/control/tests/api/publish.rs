@@ -114,8 +114,8 @@ async fn hostnames_live_under_the_domain_and_follow_the_name() {
 
     let view = lab.publish(&nas, http("app", json!({}))).await.ok();
     assert_eq!(
-        (&view["hostname"], &view["public"]),
-        (&json!("app.t.example.org"), &json!("http://app.t.example.org"))
+        (&view["hostnames"], &view["public"]),
+        (&json!(["app.t.example.org"]), &json!("http://app.t.example.org"))
     );
     let taken =
         lab.publish(&foreign, http("mine", json!({"hostname": "APP.t.example.org."}))).await;
@@ -133,7 +133,7 @@ async fn hostnames_live_under_the_domain_and_follow_the_name() {
     let unnamed = json!({"protocol": "http", "target": "3000"});
     let first = lab.publish(&nas, unnamed.clone()).await.ok();
     assert_eq!(
-        first["hostname"].as_str().unwrap(),
+        first["hostnames"][0].as_str().unwrap(),
         format!("{}.t.example.org", first["name"].as_str().unwrap())
     );
     assert_eq!(

@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use bore_control::model::{Node, Protocol, Publication};
+use bore_control::model::{DnsRecord, Domain, Micros, Node, Protocol, Publication};
 use bore_control::runtime::{
     CertificateState, ClaimError, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState,
     RelayInfo, Runtime, State, Step, TargetReport,
@@ -26,6 +26,10 @@ pub(crate) struct FakeRelay {
     pub(crate) certificates: Mutex<Vec<CertificateState>>,
     pub(crate) steps: Mutex<HashMap<Uuid, Vec<Step>>>,
     pub(crate) draining: AtomicBool,
+    /// Values that somebody has put into DNS.
+    pub(crate) dns: Mutex<HashSet<String>>,
+    /// What the clock shows.
+    pub(crate) now: AtomicI64,
 }
 
 pub(crate) const PORTS: RangeInclusive<u16> = 20_000..=20_009;
@@ -62,12 +66,33 @@ impl Runtime for FakeRelay {
     }
 
     fn public_address(&self, publication: &Publication) -> String {
-        match (&publication.hostname, publication.public_port) {
-            (Some(hostname), _) => format!("http://{hostname}"),
+        match (publication.hostnames.first(), publication.public_port) {
+            (Some(hostname), _) => format!("{}://{hostname}", publication.protocol),
             (None, port) => {
                 format!("{}://203.0.113.5:{}", publication.protocol, port.unwrap_or_default())
             }
         }
+    }
+
+    fn now(&self) -> Micros {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    async fn prove_domain(&self, proofs: &[DnsRecord]) -> Step {
+        let dns = self.dns.lock().unwrap();
+        let ok = proofs.iter().any(|proof| dns.contains(&proof.value));
+        Step { name: "proof".to_owned(), ok, detail: format!("expected {}", proofs[0]) }
+    }
+
+    async fn look_at_domain(&self, _: &Domain) {}
+
+    fn domain_state(&self, _: Uuid) -> Option<Step> {
+        None
+    }
+
+    fn visitor_records(&self, name: &str) -> Vec<DnsRecord> {
+        let kind = "CNAME".to_owned();
+        vec![DnsRecord { name: name.to_owned(), kind, value: "relay.example.org".to_owned() }]
     }
 
     fn domain(&self) -> Option<String> {

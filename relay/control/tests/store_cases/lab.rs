@@ -60,7 +60,7 @@ pub(crate) struct Lab {
     pub(crate) network: Uuid,
     made: AtomicU64,
     folder: tempfile::TempDir,
-    #[expect(dead_code, reason = "keeps the server alive as long as its databases are used")]
+    /// Lives as long as its databases are used.
     server: Option<Arc<Server>>,
 }
 
@@ -138,15 +138,31 @@ impl Lab {
         assert!(matches!(verdict, AuditVerdict::Intact { .. }), "{verdict:?}");
     }
 
+    /// The URL of a database that holds nothing, not even a schema.
+    pub(crate) async fn empty_database(&self) -> String {
+        match &self.server {
+            Some(server) => server.database().await,
+            None => {
+                std::fs::File::create(self.path("empty.db")).unwrap();
+                format!("sqlite://{}", self.path("empty.db").display())
+            }
+        }
+    }
+
     /// Runs statements behind the store's back, as somebody would who has the file or the server.
     pub(crate) async fn tamper(&self, statements: &str) -> Result<(), sqlx::Error> {
+        self.tamper_with(&self.url, statements).await
+    }
+
+    /// The same with another database.
+    pub(crate) async fn tamper_with(&self, url: &str, statements: &str) -> Result<(), sqlx::Error> {
         let statements = AssertSqlSafe(statements.to_owned());
         if self.is_sqlite() {
-            let mut connection = SqliteConnection::connect(&self.url).await?;
+            let mut connection = SqliteConnection::connect(url).await?;
             connection.execute(sqlx::raw_sql(statements)).await?;
             connection.close().await
         } else {
-            let mut connection = PgConnection::connect(&self.url).await?;
+            let mut connection = PgConnection::connect(url).await?;
             connection.execute(sqlx::raw_sql(statements)).await?;
             connection.close().await
         }
@@ -188,7 +204,7 @@ pub(crate) fn udp(node: &Node, name: &str, port: u16) -> Publication {
         protocol: Protocol::Udp,
         public_port: Some(port),
         port_count: 1,
-        hostname: None,
+        hostnames: Vec::new(),
         overlay_port: 0,
         target: "127.0.0.1:7777".to_owned(),
         access: Access::default(),
@@ -202,7 +218,7 @@ pub(crate) fn http(node: &Node, name: &str, hostname: &str) -> Publication {
     Publication {
         protocol: Protocol::Http,
         public_port: None,
-        hostname: Some(hostname.to_owned()),
+        hostnames: vec![hostname.to_owned()],
         ..udp(node, name, 1)
     }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn change_protocol_without_leaving_anything_behind(lab: Lab) {
     let as_http = put(&lab, &http(&node, "web", "web.example.org")).await;
     assert_eq!(as_http.public_port, None);
     let as_tcp = Publication { protocol: Protocol::Tcp, ..udp(&node, "web", 80) };
-    assert_eq!(put(&lab, &as_tcp).await.hostname, None);
+    assert_eq!(put(&lab, &as_tcp).await.hostnames, [""; 0]);
 
     put(&lab, &udp(&node, "game", 7777)).await;
     put(&lab, &http(&node, "site", "web.example.org")).await;
@@ -104,6 +104,41 @@ pub(crate) async fn cannot_share_a_hostname_even_across_networks(lab: Lab) {
     let foreign = lab.add_node(lab.other_network().await, "nas").await;
     let wanted = http(&foreign, "site", "app.example.org");
     assert_taken(&lab, &wanted, ("hostname", "app.example.org", "another network")).await;
+}
+
+pub(crate) async fn hold_several_hostnames_in_their_order_and_none_of_anothers(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let several = names(&["b.example.org", "a.example.org", "*.example.org"]);
+    let web =
+        put(&lab, &Publication { hostnames: several.clone(), ..http(&node, "web", "") }).await;
+    assert_eq!(web.hostnames, several);
+    assert_eq!(lab.store.publications(None).await.unwrap(), std::slice::from_ref(&web));
+
+    let late = Publication {
+        hostnames: names(&["free.example.org", "*.example.org"]),
+        ..http(&node, "late", "")
+    };
+    assert_taken(&lab, &late, ("hostname", "*.example.org", "web")).await;
+    let kept = put(&lab, &Publication { hostnames: Vec::new(), ..http(&node, "web", "") }).await;
+    assert_eq!(kept.hostnames, several, "an update that names none keeps them");
+    let fewer = Publication { hostnames: names(&["a.example.org"]), ..web };
+    put(&lab, &fewer).await;
+    put(&lab, &late).await;
+}
+
+pub(crate) async fn of_tls_have_hostnames_and_no_port(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    let tls = Publication {
+        protocol: Protocol::Tls,
+        public_port: Some(443),
+        ..http(&node, "tls", "app.example.org")
+    };
+    let stored = put(&lab, &tls).await;
+    assert_eq!((stored.public_port, stored.hostnames.len()), (None, 1));
+    assert_eq!(lab.store.publications(None).await.unwrap(), [stored]);
+    let wanted = http(&node, "web", "app.example.org");
+    assert_taken(&lab, &wanted, ("hostname", "app.example.org", "tls")).await;
 }
 
 pub(crate) async fn of_ranges_get_runs_of_overlay_ports(lab: Lab) {

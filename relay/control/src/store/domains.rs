@@ -1,0 +1,183 @@
+//! Custom domains: asked for by any network, proved by one, and at rest for a while after they were given back.
+//!
+//! A domain stands for itself and every name below it. Where domains of several networks lie on one line
+//! (`example.com`, `shop.example.com`), nobody gets one below what another has proved; the deeper one decides.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::audit::{self, Entry};
+use super::sql::{Row, Transaction, values};
+use super::{StoreError, networks};
+use crate::model::{Actor, Domain, Micros};
+
+/// Adds a domain; that of the same network and name is answered as it is. `Taken` while another network has it, or what it lies
+/// below, or gave it back less than thirty days ago.
+pub(super) async fn add(
+    open: &mut Transaction,
+    domain: &Domain,
+    by: &Actor,
+) -> Result<Domain, StoreError> {
+    networks::require(open, domain.network).await?;
+    if let Some(stored) = find(open, domain.network, &domain.name).await? {
+        return Ok(stored);
+    }
+    refuse_held(open, domain.network, &domain.name, domain.created_at).await?;
+    open.execute(
+        "INSERT INTO domains (id, network, name, created_at, verified_at) VALUES ($1, $2, $3, $4, $5)",
+        values![domain.id, domain.network, &domain.name, domain.created_at, domain.verified_at],
+    )
+    .await?;
+    append(open, domain, "domain.create", by, domain.created_at).await?;
+    Ok(domain.clone())
+}
+
+/// Domains of a network, or of all, by name.
+pub(super) async fn list(
+    open: &mut Transaction,
+    network: Option<Uuid>,
+) -> Result<Vec<Domain>, StoreError> {
+    let rows = match network {
+        Some(network) => open.all(SELECT_OF_NETWORK, values![network]).await?,
+        None => open.all(SELECT_ALL, &[]).await?,
+    };
+    rows.iter().map(domain).collect()
+}
+
+/// Notes that DNS has shown a domain to be its network's.
+pub(super) async fn verify(
+    open: &mut Transaction,
+    network: Uuid,
+    id: Uuid,
+    by: &Actor,
+    at: Micros,
+) -> Result<Domain, StoreError> {
+    let stored = require(open, network, id).await?;
+    if stored.verified_at.is_some() {
+        return Ok(stored);
+    }
+    refuse_held(open, network, &stored.name, at).await?;
+    let verified = Domain { verified_at: Some(at), ..stored };
+    open.execute("UPDATE domains SET verified_at = $1 WHERE id = $2", values![at, id]).await?;
+    open.execute("DELETE FROM domain_holds WHERE name = $1", values![&verified.name]).await?;
+    append(open, &verified, "domain.verify", by, at).await?;
+    Ok(verified)
+}
+
+/// Gives a domain back. One that was proved rests: its last owner may have it again at once, others after [`REST`].
+pub(super) async fn release(
+    open: &mut Transaction,
+    network: Uuid,
+    id: Uuid,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let gone = require(open, network, id).await?;
+    open.execute("DELETE FROM domains WHERE id = $1", values![id]).await?;
+    if gone.verified_at.is_some() {
+        hold(open, &gone, at).await?;
+    }
+    append(open, &gone, "domain.delete", by, at).await
+}
+
+/// Lets all domains of a network rest that is about to go.
+pub(super) async fn release_all(
+    open: &mut Transaction,
+    network: Uuid,
+    at: Micros,
+) -> Result<(), StoreError> {
+    for gone in list(open, Some(network)).await?.iter().filter(|gone| gone.verified_at.is_some()) {
+        hold(open, gone, at).await?;
+    }
+    Ok(())
+}
+
+async fn hold(open: &mut Transaction, gone: &Domain, at: Micros) -> Result<(), StoreError> {
+    let insert = "INSERT INTO domain_holds (name, network, released_at) VALUES ($1, $2, $3) \
+                  ON CONFLICT (name) DO UPDATE SET network = $2, released_at = $3";
+    open.execute(insert, values![&gone.name, gone.network, at]).await?;
+    Ok(())
+}
+
+/// Refuses a name that is another network's, or lies below such a one.
+async fn refuse_held(
+    open: &mut Transaction,
+    network: Uuid,
+    name: &str,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let rested = "DELETE FROM domain_holds WHERE released_at <= $1";
+    open.execute(rested, values![at.saturating_sub(REST)]).await?;
+    for domain in ancestry(name) {
+        let held = open.one(SELECT_HELD, values![domain, network]).await?;
+        if held.is_some() {
+            return Err(StoreError::Taken {
+                what: "domain",
+                value: domain.to_owned(),
+                holder: super::ANOTHER_NETWORK.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// `a.b.c`, `b.c`, `c`.
+fn ancestry(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, parent)| parent))
+}
+
+async fn find(
+    open: &mut Transaction,
+    network: Uuid,
+    name: &str,
+) -> Result<Option<Domain>, StoreError> {
+    open.one(SELECT_BY_NAME, values![network, name]).await?.as_ref().map(domain).transpose()
+}
+
+async fn require(open: &mut Transaction, network: Uuid, id: Uuid) -> Result<Domain, StoreError> {
+    let row = open.one(SELECT_ONE, values![network, id]).await?;
+    row.as_ref().map(domain).transpose()?.ok_or(StoreError::NotFound("domain"))
+}
+
+async fn append(
+    open: &mut Transaction,
+    domain: &Domain,
+    action: &'static str,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let entry = Entry {
+        network: Some(domain.network),
+        at,
+        by,
+        action,
+        subject: domain.id.to_string(),
+        detail: json!({ "name": domain.name, "verified": domain.verified_at.is_some() }),
+    };
+    audit::append(open, entry).await
+}
+
+fn domain(row: &Row) -> Result<Domain, StoreError> {
+    Ok(Domain {
+        id: row.get("id")?,
+        network: row.get("network")?,
+        name: row.get("name")?,
+        created_at: row.get("created_at")?,
+        verified_at: row.get("verified_at")?,
+    })
+}
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!("SELECT id, network, name, created_at, verified_at FROM domains ", $tail)
+    };
+}
+const SELECT_ONE: &str = select!("WHERE network = $1 AND id = $2");
+const SELECT_BY_NAME: &str = select!("WHERE network = $1 AND name = $2");
+const SELECT_OF_NETWORK: &str = select!("WHERE network = $1 ORDER BY name");
+const SELECT_ALL: &str = select!("ORDER BY name, id");
+const SELECT_HELD: &str = "SELECT name FROM domains WHERE name = $1 AND network <> $2 AND verified_at IS NOT NULL \
+                           UNION ALL SELECT name FROM domain_holds WHERE name = $1 AND network <> $2 LIMIT 1";
+
+/// Thirty days.
+const REST: Micros = 30 * 24 * 60 * 60 * 1_000_000;

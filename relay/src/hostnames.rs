@@ -1,0 +1,117 @@
+//! Which publication has which hostname: exact names first, then the wildcard one level up.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use bore_policy::{Hostname, PublicHost};
+use uuid::Uuid;
+
+use crate::dns::zone::Standing;
+
+/// The table of public names. Both `tls` and `http` publications are in it.
+#[derive(Debug, Default)]
+pub(crate) struct Hostnames {
+    /// Sorted from the top label down, so that what lies below a name is beside it.
+    table: RwLock<BTreeMap<String, Uuid>>,
+    /// The relay's own names, which no wildcard covers.
+    reserved: Vec<Hostname>,
+}
+
+impl Hostnames {
+    /// A table without publications.
+    pub(crate) fn new(reserved: Vec<Hostname>) -> Self {
+        Self { table: RwLock::default(), reserved }
+    }
+
+    /// The publication that visitors of `hostname` come to.
+    pub(crate) fn find(&self, hostname: &Hostname) -> Option<Uuid> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let wildcard = || {
+            let name = PublicHost::wildcard_of(hostname).filter(|_| !self.is_reserved(hostname))?;
+            table.get(&from_the_top(&name))
+        };
+        table.get(&from_the_top(hostname.as_str())).or_else(wildcard).copied()
+    }
+
+    /// What a name is to DNS.
+    pub(crate) fn standing(&self, name: &str) -> Standing {
+        if Hostname::parse(name).is_ok_and(|name| self.find(&name).is_some()) {
+            return Standing::Published;
+        }
+        let below = format!("{}.", from_the_top(name));
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let next = table.range(below.clone()..).next();
+        let has_below = next.is_some_and(|(next, _)| next.starts_with(&below));
+        if has_below { Standing::Above } else { Standing::Absent }
+    }
+
+    /// Gives a publication these names instead of those. Names that another one has by now stay with it.
+    pub(crate) fn change(&self, publication: Uuid, from: &[String], to: &[String]) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        for name in from {
+            let name = from_the_top(name);
+            if table.get(&name) == Some(&publication) {
+                table.remove(&name);
+            }
+        }
+        table.extend(to.iter().map(|name| (from_the_top(name), publication)));
+    }
+
+    fn is_reserved(&self, hostname: &Hostname) -> bool {
+        self.reserved.contains(hostname)
+    }
+}
+
+/// `org.example.t.app` of `app.t.example.org`.
+fn from_the_top(hostname: &str) -> String {
+    hostname.rsplit('.').collect::<Vec<_>>().join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEB: Uuid = Uuid::from_u128(1);
+    const SHOP: Uuid = Uuid::from_u128(2);
+
+    #[test]
+    fn an_exact_name_goes_before_a_wildcard_which_covers_one_level() {
+        let names = Hostnames::default();
+        names.change(WEB, &[], &["a.example.com".to_owned()]);
+        names.change(SHOP, &[], &["*.example.com".to_owned()]);
+        let table = [
+            ("a.example.com", Some(WEB)),
+            ("b.example.com", Some(SHOP)),
+            ("example.com", None),
+            ("c.b.example.com", None),
+            ("example.org", None),
+        ];
+        for (name, expected) in table {
+            assert_eq!(names.find(&host(name)), expected, "{name}");
+        }
+        names.change(WEB, &["a.example.com".to_owned()], &[]);
+        assert_eq!(names.find(&host("a.example.com")), Some(SHOP));
+    }
+
+    #[test]
+    fn no_wildcard_takes_the_relay_s_own_names() {
+        let names = Hostnames::new(vec![host("relay.example.com")]);
+        names.change(SHOP, &[], &["*.example.com".to_owned()]);
+        assert_eq!(names.find(&host("relay.example.com")), None);
+        assert_eq!(names.find(&host("other.example.com")), Some(SHOP));
+    }
+
+    #[test]
+    fn a_name_that_went_to_another_publication_stays_there() {
+        let names = Hostnames::default();
+        let name = ["a.example.com".to_owned()];
+        names.change(WEB, &[], &name);
+        names.change(SHOP, &[], &name);
+        names.change(WEB, &name, &[]);
+        assert_eq!(names.find(&host("a.example.com")), Some(SHOP));
+    }
+
+    fn host(text: &str) -> Hostname {
+        Hostname::parse(text).unwrap()
+    }
+}
