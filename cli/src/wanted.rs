@@ -3,7 +3,7 @@
 //! Everything is checked offline here, with the grammar that the relay uses, before anything is sent.
 
 use bore_control::model::Protocol;
-use bore_policy::{Label, Source, Target};
+use bore_policy::{Label, Source, Target, TargetScheme};
 
 use crate::agent::Declaration;
 
@@ -23,6 +23,9 @@ pub(crate) fn check(declaration: &Declaration, target: &Target) -> Result<(), &'
     match declaration.protocol {
         Protocol::Http | Protocol::Tls if port_named => {
             Err("http and tls share ports of the relay: use --host, not --port")
+        }
+        Protocol::Tls | Protocol::Tcp | Protocol::Udp if target.scheme() != TargetScheme::Plain => {
+            Err("only http services have a scheme: use HOST:PORT")
         }
         Protocol::Http | Protocol::Tls if target.port_count() > 1 => {
             Err("http and tls have one target port, not a range")
@@ -75,6 +78,8 @@ mod tests {
         assert!(checked(Protocol::Http, "3000-3001", None, None).is_err());
         assert!(checked(Protocol::Tcp, "22", None, Some("ssh")).is_err());
         assert!(checked(Protocol::Udp, "unix:/run/x", None, None).is_err());
+        assert!(checked(Protocol::Tcp, "https://a:443", None, None).is_err());
+        assert_eq!(checked(Protocol::Http, "h2c://a:50051", None, None), Ok(()));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod limits;
 #[allow(dead_code, reason = "the settings of the whole edge")]
 mod settings;
 
+use bore_policy::AuthorityHost;
 use http::Request;
 
 use self::framing::{Framing, Phase, Scanned};
@@ -87,9 +88,10 @@ pub fn host(bytes: &[u8]) {
     }
     let Ok(request) = request.body(()) else { return };
     let parts = request.into_parts().0;
-    if let Ok(Some(name)) = host::requested(&parts, scheme) {
+    if let Ok(AuthorityHost::Name(name)) = host::requested(&parts, scheme) {
         let again = Request::builder().header(http::header::HOST, name.as_str()).body(());
         let again = again.expect("a hostname is a header").into_parts().0;
-        assert_eq!(host::requested(&again, scheme), Ok(Some(name)), "one spelling of one host");
+        let again = host::requested(&again, scheme);
+        assert_eq!(again, Ok(AuthorityHost::Name(name)), "one spelling of one host");
     }
 }

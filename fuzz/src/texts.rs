@@ -1,12 +1,7 @@
 //! Texts that people paste and write: join keys, relay.toml.
 
-#[path = "../../relay/src/config.rs"]
-#[allow(dead_code, reason = "a part of the relay's settings is looked at")]
-mod config;
-
 use bore_overlay::{JoinKey, JoinKeyError};
-
-use self::config::Config;
+use bore_relay::Config;
 
 /// Reads the bytes as a key's text, and as what stands in the base32 of a key.
 pub fn join_key(bytes: &[u8]) {

@@ -60,4 +60,4 @@ pub use ports::{PortRange, PortRangeError};
 pub use prose::{describe_access, describe_policy};
 pub use public_host::PublicHost;
 pub use selector::{SelectorError, Source, To, Who};
-pub use target::{Target, TargetError, TargetHost};
+pub use target::{Target, TargetError, TargetHost, TargetScheme};

@@ -6,6 +6,9 @@
 //! | `HOST:PORT`, `HOST:FIRST-LAST` | an IPv4 address or a name |
 //! | `[v6]:PORT` | an IPv6 address |
 //! | `unix:/path` | a Unix socket, by its absolute path |
+//! | `h2c://HOST:PORT` | a web service that speaks HTTP/2 without TLS |
+//! | `https://HOST:PORT` | a web service behind TLS, whose certificate the agent checks |
+//! | `https+insecure://HOST:PORT` | the same with any certificate |
 //!
 //! Reading is strict: an address is dotted decimal or plain IPv6, and what resolvers would take for
 //! an address in another base (`0x7f.1`, `2130706433`) is refused, so that the target that is checked
@@ -30,6 +33,8 @@ use crate::text::{is_digits, quoted, serde_as_text};
 pub enum Target {
     /// Ports of a host.
     Host {
+        /// How a web service is spoken to.
+        scheme: TargetScheme,
         /// The host.
         host: TargetHost,
         /// Its ports.
@@ -37,6 +42,20 @@ pub enum Target {
     },
     /// A Unix socket.
     Unix(PathBuf),
+}
+
+/// How a service is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TargetScheme {
+    /// As the visitor's bytes come; a web service in HTTP/1.1, or in HTTP/2 where gRPC needs it.
+    #[default]
+    Plain,
+    /// HTTP/2 from the first byte on.
+    H2c,
+    /// HTTP/1.1 inside TLS, with a certificate that the agent's machine trusts.
+    Https,
+    /// HTTP/1.1 inside TLS, whoever answers.
+    HttpsUnverified,
 }
 
 /// The host of a [`Target`].
@@ -60,7 +79,9 @@ pub enum TargetError {
         text: String,
     },
     /// A URL.
-    #[error("{text} is a URL: leave out the scheme and the path, as in 127.0.0.1:3000")]
+    #[error(
+        "{text} is a URL: leave out the scheme and the path, as in 127.0.0.1:3000; only h2c:// and https:// may stand in front"
+    )]
     Url {
         /// The text, quoted.
         text: String,
@@ -116,25 +137,46 @@ impl Target {
         if let Some(path) = text.strip_prefix("unix:") {
             return parse_unix(path);
         }
-        if text.contains("://") {
+        let (scheme, rest) = TargetScheme::split(text);
+        if rest.contains("://") {
             return Err(TargetError::Url { text: quoted(text) });
         }
-        let (host, ports) = split_host(text)?;
+        let (host, ports) = split_host(rest)?;
         let host = parse_host(host.unwrap_or(DEFAULT_HOST))?;
         let ports = PortRange::parse(ports)
             .map_err(|cause| TargetError::Port { text: quoted(text), cause })?;
-        Ok(Self::Host { host, ports })
+        Ok(Self::Host { scheme, host, ports })
     }
 
-    /// True when whoever declared this target also declared `wanted`: the same host and ports among
-    /// these, or the same path.
+    /// How the service is spoken to.
+    pub fn scheme(&self) -> TargetScheme {
+        match self {
+            Self::Host { scheme, .. } => *scheme,
+            Self::Unix(_) => TargetScheme::Plain,
+        }
+    }
+
+    /// The same service behind TLS, with any certificate; `None` for one that is not behind TLS.
+    pub fn unverified(&self) -> Option<Self> {
+        match self {
+            Self::Host { scheme: TargetScheme::Https, host, ports } => {
+                let scheme = TargetScheme::HttpsUnverified;
+                Some(Self::Host { scheme, host: host.clone(), ports: *ports })
+            }
+            Self::Host { .. } | Self::Unix(_) => None,
+        }
+    }
+
+    /// True when whoever declared this target also declared `wanted`: the same host, spoken to in the
+    /// same way, and ports among these, or the same path.
     ///
     /// A name covers only itself: what it resolves to is another question.
     pub fn covers(&self, wanted: &Self) -> bool {
         match (self, wanted) {
-            (Self::Host { host, ports }, Self::Host { host: other, ports: wanted }) => {
-                host == other && ports.covers(*wanted)
-            }
+            (
+                Self::Host { scheme, host, ports },
+                Self::Host { scheme: same, host: other, ports: wanted },
+            ) => scheme == same && host == other && ports.covers(*wanted),
             (Self::Unix(path), Self::Unix(other)) => path == other,
             (Self::Host { .. }, Self::Unix(_)) | (Self::Unix(_), Self::Host { .. }) => false,
         }
@@ -146,6 +188,26 @@ impl Target {
             Self::Host { ports, .. } => ports.count(),
             Self::Unix(_) => 1,
         }
+    }
+}
+
+impl TargetScheme {
+    /// What stands in front of a host.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::H2c => "h2c://",
+            Self::Https => "https://",
+            Self::HttpsUnverified => "https+insecure://",
+        }
+    }
+
+    fn split(text: &str) -> (Self, &str) {
+        let schemes = [Self::H2c, Self::Https, Self::HttpsUnverified];
+        let found = schemes
+            .into_iter()
+            .find_map(|scheme| text.strip_prefix(scheme.prefix()).map(|rest| (scheme, rest)));
+        found.unwrap_or((Self::Plain, text))
     }
 }
 
@@ -214,7 +276,7 @@ fn parse_unix(path: &str) -> Result<Target, TargetError> {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Host { host, ports } => write!(f, "{host}:{ports}"),
+            Self::Host { scheme, host, ports } => write!(f, "{}{host}:{ports}", scheme.prefix()),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -257,6 +319,9 @@ mod tests {
             ("[::ffff:127.0.0.1]:80", "127.0.0.1:80"),
             ("unix:/run/app.sock", "unix:/run/app.sock"),
             ("unix://run/./app.sock", "unix:/run/app.sock"),
+            ("h2c://50051", "h2c://127.0.0.1:50051"),
+            ("https://Nas.local:8443", "https://nas.local:8443"),
+            ("https+insecure://[::1]:443", "https+insecure://[::1]:443"),
         ];
         for (text, expected) in table {
             let target = Target::parse(text).unwrap();
@@ -306,6 +371,9 @@ mod tests {
             ("-1", "form"),
             ("7777-", "form"),
             ("http://127.0.0.1:3000", "url"),
+            ("https://http://a:1", "url"),
+            ("https://a:443/", "port"),
+            ("https://a", "form"),
             ("0", "port"),
             ("65536", "port"),
             ("9-7", "port"),
@@ -348,6 +416,10 @@ mod tests {
         assert!(!covers("27000-27050", "27050-27051"));
         assert!(covers("127.0.0.1:80", "[::ffff:127.0.0.1]:80"));
         assert!(!covers("localhost:80", "127.0.0.1:80"), "a name covers only itself");
+        assert!(
+            !covers("https://a:1", "https+insecure://a:1"),
+            "a check is part of what is declared"
+        );
         assert!(covers("unix:/a", "unix:/a") && !covers("unix:/a", "unix:/b"));
         assert!(!covers("unix:/a", "80") && !covers("80", "unix:/a"));
     }

@@ -10,11 +10,11 @@ use bore_control::model::{Protocol, Publication};
 use bore_control::runtime::State;
 use bore_driver::{OverlayStream, pipe_opening};
 use bore_netstack::ConnectError;
-use bore_policy::{DecidedBy, Hostname, Visitor};
+use bore_policy::{DecidedBy, Hostname, TargetScheme, Visitor};
 use uuid::Uuid;
 
 use crate::clock::now_micros;
-use crate::edge::{DenialKind, OriginId, Origins, Outage, Route};
+use crate::edge::{DenialKind, OriginId, Origins, Outage, Route, Speech};
 use crate::flows::Carrier;
 use crate::ingress::echo;
 use crate::steward::Steward;
@@ -34,6 +34,14 @@ impl Origins for OverlayOrigins {
 
     fn passthrough(&self, sni: &Hostname, visitor: SocketAddr) -> Route {
         self.decide(sni, Protocol::Tls, visitor)
+    }
+
+    fn speech(&self, origin: OriginId) -> Speech {
+        match self.steward.scheme_of(origin.0) {
+            TargetScheme::Plain => Speech::Plain,
+            TargetScheme::H2c => Speech::H2c,
+            TargetScheme::Https | TargetScheme::HttpsUnverified => Speech::Http11,
+        }
     }
 
     async fn open(&self, origin: OriginId, visitor: SocketAddr) -> Result<OverlayStream, Outage> {

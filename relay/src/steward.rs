@@ -13,6 +13,7 @@ use bore_control::{Change, ChangeKind, Control};
 use bore_driver::{Dial, Shard};
 use bore_netstack::ConnectError;
 use bore_overlay::{Event, NetworkId, PROBE_PORT, PublicKey, RELAY_V4, overlay_v6};
+use bore_policy::{Target, TargetScheme};
 use uuid::Uuid;
 
 use crate::agent_probe::{Answer, Question, ask};
@@ -411,6 +412,13 @@ impl Steward {
     /// Whether it carries a publication, by this protocol.
     pub(crate) fn carries(&self, id: Uuid, protocol: Protocol) -> bool {
         self.read_known().get(&id).is_some_and(|item| item.protocol == protocol)
+    }
+
+    /// How the target of a publication is spoken to.
+    pub(crate) fn scheme_of(&self, id: Uuid) -> TargetScheme {
+        let known = self.read_known();
+        let target = known.get(&id).and_then(|item| Target::parse(&item.target).ok());
+        target.map(|target| target.scheme()).unwrap_or_default()
     }
 
     fn is_known(&self, id: Uuid) -> bool {

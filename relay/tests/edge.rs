@@ -11,6 +11,8 @@ mod abuse;
 mod authority;
 #[path = "edge/bodies.rs"]
 mod bodies;
+#[path = "edge/grpc.rs"]
+mod grpc;
 #[path = "edge/hosts.rs"]
 mod hosts;
 #[path = "edge/http2.rs"]

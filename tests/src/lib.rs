@@ -5,6 +5,7 @@
 //!
 //! A harness that cannot go on ends the test: every function panics, with what was tried in its text.
 
+pub mod authority;
 pub mod blob;
 pub mod bore;
 pub mod curl;

@@ -11,6 +11,7 @@ const PROGRAMS: [(&str, &str); 17] = [
     ("nft", "nftables"),
     ("ping", "iputils-ping"),
     ("curl", "curl"),
+    ("openssl", "openssl"),
     ("nginx", "nginx-light"),
     ("iperf3", "iperf3"),
     ("named", "bind9"),

@@ -120,5 +120,9 @@ async fn carry(
             let end = tokio::io::copy_bidirectional(&mut pipe(flow), &mut socket).await;
             tracing::debug!(name = %plan.name, %visitor, ?end, "visitor gone");
         }
+        LocalStream::Tls(mut stream) => {
+            let end = tokio::io::copy_bidirectional(&mut pipe(flow), &mut stream).await;
+            tracing::debug!(name = %plan.name, %visitor, ?end, "visitor gone");
+        }
     }
 }

@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bore_control::model::Protocol;
-use bore_policy::{Target, TargetHost};
+use bore_policy::{Target, TargetHost, TargetScheme};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UdpSocket, UnixStream};
+use tokio_rustls::client::TlsStream;
 
 use super::limits::DIAL_TIMEOUT;
 use super::system::has_udp_socket;
+use super::trust::{Certificates, TrustError, secure};
 
 /// Why a target was not reached.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,14 @@ pub(crate) enum DialError {
         /// The kernel's words.
         cause: io::Error,
     },
+    /// It is behind TLS, and not who it should be.
+    #[error("{target} answers, and its certificate is not accepted: {cause}")]
+    Untrusted {
+        /// What was dialled.
+        target: String,
+        /// What is wrong with it.
+        cause: TrustError,
+    },
     /// A Unix socket carries streams only, and a range ends somewhere.
     #[error("{target} cannot serve this: {cause}")]
     Unsuitable {
@@ -66,13 +76,15 @@ pub(crate) enum LocalStream {
     Tcp(TcpStream),
     /// Over a Unix socket.
     Unix(UnixStream),
+    /// Inside TLS.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// One place of a target: the target itself, or one port of its range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     /// A port of a host.
-    Port(TargetHost, u16),
+    Port(TargetScheme, TargetHost, u16),
     /// A Unix socket.
     Unix(PathBuf),
 }
@@ -84,6 +96,7 @@ impl DialError {
             Self::Refused { .. } | Self::Unreachable { .. } => "B7101",
             Self::TimedOut { .. } => "B7102",
             Self::Unresolved { .. } => "B7104",
+            Self::Untrusted { .. } => "B7105",
             Self::Unsuitable { .. } => "B1001",
         }
     }
@@ -100,6 +113,9 @@ impl DialError {
                 "check the address, and that no firewall of this machine is in the way".to_owned()
             }
             Self::Unresolved { host, .. } => format!("check the name {host}, or give an address"),
+            Self::Untrusted { .. } => {
+                "let this machine trust its issuer, or publish it with --insecure-origin".to_owned()
+            }
             Self::Unsuitable { .. } => "publish it as tcp or http, or give HOST:PORT".to_owned(),
         }
     }
@@ -121,9 +137,9 @@ pub(crate) fn place(target: &Target, offset: u16) -> Result<Place, DialError> {
     };
     match target {
         Target::Unix(path) if offset == 0 => Ok(Place::Unix(path.clone())),
-        Target::Host { host, ports } if offset < ports.count() => {
+        Target::Host { scheme, host, ports } if offset < ports.count() => {
             let port = ports.first().checked_add(offset).ok_or_else(beyond)?;
-            Ok(Place::Port(host.clone(), port))
+            Ok(Place::Port(*scheme, host.clone(), port))
         }
         Target::Unix(_) | Target::Host { .. } => Err(beyond()),
     }
@@ -135,7 +151,7 @@ impl Place {
         let dial = async {
             match self {
                 Self::Unix(path) => self.connect_unix(path).await,
-                Self::Port(..) => self.connect_tcp().await,
+                Self::Port(scheme, host, _) => self.speak(*scheme, host).await,
             }
         };
         self.in_time(dial).await
@@ -157,14 +173,31 @@ impl Place {
         UnixStream::connect(path).await.map(LocalStream::Unix).map_err(|error| self.failed(error))
     }
 
-    async fn connect_tcp(&self) -> Result<LocalStream, DialError> {
+    /// A connection in which the visitor's bytes may follow.
+    async fn speak(
+        &self,
+        scheme: TargetScheme,
+        host: &TargetHost,
+    ) -> Result<LocalStream, DialError> {
+        let stream = self.connect_tcp().await?;
+        let certificates = match scheme {
+            TargetScheme::Plain | TargetScheme::H2c => return Ok(LocalStream::Tcp(stream)),
+            TargetScheme::Https => Certificates::Trusted,
+            TargetScheme::HttpsUnverified => Certificates::Any,
+        };
+        let secured = secure(stream, &certificate_name(host), certificates).await;
+        let untrusted = |cause| DialError::Untrusted { target: self.to_string(), cause };
+        secured.map(|stream| LocalStream::Tls(Box::new(stream))).map_err(untrusted)
+    }
+
+    async fn connect_tcp(&self) -> Result<TcpStream, DialError> {
         let mut last = None;
         for address in self.addresses().await? {
             match TcpStream::connect(address).await {
                 Ok(stream) => {
                     // Latency matters more than a few small packets on the way to a local service.
                     let _ = stream.set_nodelay(true);
-                    return Ok(LocalStream::Tcp(stream));
+                    return Ok(stream);
                 }
                 Err(error) => last = Some(error),
             }
@@ -175,8 +208,8 @@ impl Place {
 
     async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
         match self {
-            Self::Port(TargetHost::Address(ip), port) => Ok(vec![SocketAddr::new(*ip, *port)]),
-            Self::Port(TargetHost::Name(name), port) => {
+            Self::Port(_, TargetHost::Address(ip), port) => Ok(vec![SocketAddr::new(*ip, *port)]),
+            Self::Port(_, TargetHost::Name(name), port) => {
                 let found = resolve_name(name, *port).await;
                 found.map_err(|error| DialError::Unresolved {
                     host: name.to_string(),
@@ -219,7 +252,7 @@ impl Place {
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Port(host, port) => write!(f, "{host}:{port}"),
+            Self::Port(_, host, port) => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -279,6 +312,14 @@ pub(crate) async fn resolve_name(host: &str, port: u16) -> io::Result<Vec<Socket
         return Err(io::Error::new(io::ErrorKind::NotFound, "no address"));
     }
     Ok(found)
+}
+
+/// Certificates name addresses without brackets.
+fn certificate_name(host: &TargetHost) -> String {
+    match host {
+        TargetHost::Address(ip) => ip.to_string(),
+        TargetHost::Name(name) => name.to_string(),
+    }
 }
 
 fn is_localhost(host: &str) -> bool {

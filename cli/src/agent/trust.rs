@@ -1,13 +1,19 @@
 //! TLS as a client: what this machine trusts, and what a handshake that fails means.
 //!
-//! The system's roots are read for each use, so that a root that is added or removed counts from then on.
+//! The system's roots are read again after a minute, so that one that is added or removed counts.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct,
+    RootCertStore, SignatureScheme, WantsVerifier,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -30,25 +36,101 @@ pub(crate) enum TrustError {
     Tls(#[from] rustls::Error),
 }
 
-/// Speaks TLS with `host` on `stream`, and HTTP/1.1 inside, if this machine trusts its certificate.
+/// Which certificates are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Certificates {
+    /// Those of the right name that this machine trusts.
+    Trusted,
+    /// All of them: somebody said that it does not matter.
+    Any,
+}
+
+/// Speaks TLS with `host` on `stream`, and HTTP/1.1 inside, if its certificate is accepted.
 pub(crate) async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     host: &str,
+    certificates: Certificates,
 ) -> Result<TlsStream<S>, TrustError> {
     let name = ServerName::try_from(host.to_owned());
     let name = name.map_err(|_| TrustError::Name(host.to_owned()))?;
-    let config = trusting(roots().await?)?;
-    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let config = match certificates {
+        Certificates::Trusted => trusting().await?,
+        Certificates::Any => Arc::new(accepting_any()?),
+    };
+    let connecting = TlsConnector::from(config).connect(name, stream);
     connecting.await.map_err(|error| TrustError::Handshake(in_words(&error)))
 }
 
-fn trusting(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+/// The configuration that was made last, while it is young.
+static TRUSTING: Mutex<Option<(Instant, Arc<ClientConfig>)>> = Mutex::new(None);
+
+async fn trusting() -> Result<Arc<ClientConfig>, TrustError> {
+    let made = TRUSTING.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some((_, config)) = made.filter(|(at, _)| at.elapsed() < ROOTS_FOR) {
+        return Ok(config);
+    }
+    let config = builder()?.with_root_certificates(roots().await?).with_no_client_auth();
+    let config = Arc::new(speaking_http(config));
+    let made = Some((Instant::now(), Arc::clone(&config)));
+    *TRUSTING.lock().unwrap_or_else(PoisonError::into_inner) = made;
     Ok(config)
+}
+
+fn accepting_any() -> Result<ClientConfig, rustls::Error> {
+    let any = Arc::new(AcceptAny(default_provider()));
+    let config = builder()?.dangerous().with_custom_certificate_verifier(any);
+    Ok(speaking_http(config.with_no_client_auth()))
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error> {
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+}
+
+fn speaking_http(mut config: ClientConfig) -> ClientConfig {
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
+/// Takes any certificate; that the other side has its key is still proved.
+#[derive(Debug)]
+struct AcceptAny(CryptoProvider);
+
+impl ServerCertVerifier for AcceptAny {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// What the system trusts; single certificates that cannot be read do not matter.
@@ -101,3 +183,5 @@ fn of_certificate(cause: &CertificateError) -> String {
     };
     words.to_owned()
 }
+
+const ROOTS_FOR: Duration = Duration::from_secs(60);

@@ -30,7 +30,7 @@ pub(super) const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) enum Publish {
     /// A web service, by hostname
     #[command(
-        after_help = "Examples:\n  bore publish http 3000\n  bore publish http 3000 --name app --host app\n  bore publish http 3000 --host shop.example.com --host *.shop.example.com\n  bore publish http unix:/run/app.sock"
+        after_help = "Examples:\n  bore publish http 3000\n  bore publish http 3000 --name app --host app\n  bore publish http 3000 --host shop.example.com --host *.shop.example.com\n  bore publish http unix:/run/app.sock\n  bore publish http https://192.168.1.1:8443 --insecure-origin"
     )]
     Http(Flags),
     /// A service that terminates TLS itself, by hostname: the relay passes it through unread
@@ -53,7 +53,7 @@ pub(crate) enum Publish {
 /// What and how.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Flags {
-    /// 3000, HOST:PORT, 27000-27050 or unix:/path
+    /// 3000, HOST:PORT, 27000-27050, unix:/path; http also https://HOST:PORT and h2c://HOST:PORT
     #[arg(value_parser = parse_target)]
     target: Target,
     /// Name of the publication, a DNS label [default: one that the relay finds]
@@ -71,6 +71,9 @@ pub(crate) struct Flags {
     /// Not these visitors, also where --allow names them (repeatable)
     #[arg(long, value_name = "WHO", value_parser = parse_source)]
     deny: Vec<Source>,
+    /// Take any certificate of an https:// target
+    #[arg(long)]
+    insecure_origin: bool,
     /// Leave it to the running agent and return; it stays until `bore rm NAME`
     #[arg(long)]
     bg: bool,
@@ -102,7 +105,7 @@ impl Publish {
             return remote::publish(context, node, declaration, &flags.target).await;
         }
         let mut interrupt = Interrupt::listen()?;
-        try_target(context, protocol, &flags.target).await;
+        try_target(context, protocol, &flags.dialled()?).await;
         if flags.bg {
             return interrupt.or(flags.in_background(context, declaration)).await;
         }
@@ -111,11 +114,21 @@ impl Publish {
 }
 
 impl Flags {
+    /// What is dialled, with what was said about its certificate.
+    fn dialled(&self) -> CliResult<Target> {
+        if !self.insecure_origin {
+            return Ok(self.target.clone());
+        }
+        let verified = || CliError::usage("--insecure-origin is for https:// targets");
+        self.target.unverified().ok_or_else(verified)
+    }
+
     fn declaration(&self, protocol: Protocol) -> CliResult<Declaration> {
+        let target = self.dialled()?;
         let mut declaration = Declaration {
             name: self.name.clone(),
             protocol,
-            target: self.target.to_string(),
+            target: target.to_string(),
             port: None,
             any_port: false,
             hostnames: self.host.clone(),
@@ -124,7 +137,7 @@ impl Flags {
             replace: self.replace,
         };
         set_port(&mut declaration, self.port);
-        check(&declaration, &self.target).map_err(CliError::usage)?;
+        check(&declaration, &target).map_err(CliError::usage)?;
         Ok(declaration)
     }
 
@@ -240,6 +253,7 @@ mod tests {
             host: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
+            insecure_origin: false,
             bg: false,
             wait: false,
             no_wait: false,

@@ -28,7 +28,7 @@ pub(crate) enum Relay {
     #[command(
         after_help = "Examples:\n  bore relay init --host 203.0.113.5\n  bore relay init --domain t.example.org --host relay.example.org"
     )]
-    Init(init::Init),
+    Init(Box<init::Init>),
     /// Run in the foreground
     #[command(
         after_help = "Examples:\n  bore relay run\n  bore relay run --config /etc/bore/relay.toml"

@@ -587,6 +587,22 @@ pub(crate) static ENTRIES: &[Entry] = &[
         ["check the name (getent hosts NAME), or give an address"]
     ),
     entry!(
+        "B7105",
+        TargetDead,
+        "the target's certificate is not accepted",
+        "The target is an https:// service, and the agent's machine does not accept its certificate; nothing of a visitor's was sent to it.",
+        [
+            "a self-signed certificate, or one of an authority that this machine does not know",
+            "a certificate for another name",
+            "it has expired, or this machine's clock is wrong",
+            "the service does not speak TLS"
+        ],
+        [
+            "let this machine trust the issuer (ca-certificates), or dial the name that the certificate has",
+            "publish it with --insecure-origin, which takes any certificate"
+        ]
+    ),
+    entry!(
         "B8101",
         Unverified,
         "not verified in time",

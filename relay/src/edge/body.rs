@@ -213,15 +213,21 @@ impl EdgeBody {
         {
             *bytes = None;
         }
-        self.note_end();
+        let complete = self.is_complete();
+        match &mut self.account {
+            Some(account) if complete => account.answer(),
+            // The visitor has to make room before any of it is asked for.
+            Some(account) => account.given(Instant::now()),
+            None => {}
+        }
         self
     }
 
-    fn note_end(&mut self) {
-        if self.is_end_stream()
-            && let Some(account) = &mut self.account
-        {
-            account.answer();
+    /// Nothing can follow what was given.
+    fn is_complete(&self) -> bool {
+        match &self.source {
+            Source::Own(bytes) => bytes.is_none(),
+            Source::Origin { complete, .. } => *complete,
         }
     }
 
@@ -251,13 +257,13 @@ impl Body for EdgeBody {
                 frame
             }
         };
-        if let Some(account) = &mut self.account {
-            match &frame {
-                Some(Ok(_)) => account.given(Instant::now()),
-                Some(Err(_)) | None => account.answer(),
-            }
+        let complete = self.is_complete();
+        match (&mut self.account, &frame) {
+            (Some(account), Some(Ok(_))) if !complete => account.given(Instant::now()),
+            // An origin that breaks off has not been taken back by the visitor.
+            (Some(account), _) => account.answer(),
+            (None, _) => {}
         }
-        self.note_end();
         Poll::Ready(frame)
     }
 

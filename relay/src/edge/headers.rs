@@ -14,7 +14,9 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
+use uuid::Uuid;
 
+use super::limits::REQUEST_ID_BYTES_MAX;
 use super::pages::BORE_ERROR;
 use super::settings::Scheme;
 
@@ -33,6 +35,7 @@ pub(super) fn clean_request(headers: &mut HeaderMap, statement: Statement) {
     headers.remove(EXPECT);
     remove_claims(headers);
     state(headers, statement);
+    identify(headers);
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
@@ -130,6 +133,19 @@ fn forwarded(visitor: IpAddr, host: Option<&HeaderValue>, scheme: Scheme) -> Str
     format!("{by_for};host=\"{host}\";proto={}", scheme.as_str())
 }
 
+/// One id by which visitor, relay and origin speak of a request: the visitor's, if it is fit for a log.
+fn identify(headers: &mut HeaderMap) {
+    let mut given = headers.get_all(X_REQUEST_ID).iter();
+    let fit = matches!((given.next(), given.next()), (Some(id), None) if is_fit(id.as_bytes()));
+    if !fit {
+        set(headers, X_REQUEST_ID, &Uuid::now_v7().to_string());
+    }
+}
+
+fn is_fit(id: &[u8]) -> bool {
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+}
+
 /// Values are made of addresses, numbers and a checked host: all can stand in a header.
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
@@ -142,6 +158,7 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
@@ -189,7 +206,7 @@ mod tests {
             "for=192.0.2.7;host=\"a.example:8080\";proto=http"
         );
         assert_eq!(headers.get("x-own_name").unwrap(), "kept");
-        assert_eq!(headers.len(), 8, "{headers:?}");
+        assert_eq!(headers.len(), 9, "{headers:?}");
     }
 
     #[test]
@@ -209,6 +226,22 @@ mod tests {
         assert_eq!(headers.get("host").unwrap(), "a.example");
         assert_eq!(headers.get("content-length").unwrap(), "5");
         assert_eq!(headers.get("x-forwarded-for").unwrap(), "192.0.2.7");
+    }
+
+    #[test]
+    fn a_request_keeps_an_id_that_is_fit_for_a_log_and_gets_one_otherwise() {
+        let id = |given: &[&str]| {
+            let fields: Vec<_> = given.iter().map(|id| ("x-request-id", *id)).collect();
+            let headers = cleaned(&fields);
+            let mut ids = headers.get_all("x-request-id").iter();
+            let id = ids.next().unwrap().to_str().unwrap().to_owned();
+            assert!(ids.next().is_none());
+            id
+        };
+        assert_eq!(id(&["abc-1"]), "abc-1");
+        for unfit in [&[][..], &["a", "b"], &["a b"], &[""], &["x".repeat(200).as_str()]] {
+            assert_eq!(id(unfit).len(), 36, "{unfit:?}");
+        }
     }
 
     #[test]

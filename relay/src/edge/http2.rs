@@ -66,7 +66,10 @@ impl<O: Origins> Shared<O> {
                 _ = beat.tick() => ledger.judge(&self.settings, Instant::now()),
             };
             match (verdict, leaving) {
-                (Verdict::Drop(deadline), _) => return Ok(self.give_up(deadline)),
+                (Verdict::Drop(deadline), _) => {
+                    self.give_up(deadline);
+                    return Ok(());
+                }
                 (Verdict::Leave, None) => {
                     connection.as_mut().graceful_shutdown();
                     leaving = Some(Instant::now());
@@ -75,7 +78,8 @@ impl<O: Origins> Shared<O> {
                 (_, Some(since))
                     if since.elapsed() > self.settings.head_max && ledger.unanswered() == 0 =>
                 {
-                    return Ok(self.give_up(Deadline::Idle));
+                    self.give_up(Deadline::Idle);
+                    return Ok(());
                 }
                 (Verdict::Leave | Verdict::Serve, _) => {}
             }

@@ -24,6 +24,9 @@ pub const CAUSE_BYTES_MAX: usize = 300;
 /// Bytes of the token of a probe or a challenge; longer paths are ordinary requests.
 pub const TOKEN_BYTES_MAX: usize = 128;
 
+/// Bytes of a request's id that is passed on.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
 /// Bytes of a PROXY protocol header with everything that a load balancer adds to it.
 pub const PROXY_HEADER_BYTES_MAX: usize = 2 * 1024;
 

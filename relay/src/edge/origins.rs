@@ -22,6 +22,9 @@ pub trait Origins: Send + Sync + 'static {
     /// [`Self::route`]. [`Route::Unknown`]: nobody, TLS ends here.
     fn passthrough(&self, sni: &Hostname, visitor: SocketAddr) -> Route;
 
+    /// In what `origin` wants to be spoken to.
+    fn speech(&self, origin: OriginId) -> Speech;
+
     /// Opens one connection to `origin` on behalf of `visitor`.
     fn open(
         &self,
@@ -43,6 +46,18 @@ pub trait Origins: Send + Sync + 'static {
 /// when they come from the same visitor connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OriginId(pub Uuid);
+
+/// In what an origin is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Speech {
+    /// HTTP/1.1, but HTTP/2 for gRPC, which knows nothing else.
+    #[default]
+    Plain,
+    /// HTTP/1.1 and nothing else: the agent puts it into TLS.
+    Http11,
+    /// HTTP/2 from the first byte on.
+    H2c,
+}
 
 /// What is done with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use bore_netstack::ConnectError;
 use bore_policy::AuthorityHost;
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, STRICT_TRANSPORT_SECURITY,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue,
+    STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -25,11 +25,13 @@ use super::body::{EdgeBody, Exchange, RequestBody, Upload};
 use super::counters::{EdgeCounters, Outcome, OutcomeLabels};
 use super::door::Secured;
 use super::gate::{Beyond, Ended, Gate};
-use super::headers::{Statement, clean_request, clean_response, set_upgrade, upgrade_protocol};
+use super::headers::{
+    Statement, X_REQUEST_ID, clean_request, clean_response, set_upgrade, upgrade_protocol,
+};
 use super::host;
 use super::ledger::Ledger;
 use super::limits::HEADERS_MAX;
-use super::origins::{OriginId, Origins, Outage, Route};
+use super::origins::{OriginId, Origins, Outage, Route, Speech};
 use super::pages::{Format, Notice};
 use super::settings::EdgeSettings;
 use super::upstream::{Kept, SendFailure, Upstream};
@@ -65,6 +67,7 @@ struct Passage {
     origin: OriginId,
     request: Request<RequestBody>,
     upgrade: Option<OnUpgrade>,
+    is_http2: bool,
 }
 
 impl<O: Origins> Visit<O> {
@@ -135,8 +138,11 @@ impl<O: Origins> Visit<O> {
         body: Incoming,
     ) -> Result<Response<EdgeBody>, Notice> {
         let passage = self.prepare(origin, parts, body)?;
+        let id = passage.request.headers().get(X_REQUEST_ID);
+        tracing::debug!(publication = %origin.0, visitor = %self.visitor, ?id, "request passed on");
         let upload = passage.request.body().upload();
-        let (upstream, response) = self.exchange(passage.origin, passage.request, &upload).await?;
+        let way = (passage.origin, passage.is_http2);
+        let (upstream, response) = self.exchange(way, passage.request, &upload).await?;
         self.count(Outcome::Answered);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(passage.upgrade, response).await;
@@ -155,7 +161,8 @@ impl<O: Origins> Visit<O> {
         body: Incoming,
     ) -> Result<Passage, Notice> {
         let body = self.body(&parts.headers, body);
-        let may_upgrade = parts.version == Version::HTTP_11 && body.is_empty();
+        let is_http2 = self.speaks_http2(origin, &parts);
+        let may_upgrade = parts.version == Version::HTTP_11 && body.is_empty() && !is_http2;
         let protocol = upgrade_protocol(&parts.headers).filter(|_| may_upgrade);
         let upgrade = protocol.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
         let statement =
@@ -171,14 +178,26 @@ impl<O: Origins> Visit<O> {
         if let Some(protocol) = protocol {
             set_upgrade(&mut parts.headers, protocol);
         }
-        if is_chunked && !body.is_empty() {
+        if is_chunked && !body.is_empty() && !is_http2 {
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;
-        *request.uri_mut() = origin_form(parts.uri)?;
+        if is_http2 {
+            *request.uri_mut() = absolute_form(parts.uri, &mut parts.headers)?;
+        } else {
+            *request.uri_mut() = origin_form(parts.uri)?;
+        }
         *request.headers_mut() = parts.headers;
-        Ok(Passage { origin, request, upgrade })
+        Ok(Passage { origin, request, upgrade, is_http2 })
+    }
+
+    fn speaks_http2(&self, origin: OriginId, parts: &Parts) -> bool {
+        match self.origins.speech(origin) {
+            Speech::Plain => parts.version == Version::HTTP_2 && is_grpc(&parts.headers),
+            Speech::Http11 => false,
+            Speech::H2c => true,
+        }
     }
 
     fn body(&self, headers: &HeaderMap, incoming: Incoming) -> RequestBody {
@@ -193,19 +212,19 @@ impl<O: Origins> Visit<O> {
     /// origin had not begun to answer.
     async fn exchange(
         &self,
-        origin: OriginId,
+        (origin, is_http2): (OriginId, bool),
         request: Request<RequestBody>,
         upload: &Upload,
     ) -> Result<(Upstream, Response<Incoming>), Notice> {
         let mut request = request;
-        if let Some(mut kept) = self.kept.take(origin) {
+        if let Some(mut kept) = self.kept.take(origin, is_http2) {
             let repeat = repeatable(&request);
             match self.send(&mut kept, request, upload).await? {
                 Ok(response) => return Ok((kept, response)),
                 Err(failure) => request = self.again(failure, repeat, upload)?,
             }
         }
-        let mut fresh = self.open(origin).await?;
+        let mut fresh = self.open(origin, is_http2).await?;
         match self.send(&mut fresh, request, upload).await? {
             Ok(response) => Ok((fresh, response)),
             Err(failure) => Err(self.failed(&failure, upload)),
@@ -225,12 +244,12 @@ impl<O: Origins> Visit<O> {
         Ok(request)
     }
 
-    async fn open(&self, origin: OriginId) -> Result<Upstream, Notice> {
+    async fn open(&self, origin: OriginId, is_http2: bool) -> Result<Upstream, Notice> {
         let opening = timeout(self.settings.open_max, self.origins.open(origin, self.visitor));
         let opened = opening.await.map_err(|_| down("No connection to the service in time."))?;
         let stream = opened.map_err(Notice::Away)?;
         self.counters.origins_opened.inc();
-        Upstream::start(origin, stream)
+        Upstream::start(origin, stream, is_http2)
             .await
             .map_err(|_| down("The service closed the connection."))
     }
@@ -375,6 +394,27 @@ fn origin_form(uri: Uri) -> Result<Uri, Notice> {
         .path_and_query(path)
         .build()
         .map_err(|_| invalid(StatusCode::BAD_REQUEST, "The request target has no path."))
+}
+
+/// HTTP/2 names the host in the target, and nothing in it speaks of the connection.
+fn absolute_form(uri: Uri, headers: &mut HeaderMap) -> Result<Uri, Notice> {
+    headers.remove(CONNECTION);
+    let host = headers.remove(HOST);
+    let authority = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+    let path = uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    Uri::builder()
+        .scheme("http")
+        .authority(authority)
+        .path_and_query(path)
+        .build()
+        .map_err(|_| invalid(StatusCode::BAD_REQUEST, "The request target has no path."))
+}
+
+/// gRPC itself; what browsers speak in its place goes over HTTP/1.1.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let rest = kind.and_then(|kind| kind.strip_prefix("application/grpc"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
 }
 
 /// Why the flow could not be opened, when that is what failed: requests are sent before it is known.

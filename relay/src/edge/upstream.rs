@@ -11,22 +11,62 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 
 use super::body::RequestBody;
-use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX, KEPT_MAX};
+use super::limits::{
+    H2_CONNECTION_WINDOW_BYTES, H2_HEADERS_BYTES_MAX, H2_SEND_BUFFER_BYTES, HEAD_BYTES_MAX,
+    HEADERS_MAX, KEPT_MAX,
+};
 use super::origins::OriginId;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Upstream {
     origin: OriginId,
-    sender: SendRequest<RequestBody>,
+    sender: Sender,
     received: Arc<AtomicU64>,
     _driver: Driver,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Http1(http1::SendRequest<RequestBody>),
+    /// One request at a time runs on it as well, so that a visitor's request and its connection end together.
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+impl Sender {
+    fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    async fn ready(&mut self) -> Result<(), hyper::Error> {
+        match self {
+            Self::Http1(sender) => sender.ready().await,
+            Self::Http2(sender) => sender.ready().await,
+        }
+    }
+
+    async fn try_send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        match self {
+            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http2(sender) => sender.try_send_request(request).await,
+        }
+    }
 }
 
 /// Why a request got no response.
@@ -40,25 +80,20 @@ pub(super) struct SendFailure {
 }
 
 impl Upstream {
-    /// Speaks HTTP/1.1 on `stream`.
-    pub(super) async fn start<S>(origin: OriginId, stream: S) -> Result<Self, hyper::Error>
+    /// Speaks HTTP/2 on `stream`, or HTTP/1.1.
+    pub(super) async fn start<S>(
+        origin: OriginId,
+        stream: S,
+        is_http2: bool,
+    ) -> Result<Self, hyper::Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let received = Arc::new(AtomicU64::new(0));
         let metered = Metered { stream, received: Arc::clone(&received) };
-        let (sender, connection) = Builder::new()
-            .max_headers(HEADERS_MAX)
-            .max_header_size(HEAD_BYTES_MAX)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .handshake(TokioIo::new(metered))
-            .await?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "origin connection failed");
-            }
-        });
-        Ok(Self { origin, sender, received, _driver: Driver(driver) })
+        let (sender, driver) =
+            if is_http2 { speak_http2(metered).await? } else { speak_http1(metered).await? };
+        Ok(Self { origin, sender, received, _driver: driver })
     }
 
     /// Sends one request and waits for the head of its response.
@@ -70,12 +105,39 @@ impl Upstream {
             return Err(SendFailure { unsent: Some(request), silent: true, cause });
         }
         let before = self.received.load(Ordering::Relaxed);
-        self.sender.try_send_request(request).await.map_err(|mut failure| SendFailure {
+        self.sender.try_send(request).await.map_err(|mut failure| SendFailure {
             unsent: failure.take_message(),
             silent: self.received.load(Ordering::Relaxed) == before,
             cause: failure.into_error(),
         })
     }
+}
+
+async fn speak_http1<S>(stream: S) -> Result<(Sender, Driver), hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .max_headers(HEADERS_MAX)
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    Ok((Sender::Http1(sender), Driver::drive(connection.with_upgrades())))
+}
+
+async fn speak_http2<S>(stream: S) -> Result<(Sender, Driver), hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .max_header_list_size(H2_HEADERS_BYTES_MAX)
+        .initial_stream_window_size(H2_CONNECTION_WINDOW_BYTES)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(H2_SEND_BUFFER_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    Ok((Sender::Http2(sender), Driver::drive(connection)))
 }
 
 /// The place where a visitor connection keeps its origin connections between requests: one, or over HTTP/2 as many as ran at once.
@@ -84,10 +146,11 @@ pub(super) struct Kept(Mutex<Vec<Upstream>>);
 
 impl Kept {
     /// A kept connection that leads to `origin`; those that lead elsewhere are closed.
-    pub(super) fn take(&self, origin: OriginId) -> Option<Upstream> {
+    pub(super) fn take(&self, origin: OriginId, is_http2: bool) -> Option<Upstream> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|upstream| upstream.origin == origin && !upstream.sender.is_closed());
-        kept.pop()
+        let fit = kept.iter().position(|upstream| upstream.sender.is_http2() == is_http2)?;
+        Some(kept.swap_remove(fit))
     }
 
     /// Keeps a connection on which nothing runs, while there is room.
@@ -102,6 +165,16 @@ impl Kept {
 /// Moves the bytes of one origin connection, until dropped.
 #[derive(Debug)]
 struct Driver(JoinHandle<()>);
+
+impl Driver {
+    fn drive(connection: impl Future<Output = Result<(), hyper::Error>> + Send + 'static) -> Self {
+        Self(tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "origin connection failed");
+            }
+        }))
+    }
+}
 
 impl Drop for Driver {
     fn drop(&mut self) {

@@ -114,7 +114,7 @@ async fn attack_17_only_our_word_about_the_visitor_reaches_the_origin() {
     assert_eq!(header(&head, "forwarded"), Some("for=127.0.0.1;host=\"app.example\";proto=http"));
     assert_eq!(header(&head, "host"), Some("app.example"));
     assert_eq!(header(&head, "x-mine"), Some("kept"));
-    assert_eq!(head.lines().filter(|line| line.contains(": ")).count(), 8, "{head}");
+    assert_eq!(head.lines().filter(|line| line.contains(": ")).count(), 9, "{head}");
     assert!(!head.contains("evil") && !head.contains("6.6.6.6"), "{head}");
 }
 

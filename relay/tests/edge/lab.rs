@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bore_policy::Hostname;
 use bore_relay::edge::{
-    DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, serve,
+    DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, Speech, serve,
 };
 use bore_relay::tls::{CertificateOrigin, Tls, TlsMinimum};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -50,7 +50,7 @@ impl Lab {
 
     pub(crate) async fn secure_speaking(settings: EdgeSettings, minimum: TlsMinimum) -> Self {
         let lab = Self::speaking(EdgeSettings { scheme: Scheme::Https, ..settings }, minimum).await;
-        lab.certify(1, &["app.example", "second.example", "gone.example"]);
+        lab.certify(1, &["app.example", "second.example", "gone.example", "h2c.example"]);
         lab.certify(2, &["other.example"]);
         lab.certify(3, &["*.wild.example"]);
         lab
@@ -230,6 +230,7 @@ impl Origins for Fixed {
             "app.example" => Route::To(OriginId(Uuid::from_u128(1))),
             "second.example" => Route::To(OriginId(Uuid::from_u128(2))),
             "gone.example" => Route::To(GONE),
+            "h2c.example" => Route::To(H2C),
             "hidden.example" => Route::Denied { by: DenialKind::AllowList },
             "offline.example" => Route::Unavailable(Outage::Offline {
                 cause: "The agent was last seen <3> minutes ago.".to_owned(),
@@ -244,6 +245,10 @@ impl Origins for Fixed {
             "hidden-through.example" => Route::Denied { by: DenialKind::AllowList },
             _ => Route::Unknown,
         }
+    }
+
+    fn speech(&self, origin: OriginId) -> Speech {
+        if origin == H2C { Speech::H2c } else { Speech::Plain }
     }
 
     async fn open(&self, origin: OriginId, _visitor: SocketAddr) -> Result<TcpStream, Outage> {
@@ -266,6 +271,8 @@ impl Origins for Fixed {
         }
     }
 }
+
+const H2C: OriginId = OriginId(Uuid::from_u128(5));
 
 /// Visitors that a load balancer brings.
 const BALANCED: [IpAddr; 2] =

@@ -18,6 +18,7 @@ pub struct Agent {
     namespace: Namespace,
     home: PathBuf,
     name: String,
+    roots: Option<PathBuf>,
     process: Option<Process>,
 }
 
@@ -43,7 +44,14 @@ impl Agent {
     /// A machine with `bore` that has not joined yet.
     pub fn new(lab: &Lab, namespace: &Namespace, name: &str) -> Self {
         let home = lab.folder(name);
-        Self { namespace: namespace.clone(), home, name: name.to_owned(), process: None }
+        let (namespace, name) = (namespace.clone(), name.to_owned());
+        Self { namespace, home, name, roots: None, process: None }
+    }
+
+    /// Makes the machine trust the certificate authorities in this file, and no others.
+    pub fn trusting(mut self, roots: &Path) -> Self {
+        self.roots = Some(roots.to_owned());
+        self
     }
 
     /// Makes hostnames below the relay's domain resolve to the relay on this machine.
@@ -134,6 +142,9 @@ impl Agent {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = bore(&self.namespace, &self.home, arguments);
         command.env("BORE_STATE", self.state());
+        if let Some(roots) = &self.roots {
+            command.env("SSL_CERT_FILE", roots);
+        }
         command
     }
 }

@@ -43,6 +43,7 @@ pub(in crate::cmd) fn start(error: &StartError) -> CliError {
         StartError::Store(cause) => store(cause),
         StartError::Listen { .. } | StartError::Overlay(_) => CliError::wrap("B1014", error),
         StartError::Certificate(_) => CliError::wrap("B1015", error),
+        StartError::Tls(_) => CliError::wrap("B1000", error),
         other => CliError::wrap("B1000", other),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What is taken or forbidden is not known here.
 
-use bore_policy::{Access, CompiledAccess, Groups, Label, Source, Target};
+use bore_policy::{Access, CompiledAccess, Groups, Label, Source, Target, TargetScheme};
 use uuid::Uuid;
 
 use super::label;
@@ -148,6 +148,9 @@ fn overlay_port(request: &PublishRequest, kind: NodeKind) -> Result<Option<u16>,
         let detail =
             format!("`port_count` is {}, `target` has {}", request.port_count, target.port_count());
         return Err(Refusal::new(Code::BadRequest, detail));
+    }
+    if target.scheme() != TargetScheme::Plain && request.protocol != Protocol::Http {
+        return Err(Refusal::new(Code::BadRequest, "`target`: only http services have a scheme"));
     }
     match kind {
         NodeKind::Agent => Ok(None),

@@ -1,0 +1,128 @@
+//! Origins that speak HTTP/2, as gRPC services do: trailers, streams both ways, cancellation.
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http2::SendRequest;
+use hyper::server::conn::http2::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::http2::{Pieces, channel, speak};
+use super::lab::{GET, Lab, within};
+
+#[tokio::test]
+async fn grpc_reaches_its_origin_by_http_2_and_comes_back_with_trailers() {
+    let mut lab = Lab::secure().await;
+    let (mut calls, _origin) = serve(&mut lab).await;
+    let mut visitor = speak(&lab).await;
+    let (up, body) = channel();
+    let asked =
+        tokio::spawn(visitor.send_request(call("app.example", "application/grpc+proto", body)));
+    let mut call = within("the call", calls.recv()).await.unwrap();
+    assert_eq!(call.request.version(), http::Version::HTTP_2);
+    assert_eq!(call.request.uri().authority().unwrap().as_str(), "app.example");
+    assert_eq!(call.request.headers()["te"], "trailers");
+    assert_eq!(call.request.headers()["x-forwarded-for"], "127.0.0.1");
+    let (down, answer) = channel();
+    assert!(call.answer.send(Response::new(answer)).is_ok());
+    let mut answered = within("the answer", asked).await.unwrap().unwrap();
+    for word in ["one", "two"] {
+        up.send(Frame::data(word.into())).await.unwrap();
+        let came = within("a message", call.request.frame()).await.unwrap().unwrap();
+        assert_eq!(came.into_data().unwrap(), word);
+        down.send(Frame::data(word.into())).await.unwrap();
+        let back = within("an answer", answered.frame()).await.unwrap().unwrap();
+        assert_eq!(back.into_data().unwrap(), word);
+    }
+    let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+    down.send(Frame::trailers(trailers)).await.unwrap();
+    drop((down, up));
+    let last = within("trailers", answered.frame()).await.unwrap().unwrap();
+    assert_eq!(last.into_trailers().unwrap()["grpc-status"], "0");
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_is_cancelled_at_the_origin() {
+    let mut lab = Lab::secure().await;
+    let (mut calls, _origin) = serve(&mut lab).await;
+    let mut visitor = speak(&lab).await;
+    let (_up, body) = channel();
+    let asked = tokio::spawn(visitor.send_request(call("app.example", "application/grpc", body)));
+    let mut call = within("the call", calls.recv()).await.unwrap();
+    asked.abort();
+    let ended = within("the end", call.request.frame()).await;
+    assert!(ended.is_none_or(|frame| frame.is_err()), "a cancelled call never looks complete");
+}
+
+#[tokio::test]
+async fn what_is_not_grpc_reaches_a_plain_origin_by_http_1() {
+    let lab = Lab::secure().await;
+    let mut visitor: SendRequest<Full<Bytes>> = speak(&lab).await;
+    for kind in ["application/grpc-web", "application/grpcx", "text/plain"] {
+        let asked = tokio::spawn(visitor.send_request(call("app.example", kind, Full::default())));
+        let head = lab.accept().await.head().await;
+        assert!(head.starts_with("POST /pkg.Service/Method HTTP/1.1\r\n"), "{head}");
+        asked.abort();
+    }
+}
+
+#[tokio::test]
+async fn an_h2c_origin_gets_http_2_from_every_visitor() {
+    let mut lab = Lab::secure().await;
+    let (mut calls, _origin) = serve(&mut lab).await;
+    let mut visitor = lab.secured("h2c.example", "http/1.1").await;
+    for _ in 0..2 {
+        visitor.send(&GET.replace("app.example", "h2c.example")).await;
+        let call = within("the call", calls.recv()).await.unwrap();
+        assert_eq!(call.request.version(), http::Version::HTTP_2);
+        let (down, answer) = channel();
+        assert!(call.answer.send(Response::new(answer)).is_ok());
+        down.send(Frame::data("ok".into())).await.unwrap();
+        drop(down);
+        assert!(visitor.head().await.starts_with("HTTP/1.1 200 "));
+        assert!(visitor.until("0\r\n\r\n").await.contains("ok"));
+    }
+    assert_eq!(lab.counters.origins_opened.get(), 1, "a connection on which nothing runs is kept");
+}
+
+/// A request at the origin, and the place for its answer.
+struct Call {
+    request: Request<Incoming>,
+    answer: oneshot::Sender<Response<Pieces>>,
+}
+
+/// Serves HTTP/2 at the lab's origin.
+async fn serve(lab: &mut Lab) -> (mpsc::Receiver<Call>, JoinHandle<()>) {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = std::mem::replace(&mut lab.origin, elsewhere);
+    let (calls, receiver) = mpsc::channel(8);
+    let serving = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let calls = calls.clone();
+            let service = service_fn(move |request| {
+                let calls = calls.clone();
+                async move {
+                    let (answer, answered) = oneshot::channel();
+                    calls.send(Call { request, answer }).await.unwrap();
+                    answered.await
+                }
+            });
+            let builder = Builder::new(TokioExecutor::new());
+            tokio::spawn(builder.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    (receiver, serving)
+}
+
+fn call<B>(host: &str, kind: &str, body: B) -> Request<B> {
+    Request::post(format!("https://{host}/pkg.Service/Method"))
+        .header("content-type", kind)
+        .header("te", "trailers")
+        .body(body)
+        .unwrap()
+}
