@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bore_control::clean_text;
 use bore_control::model::Micros;
+use bore_control::sealing::Secret;
 use instant_acme::CertificateIdentifier;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -43,11 +44,12 @@ pub(super) enum CertifiedError {
 
 impl Certified {
     /// Reads a chain and its PKCS #8 key, both PEM.
-    pub(super) fn read(chain: &str, key: &str) -> Result<Self, CertifiedError> {
+    pub(super) fn read(chain: &str, key: &KeyPem) -> Result<Self, CertifiedError> {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain.as_bytes())
             .collect::<Result<_, _>>()
             .map_err(CertifiedError::Chain)?;
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| CertifiedError::Key)?;
+        let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
+            .map_err(|_| CertifiedError::Key)?;
         let leaf = chain.first().ok_or(CertifiedError::Leaf)?.clone();
         // Also compares the public keys.
         let key = CertifiedKey::from_der(chain, key, &default_provider())
@@ -69,29 +71,41 @@ impl Certified {
     }
 }
 
-/// A fresh key, and the request to certify it for `names`.
-pub(super) struct Requested {
-    pub(super) key: Zeroizing<String>,
-    pub(super) csr: Vec<u8>,
-}
+/// A private key, PKCS #8 in PEM. Never printed, wiped when dropped.
+pub(super) struct KeyPem(Zeroizing<String>);
 
-/// A fresh PKCS #8 key, PEM.
-pub(super) fn fresh_key() -> Result<Zeroizing<String>, rcgen::Error> {
-    KeyPair::generate().map(|key| Zeroizing::new(key.serialize_pem()))
-}
+impl KeyPem {
+    /// A key of its own for a certificate.
+    pub(super) fn generate() -> Result<Self, rcgen::Error> {
+        KeyPair::generate().map(|key| Self(Zeroizing::new(key.serialize_pem())))
+    }
 
-impl Requested {
-    /// The request for an existing key.
-    pub(super) fn with_key<'a>(
+    /// `None` when it is no text.
+    pub(super) fn of_secret(secret: &Secret) -> Option<Self> {
+        secret.expose_text().map(|text| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What asks a CA to certify the key for `names`, DER.
+    pub(super) fn request<'a>(
+        &self,
         names: impl Iterator<Item = &'a Name>,
-        key: Zeroizing<String>,
-    ) -> Result<Self, rcgen::Error> {
+    ) -> Result<Vec<u8>, rcgen::Error> {
         let names: Vec<String> = names.map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names)?;
         // A common name is for CAs that predate the list of names.
         params.distinguished_name = DistinguishedName::new();
-        let csr = params.serialize_request(&KeyPair::from_pem(&key)?)?;
-        Ok(Self { key, csr: csr.der().to_vec() })
+        let request = params.serialize_request(&KeyPair::from_pem(&self.0)?)?;
+        Ok(request.der().to_vec())
+    }
+}
+
+impl std::fmt::Debug for KeyPem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyPem(***)")
     }
 }
 

@@ -18,9 +18,8 @@ use instant_acme::{
     Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error,
     Identifier, NewOrder, Order, OrderStatus,
 };
-use zeroize::Zeroizing;
 
-use super::certified::{Certified, Requested, fresh_key};
+use super::certified::{Certified, KeyPem};
 use super::client::Client;
 use super::failure::{Failure, FailureKind};
 use super::name::Name;
@@ -62,7 +61,7 @@ pub(super) struct Attempt<'a> {
 #[derive(Debug)]
 pub(super) struct Issued {
     pub(super) chain: String,
-    pub(super) key: Zeroizing<String>,
+    pub(super) key: KeyPem,
     pub(super) certified: Certified,
 }
 
@@ -72,24 +71,20 @@ impl Attempt<'_> {
             Some(resumed) => resumed,
             None => self.begin(account).await?,
         };
-        let requested = Requested::with_key(self.wanted.names(), key).map_err(unmade)?;
+        let request = key.request(self.wanted.names()).map_err(unmade)?;
         let mut proofs = Proofs::default();
-        let driving = self.drive(&mut order, &mut proofs, &requested.csr);
+        let driving = self.drive(&mut order, &mut proofs, &request);
         let driven = tokio::time::timeout(self.parts.settings.pace.order_max, driving).await;
         self.parts.means.withdraw(proofs).await;
         let slow = |_| Failure::new(FailureKind::Slow, "the order is not done yet");
-        self.check(driven.map_err(slow).flatten()?, requested.key)
+        self.check(driven.map_err(slow).flatten()?, key)
     }
 
     /// The order that stands, if the CA still has it.
-    async fn resume(
-        &self,
-        account: &Account,
-    ) -> Result<Option<(Order, Zeroizing<String>)>, Failure> {
+    async fn resume(&self, account: &Account) -> Result<Option<(Order, KeyPem)>, Failure> {
         let Some(standing) = &self.row.standing else { return Ok(None) };
         let place = Column::OrderKey.of(self.row.id);
-        let key = self.parts.sealer.open(place, &standing.private_key)?;
-        let key = key.expose_text().map(|text| Zeroizing::new(text.to_owned()));
+        let key = KeyPem::of_secret(&self.parts.sealer.open(place, &standing.private_key)?);
         let mut order = match insist!(account.order(standing.url.clone())) {
             Ok(order) => order,
             Err(Error::Api(problem)) if is_gone(problem.status) => return Ok(None),
@@ -99,11 +94,11 @@ impl Attempt<'_> {
         Ok(key.filter(|_| !is_over).map(|key| (order, key)))
     }
 
-    async fn begin(&self, account: &Account) -> Result<(Order, Zeroizing<String>), Failure> {
-        let key = fresh_key().map_err(unmade)?;
+    async fn begin(&self, account: &Account) -> Result<(Order, KeyPem), Failure> {
+        let key = KeyPem::generate().map_err(unmade)?;
         let order = self.place(account).await?;
         let place = Column::OrderKey.of(self.row.id);
-        let private_key = self.parts.sealer.seal(place, key.as_bytes())?;
+        let private_key = self.parts.sealer.seal(place, key.expose().as_bytes())?;
         let standing = StandingOrder { url: order.url().to_owned(), private_key };
         self.parts.store.keep_order(self.row.id, self.claim, Some(&standing)).await?;
         Ok((order, key))
@@ -219,7 +214,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    fn check(&self, chain: String, key: Zeroizing<String>) -> Result<Issued, Failure> {
+    fn check(&self, chain: String, key: KeyPem) -> Result<Issued, Failure> {
         let certified =
             Certified::read(&chain, &key).map_err(|error| not_acme(&error.to_string()))?;
         if let Some(missing) = self.wanted.names().find(|name| !certified.names.contains(name)) {

@@ -6,7 +6,7 @@ use bore_control::model::Certificate;
 use bore_control::sealing::{Column, Sealer};
 use bore_control::store::Store;
 
-use super::certified::Certified;
+use super::certified::{Certified, KeyPem};
 use super::metrics::AcmeMetrics;
 use super::proof::Means;
 use super::settings::AcmeSettings;
@@ -42,15 +42,21 @@ impl Parts {
 
     /// Opens a stored certificate; one that cannot be used is as good as none.
     pub(super) fn read(&self, certificate: &Certificate) -> Option<Certified> {
+        match self.try_read(certificate) {
+            Ok(read) => Some(read),
+            Err(cause) => {
+                tracing::error!(id = %certificate.id, %cause, "a stored certificate is not used");
+                None
+            }
+        }
+    }
+
+    fn try_read(&self, certificate: &Certificate) -> Result<Certified, String> {
         let place = Column::CertificateKey.of(certificate.id);
-        let key = self.sealer.open(place, &certificate.private_key);
-        let key = key
-            .map_err(
-                |error| tracing::error!(id = %certificate.id, %error, "a stored key is not used"),
-            )
-            .ok()?;
-        let read = Certified::read(&certificate.chain, key.expose_text()?);
-        read.map_err(|error| tracing::error!(id = %certificate.id, %error, "a stored certificate is not used")).ok()
+        let secret = self.sealer.open(place, &certificate.private_key);
+        let key = KeyPem::of_secret(&secret.map_err(|error| error.to_string())?);
+        let key = key.ok_or_else(|| "the key is not text".to_owned())?;
+        Certified::read(&certificate.chain, &key).map_err(|error| error.to_string())
     }
 
     pub(super) fn serve(&self, certificate: &Certificate) -> bool {

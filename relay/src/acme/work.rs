@@ -107,7 +107,7 @@ impl Issuer {
             network: wanted.network,
             names: wanted.names().map(ToString::to_string).collect(),
             chain: issued.chain.clone(),
-            private_key: self.parts.sealer.seal(place, issued.key.as_bytes())?,
+            private_key: self.parts.sealer.seal(place, issued.key.expose().as_bytes())?,
             issuer: issued.certified.issuer.clone(),
             not_before: issued.certified.not_before,
             not_after: issued.certified.not_after,
