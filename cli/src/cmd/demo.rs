@@ -57,7 +57,7 @@ impl Demo {
     /// Builds, verifies, and stays until Ctrl-C.
     pub(crate) async fn run(self, context: &Context<'_>) -> CliResult {
         let mut interrupt = Interrupt::listen()?;
-        let stage = interrupt.or(Stage::build(context)).await?;
+        let stage = interrupt.or(Box::pin(Stage::build(context))).await?;
         let shown = interrupt.or(stage.show(context)).await;
         let done = match shown {
             Ok(mut feed) if !self.check => stage.stay(context, &mut feed, &mut interrupt).await,
