@@ -150,7 +150,8 @@ fn plausible(choices: &mut Choices<'_>) -> Vec<u8> {
 
 fn segment(choices: &mut Choices<'_>, source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
     let source = SocketAddr::new(source.ip(), 50_000 + u16::from(choices.small() % 4));
-    Mutation::choose(choices).packet(source, destination, 1_000, 0)
+    let heard = Heard { expects: 1_000, ..Heard::default() };
+    Mutation::choose(choices).packet(source, destination, &heard)
 }
 
 /// Sends segments to one end of an established flow, near or far from what it expects.
@@ -162,13 +163,13 @@ pub fn segments(bytes: &[u8]) {
     let victim = if accepts { lab.agent.clone() } else { lab.relay.clone() };
     let flow = if accepts { &accepted } else { &opened };
     let toward = if accepts { (visitor(), service()) } else { (service(), visitor()) };
-    let mut heard = Heard { expects: 0, sends: 0 };
+    let mut heard = Heard::default();
     write(flow, b"something to hear");
     heard.listen(&victim, &lab);
     for _ in 0..STEPS_MAX {
         let Some(choice) = choices.byte() else { break };
         let mutation = Mutation::choose(&mut choices);
-        let packet = mutation.packet(toward.0, toward.1, heard.expects, heard.sends);
+        let packet = mutation.packet(toward.0, toward.1, &heard);
         let _ = victim.handle_packet(PEER, &packet, lab.now);
         if choice & 1 != 0 {
             heard.listen(&victim, &lab);
@@ -188,9 +189,12 @@ pub fn segments(bytes: &[u8]) {
 }
 
 /// What a forger beside the victim has overheard.
+#[derive(Default)]
 struct Heard {
     expects: u32,
     sends: u32,
+    /// The victim's clock, and the one that it echoes.
+    clocks: (u32, u32),
 }
 
 impl Heard {
@@ -201,6 +205,7 @@ impl Heard {
             let length = u32::try_from(segment.payload().len()).unwrap_or_default();
             let flags = u32::from(segment.syn()) + u32::from(segment.fin());
             self.sends = raw::sequence(&segment).wrapping_add(length + flags);
+            self.clocks = raw::timestamps(&segment).unwrap_or(self.clocks);
         }
     }
 }
@@ -210,7 +215,13 @@ struct Mutation<'a> {
     kind: u8,
     sequence: i32,
     acknowledgment: i32,
+    /// How far behind what the victim has sent.
+    behind: u32,
     window: u16,
+    /// Behind what the victim has sent: where each block begins, and its length.
+    sack: [Option<(u32, u32)>; 3],
+    /// Beside the clock that the victim echoes, and how far behind its own.
+    clocks: Option<(i32, u32)>,
     payload: &'a [u8],
     changes: [(u8, u8); 2],
 }
@@ -221,13 +232,17 @@ impl<'a> Mutation<'a> {
             kind: choices.small(),
             sequence: choices.offset(),
             acknowledgment: choices.offset(),
+            behind: stretch(choices),
             window: choices.number(),
+            sack: std::array::from_fn(|_| block(choices)),
+            clocks: (choices.small() & 3 != 0)
+                .then(|| (choices.offset(), u32::from(choices.number()))),
             payload: choices.piece(1_240),
             changes: [(choices.small(), choices.small()), (choices.small(), choices.small())],
         }
     }
 
-    fn packet(&self, source: SocketAddr, destination: SocketAddr, next: u32, ours: u32) -> Vec<u8> {
+    fn packet(&self, source: SocketAddr, destination: SocketAddr, heard: &Heard) -> Vec<u8> {
         let control = match self.kind % 6 {
             0 => TcpControl::Syn,
             1 => TcpControl::Fin,
@@ -235,14 +250,24 @@ impl<'a> Mutation<'a> {
             3 => TcpControl::Psh,
             _ => TcpControl::None,
         };
+        let acknowledgment = heard.sends.wrapping_sub(self.behind);
+        let block = |(start, length)| {
+            let start = heard.sends.wrapping_sub(start);
+            (start, start.wrapping_add(length))
+        };
+        let (clock, echo) = heard.clocks;
         let raw = Raw {
             source,
             destination,
             control,
-            sequence: next.wrapping_add_signed(self.sequence),
+            sequence: heard.expects.wrapping_add_signed(self.sequence),
             acknowledgment: (self.kind % 7 != 0)
-                .then_some(ours.wrapping_add_signed(self.acknowledgment)),
+                .then_some(acknowledgment.wrapping_add_signed(self.acknowledgment)),
             window: self.window,
+            sack: self.sack.map(|blocks| blocks.map(block)),
+            timestamps: self.clocks.map(|(ahead, behind)| {
+                (echo.wrapping_add_signed(ahead), clock.wrapping_sub(behind))
+            }),
             payload: self.payload,
         };
         let mut packet = raw.packet();
@@ -256,6 +281,20 @@ impl<'a> Mutation<'a> {
     }
 }
 
+/// A length in whole segments, nearly, or of any bytes.
+fn stretch(choices: &mut Choices<'_>) -> u32 {
+    let (kind, count) = (choices.small(), u32::from(choices.small()));
+    match kind % 4 {
+        0 => count % 3,
+        1 => u32::from(choices.number()),
+        _ => count % 32 * SEGMENT_BYTES,
+    }
+}
+
+fn block(choices: &mut Choices<'_>) -> Option<(u32, u32)> {
+    (choices.small() & 3 == 0).then(|| (stretch(choices), stretch(choices)))
+}
+
 fn v6_visitor() -> SocketAddr {
     addr("[2001:db8::9]:50000")
 }
@@ -265,3 +304,5 @@ fn v6_service() -> SocketAddr {
 }
 
 const STEPS_MAX: usize = 96;
+/// What the victim's segments carry beside timestamps.
+const SEGMENT_BYTES: u32 = 1_228;
