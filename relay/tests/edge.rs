@@ -25,6 +25,8 @@ mod lifetime;
 mod pages;
 #[path = "edge/proxied.rs"]
 mod proxied;
+#[path = "edge/raw_http2.rs"]
+mod raw_http2;
 #[path = "edge/redirects.rs"]
 mod redirects;
 #[path = "edge/smuggling.rs"]

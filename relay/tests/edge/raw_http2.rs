@@ -1,0 +1,203 @@
+//! An HTTP/2 visitor that hyper would not be: frames and fields byte for byte, and floods of them.
+//!
+//! Source: RFC 9113 §4.1 (frames), RFC 7541 §6 (fields).
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::lab::{Lab, within};
+
+/// An HTTP/2 visitor whose every byte is the test's own.
+pub(crate) struct Raw {
+    reader: tokio::io::ReadHalf<TlsStream<TcpStream>>,
+    writer: tokio::io::WriteHalf<TlsStream<TcpStream>>,
+}
+
+impl Raw {
+    pub(crate) async fn new(lab: &Lab) -> Self {
+        Self::with_window(lab, 65_535).await
+    }
+
+    pub(crate) async fn with_window(lab: &Lab, window: u32) -> Self {
+        let stream = lab.secured("app.example", "h2").await.stream;
+        let (reader, mut writer) = tokio::io::split(stream);
+        writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        let mut raw = Self { reader, writer };
+        let setting = [&[0, 4][..], &window.to_be_bytes()].concat();
+        raw.frame(SETTINGS, 0, 0, &setting).await;
+        raw
+    }
+
+    /// False once the edge takes no more.
+    pub(crate) async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
+        let bytes = frame(kind, flags, stream, payload);
+        self.writer.write_all(&bytes).await.is_ok() && self.writer.flush().await.is_ok()
+    }
+
+    pub(crate) async fn head(
+        &mut self,
+        stream: u32,
+        path: &str,
+        fields: &[(&str, &[u8])],
+        ends: bool,
+    ) {
+        self.head_to("app.example", stream, path, fields, ends).await;
+    }
+
+    pub(crate) async fn head_to(
+        &mut self,
+        host: &str,
+        stream: u32,
+        path: &str,
+        fields: &[(&str, &[u8])],
+        ends: bool,
+    ) {
+        let block = block(host, path, fields);
+        let flags = END_HEADERS | if ends { END_STREAM } else { 0 };
+        self.frame(HEADERS, flags, stream, &block).await;
+    }
+
+    /// What some floods need first.
+    pub(crate) async fn prepare(&mut self, name: &str) {
+        match name {
+            "empty data" => self.head_to("nobody.example", 1, "/", &[], false).await,
+            "continuation" => {
+                self.frame(HEADERS, 0, 1, &block("nobody.example", "/", &[])).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends `frames` until the edge closes; answers how many bytes went.
+    pub(crate) async fn flood(&mut self, frames: &[u8]) -> usize {
+        let Self { reader, writer } = self;
+        let reading = async {
+            let mut buffer = [0; 16 * 1024];
+            while reader.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {}
+        };
+        let mut sent = 0;
+        let writing = async {
+            while writer.write_all(frames).await.is_ok() {
+                sent += frames.len();
+            }
+            std::future::pending::<()>().await;
+        };
+        let closed = async {
+            tokio::select! { () = reading => {}, () = writing => {} }
+        };
+        within("the end of a flood", Box::pin(closed)).await;
+        sent
+    }
+
+    /// Reads until the edge closes, resets `stream` or answers it with 400 or 421.
+    pub(crate) async fn until_refused(&mut self, stream: u32) {
+        let reading = async {
+            while let Some((kind, on, payload)) = self.next().await {
+                let refused = match kind {
+                    RST_STREAM => on == stream,
+                    // :status 400 is index 12 of the static table; others are spelled out.
+                    HEADERS => on == stream && !payload.starts_with(&[0x88]),
+                    GOAWAY => true,
+                    _ => false,
+                };
+                if refused {
+                    return;
+                }
+            }
+        };
+        within("a refusal", reading).await;
+    }
+
+    pub(crate) async fn until_closed(&mut self) {
+        within("the end", async { while self.next().await.is_some() {} }).await;
+    }
+
+    /// Takes what is there already.
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        let reading = self.reader.read(&mut buffer);
+        match tokio::time::timeout(Duration::from_micros(100), reading).await {
+            Ok(read) => !read.is_ok_and(|bytes| bytes > 0),
+            Err(_) => false,
+        }
+    }
+
+    pub(crate) async fn next(&mut self) -> Option<(u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        self.reader.read_exact(&mut head).await.ok()?;
+        let [a, b, c, kind, _flags, stream @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        self.reader.read_exact(&mut payload).await.ok()?;
+        Some((kind, u32::from_be_bytes(stream), payload))
+    }
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head[..], payload].concat()
+}
+
+/// Fields as literals that nobody remembers (RFC 7541 §6.2.2), so that each byte is what it is.
+fn block(host: &str, path: &str, fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let pseudo: [(&str, &[u8]); 4] = [
+        (":method", b"GET"),
+        (":scheme", b"https"),
+        (":authority", host.as_bytes()),
+        (":path", path.as_bytes()),
+    ];
+    let mut block = Vec::new();
+    for (name, value) in pseudo.iter().chain(fields) {
+        block.push(0);
+        for text in [name.as_bytes(), value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend_from_slice(text);
+        }
+    }
+    block
+}
+
+pub(crate) fn floods() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("ping", frame(PING, 0, 0, &[0; 8]).repeat(100)),
+        ("settings", frame(SETTINGS, 0, 0, &[]).repeat(100)),
+        ("settings with values", frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 9]).repeat(100)),
+        ("window updates", frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]).repeat(100)),
+        ("priority", frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 9]).repeat(100)),
+        ("empty data", frame(DATA, 0, 1, &[]).repeat(100)),
+        ("continuation", frame(CONTINUATION, 0, 1, &[]).repeat(100)),
+        ("unknown frames", frame(0xbe, 0, 0, &[0; 100]).repeat(100)),
+        ("bombs", bombs()),
+    ]
+}
+
+/// Heads that are small on the wire and large when they are unpacked: one long field, then named by its index many times.
+fn bombs() -> Vec<u8> {
+    let mut bombs = Vec::new();
+    for stream in 0..200 {
+        let mut head = block("nobody.example", "/", &[]);
+        if stream == 0 {
+            // With incremental indexing: name "x", a value of 3,000 bytes.
+            head.extend([0x40, 1, b'x', 0x7f, 0xb9, 0x16]);
+            head.extend([b'y'; 3_000]);
+        }
+        head.extend([0x80 | 62; 4_000]);
+        bombs.extend(frame(HEADERS, END_HEADERS | END_STREAM, 2 * stream + 1, &head));
+    }
+    bombs
+}
+
+pub(crate) const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+pub(crate) const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+pub(crate) const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
