@@ -1,6 +1,7 @@
 //! The commands: one file each, one `run` each. What several share is in `cmd/shared.rs`.
 
 mod audit;
+mod certificate;
 mod completions;
 mod demo;
 mod doctor;
@@ -70,6 +71,9 @@ pub(crate) enum Command {
     /// Members of the network
     #[command(subcommand)]
     Node(node::Node),
+    /// Certificates of hostnames, and why one is missing
+    #[command(subcommand)]
+    Certificate(certificate::Certificate),
     /// The trail of every change
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -105,6 +109,7 @@ pub(crate) async fn run(command: Command, context: &Context<'_>) -> CliResult<Ex
         Command::Domain(domain) => domain.run(context).await,
         Command::Policy(policy) => policy.run(context).await,
         Command::Node(node) => node.run(context).await,
+        Command::Certificate(certificate) => certificate.run(context).await,
         Command::Audit(audit) => audit.run(context).await,
         Command::Doctor(doctor) => doctor.run(context).await,
         Command::Service(service) => service.run(context),

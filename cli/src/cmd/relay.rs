@@ -41,6 +41,9 @@ pub(crate) enum Relay {
     Status,
     /// Take nothing new, and tell agents
     Drain,
+    /// Seal keys and accounts in the database anew with another key; the relay must be stopped
+    #[command(after_help = "Examples:\n  bore relay rotate-sealing-key")]
+    RotateSealingKey(RotateSealingKey),
     /// Write a consistent copy of keys, configuration and embedded database into a new folder
     #[command(after_help = "Examples:\n  bore relay backup /srv/backup/bore-monday")]
     Backup(backup::Backup),
@@ -67,6 +70,13 @@ pub(crate) struct Run {
     grace: Duration,
 }
 
+/// `bore relay rotate-sealing-key`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RotateSealingKey {
+    #[command(flatten)]
+    config: ConfigFlag,
+}
+
 /// `bore relay install`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Install {
@@ -78,7 +88,7 @@ pub(crate) struct Install {
 }
 
 impl Relay {
-    /// Does one of the seven.
+    /// Does one of them.
     pub(crate) async fn run(self, context: &Context<'_>) -> CliResult {
         match self {
             Self::Init(init) => init.run(context).await,
@@ -86,6 +96,7 @@ impl Relay {
             Self::Install(install) => install.run(context),
             Self::Status => status(context).await,
             Self::Drain => drain(context).await,
+            Self::RotateSealingKey(rotate) => rotate.run(context).await,
             Self::Backup(backup) => backup.run(context).await,
             Self::Restore(restore) => restore.run(context),
         }
@@ -140,6 +151,22 @@ impl Run {
             () = interrupt.wait() => context.output.note("stopping: open connections may end"),
         }
         relay.stop(self.grace).await;
+        Ok(())
+    }
+}
+
+impl RotateSealingKey {
+    async fn run(self, context: &Context<'_>) -> CliResult {
+        let config = self.config.load()?;
+        let rotated = bore_relay::rotate_sealing_key(&config)
+            .await
+            .map_err(|error| failure::sealing_key(&error))?;
+        let text = format!("{} secrets are sealed with the key {}", rotated.secrets, rotated.key);
+        let fields = json!({ "secrets": rotated.secrets, "key": rotated.key });
+        context.output.result("sealing_key_rotated", &fields, &text)?;
+        if let Some(next) = rotated.next {
+            context.output.note(next);
+        }
         Ok(())
     }
 }

@@ -507,6 +507,147 @@ pub(crate) static ENTRIES: &[Entry] = &[
         ["--takeover to replace it, or join with a key of its own"]
     ),
     entry!(
+        "B5401",
+        Denied,
+        "certificate refused: CAA",
+        "A CAA record in the DNS of the domain names the CAs that may issue for it, and the relay's CA is not among them. The certificate that was there stays.",
+        ["a CAA record that names another CA", "a CAA record at a parent domain"],
+        [
+            "add a CAA record for the CA, for example: example.com. CAA 0 issue \"letsencrypt.org\"",
+            "or set [acme] directory to a CA that is admitted"
+        ]
+    ),
+    entry!(
+        "B5402",
+        Denied,
+        "certificate refused: rate limit",
+        "The CA has issued too many certificates for the domain, or refused too many tries, lately. The relay waits for as long as the CA asks for, also over a restart.",
+        ["many new hostnames in a week", "many failed tries"],
+        [
+            "wait: bore certificate ls shows the next try",
+            "use DNS-01 ([dns] in relay.toml): one wildcard certificate serves every name under the domain"
+        ]
+    ),
+    entry!(
+        "B5403",
+        Denied,
+        "certificate refused: the name does not resolve",
+        "The CA found no address for the name in public DNS, or DNS answered with an error.",
+        ["no A or AAAA record", "a record that is not published yet", "broken DNSSEC"],
+        ["point an A or AAAA record of the name at the relay"]
+    ),
+    entry!(
+        "B5404",
+        Denied,
+        "certificate refused: the relay cannot be reached",
+        "The CA connects to port 80 or 443 of the name's addresses from the public Internet, and did not get through.",
+        [
+            "a firewall or a provider's security group",
+            "a record that points at another machine",
+            "an AAAA record that does not work"
+        ],
+        [
+            "open ports 80 and 443 to everybody",
+            "remove addresses that are not the relay's",
+            "or use DNS-01, which needs no port"
+        ]
+    ),
+    entry!(
+        "B5405",
+        Denied,
+        "certificate refused: somebody else answered",
+        "The CA reached a machine at the name's address, and it did not give the relay's answer.",
+        [
+            "the name points at another server",
+            "a CDN or proxy before the relay",
+            "a second address of the name"
+        ],
+        ["point the name at the relay alone"]
+    ),
+    entry!(
+        "B5406",
+        Denied,
+        "certificate refused: the CA does not certify such a name",
+        "The CA's rules exclude the name: it is on its blocklist, not public, or an address where the CA certifies none.",
+        ["a name that is not in public DNS", "a CA without certificates for IP addresses"],
+        ["use a name that you own", "or another CA: [acme] directory in relay.toml"]
+    ),
+    entry!(
+        "B5407",
+        Denied,
+        "the CA does not accept the account",
+        "The CA wants the relay's account bound to one that exists there, its contact changed, or its terms agreed to again; or it does not know the account any more, and then a new one is made by itself.",
+        [
+            "a CA that needs external account binding",
+            "a wrong key of the account",
+            "a CA that was set up anew"
+        ],
+        [
+            "set [acme] eab_key_id and eab_key_file, and contact, in relay.toml, and start the relay again"
+        ]
+    ),
+    entry!(
+        "B5408",
+        Unreachable,
+        "the CA does not answer",
+        "No connection to the CA, or an error of the CA's own. Certificates that are there stay and are served; the CA is asked again, less and less often.",
+        [
+            "the CA is down",
+            "the relay's way out is blocked",
+            "a wrong [acme] directory",
+            "a private CA whose root is unknown"
+        ],
+        [
+            "wait: it is asked again",
+            "check outgoing HTTPS from the relay's machine",
+            "for a private CA set [acme] ca_file"
+        ]
+    ),
+    entry!(
+        "B5409",
+        Denied,
+        "the relay's clock is wrong",
+        "By the clock of the relay's machine a certificate of the CA is not valid yet, or not any more.",
+        ["a machine without NTP", "a virtual machine that was paused"],
+        ["set the clock: timedatectl set-ntp true"]
+    ),
+    entry!(
+        "B5410",
+        Denied,
+        "the TXT record for the CA could not be published",
+        "DNS-01 proves a name by a TXT record, and the zone's keeper did not take it or does not show it.",
+        [
+            "wrong credentials in [dns]",
+            "a zone that the key may not change",
+            "slow secondary servers"
+        ],
+        ["check [dns] in relay.toml against the answer that bore certificate ls shows"]
+    ),
+    entry!(
+        "B5411",
+        Denied,
+        "the relay cannot prove the name",
+        "None of the proofs that the CA offers for this name is possible here. A wildcard can only be proved by DNS-01.",
+        ["no [dns] section", "[acme] challenge names a proof that the CA does not offer"],
+        ["configure [dns] in relay.toml", "or set [acme] challenge = \"auto\""]
+    ),
+    entry!(
+        "B5412",
+        Unreachable,
+        "the CA's answer is not ACME",
+        "The CA answered with something that RFC 8555 does not know, or with a certificate that is not what was ordered. It was not used.",
+        ["a wrong [acme] directory", "a proxy in between", "a fault of the CA"],
+        ["check [acme] directory in relay.toml", "see the relay's log with RUST_LOG=debug"]
+    ),
+    entry!(
+        "B5413",
+        Unreachable,
+        "the CA takes long",
+        "The order was not done within fifteen minutes. It stands, and the next try goes on with it.",
+        ["a CA that checks by hand or is overloaded"],
+        ["wait"]
+    ),
+    entry!(
         "B6101",
         Internal,
         "disk full",
@@ -553,6 +694,21 @@ pub(crate) static ENTRIES: &[Entry] = &[
         "The relay cannot reach its database. Visitors are served; nothing can be changed.",
         ["PostgreSQL is down or unreachable"],
         ["bring the database back; the relay notices by itself"]
+    ),
+    entry!(
+        "B6107",
+        Internal,
+        "sealed secrets cannot be opened",
+        "Private keys and accounts are sealed in the database. The sealing key is missing, or is not the one that they were sealed with. Nothing was changed, and no other key was made.",
+        [
+            "seal.key was not restored with the database",
+            "another sealing_key_file or BORE_SEALING_KEY",
+            "a rotation that was killed and whose next key was removed"
+        ],
+        [
+            "put the key back from a backup: bore relay backup saves it",
+            "if it is lost: remove the rows of certificates, certificate_orders and acme_accounts; new ones are ordered"
+        ]
     ),
     entry!(
         "B7101",

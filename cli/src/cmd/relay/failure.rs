@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bore_control::store::StoreError;
-use bore_relay::{ConfigError, InitError, StartError, StateError};
+use bore_relay::{ConfigError, InitError, SealingKeyError, StartError, StateError};
 
 use crate::error::CliError;
 
@@ -41,10 +41,21 @@ pub(in crate::cmd) fn start(error: &StartError) -> CliError {
     match error {
         StartError::State(cause) => state(cause),
         StartError::Store(cause) => store(cause),
+        StartError::SealingKey(cause) => sealing_key(cause),
+        StartError::CaRoots(cause) => CliError::wrap("B1003", cause),
         StartError::Listen { .. } | StartError::Overlay(_) => CliError::wrap("B1014", error),
         StartError::Certificate(_) => CliError::wrap("B1015", error),
         StartError::Tls(_) => CliError::wrap("B1000", error),
         other => CliError::wrap("B1000", other),
+    }
+}
+
+/// Why secrets in the database cannot be opened, or sealed anew.
+pub(in crate::cmd) fn sealing_key(error: &SealingKeyError) -> CliError {
+    match error {
+        SealingKeyError::State(cause) => state(cause),
+        SealingKeyError::Store(cause) => store(cause),
+        other => CliError::wrap("B6107", other),
     }
 }
 
