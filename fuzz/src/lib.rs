@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod choices;
+pub mod dns;
 pub mod edge;
 /// Where the relay's files that are read here look for their bounds.
 #[path = "../../relay/src/limits.rs"]

@@ -29,7 +29,13 @@ fn reads_back(parsed: Result<JoinKey, JoinKeyError>) {
 pub fn relay_toml(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     // It names a file to be read, which may be one that never ends.
-    let names_a_file = |table: &toml::Table| table.contains_key("database_url_file");
+    let names_a_file = |table: &toml::Table| {
+        let dns = table.get("dns").and_then(toml::Value::as_table);
+        let of_dns = |key| dns.is_some_and(|dns| dns.contains_key(key));
+        table.contains_key("database_url_file")
+            || of_dns("tsig_key_file")
+            || of_dns("cloudflare_token_file")
+    };
     if toml::from_str(text).is_ok_and(|table| names_a_file(&table)) {
         return;
     }

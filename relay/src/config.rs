@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use acme::{ACME_KEYS, Acme};
-pub use dns::{BuiltIn, Cloudflare, DNS_KEYS, DnsProvider, Rfc2136, Secret, TsigAlgorithm};
+pub use acme::Acme;
+pub use dns::{BuiltIn, Cloudflare, DnsProvider, Rfc2136, Secret, TsigAlgorithm};
 pub use tls::TlsConfig;
 
 /// Settings of one relay. Existing means valid: [`Config::parse`] is the only way in.
@@ -208,7 +208,7 @@ pub const KEYS: [&str; 17] = [
 
 /// Keys that stand for a table, and the keys that it may have.
 const TABLES: [(&str, &[&str]); 3] =
-    [("tls", &tls::KEYS), ("dns", &DNS_KEYS), ("acme", &ACME_KEYS)];
+    [("tls", &tls::KEYS), ("dns", &dns::KEYS), ("acme", &acme::KEYS)];
 
 impl File {
     fn check(self, errors: &mut Vec<ConfigError>) -> Option<Config> {

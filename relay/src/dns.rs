@@ -19,6 +19,7 @@ pub mod counters;
 pub mod exec;
 pub mod limits;
 pub mod lookups;
+pub mod records;
 pub mod respond;
 pub mod rfc2136;
 pub mod server;
@@ -163,14 +164,13 @@ async fn follow(
     if !fixed.is_empty() {
         return zone.set_addresses(fixed);
     }
-    let mut wait = ADDRESSES_RETRY;
     loop {
-        match addresses_of(&host).await {
-            Ok(found) => {
-                wait = ADDRESSES_REFRESH;
-                zone.set_addresses(found);
-            }
-            Err(error) => tracing::warn!(%error, "the relay's host does not resolve"),
+        let found = addresses_of(&host).await;
+        let wait = if found.is_empty() { ADDRESSES_RETRY } else { ADDRESSES_REFRESH };
+        if found.is_empty() {
+            tracing::warn!("the relay does not know its addresses: set dns.addresses");
+        } else {
+            zone.set_addresses(found);
         }
         if tokio::time::timeout(wait, closing.wait_for(|closing| *closing)).await.is_ok() {
             return;
@@ -178,11 +178,16 @@ async fn follow(
     }
 }
 
-/// Through the system's resolver, hosts file included.
-async fn addresses_of(host: &str) -> std::io::Result<Vec<IpAddr>> {
-    let mut found: Vec<IpAddr> =
-        tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect();
+/// Of the host, through the system's resolver; a machine's own hosts file calls itself loopback. A host that only this zone could give an
+/// address has that of the machine.
+async fn addresses_of(host: &str) -> Vec<IpAddr> {
+    let resolved = tokio::net::lookup_host((host, 0)).await;
+    let resolved = resolved.into_iter().flatten().map(|address| address.ip());
+    let mut found: Vec<IpAddr> = resolved.filter(|address| !address.is_loopback()).collect();
+    if found.is_empty() {
+        found = records::own_addresses();
+    }
     found.sort();
     found.dedup();
-    Ok(found)
+    found
 }

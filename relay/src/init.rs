@@ -49,6 +49,10 @@ pub struct InitSettings {
     pub metrics_listen: Option<SocketAddr>,
     /// PostgreSQL instead of the embedded database.
     pub database_url: Option<String>,
+    /// Whether the relay answers for its domain by DNS.
+    pub built_in_dns: bool,
+    /// Where.
+    pub dns_listen: Option<SocketAddr>,
 }
 
 /// What `relay init` made.
@@ -184,6 +188,12 @@ impl InitSettings {
         line("api_listen", self.api_listen.map(|address| address.to_string()));
         line("metrics_listen", self.metrics_listen.map(|address| address.to_string()));
         line("database_url", self.database_url.clone());
+        if self.built_in_dns {
+            text.push_str("\n[dns]\nprovider = \"built-in\"\n");
+            if let Some(listen) = self.dns_listen {
+                let _ = writeln!(text, "listen = \"{listen}\"");
+            }
+        }
         text
     }
 }

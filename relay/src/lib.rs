@@ -33,8 +33,8 @@ mod steward;
 pub mod tls;
 
 pub use config::{
-    ACME_KEYS, Acme, BuiltIn, Cloudflare, Config, ConfigError, DNS_KEYS, Database, DnsProvider,
-    KEYS, Rfc2136, Secret, TlsConfig, TsigAlgorithm,
+    Acme, BuiltIn, Cloudflare, Config, ConfigError, Database, DnsProvider, KEYS, Rfc2136, Secret,
+    TlsConfig, TsigAlgorithm,
 };
 pub use init::{InitError, InitOptions, InitSettings, Initialised, first_join_key, init};
 pub use sealing_keys::{Rotated, SealingKeyError, rotate_sealing_key};

@@ -14,6 +14,7 @@ pub mod length;
 pub mod memory;
 pub mod metrics;
 pub mod name_server;
+pub mod names;
 pub mod namespace;
 pub mod origins;
 pub mod process;

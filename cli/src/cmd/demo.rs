@@ -180,7 +180,7 @@ async fn start_relay(folder: &Path) -> CliResult<Relay> {
         https_listen: any(),
         api_listen: any(),
         metrics_listen: any(),
-        database_url: None,
+        ..InitSettings::default()
     };
     let config = folder.join("relay.toml");
     let options = InitOptions { config: config.clone(), settings };

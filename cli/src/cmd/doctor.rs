@@ -1,5 +1,6 @@
 //! `bore doctor`: what usually stands in the way, checked one by one, each with what to do.
 
+mod dns;
 mod machine;
 mod relay;
 
@@ -51,6 +52,7 @@ impl Doctor {
         let mut checks =
             vec![machine::program(), machine::open_files(), machine::state_folder(&state)];
         checks.extend(relay::checks(context, &state).await);
+        checks.extend(dns::checks().await);
         for check in &checks {
             context.output.result("check", check, &check.text(context))?;
         }

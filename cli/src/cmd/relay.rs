@@ -1,6 +1,7 @@
 //! `bore relay`: set up, run, look at, drain, save and restore the relay of this machine.
 
 mod backup;
+mod dns;
 pub(super) mod failure;
 mod init;
 
@@ -21,12 +22,12 @@ use crate::systemd;
 /// Set up and run a relay.
 #[derive(Debug, clap::Subcommand)]
 #[command(
-    after_help = "Examples:\n  bore relay init --host 203.0.113.5\n  bore relay init --domain t.example.org --host relay.example.org\n  bore relay run\n  sudo bore relay install"
+    after_help = "Examples:\n  bore relay init --host 203.0.113.5\n  bore relay init --domain t.example.org --host relay.example.org --dns built-in\n  bore relay run\n  sudo bore relay install"
 )]
 pub(crate) enum Relay {
     /// Make keys, configuration and a first join key
     #[command(
-        after_help = "Examples:\n  bore relay init --host 203.0.113.5\n  bore relay init --domain t.example.org --host relay.example.org"
+        after_help = "Examples:\n  bore relay init --host 203.0.113.5\n  bore relay init --domain t.example.org --host relay.example.org --dns built-in"
     )]
     Init(Box<init::Init>),
     /// Run in the foreground
@@ -139,10 +140,12 @@ impl Run {
         let mut relay =
             bore_relay::Relay::start(config).await.map_err(|error| failure::start(&error))?;
         let at = relay.addresses();
-        let fields =
-            json!({ "overlay": at.overlay, "http": at.http, "api": at.api, "metrics": at.metrics });
+        let fields = json!({
+            "overlay": at.overlay, "http": at.http, "api": at.api, "metrics": at.metrics, "dns": at.dns,
+        });
+        let dns = at.dns.map(|dns| format!(", dns {dns}")).unwrap_or_default();
         let text = format!(
-            "relay runs: overlay {}/udp, http {}, api {}, metrics {}",
+            "relay runs: overlay {}/udp, http {}, api {}, metrics {}{dns}",
             at.overlay, at.http, at.api, at.metrics
         );
         context.output.result("relay_running", &fields, &text)?;

@@ -770,4 +770,16 @@ pub(crate) static ENTRIES: &[Entry] = &[
         ],
         ["look at the step that failed; bore status shows when it turns live"]
     ),
+    entry!(
+        "B8102",
+        Unverified,
+        "DNS records not there in time",
+        "The relay is set up; the DNS records that it needs were not all there while they were waited for. What was seen instead is named for each.",
+        [
+            "a record is missing or points elsewhere",
+            "a CNAME record stands where the NS record has to be",
+            "a resolver still remembers the old one"
+        ],
+        ["make the records that bore relay init names; bore doctor looks again"]
+    ),
 ];

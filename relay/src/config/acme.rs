@@ -45,7 +45,7 @@ impl Acme {
     }
 }
 
-/// The table as it is written; every key of it is in [`ACME_KEYS`].
+/// The table as it is written; every key of it is in [`KEYS`].
 #[derive(Debug, Deserialize)]
 pub(super) struct File {
     directory: Option<String>,
@@ -57,7 +57,7 @@ pub(super) struct File {
 }
 
 /// Keys that an `[acme]` table may have.
-pub const ACME_KEYS: [&str; 6] =
+pub(super) const KEYS: [&str; 6] =
     ["directory", "contact", "ca_file", "eab_key_id", "eab_key_file", "challenge"];
 
 impl File {
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn the_list_of_keys_is_the_list_of_fields() {
         let text = include_str!("acme.rs");
-        for key in ACME_KEYS {
+        for key in KEYS {
             assert!(text.contains(&format!("    {key}: Option<")), "{key} is not a field");
         }
     }

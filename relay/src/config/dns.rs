@@ -93,7 +93,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The table as it is written; every key of it is in [`DNS_KEYS`].
+/// The table as it is written; every key of it is in [`KEYS`].
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct File {
     provider: Option<String>,
@@ -110,7 +110,7 @@ pub(super) struct File {
 }
 
 /// Keys that a `[dns]` table may have.
-pub const DNS_KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 11] = [
     "provider",
     "listen",
     "addresses",
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn the_list_of_keys_is_the_list_of_fields() {
         let text = include_str!("dns.rs");
-        for key in DNS_KEYS {
+        for key in KEYS {
             assert!(text.contains(&format!("    {key}: Option<")), "{key} is not a field");
         }
     }

@@ -211,6 +211,12 @@ impl Seen {
         }
     }
 
+    /// What a server refers to for `name`: the records of its authority section.
+    pub fn in_referral(answer: &DnsResponse, name: &str, kind: RecordType) -> Self {
+        absolute(name)
+            .map_or_else(|_| Self::default(), |name| Self::of(&answer.authorities, &name, kind))
+    }
+
     /// What a server said to the question for `name`.
     pub fn in_answer(answer: &DnsResponse, name: &str, kind: RecordType) -> Self {
         absolute(name)

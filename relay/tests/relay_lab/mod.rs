@@ -41,7 +41,7 @@ impl Lab {
             https_listen: any(),
             api_listen: any(),
             metrics_listen: any(),
-            database_url: None,
+            ..InitSettings::default()
         };
         let options = InitOptions { config: folder.path().join("relay.toml"), settings };
         let mut config = bore_relay::init(&options).await.unwrap().config;

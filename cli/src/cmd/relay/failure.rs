@@ -43,8 +43,13 @@ pub(in crate::cmd) fn start(error: &StartError) -> CliError {
         StartError::Store(cause) => store(cause),
         StartError::SealingKey(cause) => sealing_key(cause),
         StartError::CaRoots(cause) => CliError::wrap("B1003", cause),
+        StartError::Listen { what: "dns", address, .. } => CliError::wrap("B1014", error).next(format!(
+            "what holds port {port} (ss -lnp 'sport = :{port}')? Beside a resolver on loopback, set dns.listen to this machine's public address",
+            port = address.port()
+        )),
         StartError::Listen { .. } | StartError::Overlay(_) => CliError::wrap("B1014", error),
         StartError::Certificate(_) => CliError::wrap("B1015", error),
+        StartError::Dns(_) => CliError::wrap("B1003", error),
         StartError::Tls(_) => CliError::wrap("B1000", error),
         other => CliError::wrap("B1000", other),
     }

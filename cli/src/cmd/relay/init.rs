@@ -1,12 +1,14 @@
 //! `bore relay init`: the relay's keys and configuration, and the line that joins the first machine.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use bore_relay::dns::records::Wanted;
 use bore_relay::{Config, InitOptions, InitSettings, Initialised};
 use serde_json::json;
 
-use super::{ConfigFlag, failure};
+use super::{ConfigFlag, dns, failure};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 
@@ -16,9 +18,21 @@ pub(crate) struct Init {
     /// Public name or address of this machine [default: the domain]
     #[arg(long, value_name = "NAME", required_unless_present = "domain")]
     host: Option<String>,
-    /// Domain under which hostnames are given out; its wildcard must point here
+    /// Domain under which hostnames are given out; its wildcard must point here, or its NS record with --dns built-in
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
+    /// Who answers for the domain: this relay, which one NS record then delegates to
+    #[arg(long, value_name = "PROVIDER", requires = "domain")]
+    dns: Option<Provider>,
+    /// Where it answers [default: [::]:53]
+    #[arg(long, value_name = "ADDRESS", requires = "dns")]
+    dns_listen: Option<SocketAddr>,
+    /// Wait until the DNS records are there [default: on a terminal]
+    #[arg(long, overrides_with = "no_wait")]
+    wait: bool,
+    /// Do not wait for them
+    #[arg(long)]
+    no_wait: bool,
     #[command(flatten)]
     config: ConfigFlag,
     /// Folder for keys and database
@@ -44,21 +58,34 @@ pub(crate) struct Init {
     database_url_file: Option<PathBuf>,
 }
 
+/// Who answers for the domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Provider {
+    /// This relay.
+    BuiltIn,
+}
+
 impl Init {
     /// Sets up, or makes another join key where a relay exists.
     pub(super) async fn run(self, context: &Context<'_>) -> CliResult {
+        let wait = self.wait || (!self.no_wait && std::io::stderr().is_terminal());
         let options = self.options()?;
         let made = bore_relay::init(&options)
             .await
             .map_err(|error| failure::init(&options.config, &error))?;
+        let wanted = Wanted::of(&made.config);
         let fields = json!({
             "join_key": made.join_key,
             "config": options.config,
             "admin_key_file": made.admin_key,
             "existed": made.existed,
+            "dns_records": dns::fields(&wanted),
         });
         context.output.result("relay_initialised", &fields, &made.join_key)?;
-        context.output.note(&notes(&options, &made));
+        context.output.note(&notes(&options, &made, &wanted));
+        if wait && !wanted.records().is_empty() {
+            return dns::wait(context, &wanted).await;
+        }
         Ok(())
     }
 
@@ -77,6 +104,8 @@ impl Init {
             api_listen: self.api_listen,
             metrics_listen: self.metrics_listen,
             database_url: database_url.map(|url| url.expose().to_owned()),
+            built_in_dns: self.dns == Some(Provider::BuiltIn),
+            dns_listen: self.dns_listen,
         };
         Ok(InitOptions { config, settings })
     }
@@ -88,7 +117,7 @@ fn beside(config: &std::path::Path) -> Option<PathBuf> {
     config.parent().filter(|_| user).map(|folder| folder.join("relay"))
 }
 
-fn notes(options: &InitOptions, made: &Initialised) -> String {
+fn notes(options: &InitOptions, made: &Initialised, wanted: &Wanted) -> String {
     let config = &made.config;
     let head = if made.existed {
         "this relay exists: nothing was replaced, the key above is a new one"
@@ -107,7 +136,7 @@ fn notes(options: &InitOptions, made: &Initialised) -> String {
             config.state.display()
         ),
         format!("open to the world: {}", ports(config)),
-        dns(config),
+        dns::text(config, wanted),
         "next, here:".to_owned(),
         run,
         "on the machine with the service, with the key above (one machine, one day):".to_owned(),
@@ -119,17 +148,11 @@ fn notes(options: &InitOptions, made: &Initialised) -> String {
 
 fn ports(config: &Config) -> String {
     let (first, last) = (config.public_ports.start(), config.public_ports.end());
+    let dns = if dns::is_built_in(config) { ", 53/udp and 53/tcp (dns)" } else { "" };
     format!(
-        "{}/udp (overlay), {}/tcp (http), {}/tcp (https), {first}-{last} tcp and udp (publications)",
+        "{}/udp (overlay), {}/tcp (http), {}/tcp (https){dns}, {first}-{last} tcp and udp (publications)",
         config.overlay_listen.port(),
         config.http_listen.port(),
         config.https_listen.port()
-    )
-}
-
-fn dns(config: &Config) -> String {
-    config.domain.as_ref().map_or_else(
-        || "no domain: tcp and udp work by address; http needs --domain later".to_owned(),
-        |domain| format!("DNS: {domain} and *.{domain} must point to this machine"),
     )
 }
