@@ -29,6 +29,9 @@ pub(crate) fn both_forms(name: &str) -> String {
 
 /// The name in the script that it is made of, if that is not ASCII.
 pub(crate) fn in_own_script(name: &str) -> Option<String> {
+    if !name.split('.').any(|label| label.starts_with(ACE_PREFIX)) {
+        return None;
+    }
     let (unicode, mistakes) =
         Uts46::new().to_unicode(name.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow);
     (mistakes.is_ok() && unicode != name).then(|| unicode.into_owned())
@@ -73,6 +76,9 @@ fn to_ascii(name: &str) -> Result<String, ()> {
     );
     ascii.map(|name| name.into_owned()).map_err(drop)
 }
+
+/// How a label begins that has another form.
+const ACE_PREFIX: &str = "xn--";
 
 #[cfg(test)]
 mod tests {
@@ -136,7 +142,7 @@ mod tests {
             with_both_forms(text),
             "`*.xn--bcher-kva.example (*.bücher.example)`: held by “xn--bcher-kva (bücher)” and a.example"
         );
-        for text in ["", "no name", "é", "xn--", "xn--xn--"] {
+        for text in ["", "No name, no Change.", "é", "xn--", "xn--xn--"] {
             assert_eq!(with_both_forms(text), text);
         }
     }
