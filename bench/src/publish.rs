@@ -85,7 +85,7 @@ async fn delay_link(port: u16, relay: SocketAddr, delay: Duration) -> std::io::R
                 let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await?);
                 let back = late(Arc::clone(&outside), agent, delay);
                 tokio::spawn(carry_back(Arc::clone(&socket), back));
-                inside.entry(agent).or_insert(late(socket, relay, delay))
+                inside.entry(agent).or_insert_with(|| late(socket, relay, delay))
             }
         };
         late.carry(bytes);

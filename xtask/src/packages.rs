@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::shell::{cargo, run, say};
 
 /// Program → the package that brings it.
-const PROGRAMS: [(&str, &str); 17] = [
+const PROGRAMS: [(&str, &str); 18] = [
     ("cc", "gcc"),
     ("ip", "iproute2"),
     ("nft", "nftables"),

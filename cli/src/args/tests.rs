@@ -102,7 +102,6 @@ const REFUSED: &[&str] = &[
     "bore join --tun",
     "bore connect db",
     "bore user ls",
-    "bore domain ls",
     "bore inspect",
     "bore replay 1",
     "bore run",

@@ -127,7 +127,6 @@ cases! {
     certificates::that_fail_remember_why_and_when_the_next_try_is,
     certificates::come_from_an_account_that_is_made_once_and_kept,
     certificates::are_sealed_anew_all_at_once_and_lose_nothing_with_a_wrong_key,
-    certificates::come_with_a_migration_that_keeps_what_is_there,
     audit::names_actor_action_and_thing_of_every_change,
     audit::is_not_written_when_nothing_changed,
     audit::is_searched_by_text_and_network_and_paged,

@@ -60,7 +60,14 @@ pub(in crate::cmd) fn sealing_key(error: &SealingKeyError) -> CliError {
     match error {
         SealingKeyError::State(cause) => state(cause),
         SealingKeyError::Store(cause) => store(cause),
-        other => CliError::wrap("B6107", other),
+        SealingKeyError::Missing(_)
+        | SealingKeyError::NoFile(_)
+        | SealingKeyError::NoNext
+        | SealingKeyError::NotAKey(_)
+        | SealingKeyError::Wrong(_)
+        | SealingKeyError::Io { .. }
+        | SealingKeyError::Random(_) => CliError::wrap("B6107", error),
+        other => CliError::wrap("B1000", other),
     }
 }
 

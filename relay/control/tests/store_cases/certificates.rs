@@ -156,25 +156,6 @@ pub(crate) async fn are_sealed_anew_all_at_once_and_lose_nothing_with_a_wrong_ke
     assert!(matches!(refused, Err(StoreError::Sealed { .. })), "moved to another row: {refused:?}");
 }
 
-/// The database of an older bore, with what it holds.
-pub(crate) async fn come_with_a_migration_that_keeps_what_is_there(lab: Lab) {
-    let node = lab.add_node(lab.network, "nas").await;
-    lab.tamper(
-        "DROP TABLE certificates; DROP TABLE certificate_orders; DROP TABLE acme_accounts; \
-         DELETE FROM _sqlx_migrations WHERE version >= 2",
-    )
-    .await
-    .unwrap();
-
-    let store = bore_control::store::open(&lab.url, &lab.path("")).await.unwrap();
-
-    assert_eq!(store.nodes(None).await.unwrap(), [node]);
-    assert!(store.certificates().await.unwrap().is_empty());
-    let item = certificate(&sealer(), Some(lab.network), "app.example.com");
-    store.put_certificate(&item, &ADMIN).await.unwrap();
-    lab.assert_intact().await;
-}
-
 fn certificate(sealer: &Sealer, network: Option<Uuid>, subject: &str) -> Certificate {
     let id = Uuid::now_v7();
     Certificate {

@@ -17,6 +17,7 @@ pub(crate) async fn keep_hostnames_and_ports_of_the_first_schema(lab: Lab) {
 
     let store = store::open(&url, &lab.path("")).await.unwrap();
 
+    assert!(store.certificates().await.unwrap().is_empty());
     let publications = store.publications(None).await.unwrap();
     let shown: Vec<_> = publications
         .iter()

@@ -106,7 +106,7 @@ impl End for Reference {
     fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         let timestamp = self.timestamp(now);
         let delay = self.interface.poll_delay(timestamp, &self.sockets)?;
-        Some(now + delay.into())
+        Some(now + std::time::Duration::from(delay))
     }
 }
 
