@@ -27,6 +27,8 @@ impl Names {
         let folder = lab.folder(&format!("names-{}", namespace.label()));
         let zone = folder.join("zone");
         write_zone(&zone, 1, records);
+        // BIND listens on addresses that an interface has.
+        namespace.add_address("lo", "127.0.0.2/8");
         let parent = format!("zone \"test\" {{ type primary; file \"{}\"; }};\n", zone.display());
         let resolver = "zone \"test\" { type static-stub; server-addresses { 127.0.0.2; }; };\n";
         Self {
