@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::error::Exit;
 
-pub(crate) use catalogue::ENTRIES;
+pub(crate) use catalogue::entries;
 
 /// One code.
 #[derive(Debug)]
@@ -29,14 +29,14 @@ pub(crate) struct Entry {
 
 /// The entry of `code`, whatever its case.
 pub(crate) fn find(code: &str) -> Option<&'static Entry> {
-    ENTRIES.iter().find(|entry| entry.code.eq_ignore_ascii_case(code.trim()))
+    entries().find(|entry| entry.code.eq_ignore_ascii_case(code.trim()))
 }
 
 /// The known code that looks most like `text`.
 pub(crate) fn nearest(text: &str) -> Option<&'static str> {
     let text = text.trim().to_ascii_uppercase();
     let distance = |code: &str| strsim::levenshtein(code, &text);
-    let codes = ENTRIES.iter().map(|entry| entry.code);
+    let codes = entries().map(|entry| entry.code);
     codes.min_by_key(|code| distance(code)).filter(|code| distance(code) <= 2)
 }
 
@@ -94,8 +94,8 @@ mod tests {
 
     #[test]
     fn every_entry_has_a_meaning_and_a_next_step_and_stands_once_in_order() {
-        assert!(ENTRIES.is_sorted_by(|a, b| a.code < b.code), "in order, each once");
-        for entry in ENTRIES {
+        assert!(entries().is_sorted_by(|a, b| a.code < b.code), "in order, each once");
+        for entry in entries() {
             assert!(!entry.next.is_empty(), "{} says what to do", entry.code);
             assert!(entry.meaning.ends_with('.'), "{} has a sentence", entry.code);
         }
@@ -121,8 +121,9 @@ mod tests {
 
     /// The whole of `docs/errors.md`.
     fn markdown() -> String {
-        let entries = ENTRIES.iter().map(entry_markdown);
-        entries.fold(HEAD.to_owned(), |page, entry| format!("{page}\n{entry}"))
+        entries()
+            .map(entry_markdown)
+            .fold(HEAD.to_owned(), |page, entry| format!("{page}\n{entry}"))
     }
 
     fn entry_markdown(entry: &Entry) -> String {
@@ -135,7 +136,7 @@ mod tests {
 
     const HEAD: &str = "# Errors\n\n\
         Every error of `bore` has a code. `bore explain CODE` prints what stands here, offline.\n\
-        This page is generated from `cli/src/explain/catalogue.rs` (`BORE_BLESS=1 cargo nextest run -p bore errors_page`).\n";
+        This page is generated from `cli/src/explain/catalogue/` (`BORE_BLESS=1 cargo nextest run -p bore errors_page`).\n";
 
     /// Collects `"B1234"` literals of the Rust files under `folder`, without this file's own tests.
     fn codes_in(folder: &Path, found: &mut Vec<String>) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// Issues certificates.
 #[derive(Debug)]
@@ -29,6 +29,10 @@ impl Authority {
     pub fn new(folder: &Path) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Its own name: an issuer called like what it issues is taken for a self-signed certificate.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("authority of {}", folder.display()));
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");
         let roots = folder.join("roots.pem");

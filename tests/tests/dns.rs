@@ -20,7 +20,7 @@ fn a_delegated_domain_resolves_for_everybody_while_it_is_published() {
     let mut relay = Relay::init(&lab, &["--dns", "built-in", "--dns-listen", "203.0.113.1:53"]);
     relay.run();
     assert_eq!(names.dig("t.test", "SOA").split(' ').next(), Some("ns.t.test."));
-    assert!(names.dig_whole("app.t.test", "A").contains("NXDOMAIN"));
+    assert!(names.dig_whole("early.t.test", "A").contains("NXDOMAIN"));
 
     let agent = Agent::join(&lab, &relay);
     let _nginx = Nginx::start(&lab, 3000, lab.path());

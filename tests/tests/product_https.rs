@@ -144,7 +144,8 @@ impl Scene {
         let key = self.relay.create_key(&[]);
         let key = key.get("key").unwrap().as_str().unwrap();
         let key = self.lab.file("second.key", key).display().to_string();
-        let mut agent = Agent::new(&self.lab, &self.lab.agent, "second").trusting(roots);
+        let agent = Agent::new(&self.lab, &self.lab.agent, "second").trusting(roots);
+        let mut agent = agent.knows_hosts(&["app"]);
         agent.start_with(&["--key-file", &key, "--name", "second"]);
         agent
     }

@@ -167,7 +167,7 @@ fn in_words(error: &io::Error) -> String {
 )]
 fn of_certificate(cause: &CertificateError) -> String {
     let words = match cause {
-        CertificateError::UnknownIssuer => {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "this machine does not trust who issued it; is the chain complete?"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
-use crate::explain::{ENTRIES, Entry, find, nearest};
+use crate::explain::{Entry, entries, find, nearest};
 
 /// What an error code means and what to do.
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ impl Explain {
         let Some(code) = self.code else {
             let show =
                 |entry: &Entry| context.output.result("error_code", &fields(entry), &line(entry));
-            return ENTRIES.iter().try_for_each(show);
+            return entries().try_for_each(show);
         };
         let entry = find(&code).ok_or_else(|| unknown(&code))?;
         context.output.result("error_code", &fields(entry), &entry.text())

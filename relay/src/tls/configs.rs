@@ -35,7 +35,7 @@ pub(crate) struct Configs {
 impl Configs {
     pub(crate) fn new(minimum: TlsMinimum) -> Result<Self, rustls::Error> {
         let mut visitors = base(minimum)?;
-        visitors.alpn_protocols = vec![H2.to_vec(), HTTP_11.to_vec()];
+        visitors.alpn_protocols = vec![H2.to_vec(), HTTP_11.to_vec(), HTTP_10.to_vec()];
         visitors.ticketer = Ticketer::new()?;
         let mut challenge = base(TlsMinimum::Tls12)?;
         challenge.alpn_protocols = vec![ACME_TLS.to_vec()];
@@ -87,6 +87,8 @@ impl ResolvesServerCert for Chosen {
 pub(crate) const H2: &[u8] = b"h2";
 /// HTTP/1.1.
 const HTTP_11: &[u8] = b"http/1.1";
+/// HTTP/1.0: who offers nothing else would be refused by TLS (RFC 7301 §3.2).
+const HTTP_10: &[u8] = b"http/1.0";
 /// A certificate authority that checks a name.
 pub(crate) const ACME_TLS: &[u8] = b"acme-tls/1";
 /// An agent or relay whose datagrams travel in a stream.
