@@ -120,24 +120,12 @@ impl Relay {
                 .await
                 .map_err(StartError::Store)?;
         let sealer = sealing_keys::open(&config, state.path(), &store).await?;
-        let http = listen("http", config.http_listen).await?;
-        let https = listen("https", config.https_listen).await?;
-        let api = listen("api", config.api_listen).await?;
-        let metrics = listen("metrics", config.metrics_listen).await?;
+        let listeners = Listeners::bind(&config).await?;
         let tls = Arc::new(Tls::new(config.tls.minimum)?);
         let files = Files::load(&config.tls.certificate_files, tls.certificates())?;
-        let dns = Listening::bind(&config)
-            .await
-            .map_err(|(address, source)| StartError::Listen { what: "dns", address, source })?;
         let (shard, events) = start_shard(&config, &keys)?;
-        let addresses = Addresses {
-            overlay: shard.local_addr(),
-            http: local(&http, config.http_listen),
-            https: local(&https, config.https_listen),
-            api: local(&api, config.api_listen),
-            metrics: local(&metrics, config.metrics_listen),
-            dns: dns.local_addr(),
-        };
+        let addresses = listeners.addresses(&shard, &config);
+        let Listeners { http, https, api, metrics, dns } = listeners;
 
         let states = Arc::new(States::default());
         let runtime = Arc::new(RelayRuntime::new(
@@ -227,17 +215,8 @@ impl Relay {
             )),
         ];
         tasks.extend(answering);
-        let [plain, secure] = edge_settings(&config, addresses);
-        let serve = |listener, settings| {
-            let (origins, tls) = (Arc::clone(&origins), Arc::clone(&tls));
-            let mut closed = closed.clone();
-            let shutdown = async move { until(&mut closed).await };
-            Box::pin(edge::serve(listener, origins, tls, settings, edge_counters.clone(), shutdown))
-        };
-        let (http, https) = (serve(http, plain), serve(https, secure));
-        let edge = tokio::spawn(async move {
-            tokio::join!(http, https);
-        });
+        let visitors = edge_settings(&config, addresses);
+        let edge = start_edge([http, https], visitors, &origins, &tls, &edge_counters, &closed);
         Ok(Self { shard, steward, tasks, edge, closing, addresses, txt_records, _state: state })
     }
 
@@ -297,6 +276,63 @@ impl Relay {
             let _ = task.await;
         }
     }
+}
+
+/// Sockets that are bound before anything else is made, so that a port that is taken stops the start.
+struct Listeners {
+    http: TcpListener,
+    https: TcpListener,
+    api: TcpListener,
+    metrics: TcpListener,
+    dns: Listening,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            http: listen("http", config.http_listen).await?,
+            https: listen("https", config.https_listen).await?,
+            api: listen("api", config.api_listen).await?,
+            metrics: listen("metrics", config.metrics_listen).await?,
+            dns: Listening::bind(config).await.map_err(|(address, source)| StartError::Listen {
+                what: "dns",
+                address,
+                source,
+            })?,
+        })
+    }
+
+    fn addresses(&self, shard: &Shard, config: &Config) -> Addresses {
+        Addresses {
+            overlay: shard.local_addr(),
+            http: local(&self.http, config.http_listen),
+            https: local(&self.https, config.https_listen),
+            api: local(&self.api, config.api_listen),
+            metrics: local(&self.metrics, config.metrics_listen),
+            dns: self.dns.local_addr(),
+        }
+    }
+}
+
+/// Serves visitors on the two shared ports, until `closing`.
+fn start_edge(
+    listeners: [TcpListener; 2],
+    settings: [EdgeSettings; 2],
+    origins: &Arc<OverlayOrigins>,
+    tls: &Arc<Tls>,
+    counters: &EdgeCounters,
+    closing: &watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let serving = listeners.into_iter().zip(settings).map(|(listener, settings)| {
+        let mut closing = closing.clone();
+        let shutdown = async move { until(&mut closing).await };
+        let (origins, tls) = (Arc::clone(origins), Arc::clone(tls));
+        Box::pin(edge::serve(listener, origins, tls, settings, counters.clone(), shutdown))
+    });
+    let serving: Vec<_> = serving.collect();
+    tokio::spawn(async move {
+        futures_util::future::join_all(serving).await;
+    })
 }
 
 async fn no_flows(flows: &Flows) {
