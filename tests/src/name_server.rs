@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
@@ -22,27 +22,22 @@ impl NameServer {
     pub fn start(lab: &Lab, namespace: &Namespace, zones: &[&str], broken: &[&str]) -> Self {
         let folder = lab.folder(&format!("named-{}", namespace.label()));
         let path = folder.display();
-        let mut configuration = format!(
-            "options {{ directory \"{path}\"; pid-file none; session-keyfile \"{path}/session.key\"; recursion no;
-  listen-on {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; }};
-controls {{ }};
-"
-        );
+        let mut text = String::new();
         for zone in zones {
             fs::write(folder.join(zone), zone_text(&[])).expect("a zone");
         }
         for zone in zones.iter().chain(broken) {
             // Writing to a String cannot fail.
-            let _ = writeln!(
-                configuration,
-                "zone \"{zone}\" {{ type primary; file \"{path}/{zone}\"; }};"
-            );
+            let _ = writeln!(text, "zone \"{zone}\" {{ type primary; file \"{path}/{zone}\"; }};");
         }
-        fs::write(folder.join("named.conf"), configuration).expect("a configuration");
-        let mut command = namespace.command("named");
-        command.arg("-g").arg("-c").arg(folder.join("named.conf"));
-        let mut process = Process::start("named", command);
-        process.line("named runs", |line| line.text.ends_with("running").then_some(()));
+        let process = start(&Bind {
+            namespace,
+            folder: &folder,
+            name: "named",
+            address: "127.0.0.1",
+            options: "recursion no;",
+            zones: &text,
+        });
         Self { process, folder }
     }
 
@@ -61,6 +56,37 @@ controls {{ }};
     pub fn resume(&self) {
         self.process.signal(Signal::CONT);
     }
+}
+
+/// One BIND.
+pub(crate) struct Bind<'a> {
+    pub(crate) namespace: &'a Namespace,
+    /// Its own.
+    pub(crate) folder: &'a Path,
+    pub(crate) name: &'a str,
+    pub(crate) address: &'a str,
+    pub(crate) options: &'a str,
+    pub(crate) zones: &'a str,
+}
+
+/// Starts one and waits until it answers.
+pub(crate) fn start(bind: &Bind<'_>) -> Process {
+    let Bind { namespace, folder, name, address, options, zones } = bind;
+    fs::create_dir_all(folder).expect("a folder");
+    let path = folder.display();
+    let configuration = format!(
+        "options {{ directory \"{path}\"; pid-file none; session-keyfile \"{path}/session.key\"; dnssec-validation no;
+  empty-zones-enable no; listen-on {{ {address}; }}; listen-on-v6 {{ none; }}; {options} }};
+controls {{ }};
+{zones}"
+    );
+    let file = folder.join("named.conf");
+    fs::write(&file, configuration).expect("a configuration");
+    let mut command = namespace.command("named");
+    command.args(["-g", "-n", "1", "-c"]).arg(file);
+    let mut process = Process::start(name, command);
+    process.line("named runs", |line| line.text.ends_with("running").then_some(()));
+    process
 }
 
 /// Nothing is cached longer than a second.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 
 use crate::lab::Lab;
+use crate::name_server::{Bind, start};
 use crate::namespace::Namespace;
 use crate::process::Process;
 
@@ -32,8 +33,22 @@ impl Names {
         let parent = format!("zone \"test\" {{ type primary; file \"{}\"; }};\n", zone.display());
         let resolver = "zone \"test\" { type static-stub; server-addresses { 127.0.0.2; }; };\n";
         Self {
-            parent: named(namespace, &folder, "parent", "127.0.0.2", "recursion no;", &parent),
-            _resolver: named(namespace, &folder, "resolver", "127.0.0.1", RECURSION, resolver),
+            parent: start(&Bind {
+                namespace,
+                folder: &folder.join("parent"),
+                name: "parent",
+                address: "127.0.0.2",
+                options: "recursion no;",
+                zones: &parent,
+            }),
+            _resolver: start(&Bind {
+                namespace,
+                folder: &folder.join("resolver"),
+                name: "resolver",
+                address: "127.0.0.1",
+                options: RECURSION,
+                zones: resolver,
+            }),
             zone,
             serial: 1,
             namespace: namespace.clone(),
@@ -59,32 +74,6 @@ impl Names {
     pub fn dig_whole(&self, name: &str, kind: &str) -> String {
         self.namespace.run("dig", &["@127.0.0.1", name, kind])
     }
-}
-
-fn named(
-    namespace: &Namespace,
-    folder: &Path,
-    name: &str,
-    address: &str,
-    options: &str,
-    zones: &str,
-) -> Process {
-    let own = folder.join(name);
-    fs::create_dir_all(&own).expect("a folder");
-    let path = own.display();
-    let configuration = format!(
-        "options {{ directory \"{path}\"; pid-file none; session-keyfile \"{path}/session.key\"; dnssec-validation no;
-  empty-zones-enable no; listen-on {{ {address}; }}; listen-on-v6 {{ none; }}; {options} }};
-controls {{ }};
-{zones}"
-    );
-    let file = own.join("named.conf");
-    fs::write(&file, configuration).expect("a configuration");
-    let mut command = namespace.command("named");
-    command.args(["-g", "-n", "1", "-c"]).arg(file);
-    let mut process = Process::start(name, command);
-    process.line("named runs", |line| line.text.ends_with("running").then_some(()));
-    process
 }
 
 fn write_zone(path: &Path, serial: u32, records: &str) {
