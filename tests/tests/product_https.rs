@@ -103,6 +103,18 @@ fn a_service_behind_tls_is_reached_when_its_certificate_is_accepted() {
 }
 
 #[test]
+fn a_service_that_terminates_tls_itself_is_passed_through_unread() {
+    let scene = Scene::new(&["other.t.test"]);
+    let own = scene.authority.issue("own", &["app.t.test"]);
+    let _service = tls_server(&scene, 8443, &own);
+    let _published = scene.agent.publish(&["tls", "8443", "--name", "app", "--no-wait"]);
+    scene.relay.wait_for_state("app", "reachable");
+    let answer = scene.get(&["https://app.t.test/"]);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.body.contains("s_server"), "openssl itself answers: {answer:?}");
+}
+
+#[test]
 fn a_relay_does_not_start_without_a_certificate_that_it_was_told_to_show() {
     let lab = Lab::new();
     let relay = Relay::init(&lab, &[]);

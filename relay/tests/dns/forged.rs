@@ -9,7 +9,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 /// Attack 28: a wrong id, a wrong port, another question, and a record of a name that is none of the server's business.
 #[tokio::test(flavor = "multi_thread")]
-async fn forged_replies_are_ignored() {
+async fn attack_28_forged_replies_are_ignored() {
     let server = forger();
     let lookups = Lookups::through(server, server.port()).unwrap();
     let answer = lookups.ask(server, NAME, RecordType::TXT).await.unwrap();

@@ -9,7 +9,7 @@ use crate::relay_lab::{Agent, Lab, within};
 
 /// Attack 27.
 #[tokio::test(flavor = "multi_thread")]
-async fn removing_a_publication_removes_its_name_in_the_same_operation() {
+async fn attack_27_removing_a_publication_removes_its_name_in_the_same_operation() {
     let lab = lab().await;
     let at = lab.at().dns.unwrap();
     let agent = Agent::join(&lab, "laptop").await;

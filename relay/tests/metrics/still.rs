@@ -40,7 +40,7 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_ingress_flows_refused_total{limit=\"Publication\"}", FLOWS),
     ("bore_ingress_flows_refused_total{limit=\"Relay\"}", FLOWS),
     ("bore_ingress_listens_failed_total", "a claimed port is nobody else's: src/ingress/tcp.rs"),
-    ("bore_ingress_tls_flows_opened_total", "no front door asks for passthrough yet"),
+    ("bore_ingress_tls_flows_opened_total", "needs a TLS service: tests/tests/product_https.rs"),
     ("bore_ingress_udp_answers_refused_total", "ICMP from a visitor's host, not from one's own"),
     ("bore_ingress_udp_evicted_total", FLOWS),
     ("bore_ingress_udp_sends_failed_total", KERNEL),
