@@ -23,13 +23,17 @@ const HEADER: &str = "   end s  delivered Mbit/s  sent Mbit/s  resent kB  on lin
 
 fn line(record: &Record, slice: usize, sample: &Sample, before: Option<Sample>) -> String {
     let before = before.unwrap_or_default();
-    let delivered: u64 =
-        record.meters.iter().map(|meter| meter.delivered_in(slice, slice + 1)).sum();
+    let each: Vec<f64> = record
+        .meters
+        .iter()
+        .map(|meter| megabits_per_second(meter.delivered_in(slice, slice + 1)))
+        .collect();
+    let by_flow = if each.len() > 1 { format!("{each:8.1?}") } else { String::new() };
     let sent = sample.sent_bytes - before.sent_bytes;
     format!(
-        "{:8.1}  {:16.1}  {:11.1}  {:9.1}  {:10.1}  {:8.1}  {:10}  {:6}",
+        "{:8.1}  {:16.1}  {:11.1}  {:9.1}  {:10.1}  {:8.1}  {:10}  {:6}  {by_flow}",
         SLICE.as_secs_f64() * (slice + 1) as f64,
-        megabits_per_second(delivered),
+        each.iter().sum::<f64>(),
         megabits_per_second(sent),
         (sample.resent_bytes() - before.resent_bytes()) as f64 / 1e3,
         sample.counts.flying_bytes as f64 / 1e3,
