@@ -14,6 +14,15 @@ pub(crate) struct Bind {
 
 impl Bind {
     pub(crate) fn start() -> Self {
+        Self::with_zone(ZONE)
+    }
+
+    /// With a second server that nobody is at, as an address that this machine has no way to.
+    pub(crate) fn start_with_a_silent_sibling() -> Self {
+        Self::with_zone(&format!("{ZONE}@ IN NS away.t.example.org.\naway IN A 127.0.0.2\n"))
+    }
+
+    fn with_zone(zone: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
@@ -28,7 +37,7 @@ zone \"t.example.org\" {{ type primary; file \"{path}/zone\";
 "
         );
         std::fs::write(folder.path().join("named.conf"), configuration).unwrap();
-        std::fs::write(folder.path().join("zone"), ZONE).unwrap();
+        std::fs::write(folder.path().join("zone"), zone).unwrap();
         let named = named(folder.path());
         Self { at: (Ipv4Addr::LOCALHOST, port).into(), folder, named }
     }

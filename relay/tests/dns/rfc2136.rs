@@ -24,6 +24,14 @@ async fn values_come_and_go_one_by_one_and_are_visible_when_publish_returns() {
 }
 
 #[tokio::test]
+async fn a_silent_server_of_the_zone_holds_nothing_up() {
+    let bind = Bind::start_with_a_silent_sibling();
+    let records = client(&bind, "bore-key", SECRET).unwrap();
+    records.publish(NAME, "proof").await.unwrap();
+    assert_eq!(values(&bind).await, ["proof"]);
+}
+
+#[tokio::test]
 async fn what_bind_refuses_is_told_with_the_key_to_look_at() {
     let bind = Bind::start();
     let wrong = client(&bind, "bore-key", "d3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3I=").unwrap();
