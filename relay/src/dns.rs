@@ -113,6 +113,7 @@ impl Listening {
             Arc::clone(&zone),
             settings.clone(),
             config.host.clone(),
+            records::is_within(&config.host, domain),
             closing.clone(),
         ));
         let serving = self.0.into_iter().map(|sockets| {
@@ -152,11 +153,12 @@ fn serial() -> u32 {
     u32::try_from(now_micros() / 1_000_000).unwrap_or(u32::MAX)
 }
 
-/// Keeps the zone's addresses those of the configuration, else those of the host, which may move.
+/// Keeps the zone's addresses those of the configuration, else those of the host, which may move, else those of this machine.
 async fn follow(
     zone: Arc<Zone>,
     settings: BuiltIn,
     host: String,
+    is_in_zone: bool,
     mut closing: watch::Receiver<bool>,
 ) {
     let configured = settings.addresses;
@@ -164,13 +166,21 @@ async fn follow(
     if !fixed.is_empty() {
         return zone.set_addresses(fixed);
     }
+    let mut is_known = false;
     loop {
-        let found = addresses_of(&host).await;
-        let wait = if found.is_empty() { ADDRESSES_RETRY } else { ADDRESSES_REFRESH };
-        if found.is_empty() {
+        // Of a host in its own zone only this machine can say where it is.
+        let found = if is_in_zone { Vec::new() } else { resolved(&host).await };
+        let (addresses, wait) = match found {
+            // What was found once holds while the resolver is silent: every name of the zone leads there.
+            found if found.is_empty() && is_known => (Vec::new(), ADDRESSES_RETRY),
+            found if found.is_empty() => (records::own_addresses(), ADDRESSES_RETRY),
+            found => (found, ADDRESSES_REFRESH),
+        };
+        is_known |= wait == ADDRESSES_REFRESH;
+        if !addresses.is_empty() {
+            zone.set_addresses(addresses);
+        } else if !is_known {
             tracing::warn!("the relay does not know its addresses: set dns.addresses");
-        } else {
-            zone.set_addresses(found);
         }
         if tokio::time::timeout(wait, closing.wait_for(|closing| *closing)).await.is_ok() {
             return;
@@ -178,15 +188,11 @@ async fn follow(
     }
 }
 
-/// Of the host, through the system's resolver; a machine's own hosts file calls itself loopback. A host that only this zone could give an
-/// address has that of the machine.
-async fn addresses_of(host: &str) -> Vec<IpAddr> {
+/// By the system's resolver; a machine's own hosts file calls itself loopback.
+async fn resolved(host: &str) -> Vec<IpAddr> {
     let resolved = tokio::net::lookup_host((host, 0)).await;
     let resolved = resolved.into_iter().flatten().map(|address| address.ip());
     let mut found: Vec<IpAddr> = resolved.filter(|address| !address.is_loopback()).collect();
-    if found.is_empty() {
-        found = records::own_addresses();
-    }
     found.sort();
     found.dedup();
     found

@@ -99,6 +99,20 @@ fn records_that_are_wrong_are_told_apart() {
         names.set_zone(zone);
         assert_told(&lab, &home, &BUILT_IN, name, words);
     }
+    let home = lab.folder("by-address");
+    let by_address = [
+        "--host",
+        "203.0.113.1",
+        "--domain",
+        "t.test",
+        "--dns",
+        "built-in",
+        "--dns-listen",
+        "203.0.113.1:53",
+    ];
+    names.set_zone("t NS ns.t\nns.t A 192.0.2.9");
+    let words = "made, but the zone test has 192.0.2.9 as address of ns.t.test";
+    assert_told(&lab, &home, &by_address, "t.test NS", words);
     let home = lab.folder("other");
     let by_hand = ["--host", "203.0.113.1", "--domain", "t.test"];
     for (zone, name, words) in [

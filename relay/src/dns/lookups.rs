@@ -217,6 +217,12 @@ impl Seen {
             .map_or_else(|_| Self::default(), |name| Self::of(&answer.authorities, &name, kind))
     }
 
+    /// What came along with a server's answer.
+    pub fn in_additional(answer: &DnsResponse, name: &str, kind: RecordType) -> Self {
+        absolute(name)
+            .map_or_else(|_| Self::default(), |name| Self::of(&answer.additionals, &name, kind))
+    }
+
     /// What a server said to the question for `name`.
     pub fn in_answer(answer: &DnsResponse, name: &str, kind: RecordType) -> Self {
         absolute(name)

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use hickory_proto::op::DnsResponse;
 use hickory_proto::rr::RecordType;
 
 use super::lookups::{Cut, LookupError, Lookups, Seen, Server};
@@ -245,10 +246,23 @@ impl Wanted {
         let wanted = self.name_server();
         let make = format!("make {domain} NS {wanted} in the zone {zone}");
         let right = told.iter().filter(|told| told.is_to(&wanted)).count();
+        let glue = is_within(&wanted, domain).then(|| told.iter().filter_map(Delegation::glue));
         let answered = told.iter().filter(|told| **told != Delegation::Silent).count();
         if answered == 0 {
             let seen = format!("none of the {} servers of {zone} answers", servers.len());
             return bad(subject, seen, "look at that zone, or at this machine's way to it");
+        }
+        if let (Some(mut glue), true) = (glue, right == answered)
+            && let Some(wrong) = glue.find(|glue| !self.is_glue(glue))
+        {
+            let records = self.located(&wanted).iter().map(ToString::to_string).collect::<Vec<_>>();
+            let seen =
+                format!("made, but the zone {zone} has {} as address of {wanted}", list(wrong));
+            let next = format!(
+                "make {} in the zone {zone} too: only it can lead there",
+                records.join(" and ")
+            );
+            return bad(subject, seen, next);
         }
         if right == answered {
             return good(subject, format!("{wanted}, at {right} of {answered} servers of {zone}"));
@@ -262,7 +276,7 @@ impl Wanted {
                 let seen = format!("a CNAME to {alias} is in the way");
                 bad(subject, seen, format!("delete it: beside a CNAME nothing counts; then {make}"))
             }
-            Some(Delegation::To(others)) => {
+            Some(Delegation::To(others, _)) => {
                 let others = others.iter().cloned().collect::<Vec<_>>().join(", ");
                 let next = format!("{make}, and no other NS record");
                 bad(subject, format!("points elsewhere: {others}"), next)
@@ -275,6 +289,11 @@ impl Wanted {
                 bad(subject, format!("missing at the servers of {zone}"), make)
             }
         }
+    }
+
+    fn is_glue(&self, glue: &[IpAddr]) -> bool {
+        let is_ours = |address| self.addresses.is_empty() || self.addresses.contains(address);
+        glue.iter().any(is_ours)
     }
 
     /// Whether questions for the zone reach the relay: asked as everybody asks.
@@ -307,7 +326,8 @@ impl Wanted {
 enum Delegation {
     Silent,
     Missing,
-    To(BTreeSet<String>),
+    /// To these names, with the addresses of theirs that came along.
+    To(BTreeSet<String>, Vec<IpAddr>),
     Alias(String),
     Addresses(String),
 }
@@ -326,7 +346,8 @@ impl Delegation {
         let names: BTreeSet<String> =
             [answered.records, referred.records].concat().into_iter().collect();
         if !names.is_empty() {
-            return Self::To(names);
+            let glue = names.iter().flat_map(|name| glue_of(&answer, name)).collect();
+            return Self::To(names, glue);
         }
         let addresses = lookups.ask(server.address, domain, RecordType::A).await;
         let records =
@@ -340,8 +361,22 @@ impl Delegation {
     }
 
     fn is_to(&self, name_server: &str) -> bool {
-        matches!(self, Self::To(names) if names.len() == 1 && names.contains(name_server))
+        matches!(self, Self::To(names, _) if names.len() == 1 && names.contains(name_server))
     }
+
+    fn glue(&self) -> Option<&[IpAddr]> {
+        if let Self::To(_, glue) = self { Some(glue) } else { None }
+    }
+}
+
+/// The addresses of a name server that lies in the zone it answers for (RFC 9471), as the zone above gives them along.
+fn glue_of(answer: &DnsResponse, name: &str) -> Vec<IpAddr> {
+    let of = |kind| Seen::in_additional(answer, name, kind).records;
+    [of(RecordType::A), of(RecordType::AAAA)]
+        .concat()
+        .iter()
+        .filter_map(|text| text.parse().ok())
+        .collect()
 }
 
 impl fmt::Display for WantedRecord {
@@ -368,7 +403,8 @@ fn kind_of(address: &IpAddr) -> &'static str {
     if address.is_ipv4() { "A" } else { "AAAA" }
 }
 
-fn is_within(name: &str, domain: &str) -> bool {
+/// Whether a name is the domain's or lies below it.
+pub(super) fn is_within(name: &str, domain: &str) -> bool {
     name == domain || name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
