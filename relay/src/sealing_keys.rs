@@ -248,8 +248,9 @@ fn wrong(error: StoreError) -> SealingKeyError {
     }
 }
 
-const VARIABLE: &str = "BORE_SEALING_KEY";
-const VARIABLE_NEXT: &str = "BORE_SEALING_KEY_NEXT";
+/// The environment's key, and the one that replaces it.
+pub(crate) const VARIABLE: &str = "BORE_SEALING_KEY";
+pub(crate) const VARIABLE_NEXT: &str = "BORE_SEALING_KEY_NEXT";
 const FILE: &str = "seal.key";
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A program of the operator's that changes the zone: `command publish NAME VALUE`, `command withdraw NAME VALUE`.
 //!
-//! It is started without a shell, so nothing in a name or value is read as a command; exit code 0 means done.
+//! It is started without a shell, so nothing in a name or value is read as a command; exit code 0 means done. Values under one name stand beside
+//! each other. The relay's sealing keys are not in its environment.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -14,6 +15,7 @@ use super::limits::{HOOK_OUTPUT_BYTES_MAX, HOOK_TIMEOUT};
 use super::lookups::Lookups;
 use super::txt::{TxtError, TxtRecords};
 use super::visible;
+use crate::sealing_keys;
 
 /// The hook.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ impl Exec {
     ) -> std::io::Result<(ExitStatus, String)> {
         let mut child = Command::new(&self.command)
             .args([verb, name, value])
+            .env_remove(sealing_keys::VARIABLE)
+            .env_remove(sealing_keys::VARIABLE_NEXT)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
