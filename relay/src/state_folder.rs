@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use bore_overlay::{ClusterKey, PrivateKey};
@@ -164,18 +164,24 @@ fn check_mode(path: &Path) -> Result<(), StateError> {
     Ok(())
 }
 
-/// Writes a file that only its owner can read, whole or not at all, and lasting.
+/// Writes a file that only its owner can read, whole or not at all, and lasting. What root writes belongs to whom the folder belongs to: a service that
+/// runs as another user has to read it.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
-    write_synced(Path::new(&new), bytes)?;
-    fs::rename(&new, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    write_synced(Path::new(&new), bytes, fs::metadata(folder)?)?;
+    fs::rename(&new, path)?;
+    File::open(folder)?.sync_all()
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_synced(path: &Path, bytes: &[u8], folder: fs::Metadata) -> io::Result<()> {
     let mut file = private_options().write(true).create(true).truncate(true).open(path)?;
+    let is_by_root = file.metadata()?.uid() == ROOT;
+    if is_by_root && folder.uid() != ROOT {
+        fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
+    }
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -190,6 +196,7 @@ fn io_error(path: &Path, source: io::Error) -> StateError {
     StateError::Io { path: path.to_owned(), source }
 }
 
+const ROOT: u32 = 0;
 const RELAY_KEY: &str = "relay.key";
 const CLUSTER_KEY: &str = "cluster.key";
 
@@ -205,6 +212,16 @@ mod tests {
         assert_eq!(folder.make_keys().unwrap().relay.public(), first);
         let mode = fs::metadata(folder.path().join(RELAY_KEY)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_root_writes_belongs_to_the_folders_owner() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = StateFolder::create(&parent.path().join("state")).unwrap();
+        std::os::unix::fs::chown(folder.path(), Some(4_711), Some(4_712))
+            .expect("needs root: sudo cargo xtask test");
+        let file = fs::metadata(folder.write_private("a.key", b"secret").unwrap()).unwrap();
+        assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (4_711, 4_712, 0o600));
     }
 
     #[test]
