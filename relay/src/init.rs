@@ -13,7 +13,7 @@ use bore_control::{Control, Settings};
 
 use crate::clock::now_micros;
 
-use crate::config::{Config, ConfigError, Database};
+use crate::config::{Config, ConfigError, Database, DnsProvider};
 use crate::runtime::{Identity, RelayRuntime};
 use crate::server::database_url;
 use crate::state_folder::{StateError, StateFolder};
@@ -100,15 +100,13 @@ pub enum InitError {
 /// See [`InitError`]. What was written stays, and the next run goes on from there.
 pub async fn init(options: &InitOptions) -> Result<Initialised, InitError> {
     let existed = options.config.exists();
-    let config = if existed {
-        Config::load(&options.config).map_err(InitError::Config)?
+    let (config, state) = if existed {
+        let config = Config::load(&options.config).map_err(InitError::Config)?;
+        let state = StateFolder::create(&config.state)?;
+        (config, state)
     } else {
-        let text = options.settings.to_toml();
-        let config = Config::parse(&text).map_err(InitError::Config)?;
-        write_config(&options.config, &text)?;
-        config
+        configure(options)?
     };
-    let state = StateFolder::create(&config.state)?;
     let keys = state.make_keys()?;
     let store =
         bore_control::store::open(&database_url(&config.database, state.path()), state.path())
@@ -133,6 +131,20 @@ pub async fn init(options: &InitOptions) -> Result<Initialised, InitError> {
     let join_key = first_join_key(&control).await.map_err(unmade)?;
     control.settle().await.map_err(InitError::Store)?;
     Ok(Initialised { config, existed, join_key, admin_key })
+}
+
+/// Writes a first configuration. The database's URL may hold a password and the configuration is for everybody to read: the URL goes into the
+/// state folder.
+fn configure(options: &InitOptions) -> Result<(Config, StateFolder), InitError> {
+    let InitOptions { config: path, settings } = options;
+    let url = settings.database_url.as_ref();
+    let given = settings.to_toml(url.map(|url| ("database_url", url.clone())));
+    let config = Config::parse(&given).map_err(InitError::Config)?;
+    let state = StateFolder::create(&config.state)?;
+    let kept = url.map(|url| state.write_private(DATABASE_URL, url.as_bytes())).transpose()?;
+    let kept = kept.map(|file| ("database_url_file", file.display().to_string()));
+    write_config(path, &settings.to_toml(kept))?;
+    Ok((config, state))
 }
 
 /// The administrator's key in the state folder: the one that is there, or a new one.
@@ -170,8 +182,31 @@ fn unmade(refusal: Refusal) -> InitError {
 }
 
 impl InitSettings {
-    /// The text of a `relay.toml` with these settings.
-    fn to_toml(&self) -> String {
+    /// Which of these settings a relay that exists does not have, each as the key of `relay.toml` and the value that was asked for.
+    pub fn unlike(&self, config: &Config) -> Vec<String> {
+        let mut unlike = Vec::new();
+        let mut compare = |key: &str, asked: Option<String>, has: String| {
+            if let Some(asked) = asked.filter(|asked| *asked != has) {
+                unlike.push(format!("{key} = \"{asked}\""));
+            }
+        };
+        let address = |address: &Option<SocketAddr>| address.map(|address| address.to_string());
+        compare("host", Some(self.host.clone()), config.host.clone());
+        compare("domain", self.domain.clone(), config.domain.clone().unwrap_or_default());
+        compare("overlay_listen", address(&self.overlay_listen), config.overlay_listen.to_string());
+        compare("http_listen", address(&self.http_listen), config.http_listen.to_string());
+        compare("https_listen", address(&self.https_listen), config.https_listen.to_string());
+        compare("api_listen", address(&self.api_listen), config.api_listen.to_string());
+        compare("metrics_listen", address(&self.metrics_listen), config.metrics_listen.to_string());
+        let built_in = matches!(config.dns, Some(DnsProvider::BuiltIn(_)));
+        if self.built_in_dns && !built_in {
+            unlike.push("[dns] provider = \"built-in\"".to_owned());
+        }
+        unlike
+    }
+
+    /// The text of a `relay.toml` with these settings, and with the key that says where the database is.
+    fn to_toml(&self, database: Option<(&str, String)>) -> String {
         let mut text = "# bore relay. Every key: docs/config.md\n".to_owned();
         let mut line = |key: &str, value: Option<String>| {
             if let Some(value) = value {
@@ -187,7 +222,9 @@ impl InitSettings {
         line("https_listen", self.https_listen.map(|address| address.to_string()));
         line("api_listen", self.api_listen.map(|address| address.to_string()));
         line("metrics_listen", self.metrics_listen.map(|address| address.to_string()));
-        line("database_url", self.database_url.clone());
+        if let Some((key, value)) = database {
+            line(key, Some(value));
+        }
         if self.built_in_dns {
             text.push_str("\n[dns]\nprovider = \"built-in\"\n");
             if let Some(listen) = self.dns_listen {
@@ -223,5 +260,55 @@ impl Config {
 }
 
 const ADMIN_KEY: &str = "admin.key";
+/// A secret like the keys, and in backups like them.
+const DATABASE_URL: &str = "database-url.key";
 const FIRST_NETWORK: &str = "default";
 const JOIN_KEY_LIFE_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_databases_password_is_nobodys_to_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = "postgres://bore:canary@db.example/bore";
+        let options = options(
+            folder.path(),
+            InitSettings { database_url: Some(url.to_owned()), ..InitSettings::default() },
+        );
+        let (config, _state) = configure(&options).unwrap();
+        let text = std::fs::read_to_string(&options.config).unwrap();
+        assert!(!text.contains("canary"), "{text}");
+        let read_again = Config::load(&options.config).unwrap();
+        assert_eq!(read_again.database, Database::Postgresql(url.to_owned()));
+        assert_eq!(config.database, read_again.database);
+    }
+
+    #[test]
+    fn what_an_existing_relay_does_not_have_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = options(folder.path(), InitSettings::default());
+        let (config, _state) = configure(&first).unwrap();
+        assert_eq!(first.settings.unlike(&config), [""; 0]);
+        let second = options(
+            folder.path(),
+            InitSettings {
+                domain: Some("t.example.org".to_owned()),
+                built_in_dns: true,
+                ..InitSettings::default()
+            },
+        );
+        let unlike = second.settings.unlike(&config);
+        assert_eq!(unlike, ["domain = \"t.example.org\"", "[dns] provider = \"built-in\""]);
+    }
+
+    fn options(folder: &Path, settings: InitSettings) -> InitOptions {
+        let settings = InitSettings {
+            host: "relay.example.org".to_owned(),
+            state: Some(folder.join("state")),
+            ..settings
+        };
+        InitOptions { config: folder.join("relay.toml"), settings }
+    }
+}

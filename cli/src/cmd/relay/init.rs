@@ -119,17 +119,14 @@ fn beside(config: &std::path::Path) -> Option<PathBuf> {
 
 fn notes(options: &InitOptions, made: &Initialised, wanted: &Wanted) -> String {
     let config = &made.config;
-    let head = if made.existed {
-        "this relay exists: nothing was replaced, the key above is a new one"
-    } else {
-        "the relay is set up"
-    };
+    let head =
+        if made.existed { existing(options, config) } else { "the relay is set up".to_owned() };
     let run = format!(
         "  bore relay run --config {}     (or: sudo bore relay install)",
         options.config.display()
     );
     let lines = [
-        head.to_owned(),
+        head,
         format!(
             "  configuration {}, keys and database {}",
             options.config.display(),
@@ -144,6 +141,20 @@ fn notes(options: &InitOptions, made: &Initialised, wanted: &Wanted) -> String {
         "  bore 3000".to_owned(),
     ];
     lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// What is said of a relay that exists: flags change nothing of it.
+fn existing(options: &InitOptions, config: &Config) -> String {
+    let head = "this relay exists: nothing was replaced, the key above is a new one";
+    let unlike = options.settings.unlike(config);
+    if unlike.is_empty() {
+        return head.to_owned();
+    }
+    format!(
+        "{head}\nnot changed, edit {} and start the relay again for: {}",
+        options.config.display(),
+        unlike.join(", ")
+    )
 }
 
 fn ports(config: &Config) -> String {
