@@ -160,6 +160,8 @@ impl Relay {
         ));
         runtime.attach(&steward);
 
+        // Names are known before anybody is told which exist.
+        steward.reconcile().await;
         let (closing, closed) = watch::channel(false);
         let hostnames = Arc::clone(&steward.hostnames);
         let published = Box::new(move |name: &str| hostnames.standing(name));

@@ -156,7 +156,8 @@ impl Steward {
     }
 
     /// Makes the data path what the store says.
-    async fn reconcile(self: &Arc<Self>) {
+    /// Brings the data path in step with all that the store says.
+    pub(crate) async fn reconcile(self: &Arc<Self>) {
         self.members.reconcile(&self.shard, &self.control.snapshot_nodes()).await;
         let publications = self.control.snapshot_publications();
         let present: HashSet<Uuid> = publications.iter().map(|item| item.id).collect();
