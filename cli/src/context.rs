@@ -73,6 +73,11 @@ impl<'o> Context<'o> {
         self.client(local_relay().as_ref(), None)
     }
 
+    /// The same for the relay of this configuration.
+    pub(crate) fn api_of(&self, relay: &bore_relay::Config) -> CliResult<Api> {
+        self.client(Some(relay), None)
+    }
+
     /// `/v1/networks/{network}`: the one named, else the only one.
     pub(crate) async fn network(&self, api: &Api) -> CliResult<String> {
         let named = self.globals.network.clone();

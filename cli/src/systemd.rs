@@ -60,7 +60,7 @@ const HARDENING: &str = "NoNewPrivileges=yes\nProtectSystem=strict\nPrivateDevic
     SystemCallErrorNumber=EPERM\n";
 
 impl Unit {
-    /// Makes the user, lets `prepare` hand its files over, writes the unit, enables and starts it.
+    /// Makes the user, lets `prepare` hand its files over, writes the unit, enables and starts it, anew if it runs.
     pub(crate) fn install(
         &self,
         output: &Output,
@@ -73,10 +73,18 @@ impl Unit {
         std::fs::write(&path, &self.text).map_err(failed)?;
         output.step(true, "unit", &path.display().to_string());
         call("systemctl", &["daemon-reload"])?;
-        call("systemctl", &["enable", "--now", self.name])?;
+        call("systemctl", &["enable", self.name])?;
+        call("systemctl", &["restart", self.name])?;
         output.step(true, "started", self.name);
         Ok(())
     }
+}
+
+/// What a service last wrote, if the journal can be read.
+pub(crate) fn last_line(unit: &str) -> String {
+    let arguments = ["--unit", unit, "--lines", "1", "--output", "cat", "--no-pager"];
+    let read = Command::new("journalctl").args(arguments).output();
+    read.map(|read| String::from_utf8_lossy(&read.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 /// The path of the running program, for `ExecStart`.

@@ -94,7 +94,7 @@ impl Relay {
         match self {
             Self::Init(init) => init.run(context).await,
             Self::Run(run) => run.run(context).await,
-            Self::Install(install) => install.run(context),
+            Self::Install(install) => install.run(context).await,
             Self::Status => status(context).await,
             Self::Drain => drain(context).await,
             Self::RotateSealingKey(rotate) => rotate.run(context).await,
@@ -175,7 +175,7 @@ impl RotateSealingKey {
 }
 
 impl Install {
-    fn run(self, context: &Context<'_>) -> CliResult {
+    async fn run(self, context: &Context<'_>) -> CliResult {
         let config =
             self.config.config.clone().unwrap_or_else(|| PathBuf::from("/etc/bore/relay.toml"));
         let unit = systemd::relay(&systemd::program()?, &config);
@@ -193,12 +193,29 @@ impl Install {
             output.step(true, "state", &settings.state.display().to_string());
             Ok(())
         })?;
+        demand_running(context, &settings, unit.name).await?;
         context.output.result(
             "installed",
             &json!({ "unit": unit.name }),
             "the relay runs, and starts with the machine",
         )
     }
+}
+
+/// systemd knows that a program was started; only the relay can say that it runs.
+async fn demand_running(context: &Context<'_>, relay: &Config, unit: &str) -> CliResult {
+    let api = context.api_of(relay)?;
+    let answered = async {
+        while api.get::<Health>("/v1/health").await.is_err() {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    };
+    tokio::time::timeout(START_TIMEOUT, answered).await.map_err(|_| {
+        let error = CliError::new("B1012", "the relay is installed, and does not run");
+        error
+            .cause(systemd::last_line(unit))
+            .next(format!("journalctl -u {unit}; once it is mended: systemctl restart {unit}"))
+    })
 }
 
 async fn status(context: &Context<'_>) -> CliResult {
@@ -220,3 +237,7 @@ async fn drain(context: &Context<'_>) -> CliResult {
         "draining: nothing new is taken, agents are told",
     )
 }
+
+/// A first start makes keys and a database.
+const START_TIMEOUT: Duration = Duration::from_secs(15);
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);

@@ -44,7 +44,7 @@ pub(in crate::cmd) fn start(error: &StartError) -> CliError {
         StartError::SealingKey(cause) => sealing_key(cause),
         StartError::CaRoots(cause) => CliError::wrap("B1003", cause),
         StartError::Listen { what: "dns", address, .. } => CliError::wrap("B1014", error).next(format!(
-            "what holds port {port} (ss -lnp 'sport = :{port}')? Beside a resolver on loopback, set dns.listen to this machine's public address",
+            "what holds port {port} (ss -lnp 'sport = :{port}')? Beside a resolver on loopback, set dns.listen to the address of this machine that the world reaches (ip -brief address)",
             port = address.port()
         )),
         StartError::Listen { .. } | StartError::Overlay(_) => CliError::wrap("B1014", error),
@@ -65,8 +65,14 @@ pub(in crate::cmd) fn sealing_key(error: &SealingKeyError) -> CliError {
         | SealingKeyError::NoNext
         | SealingKeyError::NotAKey(_)
         | SealingKeyError::Wrong(_)
-        | SealingKeyError::Io { .. }
         | SealingKeyError::Random(_) => CliError::wrap("B6107", error),
+        SealingKeyError::Io { source, .. } if full(source) => CliError::wrap("B6101", error),
+        SealingKeyError::Io { path, source } => {
+            CliError::io(error.to_string(), source).next(format!(
+                "the user that the relay runs as must be able to read it: ls -l {}",
+                path.display()
+            ))
+        }
         other => CliError::wrap("B1000", other),
     }
 }
@@ -86,7 +92,13 @@ pub(in crate::cmd) fn state(error: &StateError) -> CliError {
     } else {
         "B1002"
     };
-    CliError::wrap(code, error)
+    let wrapped = CliError::wrap(code, error);
+    if !matches!(error, StateError::InUse(_)) {
+        return wrapped;
+    }
+    wrapped.next(
+        "stop the relay that runs (systemctl stop bore-relay); to let a machine join it, `bore key create` needs no stop",
+    )
 }
 
 /// Why a database cannot be used.
@@ -130,5 +142,14 @@ mod tests {
         assert_eq!(store(&StoreError::DiskFull).code(), "B6101");
         assert_eq!(store(&StoreError::Newer { found: 9, known: 1 }).exit().number(), 9);
         assert_eq!(state(&StateError::InUse("/x".into())).exit().number(), 6);
+    }
+
+    #[test]
+    fn a_sealing_key_that_cannot_be_read_is_not_taken_for_a_wrong_one() {
+        let failed = |kind: std::io::ErrorKind| {
+            sealing_key(&SealingKeyError::Io { path: "/x/seal.key".into(), source: kind.into() })
+        };
+        assert_eq!(failed(std::io::ErrorKind::StorageFull).code(), "B6101");
+        assert_eq!(failed(std::io::ErrorKind::PermissionDenied).code(), "B1002");
     }
 }
