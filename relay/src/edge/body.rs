@@ -223,6 +223,20 @@ impl EdgeBody {
         self
     }
 
+    /// Notes what is given. The last frame waits for room like any other, and this body lives until it has gone.
+    fn settle(&mut self, frame: &Option<Result<Frame<Bytes>, hyper::Error>>) {
+        let complete = self.is_complete();
+        let Some(account) = &mut self.account else { return };
+        let is_given = matches!(frame, Some(Ok(_)));
+        if is_given {
+            account.given(Instant::now());
+        }
+        // An origin that breaks off has not been taken back by the visitor.
+        if complete || !is_given {
+            account.answer();
+        }
+    }
+
     /// Nothing can follow what was given.
     fn is_complete(&self) -> bool {
         match &self.source {
@@ -257,13 +271,7 @@ impl Body for EdgeBody {
                 frame
             }
         };
-        let complete = self.is_complete();
-        match (&mut self.account, &frame) {
-            (Some(account), Some(Ok(_))) if !complete => account.given(Instant::now()),
-            // An origin that breaks off has not been taken back by the visitor.
-            (Some(account), _) => account.answer(),
-            (None, _) => {}
-        }
+        self.settle(&frame);
         Poll::Ready(frame)
     }
 

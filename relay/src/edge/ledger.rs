@@ -173,11 +173,13 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
+        let now = Instant::now();
+        // What waited has gone, or is wanted no more.
+        self.taken(now);
         let mut inner = self.ledger.lock();
-        inner.waiting.remove(&self.id);
         inner.unanswered -= 1;
         inner.taken_back += u64::from(!self.answered);
-        inner.answered_at = Instant::now();
+        inner.answered_at = now;
     }
 }
 

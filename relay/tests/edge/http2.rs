@@ -299,6 +299,28 @@ async fn attack_20_a_window_that_stays_closed_is_dropped_and_the_origin_with_it(
 }
 
 #[tokio::test]
+async fn attack_20_an_answer_of_one_frame_does_not_wait_for_ever() {
+    let lab = Lab::secure_with(impatient()).await;
+    let mut raw = Raw::with_window(&lab, 0).await;
+    raw.head_to("nobody.example", 1, "/", &[], true).await;
+    raw.until_closed().await;
+    assert_eq!(expired(&lab, Deadline::Drain), 1);
+}
+
+#[tokio::test]
+async fn attack_20_the_last_frame_of_an_origin_s_answer_does_not_wait_for_ever() {
+    let lab = Lab::secure_with(impatient()).await;
+    let mut raw = Raw::with_window(&lab, 0).await;
+    raw.head(1, "/", &[], true).await;
+    let mut origin = lab.accept().await;
+    origin.head().await;
+    origin.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    raw.until_closed().await;
+    assert_eq!(expired(&lab, Deadline::Drain), 1);
+    origin.rest().await;
+}
+
+#[tokio::test]
 async fn attack_20_a_body_that_does_not_come_gets_408() {
     let lab = Lab::secure_with(impatient()).await;
     let mut visitor = speak(&lab).await;
