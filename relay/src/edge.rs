@@ -44,5 +44,5 @@ pub use counters::{
     HandshakeLabels, Limit, LimitLabels, Outcome, OutcomeLabels,
 };
 pub use framing::Fault;
-pub use origins::{DenialKind, OriginId, Origins, Outage, Route, Speech};
+pub use origins::{DenialKind, OriginId, Origins, Outage, Route, Speech, Unopened};
 pub use settings::{EdgeSettings, Scheme};

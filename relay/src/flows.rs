@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +19,7 @@ use crate::limits::{
     FLOWS_LISTED_MAX, TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX, TCP_FLOWS_PER_SOURCE_MAX,
     UDP_FLOWS_MAX, UDP_FLOWS_PER_PUBLICATION_MAX,
 };
+use crate::source::source;
 
 /// What a flow runs over outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,14 +30,14 @@ pub(crate) enum Carrier {
     Udp,
     /// A TLS connection at the HTTPS port that is passed through by name.
     Tls,
-    /// A connection of the HTTP edge, which has limits of its own.
+    /// A connection of the HTTP edge to a service; over HTTP/2 one visitor's connection needs many.
     Http,
 }
 
 impl Carrier {
-    /// Whether flows are bounded by their source.
+    /// Whether the source is proved by a handshake, so that flows are bounded by it.
     fn names_its_source(self) -> bool {
-        matches!(self, Self::Tcp | Self::Tls)
+        matches!(self, Self::Tcp | Self::Tls | Self::Http)
     }
 }
 
@@ -129,7 +130,7 @@ struct Table {
     open: BTreeMap<u64, Arc<Flow>>,
     per_carrier: Tally<Carrier>,
     per_publication: Tally<(Carrier, Uuid)>,
-    /// Not of datagrams, whose source may be forged, and not of the edge, which has limits of its own.
+    /// Not of datagrams, whose source may be forged.
     per_source: Tally<IpAddr>,
     ended: Carried,
 }
@@ -138,9 +139,10 @@ impl Table {
     fn check(&self, flow: &Flow) -> Result<(), Full> {
         let Flow { carrier, publication, visitor, .. } = *flow;
         let (total, of_publication) = match carrier {
-            Carrier::Tcp | Carrier::Tls => (TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX),
+            Carrier::Tcp | Carrier::Tls | Carrier::Http => {
+                (TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX)
+            }
             Carrier::Udp => (UDP_FLOWS_MAX, UDP_FLOWS_PER_PUBLICATION_MAX),
-            Carrier::Http => return Ok(()),
         };
         if self.per_carrier.of(&carrier) >= total {
             Err(Full::Relay)
@@ -199,14 +201,6 @@ impl<K: Eq + Hash> Tally<K> {
             Some(count) if *count > 1 => *count -= 1,
             Some(_) | None => drop(self.0.remove(key)),
         }
-    }
-}
-
-/// One subscriber has a whole IPv6 /64.
-fn source(visitor: IpAddr) -> IpAddr {
-    match visitor.to_canonical() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
     }
 }
 
@@ -342,6 +336,23 @@ mod tests {
         held.clear();
         open(&flows, Uuid::nil(), at("[2001:db8::1]:9")).unwrap();
         assert!(flows.table().per_source.0.is_empty(), "no entry without a flow");
+    }
+
+    #[test]
+    fn a_visitor_of_web_services_is_bounded_like_any_other() {
+        let flows = Arc::new(Flows::default());
+        let visit = |publication: u128, host: usize| {
+            let visitor = at(&format!("[2001:db8:0:{host:x}::1]:5"));
+            flows.open(Carrier::Http, Uuid::from_u128(publication), visitor, 1)
+        };
+        let mut held: Vec<OpenFlow> =
+            (0..TCP_FLOWS_PER_SOURCE_MAX).map(|_| visit(1, 0).unwrap()).collect();
+        assert_eq!(visit(2, 0).unwrap_err(), Full::Source);
+        let elsewhere = at("[2001:db8::1]:5");
+        assert_eq!(open(&flows, Uuid::nil(), elsewhere).unwrap_err(), Full::Source);
+        held.extend((1..).map_while(|host| visit(1, host).ok()));
+        assert_eq!(held.len(), TCP_FLOWS_PER_PUBLICATION_MAX);
+        visit(2, 1).unwrap();
     }
 
     #[test]

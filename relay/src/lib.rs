@@ -27,6 +27,7 @@ mod runtime;
 mod sealing_keys;
 mod seats;
 mod server;
+mod source;
 mod state_folder;
 mod states;
 mod steward;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-/// TCP flows on this relay at once, those that still wait for the agent included.
+/// Flows of each kind that runs over TCP (public ports, TLS passed through, HTTP) on this relay at once, those that still wait for the agent
+/// included.
 pub(crate) const TCP_FLOWS_MAX: usize = 65_536;
 /// The same through one publication.
 pub(crate) const TCP_FLOWS_PER_PUBLICATION_MAX: usize = 20_000;
-/// The same from one source: an IPv4 address or an IPv6 /64.
+/// Of all these kinds together from one source: an IPv4 address or an IPv6 /64.
 pub(crate) const TCP_FLOWS_PER_SOURCE_MAX: usize = 4_096;
 /// Flows of one public TCP port that wait for the agent at once; further visitors wait for their turn, no longer than [`DIAL_TIMEOUT`].
 pub(crate) const DIALS_PER_PORT_MAX: usize = 128;

@@ -14,7 +14,7 @@ use bore_policy::{DecidedBy, Hostname, TargetScheme, Visitor};
 use uuid::Uuid;
 
 use crate::clock::now_micros;
-use crate::edge::{DenialKind, OriginId, Origins, Outage, Route, Speech};
+use crate::edge::{DenialKind, OriginId, Origins, Outage, Route, Speech, Unopened};
 use crate::flows::Carrier;
 use crate::ingress::echo;
 use crate::steward::Steward;
@@ -44,7 +44,7 @@ impl Origins for OverlayOrigins {
         }
     }
 
-    async fn open(&self, origin: OriginId, visitor: SocketAddr) -> Result<OverlayStream, Outage> {
+    async fn open(&self, origin: OriginId, visitor: SocketAddr) -> Result<OverlayStream, Unopened> {
         let served = self.steward.publication(origin.0).ok_or_else(withdrawn)?;
         let is_tls = served.protocol == Protocol::Tls;
         let carrier = if is_tls { Carrier::Tls } else { Carrier::Http };
@@ -90,11 +90,8 @@ impl OverlayOrigins {
     /// Who serves `host` by `protocol`, decided for this visitor.
     fn decide(&self, host: &Hostname, protocol: Protocol, visitor: SocketAddr) -> Route {
         let Some(id) = self.find(host, protocol) else { return Route::Unknown };
-        let visitor = Visitor::public(visitor.ip());
-        let decision = self.steward.control.visitor_decision(id, &visitor);
-        if !decision.allowed {
-            self.steward.shared.metrics.denied.inc();
-            return Route::Denied { by: kind_of(&decision.by) };
+        if let Err(by) = self.admit(id, visitor) {
+            return Route::Denied { by };
         }
         let state = self.steward.states.get(id, Instant::now());
         let cause = state.cause.unwrap_or_default();
@@ -110,7 +107,7 @@ impl OverlayOrigins {
         served: &Publication,
         carrier: Carrier,
         visitor: SocketAddr,
-    ) -> Result<OverlayStream, Outage> {
+    ) -> Result<OverlayStream, Unopened> {
         let (steward, publication) = (&self.steward, served.id);
         let route = steward.route(served).ok_or_else(withdrawn)?;
         let mut dial = route.dial(visitor, 0);
@@ -120,12 +117,13 @@ impl OverlayOrigins {
         let opened = gate.flows.open(carrier, publication, visitor, now_micros());
         let flow = opened.map_err(|limit| {
             steward.shared.metrics.refuse(limit);
-            full()
+            Unopened::Full
         })?;
         // Listed now: a change of rules from here on cuts it, one before is seen here.
-        if !gate.allows(publication, visitor.ip()) {
-            return Err(withdrawn());
+        if steward.publication(publication).is_none() {
+            return Err(withdrawn().into());
         }
+        self.admit(publication, visitor).map_err(|by| Unopened::Denied { by })?;
         let noting = Arc::clone(steward);
         let note = move |opened| noting.note_flow(publication, carrier, opened);
         let calling = steward.shard.run(move |local| async move {
@@ -135,17 +133,24 @@ impl OverlayOrigins {
             Ok(pipe_opening(connect, meter, async move { flow.until_cut().await }, note))
         });
         let called = calling.await.unwrap_or(Err(ConnectError::PeerGone));
-        called.map_err(|error| Outage::Down { cause: error.to_string() })
+        called.map_err(|error| Outage::Down { cause: error.to_string() }.into())
+    }
+
+    /// Asks the rules, and counts a refusal.
+    fn admit(&self, publication: Uuid, visitor: SocketAddr) -> Result<(), DenialKind> {
+        let visitor = Visitor::public(visitor.ip());
+        let decision = self.steward.control.visitor_decision(publication, &visitor);
+        if decision.allowed {
+            return Ok(());
+        }
+        self.steward.shared.metrics.denied.inc();
+        Err(kind_of(&decision.by))
     }
 
     fn find(&self, host: &Hostname, protocol: Protocol) -> Option<Uuid> {
         let id = self.steward.hostnames.find(host)?;
         self.steward.carries(id, protocol).then_some(id)
     }
-}
-
-fn full() -> Outage {
-    Outage::Down { cause: "too many connections are open".to_owned() }
 }
 
 fn withdrawn() -> Outage {

@@ -242,10 +242,12 @@ pub enum Outcome {
     Offline,
     /// The agent or its service failed.
     Down,
+    /// A bound on connections was met.
+    Full,
 }
 
 impl Outcome {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Answered,
         Self::Probed,
         Self::Challenged,
@@ -256,5 +258,6 @@ impl Outcome {
         Self::Denied,
         Self::Offline,
         Self::Down,
+        Self::Full,
     ];
 }

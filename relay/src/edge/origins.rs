@@ -30,7 +30,7 @@ pub trait Origins: Send + Sync + 'static {
         &self,
         origin: OriginId,
         visitor: SocketAddr,
-    ) -> impl Future<Output = Result<Self::Stream, Outage>> + Send;
+    ) -> impl Future<Output = Result<Self::Stream, Unopened>> + Send;
 
     /// The answer to a probe of `host`, when one with this token is expected: a future that gives
     /// the body, or `None` when the way to the agent is broken. `None` at once makes it an
@@ -86,6 +86,23 @@ pub enum DenialKind {
     AllowList,
     /// The administrator's default.
     Default,
+}
+
+/// Why no connection to an origin was opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unopened {
+    /// This visitor may not see it: the rules have changed since it was routed.
+    #[error("the visitor is refused")]
+    Denied {
+        /// What kind of rule said so.
+        by: DenialKind,
+    },
+    /// A bound on connections is met; which one is counted, and nobody's business.
+    #[error("too many connections are open")]
+    Full,
+    /// It cannot be reached.
+    #[error(transparent)]
+    Away(#[from] Outage),
 }
 
 /// Why a published service cannot be reached.

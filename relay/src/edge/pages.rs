@@ -13,9 +13,9 @@ use http::{Response, StatusCode};
 
 use super::counters::Outcome;
 use super::limits::{CAUSE_BYTES_MAX, RETRY_AFTER_SECONDS};
-use super::origins::{DenialKind, Outage};
+use super::origins::{DenialKind, Outage, Unopened};
 
-/// Names the edge's own answers: `offline`, `down`, `denied`, `unknown`, `misdirected` or `invalid`.
+/// Names the edge's own answers: `offline`, `down`, `full`, `denied`, `unknown`, `misdirected` or `invalid`.
 pub(super) const BORE_ERROR: HeaderName = HeaderName::from_static("bore-error");
 
 /// Why the edge answers by itself.
@@ -27,6 +27,8 @@ pub(super) enum Notice {
     Denied(DenialKind),
     /// It cannot be reached.
     Away(Outage),
+    /// A bound on connections is met.
+    Full,
     /// The origin took too long.
     Late,
     /// The connection is for other names.
@@ -67,6 +69,16 @@ impl Format {
     }
 }
 
+impl From<Unopened> for Notice {
+    fn from(unopened: Unopened) -> Self {
+        match unopened {
+            Unopened::Denied { by } => Self::Denied(by),
+            Unopened::Full => Self::Full,
+            Unopened::Away(outage) => Self::Away(outage),
+        }
+    }
+}
+
 impl Notice {
     pub(super) fn outcome(&self) -> Outcome {
         match self {
@@ -74,6 +86,7 @@ impl Notice {
             Self::Denied(_) => Outcome::Denied,
             Self::Away(Outage::Offline { .. }) => Outcome::Offline,
             Self::Away(Outage::Down { .. }) | Self::Late => Outcome::Down,
+            Self::Full => Outcome::Full,
             Self::Misdirected => Outcome::Misdirected,
             Self::Invalid { .. } => Outcome::Invalid,
         }
@@ -104,7 +117,7 @@ impl Notice {
         match self {
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Denied(_) => StatusCode::FORBIDDEN,
-            Self::Away(Outage::Offline { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Away(Outage::Offline { .. }) | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
             Self::Away(Outage::Down { .. }) => StatusCode::BAD_GATEWAY,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -118,13 +131,14 @@ impl Notice {
             Self::Denied(_) => "denied",
             Self::Away(Outage::Offline { .. }) => "offline",
             Self::Away(Outage::Down { .. }) | Self::Late => "down",
+            Self::Full => "full",
             Self::Misdirected => "misdirected",
             Self::Invalid { .. } => "invalid",
         }
     }
 
     fn may_pass(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Late)
+        matches!(self, Self::Away(_) | Self::Full | Self::Late)
     }
 
     fn title(&self) -> &'static str {
@@ -133,6 +147,7 @@ impl Notice {
             Self::Denied(_) => "You may not visit this",
             Self::Away(Outage::Offline { .. }) => "The agent is offline",
             Self::Away(Outage::Down { .. }) => "The service is down",
+            Self::Full => "Too many connections are open",
             Self::Late => "The service did not answer in time",
             Self::Misdirected => "This connection is for another name",
             Self::Invalid { .. } => "This request cannot be served",
@@ -144,6 +159,9 @@ impl Notice {
             Self::Unknown => "No publication has this hostname.".to_owned(),
             Self::Denied(kind) => format!("Refused by {}.", kind.in_words()),
             Self::Away(Outage::Offline { cause } | Outage::Down { cause }) => shortened(cause),
+            Self::Full => {
+                "This relay, this service or your network has as many as it may have.".to_owned()
+            }
             Self::Late => "The request was delivered, and no answer came.".to_owned(),
             Self::Misdirected => {
                 "The certificate of this connection does not name the host of the request."
@@ -164,6 +182,7 @@ impl Notice {
             Self::Away(Outage::Down { .. }) | Self::Late => {
                 "If it is yours: start the service, and see `bore status` for what the agent finds."
             }
+            Self::Full => "Close other connections to this relay, or come again later.",
             Self::Misdirected => "Ask again on a connection of its own.",
             Self::Invalid { .. } => "Check the program that sent it.",
         }

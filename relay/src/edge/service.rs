@@ -247,7 +247,7 @@ impl<O: Origins> Visit<O> {
     async fn open(&self, origin: OriginId, is_http2: bool) -> Result<Upstream, Notice> {
         let opening = timeout(self.settings.open_max, self.origins.open(origin, self.visitor));
         let opened = opening.await.map_err(|_| down("No connection to the service in time."))?;
-        let stream = opened.map_err(Notice::Away)?;
+        let stream = opened.map_err(Notice::from)?;
         self.counters.origins_opened.inc();
         Upstream::start(origin, stream, is_http2)
             .await

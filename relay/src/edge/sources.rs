@@ -1,13 +1,12 @@
-//! How many connections each source has open. A source is an IPv4 address or an IPv6 /64, because
-//! one subscriber has a whole /64.
+//! How many connections each source has open.
 //!
 //! The table has no entry without an open connection, so the total limit bounds it.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bore_policy::CanonicalAddress;
+use crate::source::source;
 
 /// The table. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -50,13 +49,6 @@ impl Drop for Place {
                 open.remove(&self.source);
             }
         }
-    }
-}
-
-fn source(visitor: IpAddr) -> IpAddr {
-    match CanonicalAddress::new(visitor).ip() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
     }
 }
 

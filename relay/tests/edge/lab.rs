@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bore_policy::Hostname;
 use bore_relay::edge::{
-    DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, Speech, serve,
+    DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, Speech, Unopened,
+    serve,
 };
 use bore_relay::tls::{CertificateOrigin, Tls, TlsMinimum};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -231,6 +232,8 @@ impl Origins for Fixed {
             "second.example" => Route::To(OriginId(Uuid::from_u128(2))),
             "gone.example" => Route::To(GONE),
             "h2c.example" => Route::To(H2C),
+            "crowded.example" => Route::To(CROWDED),
+            "closing.example" => Route::To(CLOSING),
             "hidden.example" => Route::Denied { by: DenialKind::AllowList },
             "offline.example" => Route::Unavailable(Outage::Offline {
                 cause: "The agent was last seen <3> minutes ago.".to_owned(),
@@ -251,12 +254,19 @@ impl Origins for Fixed {
         if origin == H2C { Speech::H2c } else { Speech::Plain }
     }
 
-    async fn open(&self, origin: OriginId, _visitor: SocketAddr) -> Result<TcpStream, Outage> {
+    async fn open(&self, origin: OriginId, _visitor: SocketAddr) -> Result<TcpStream, Unopened> {
         if origin == GONE {
-            return Err(Outage::Down { cause: "Connection refused by 127.0.0.1:3000.".to_owned() });
+            let cause = "Connection refused by 127.0.0.1:3000.".to_owned();
+            return Err(Outage::Down { cause }.into());
+        }
+        if origin == CROWDED {
+            return Err(Unopened::Full);
+        }
+        if origin == CLOSING {
+            return Err(Unopened::Denied { by: DenialKind::Rule });
         }
         let connected = TcpStream::connect(self.origin).await;
-        connected.map_err(|error| Outage::Down { cause: error.to_string() })
+        connected.map_err(|error| Outage::Down { cause: error.to_string() }.into())
     }
 
     fn probe(
@@ -277,5 +287,11 @@ const H2C: OriginId = OriginId(Uuid::from_u128(5));
 /// Visitors that a load balancer brings.
 const BALANCED: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 8))];
+
+/// Every bound on its connections is met.
+const CROWDED: OriginId = OriginId(Uuid::from_u128(6));
+
+/// The rules change while it is being opened.
+const CLOSING: OriginId = OriginId(Uuid::from_u128(7));
 
 const GONE: OriginId = OriginId(Uuid::from_u128(3));

@@ -41,6 +41,22 @@ async fn a_dead_target_gives_502_with_the_cause() {
 }
 
 #[tokio::test]
+async fn a_bound_on_connections_gives_503_and_when_to_come_again() {
+    let (head, body) = ask("crowded.example", "").await;
+    assert!(head.starts_with("HTTP/1.1 503 "));
+    assert_eq!(header(&head, "bore-error"), Some("full"));
+    assert_eq!(header(&head, "retry-after"), Some("5"));
+    assert!(body.contains("Too many connections"), "{body}");
+}
+
+#[tokio::test]
+async fn a_visitor_whom_the_rules_refuse_by_now_gets_403() {
+    let (head, _) = ask("closing.example", "").await;
+    assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
+    assert_eq!(header(&head, "bore-error"), Some("denied"));
+}
+
+#[tokio::test]
 async fn a_page_leaves_the_connection_usable_and_has_no_body_for_head() {
     let lab = Lab::new().await;
     let mut visitor = lab.visitor().await;

@@ -22,6 +22,7 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_edge_requests_malformed_total{fault=\"TooLong\"}", EDGE),
     ("bore_edge_requests_retried_total", EDGE),
     ("bore_edge_requests_total{outcome=\"Challenged\"}", TLS),
+    ("bore_edge_requests_total{outcome=\"Full\"}", FLOWS),
     ("bore_edge_requests_total{outcome=\"Misdirected\"}", TLS),
     ("bore_edge_requests_total{outcome=\"Redirected\"}", TLS),
     ("bore_edge_tls_connections_total{door=\"Away\"}", TLS),
