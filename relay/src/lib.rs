@@ -18,6 +18,7 @@ mod hostnames;
 mod ingress;
 mod init;
 mod issuing;
+mod keepalive;
 mod limits;
 mod members;
 mod metrics;

@@ -9,7 +9,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -19,12 +18,13 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use super::connection::Shared;
 use super::counters::{EdgeCounters, Limit};
 use super::door::Arrival;
-use super::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, TCP_KEEPALIVE};
+use super::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN};
 use super::origins::Origins;
 use super::prefixed::Prefixed;
 use super::proxied::{self, Proxied};
 use super::settings::{EdgeSettings, Scheme};
 use super::sources::{Place, Sources};
+use crate::keepalive::keep_alive;
 use crate::tls::Tls;
 
 /// Serves visitors from `listener`, by TLS when the settings' scheme is HTTPS, until `shutdown` completes, then lets the requests in hand
@@ -226,7 +226,7 @@ impl Acceptor {
 /// Small answers leave at once, and a visitor that vanished is noticed.
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))
+    keep_alive(stream)
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {
@@ -239,5 +239,21 @@ struct OnDrop<F: FnMut()>(F);
 impl<F: FnMut()> Drop for OnDrop<F> {
     fn drop(&mut self) {
         (self.0)();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keepalive::tests::assert_kept_alive;
+
+    #[tokio::test]
+    async fn a_visitor_that_vanishes_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_visitor, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.unwrap();
+        prepare(&stream).unwrap();
+        assert_kept_alive(&stream);
     }
 }

@@ -52,9 +52,6 @@ pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// response that is still on its way (RFC 9112 §9.6).
 pub const LINGER_MAX: Duration = Duration::from_secs(2);
 
-/// When a dead visitor is first asked for a sign of life by the kernel.
-pub const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
-
 /// What `Retry-After` says, in seconds, when a service is away.
 pub const RETRY_AFTER_SECONDS: u16 = 5;
 

@@ -28,6 +28,7 @@ use super::{Route, Shared, refused};
 use crate::agent_probe::{Question, ask};
 use crate::clock::now_micros;
 use crate::flows::{Carrier, OpenFlow};
+use crate::keepalive::keep_alive;
 use crate::limits::{ACCEPT_BACKLOG, ACCEPT_PAUSE, DIAL_TIMEOUT, DIALS_PER_PORT_MAX, PROBE_PEEK};
 
 /// A bound TCP port that listens only while it is served.
@@ -154,7 +155,7 @@ async fn accept(listener: TcpListener, route: Route, guest: Guest) {
 
 impl Guest {
     fn welcome(&self, socket: TcpStream, visitor: SocketAddr, route: &Route) {
-        reset_when_dropped(&socket);
+        prepare(&socket);
         let flows = &self.shared.gate.flows;
         match flows.open(Carrier::Tcp, self.publication, visitor, now_micros()) {
             Ok(open) => {
@@ -296,6 +297,14 @@ pub(crate) async fn echo(local: &Local, route: &Route, token: &str) -> io::Resul
     }
 }
 
+/// A visitor that vanished is noticed, and one whose flow breaks off sees it.
+fn prepare(socket: &TcpStream) {
+    reset_when_dropped(socket);
+    if let Err(error) = keep_alive(socket) {
+        tracing::trace!(%error, "no SO_KEEPALIVE");
+    }
+}
+
 /// Makes the kernel send RST when the socket is dropped.
 fn reset_when_dropped(socket: &TcpStream) {
     linger(socket, Some(Duration::ZERO));
@@ -360,6 +369,16 @@ mod tests {
         drop(bind(address).unwrap());
         drop(open);
         bind(address).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_visitor_that_vanishes_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_visitor, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (socket, _) = accepted.unwrap();
+        prepare(&socket);
+        crate::keepalive::tests::assert_kept_alive(&socket);
     }
 
     /// A port to ask for by number: one that the kernel chose is not kept by a socket that stops listening.
