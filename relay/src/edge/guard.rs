@@ -18,7 +18,9 @@ use tokio::time::Instant;
 use super::counters::{Deadline, DeadlineLabels, EdgeCounters, FaultLabels};
 use super::framing::{Fault, Framing, Phase, Scanned};
 use super::gate::{Beyond, Ended, Gate};
-use super::limits::{DECLARED_BODY_BYTES_MIN, DRAIN_BYTES_MIN, LINGER_MAX, TRANSFER_BYTES_MIN};
+use super::limits::{
+    DECLARED_BODY_BYTES_MIN, DRAIN_BYTES_MIN, HELD_BYTES_MAX, LINGER_MAX, TRANSFER_BYTES_MIN,
+};
 use super::pace::{Alarm, Pace};
 use super::settings::EdgeSettings;
 
@@ -219,6 +221,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         self.held = later.to_vec();
     }
 
+    /// Keeps what comes behind a request for an upgrade until there is a verdict, and learns when the visitor goes away.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut scratch = [0; 4096];
+        while self.held.len() < HELD_BYTES_MAX {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                self.at_end = true;
+                self.gate.close();
+                return self.poll_end(cx);
+            }
+            self.counters.received.inc_by(buffer.filled().len() as u64);
+            self.held.extend_from_slice(buffer.filled());
+        }
+        // The visitor's window closes; the verdict wakes the reader.
+        Poll::Pending
+    }
+
     /// Reads on behind a refused upgrade, only to learn when the visitor goes away.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut scratch = [0; 4096];
@@ -284,14 +304,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
         if this.refused {
             return Poll::Ready(Err(malformed()));
         }
-        if this.framing.phase() == Phase::Held && !this.at_end {
-            match ready!(this.gate.poll_beyond(cx)) {
-                Beyond::Open if !this.held.is_empty() => {
+        if this.framing.phase() == Phase::Held {
+            match this.gate.poll_beyond(cx) {
+                Poll::Ready(Beyond::Open) if !this.held.is_empty() => {
                     this.unhold(buffer);
                     return Poll::Ready(Ok(()));
                 }
-                Beyond::Sealed => return this.poll_discard(cx),
-                Beyond::Open | Beyond::Undecided => {}
+                Poll::Pending if !this.at_end => return this.poll_held(cx),
+                Poll::Ready(Beyond::Sealed) if !this.at_end => return this.poll_discard(cx),
+                Poll::Pending | Poll::Ready(_) => {}
             }
         }
         if this.at_end {

@@ -1,10 +1,14 @@
 //! Connections that leave HTTP.
 
+use std::time::Duration;
+
+use bore_relay::edge::EdgeSettings;
+use bore_relay::edge::limits::HELD_BYTES_MAX;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::lab::{Lab, header, within};
+use super::lab::{Lab, eventually, header, within};
 
 #[tokio::test]
 async fn a_websocket_echoes_through_the_edge() {
@@ -47,6 +51,39 @@ async fn attack_14_bytes_sent_before_the_101_arrive_behind_it() {
     let head = visitor.head().await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     assert_eq!(header(&head, "upgrade"), Some("tunnel"));
+}
+
+#[tokio::test]
+async fn a_visitor_that_leaves_before_the_101_is_noticed() {
+    for early in ["", "early"] {
+        let half_closed_max = Duration::from_millis(100);
+        let lab = Lab::with(EdgeSettings { half_closed_max, ..Default::default() }).await;
+        let (visitor, mut origin) = lab.pair(&format!("{UPGRADE}{early}")).await;
+        origin.head().await;
+        drop(visitor);
+        origin.assert_closed().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_visitor_sends_before_the_101_arrives_though_it_stops_sending() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut origin) = lab.pair(UPGRADE).await;
+    origin.head().await;
+    let early = "early".repeat(HELD_BYTES_MAX);
+    let sending = async {
+        visitor.send(&early).await;
+        visitor.stream.shutdown().await.unwrap();
+    };
+    let granting = async {
+        // The edge holds some of it, and leaves the rest where it is.
+        let held = HELD_BYTES_MAX as u64;
+        eventually("the early bytes", || lab.counters.received.get() >= held).await;
+        origin.send(SWITCHING).await;
+        origin.rest().await
+    };
+    let ((), came) = within("the early bytes", async { tokio::join!(sending, granting) }).await;
+    assert_eq!(came, early);
 }
 
 #[tokio::test]
