@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::body::EdgeBody;
 use super::counters::Outcome;
 use super::limits::TOKEN_BYTES_MAX;
-use super::origins::Origins;
+use super::origins::{Origins, Route};
 use super::pages::Notice;
 use super::service::{Visit, down};
 use super::settings::Scheme;
@@ -32,6 +32,17 @@ impl<O: Origins> Visit<O> {
             Some(response) => Ok(Some(response)),
             None => Ok(self.sent_to_https(host, uri)),
         }
+    }
+
+    /// Why nothing is served for `host`. Browsers send requests for every name of a certificate through one connection (RFC 9113 §9.1.1),
+    /// and one whose TLS is passed through needs a connection of its own.
+    pub(super) fn nobody(&self, host: &Hostname) -> Notice {
+        let is_passed_through =
+            || self.origins.passthrough(host, self.visitor) != Route::Unknown;
+        if self.secured.is_some() && is_passed_through() {
+            return Notice::Misdirected;
+        }
+        Notice::Unknown
     }
 
     /// A certificate authority looks whether the name leads here (RFC 8555 §8.3).

@@ -164,7 +164,7 @@ impl Notice {
             }
             Self::Late => "The request was delivered, and no answer came.".to_owned(),
             Self::Misdirected => {
-                "The certificate of this connection does not name the host of the request."
+                "This connection's TLS ends before the host of the request, or is for other hosts."
                     .to_owned()
             }
             Self::Invalid { reason, .. } => reason.clone(),

@@ -127,7 +127,7 @@ impl<O: Origins> Visit<O> {
             Route::To(origin) => self.pass(origin, parts, body).await,
             Route::Denied { by } => Err(Notice::Denied(by)),
             Route::Unavailable(outage) => Err(Notice::Away(outage)),
-            Route::Unknown => Err(Notice::Unknown),
+            Route::Unknown => Err(self.nobody(&host)),
         }
     }
 

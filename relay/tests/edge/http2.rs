@@ -167,6 +167,16 @@ async fn attack_16_coalesced_requests_reach_only_what_the_certificate_names() {
 }
 
 #[tokio::test]
+async fn attack_16_a_name_that_is_passed_through_is_not_served_by_the_wildcard_s_connection() {
+    let lab = Lab::secure().await;
+    let mut visitor = speak_for::<Empty<Bytes>>(&lab, "app.wild.example").await;
+    for (host, status) in [("through.wild.example", 421), ("nobody.wild.example", 404)] {
+        let answer = within("an answer", visitor.send_request(get_of(host))).await;
+        assert_eq!(answer.unwrap().status(), status, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn attack_13_what_http_1_would_read_otherwise_never_reaches_the_origin() {
     let lab = Lab::secure().await;
     let cases: &[&[(&str, &[u8])]] = &[
@@ -414,7 +424,15 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let stream = lab.secured("app.example", "h2").await.stream;
+    speak_for(lab, "app.example").await
+}
+
+async fn speak_for<B>(lab: &Lab, name: &str) -> SendRequest<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let stream = lab.secured(name, "h2").await.stream;
     let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender

@@ -244,7 +244,7 @@ impl Origins for Fixed {
 
     fn passthrough(&self, sni: &Hostname, _visitor: SocketAddr) -> Route {
         match sni.as_str() {
-            "through.example" => Route::To(OriginId(Uuid::from_u128(4))),
+            "through.example" | "through.wild.example" => Route::To(OriginId(Uuid::from_u128(4))),
             "hidden-through.example" => Route::Denied { by: DenialKind::AllowList },
             _ => Route::Unknown,
         }
