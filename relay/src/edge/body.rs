@@ -217,7 +217,7 @@ impl EdgeBody {
         match &mut self.account {
             Some(account) if complete => account.answer(),
             // The visitor has to make room before any of it is asked for.
-            Some(account) => account.given(Instant::now()),
+            Some(account) => account.given(0, Instant::now()),
             None => {}
         }
         self
@@ -227,12 +227,11 @@ impl EdgeBody {
     fn settle(&mut self, frame: &Option<Result<Frame<Bytes>, hyper::Error>>) {
         let complete = self.is_complete();
         let Some(account) = &mut self.account else { return };
-        let is_given = matches!(frame, Some(Ok(_)));
-        if is_given {
-            account.given(Instant::now());
+        if let Some(Ok(frame)) = frame {
+            account.given(frame.data_ref().map_or(0, Bytes::len), Instant::now());
         }
         // An origin that breaks off has not been taken back by the visitor.
-        if complete || !is_given {
+        if complete || !matches!(frame, Some(Ok(_))) {
             account.answer();
         }
     }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::counters::Deadline;
 use super::limits::{
     H2_HEAD_EXTRA_BYTES, H2_OVERHEAD_BYTES_MAX, H2_OVERHEAD_BYTES_PER_SECOND, H2_RESETS_MAX,
-    H2_STALLED_WINDOWS_MAX,
+    H2_STALLED_WINDOWS_MAX, H2_TAKEN_FRAME_BYTES,
 };
 use super::settings::EdgeSettings;
 
@@ -160,9 +160,11 @@ impl Account {
         }
     }
 
-    /// The visitor was given a part of the answer.
-    pub(super) fn given(&self, now: Instant) {
-        self.ledger.lock().waiting.insert(self.id, now);
+    /// The visitor was given so many bytes of the answer in one frame, for each of which it may say a little.
+    pub(super) fn given(&self, bytes: usize, now: Instant) {
+        let mut inner = self.ledger.lock();
+        inner.waiting.insert(self.id, now);
+        inner.asked_for += if bytes > 0 { H2_TAKEN_FRAME_BYTES } else { 0 };
     }
 
     /// The answer is complete, or the origin broke it off: the visitor has not taken its request back.
@@ -211,6 +213,21 @@ mod tests {
     }
 
     #[test]
+    fn a_visitor_that_measures_its_path_at_each_small_frame_is_no_flood() {
+        let (ledger, now) = lab();
+        let stream = account(&ledger);
+        for _ in 0..200_000 {
+            stream.given(20, now);
+            ledger.send(29);
+            assert!(ledger.receive(PING_BYTES + WINDOW_UPDATE_BYTES, now));
+        }
+        stream.given(0, now);
+        let allowance = usize::try_from(H2_OVERHEAD_BYTES_MAX).unwrap();
+        let credit = 200_000 * (usize::try_from(H2_TAKEN_FRAME_BYTES).unwrap() + 29 / 8);
+        assert!(!ledger.receive(allowance + credit, now), "that has an end too");
+    }
+
+    #[test]
     fn requests_that_are_mostly_taken_back_are_a_flood() {
         let (ledger, now) = lab();
         let mut answered = account(&ledger);
@@ -248,17 +265,20 @@ mod tests {
         let settings = EdgeSettings::default();
         let window = settings.progress_window;
         let (stuck, moving) = (account(&ledger), account(&ledger));
-        stuck.given(now);
-        moving.given(now + window / 2);
+        stuck.given(1, now);
+        moving.given(1, now + window / 2);
         moving.taken(now + window / 2);
         assert_eq!(ledger.judge(&settings, now + window), Verdict::Serve);
         let dropped = Verdict::Drop(Deadline::Drain);
         assert_eq!(ledger.judge(&settings, now + window * 3 / 2), dropped);
         let long = now + window * H2_STALLED_WINDOWS_MAX;
-        moving.given(long);
+        moving.given(1, long);
         moving.taken(long);
         assert_eq!(ledger.judge(&settings, long), dropped, "one may not wait for ever");
     }
+
+    const PING_BYTES: usize = 17;
+    const WINDOW_UPDATE_BYTES: usize = 13;
 
     fn lab() -> (Ledger, Instant) {
         let now = Instant::now();

@@ -97,6 +97,9 @@ pub const H2_HEAD_EXTRA_BYTES: usize = 256;
 /// What a frame of a body takes besides its bytes.
 pub const H2_FRAME_EXTRA_BYTES: usize = 16;
 
+/// What a visitor may say about each frame of an answer: gRPC libraries send a PING and a WINDOW_UPDATE, 30 bytes, about nearly every one.
+pub const H2_TAKEN_FRAME_BYTES: u64 = 64;
+
 /// Progress windows that one answer may wait for the visitor while others flow.
 pub const H2_STALLED_WINDOWS_MAX: u32 = 4;
 
