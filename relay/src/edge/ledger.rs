@@ -1,8 +1,8 @@
 //! What one HTTP/2 connection costs, and what it asks for.
 //!
 //! hyper reads the frames; this only weighs them. What a visitor sends is either part of a request or overhead: frames of control,
-//! padding, resets, heads that never end. Overhead beyond an allowance, or requests that are mostly taken back, are a flood, whatever
-//! frames it is made of. The allowance grows with what is sent, because each byte that arrives is acknowledged, and with time.
+//! padding, resets, heads that never end. Overhead beyond an allowance, or requests of late that are mostly taken back, are a flood,
+//! whatever frames it is made of. The allowance grows with what is sent, because each byte that arrives is acknowledged, and with time.
 //!
 //! It also knows which answers wait for the visitor to make room, and since when: a window that stays closed holds memory here and a
 //! connection at the origin.
@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use super::counters::Deadline;
 use super::limits::{
-    H2_HEAD_EXTRA_BYTES, H2_OVERHEAD_BYTES_MAX, H2_OVERHEAD_BYTES_PER_SECOND, H2_RESETS_MAX,
-    H2_STALLED_WINDOWS_MAX, H2_TAKEN_FRAME_BYTES,
+    H2_HALF_LIFE, H2_HEAD_EXTRA_BYTES, H2_OVERHEAD_BYTES_MAX, H2_OVERHEAD_BYTES_PER_SECOND,
+    H2_RESETS_MAX, H2_STALLED_WINDOWS_MAX, H2_TAKEN_FRAME_BYTES,
 };
 use super::settings::EdgeSettings;
 
@@ -56,13 +56,44 @@ struct Inner {
     /// Bytes received that belong to requests.
     asked_for: u64,
     requests: u64,
-    taken_back: u64,
+    recent: Recent,
     unanswered: u64,
     answered_at: Instant,
     /// When the visitor last made room for an answer.
     taken_at: Instant,
     /// Answers that wait for the visitor.
     waiting: HashMap<u64, Instant>,
+}
+
+/// Requests of late. All counts are halved each [`H2_HALF_LIFE`], so that what a visitor did hours ago is not held against it.
+#[derive(Debug)]
+struct Recent {
+    requests: u64,
+    taken_back: u64,
+    halved_at: Instant,
+}
+
+impl Recent {
+    fn new(now: Instant) -> Self {
+        Self { requests: 0, taken_back: 0, halved_at: now }
+    }
+
+    fn fade(&mut self, now: Instant) {
+        while now.saturating_duration_since(self.halved_at) >= H2_HALF_LIFE {
+            if self.requests + self.taken_back == 0 {
+                self.halved_at = now;
+                return;
+            }
+            self.requests /= 2;
+            self.taken_back /= 2;
+            self.halved_at += H2_HALF_LIFE;
+        }
+    }
+
+    /// A few are a visitor's right, and so is what is less than half of all.
+    fn are_too_many(&self, count: u64) -> bool {
+        count > H2_RESETS_MAX && 2 * count > self.requests
+    }
 }
 
 impl Ledger {
@@ -73,7 +104,7 @@ impl Ledger {
             sent: 0,
             asked_for: 0,
             requests: 0,
-            taken_back: 0,
+            recent: Recent::new(accepted_at),
             unanswered: 0,
             answered_at: accepted_at,
             taken_at: accepted_at,
@@ -85,6 +116,7 @@ impl Ledger {
     pub(super) fn receive(&self, bytes: usize, now: Instant) -> bool {
         let mut inner = self.lock();
         inner.received += bytes as u64;
+        inner.recent.fade(now);
         !inner.is_flooded(now)
     }
 
@@ -103,6 +135,7 @@ impl Ledger {
         self.credit(head_bytes(parts));
         let mut inner = self.lock();
         inner.requests += 1;
+        inner.recent.requests += 1;
         inner.unanswered += 1;
         let id = inner.requests;
         drop(inner);
@@ -140,7 +173,7 @@ impl Inner {
         let age = now.saturating_duration_since(self.accepted_at).as_secs();
         let allowance = H2_OVERHEAD_BYTES_MAX + age * H2_OVERHEAD_BYTES_PER_SECOND + self.sent / 8;
         self.received > self.asked_for + allowance
-            || (self.taken_back > H2_RESETS_MAX && 2 * self.taken_back > self.requests)
+            || self.recent.are_too_many(self.recent.taken_back)
     }
 
     /// One answer may wait while others flow, but not for ever.
@@ -180,7 +213,7 @@ impl Drop for Account {
         self.taken(now);
         let mut inner = self.ledger.lock();
         inner.unanswered -= 1;
-        inner.taken_back += u64::from(!self.answered);
+        inner.recent.taken_back += u64::from(!self.answered);
         inner.answered_at = now;
     }
 }
@@ -238,12 +271,26 @@ mod tests {
         answered.answer();
         drop((answered, account(&ledger)));
         assert!(!ledger.receive(1, now));
-        for _ in 0..2 * H2_RESETS_MAX {
+        for _ in 0..H2_RESETS_MAX {
             account(&ledger).answer();
-            let mut kept = account(&ledger);
-            kept.answer();
         }
+        assert!(ledger.receive(1, now), "most of them have got their answers");
         assert_eq!(ledger.unanswered(), 0);
+    }
+
+    #[test]
+    fn what_was_taken_back_long_ago_is_forgotten() {
+        let (ledger, now) = lab();
+        for minute in 0..200 {
+            for _ in 0..H2_RESETS_MAX / 4 {
+                drop(account(&ledger));
+            }
+            assert!(ledger.receive(1, now + H2_HALF_LIFE * minute), "{minute}");
+        }
+        for _ in 0..=H2_RESETS_MAX {
+            drop(account(&ledger));
+        }
+        assert!(!ledger.receive(1, now + H2_HALF_LIFE * 199), "rest earns nothing");
     }
 
     #[test]

@@ -82,8 +82,11 @@ pub const H2_PENDING_RESETS_MAX: usize = 20;
 /// Streams that a visitor made the edge reset; one more ends the connection.
 pub const H2_ERROR_RESETS_MAX: usize = 64;
 
-/// Requests that a visitor may take back before it matters how many those are of all.
+/// Requests of late that a visitor may take back before it matters how many those are of all.
 pub const H2_RESETS_MAX: u64 = 100;
+
+/// In which what a visitor did comes to count for half.
+pub const H2_HALF_LIFE: Duration = Duration::from_secs(60);
 
 /// Bytes besides requests that a visitor may send: its bodies that wait here, and some frames of control.
 pub const H2_OVERHEAD_BYTES_MAX: u64 = H2_CONNECTION_WINDOW_BYTES as u64 + 256 * 1024;
