@@ -19,7 +19,9 @@ use tokio::time::Instant;
 use super::gate::Gate;
 use super::headers::clean_trailers;
 use super::ledger::{Account, Ledger, fields_bytes};
-use super::limits::{DECLARED_BODY_BYTES_MIN, H2_FRAME_EXTRA_BYTES, TRANSFER_BYTES_MIN};
+use super::limits::{
+    DECLARED_BODY_BYTES_MIN, H2_FRAME_EXTRA_BYTES, H2_STREAM_WINDOW_BYTES, TRANSFER_BYTES_MIN,
+};
 use super::pace::Pace;
 use super::upstream::{Kept, Upstream};
 
@@ -39,6 +41,9 @@ struct StreamPace {
     /// A body of declared length has to go on; one without end may pause once the origin has begun to answer, as a
     /// connection does that has left HTTP.
     is_declared: bool,
+    /// What is left of a declared length.
+    left: Option<u64>,
+    upload: Upload,
 }
 
 /// Why a visitor's body broke off.
@@ -93,7 +98,8 @@ impl RequestBody {
 
     /// The same, weighed and paced by itself.
     pub(super) fn paced(self, ledger: Ledger, window: Duration, is_declared: bool) -> Self {
-        let stream = StreamPace { ledger, pace: Pace::new(window), is_declared };
+        let (left, upload) = (self.size_hint().exact(), self.upload());
+        let stream = StreamPace { ledger, pace: Pace::new(window), is_declared, left, upload };
         Self { stream: Some(stream), ..self }
     }
 
@@ -134,6 +140,18 @@ impl RequestBody {
         };
         stream.ledger.credit(bytes);
         stream.pace.moved(bytes);
+        let data = frame.data_ref().map_or(0, Bytes::len) as u64;
+        stream.left = stream.left.map(|left| left.saturating_sub(data));
+    }
+}
+
+impl Drop for StreamPace {
+    /// What the visitor has sent by now, as far as its window let it, is not its fault.
+    fn drop(&mut self) {
+        if !self.upload.is_complete() {
+            let window = u64::from(H2_STREAM_WINDOW_BYTES);
+            self.ledger.credit_unread(self.left.unwrap_or(window).min(window));
+        }
     }
 }
 

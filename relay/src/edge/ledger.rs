@@ -70,22 +70,25 @@ struct Inner {
 struct Recent {
     requests: u64,
     taken_back: u64,
+    /// Those whose body was not wanted to its end.
+    unread: u64,
     halved_at: Instant,
 }
 
 impl Recent {
     fn new(now: Instant) -> Self {
-        Self { requests: 0, taken_back: 0, halved_at: now }
+        Self { requests: 0, taken_back: 0, unread: 0, halved_at: now }
     }
 
     fn fade(&mut self, now: Instant) {
         while now.saturating_duration_since(self.halved_at) >= H2_HALF_LIFE {
-            if self.requests + self.taken_back == 0 {
+            if self.requests + self.taken_back + self.unread == 0 {
                 self.halved_at = now;
                 return;
             }
             self.requests /= 2;
             self.taken_back /= 2;
+            self.unread /= 2;
             self.halved_at += H2_HALF_LIFE;
         }
     }
@@ -128,6 +131,16 @@ impl Ledger {
     /// Bytes that came belong to a request.
     pub(super) fn credit(&self, bytes: usize) {
         self.lock().asked_for += bytes as u64;
+    }
+
+    /// So many bytes of a request's body are on their way, or here, and nobody wants them: its answer came early. As with requests that
+    /// are taken back, that may happen, and may not be the rule.
+    pub(super) fn credit_unread(&self, bytes: u64) {
+        let mut inner = self.lock();
+        inner.recent.unread += 1;
+        if !inner.recent.are_too_many(inner.recent.unread) {
+            inner.asked_for += bytes;
+        }
     }
 
     /// A request has come.
@@ -231,6 +244,7 @@ pub(super) fn fields_bytes(fields: &HeaderMap) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::H2_STREAM_WINDOW_BYTES;
     use super::*;
 
     #[test]
@@ -291,6 +305,19 @@ mod tests {
             drop(account(&ledger));
         }
         assert!(!ledger.receive(1, now + H2_HALF_LIFE * 199), "rest earns nothing");
+    }
+
+    #[test]
+    fn bodies_that_nobody_wants_are_borne_while_they_are_not_the_rule() {
+        let (ledger, now) = lab();
+        let body = u64::from(H2_STREAM_WINDOW_BYTES);
+        let refuse = || {
+            account(&ledger).answer();
+            ledger.credit_unread(body);
+            ledger.receive(usize::try_from(body).unwrap(), now)
+        };
+        assert!((0..H2_RESETS_MAX).all(|_| refuse()), "a few are a visitor's right");
+        assert!((0..H2_RESETS_MAX).any(|_| !refuse()), "most of them are a flood");
     }
 
     #[test]

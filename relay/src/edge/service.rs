@@ -79,6 +79,7 @@ impl<O: Origins> Visit<O> {
         let is_head = *request.method() == Method::HEAD;
         let (parts, body) = request.into_parts();
         let account = self.ledger.as_ref().map(|ledger| ledger.open(&parts));
+        let body = self.body(&parts.headers, body);
         let mut response = match self.answer(parts, body).await {
             Ok(response) => response,
             Err(notice) => self.page(&notice, format, has_body),
@@ -113,7 +114,7 @@ impl<O: Origins> Visit<O> {
         }
     }
 
-    async fn answer(&self, parts: Parts, body: Incoming) -> Result<Response<EdgeBody>, Notice> {
+    async fn answer(&self, parts: Parts, body: RequestBody) -> Result<Response<EdgeBody>, Notice> {
         check_method(&parts.method)?;
         check_fields(&parts.headers)?;
         let host = host::requested(&parts, self.settings.scheme)
@@ -135,7 +136,7 @@ impl<O: Origins> Visit<O> {
         &self,
         origin: OriginId,
         parts: Parts,
-        body: Incoming,
+        body: RequestBody,
     ) -> Result<Response<EdgeBody>, Notice> {
         let passage = self.prepare(origin, parts, body)?;
         let id = passage.request.headers().get(X_REQUEST_ID);
@@ -158,9 +159,8 @@ impl<O: Origins> Visit<O> {
         &self,
         origin: OriginId,
         mut parts: Parts,
-        body: Incoming,
+        body: RequestBody,
     ) -> Result<Passage, Notice> {
-        let body = self.body(&parts.headers, body);
         let is_http2 = self.speaks_http2(origin, &parts);
         let may_upgrade = parts.version == Version::HTTP_11 && body.is_empty() && !is_http2;
         let protocol = upgrade_protocol(&parts.headers).filter(|_| may_upgrade);

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use bore_relay::edge::{Deadline, DeadlineLabels, EdgeSettings, Limit, LimitLabels};
+use bore_relay::edge::{
+    Deadline, DeadlineLabels, EdgeSettings, Limit, LimitLabels, Outcome, OutcomeLabels,
+};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
@@ -145,6 +147,27 @@ async fn attack_15_an_origin_that_answers_early_is_not_used_again() {
     drop(next);
     let _asked = tokio::spawn(visitor.send_request(request(Method::GET, "/", body)));
     lab.accept().await.head().await;
+}
+
+#[tokio::test]
+async fn uploads_that_are_refused_are_no_flood() {
+    let lab = Lab::secure().await;
+    let mut raw = Raw::new(&lab).await;
+    raw.settle().await;
+    let part = vec![b'x'; 16 * 1024];
+    for number in 0..20 {
+        let stream = 2 * number + 1;
+        raw.head_to("nobody.example", stream, "/", &[("content-length", b"229376")], false).await;
+        for _ in 0..14 {
+            raw.frame(DATA, 0, stream, &part).await;
+        }
+        raw.until_refused(stream).await;
+    }
+    let flood = LimitLabels { limit: Limit::Flood };
+    assert_eq!(lab.counters.limited.get_or_create(&flood).get(), 0);
+    raw.head_to("nobody.example", 41, "/", &[], true).await;
+    raw.until_refused(41).await;
+    assert_eq!(lab.counters.requests.get_or_create(&MISDIRECTED).get(), 21);
 }
 
 #[tokio::test]
@@ -463,6 +486,8 @@ fn impatient() -> EdgeSettings {
         ..Default::default()
     }
 }
+
+const MISDIRECTED: OutcomeLabels = OutcomeLabels { outcome: Outcome::Misdirected };
 
 fn expired(lab: &Lab, deadline: Deadline) -> u64 {
     lab.counters.expired.get_or_create(&DeadlineLabels { deadline }).get()

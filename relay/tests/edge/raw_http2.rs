@@ -31,6 +31,15 @@ impl Raw {
         raw
     }
 
+    /// Takes the edge's settings: from here on its windows are as large as they say (RFC 9113 §6.5.3).
+    pub(crate) async fn settle(&mut self) {
+        let reading = async {
+            while self.next().await.expect("settings").0 != SETTINGS {}
+        };
+        within("the edge's settings", reading).await;
+        self.frame(SETTINGS, ACK, 0, &[]).await;
+    }
+
     /// False once the edge takes no more.
     pub(crate) async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
         let bytes = frame(kind, flags, stream, payload);
@@ -199,5 +208,6 @@ const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+const ACK: u8 = 1;
 pub(crate) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
