@@ -38,12 +38,21 @@ pub(super) struct RequestBody {
 struct StreamPace {
     ledger: Ledger,
     pace: Pace,
-    /// A body of declared length has to go on; one without end may pause once the origin has begun to answer, as a
-    /// connection does that has left HTTP.
-    is_declared: bool,
+    coming: Coming,
     /// What is left of a declared length.
     left: Option<u64>,
     upload: Upload,
+}
+
+/// How the body of one request of many has to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coming {
+    /// It has a length, and goes on.
+    Declared,
+    /// It has no length: it may pause once the origin has begun to answer, as a connection does that has left HTTP.
+    Endless,
+    /// A stream of messages, each when there is one: the connection's signs of life are enough.
+    Calls,
 }
 
 /// Why a visitor's body broke off.
@@ -97,9 +106,9 @@ impl RequestBody {
     }
 
     /// The same, weighed and paced by itself.
-    pub(super) fn paced(self, ledger: Ledger, window: Duration, is_declared: bool) -> Self {
+    pub(super) fn paced(self, ledger: Ledger, window: Duration, coming: Coming) -> Self {
         let (left, upload) = (self.size_hint().exact(), self.upload());
-        let stream = StreamPace { ledger, pace: Pace::new(window), is_declared, left, upload };
+        let stream = StreamPace { ledger, pace: Pace::new(window), coming, left, upload };
         Self { stream: Some(stream), ..self }
     }
 
@@ -119,10 +128,11 @@ impl RequestBody {
 
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
         let Some(stream) = &mut self.stream else { return Poll::Pending };
-        let bytes_min = match stream.is_declared {
-            true => DECLARED_BODY_BYTES_MIN,
-            false if self.upload.0.answered.load(Ordering::Acquire) => return Poll::Pending,
-            false => TRANSFER_BYTES_MIN,
+        let is_answered = self.upload.0.answered.load(Ordering::Acquire);
+        let bytes_min = match stream.coming {
+            Coming::Declared => DECLARED_BODY_BYTES_MIN,
+            Coming::Endless if !is_answered => TRANSFER_BYTES_MIN,
+            Coming::Endless | Coming::Calls => return Poll::Pending,
         };
         ready!(stream.pace.poll_expired(bytes_min, cx));
         self.upload.0.slow.store(true, Ordering::Release);

@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use tokio::time::timeout;
 
-use super::body::{EdgeBody, Exchange, RequestBody, Upload};
+use super::body::{Coming, EdgeBody, Exchange, RequestBody, Upload};
 use super::counters::{EdgeCounters, Outcome, OutcomeLabels};
 use super::door::Secured;
 use super::gate::{Beyond, Ended, Gate};
@@ -203,8 +203,14 @@ impl<O: Origins> Visit<O> {
     fn body(&self, headers: &HeaderMap, incoming: Incoming) -> RequestBody {
         let body = RequestBody::new(incoming);
         let Some(ledger) = &self.ledger else { return body };
-        let is_declared = headers.contains_key(CONTENT_LENGTH);
-        body.paced(ledger.clone(), self.settings.progress_window, is_declared)
+        let coming = if is_grpc(headers) {
+            Coming::Calls
+        } else if headers.contains_key(CONTENT_LENGTH) {
+            Coming::Declared
+        } else {
+            Coming::Endless
+        };
+        body.paced(ledger.clone(), self.settings.progress_window, coming)
     }
 
     /// Sends the request on the kept connection, else on a fresh one. It is sent twice only when

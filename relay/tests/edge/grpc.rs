@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::http2::{Pieces, channel, speak};
+use super::http2::{Pieces, channel, impatient, speak};
 use super::lab::{GET, Lab, within};
 
 #[tokio::test]
@@ -44,6 +44,20 @@ async fn grpc_reaches_its_origin_by_http_2_and_comes_back_with_trailers() {
     drop((down, up));
     let last = within("trailers", answered.frame()).await.unwrap().unwrap();
     assert_eq!(last.into_trailers().unwrap()["grpc-status"], "0");
+}
+
+#[tokio::test]
+async fn a_call_may_wait_with_its_first_message() {
+    let mut lab = Lab::secure_with(impatient()).await;
+    let (mut calls, _origin) = serve(&mut lab).await;
+    let mut visitor = speak(&lab).await;
+    let (up, body) = channel();
+    let _asked = tokio::spawn(visitor.send_request(call("app.example", "application/grpc", body)));
+    let mut call = within("the call", calls.recv()).await.unwrap();
+    tokio::time::sleep(impatient().progress_window * 5).await;
+    up.send(Frame::data("late".into())).await.unwrap();
+    let came = within("a message", call.request.frame()).await.unwrap().unwrap();
+    assert_eq!(came.into_data().unwrap(), "late");
 }
 
 #[tokio::test]

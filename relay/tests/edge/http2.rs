@@ -478,7 +478,7 @@ async fn text(response: Response<Incoming>) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-fn impatient() -> EdgeSettings {
+pub(crate) fn impatient() -> EdgeSettings {
     EdgeSettings {
         head_max: Duration::from_secs(2),
         idle_max: Duration::from_millis(500),
