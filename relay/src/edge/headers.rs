@@ -51,6 +51,10 @@ pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
 
 /// Makes an origin's head fit for the visitor.
 pub(super) fn clean_response(headers: &mut HeaderMap) {
+    // A length beside chunks does not hold (RFC 9112 §6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     remove_hop_by_hop(headers);
     headers.remove(BORE_ERROR);
 }

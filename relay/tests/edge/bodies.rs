@@ -6,6 +6,19 @@ use tokio::net::TcpStream;
 use super::lab::{GET, Lab, header, within};
 
 #[tokio::test]
+async fn a_length_beside_chunks_is_not_believed() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut origin) = lab.pair(GET).await;
+    origin.head().await;
+    origin
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n")
+        .await;
+    let head = visitor.head().await;
+    assert_eq!(header(&head, "content-length"), None, "{head}");
+    assert_eq!(visitor.until("0\r\n\r\n").await, "5\r\nwhole\r\n0\r\n\r\n");
+}
+
+#[tokio::test]
 async fn an_event_arrives_before_the_next_is_produced() {
     let lab = Lab::new().await;
     let (mut visitor, mut origin) = lab.pair(GET).await;
