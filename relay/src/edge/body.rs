@@ -72,6 +72,7 @@ pub(super) struct Upload(Arc<Progress>);
 struct Progress {
     complete: AtomicBool,
     slow: AtomicBool,
+    broken: AtomicBool,
     answered: AtomicBool,
 }
 
@@ -84,6 +85,11 @@ impl Upload {
     /// The visitor was too slow.
     pub(super) fn is_slow(&self) -> bool {
         self.0.slow.load(Ordering::Acquire)
+    }
+
+    /// The visitor's body broke off.
+    pub(super) fn is_broken(&self) -> bool {
+        self.0.broken.load(Ordering::Acquire)
     }
 
     /// The origin has begun to answer.
@@ -179,6 +185,9 @@ impl Body for RequestBody {
         };
         if is_last(&frame, incoming) {
             self.upload.complete();
+        }
+        if let Some(Err(_)) = &frame {
+            self.upload.0.broken.store(true, Ordering::Release);
         }
         if let Some(Ok(frame)) = &mut frame {
             self.weigh(frame);

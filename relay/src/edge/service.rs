@@ -290,6 +290,7 @@ impl<O: Origins> Visit<O> {
             Some(Ended::Expired) => {
                 invalid(StatusCode::REQUEST_TIMEOUT, "The body came too slowly.")
             }
+            None if upload.is_broken() => invalid(StatusCode::BAD_REQUEST, "The body broke off."),
             None if failure.silent => down("The service closed the connection without an answer."),
             None => down("The service sent an answer that is not HTTP."),
         }
@@ -355,9 +356,10 @@ fn check_method(method: &Method) -> Result<(), Notice> {
     Ok(())
 }
 
-/// hyper's own limit covers HTTP/1 only.
+/// hyper's own limit covers HTTP/1 only. A cookie in pieces, as browsers send it in HTTP/2, is one field.
 fn check_fields(headers: &HeaderMap) -> Result<(), Notice> {
-    if headers.len() > HEADERS_MAX {
+    let pieces = headers.get_all(COOKIE).iter().count();
+    if headers.len() - pieces.saturating_sub(1) > HEADERS_MAX {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(invalid(status, "The request has too many header fields."));
     }

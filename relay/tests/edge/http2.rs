@@ -84,6 +84,25 @@ async fn the_origin_gets_an_http_1_request_with_one_host_and_one_cookie() {
 }
 
 #[tokio::test]
+async fn a_cookie_of_many_pieces_is_one_field_and_many_fields_are_too_many() {
+    let lab = Lab::secure().await;
+    let mut visitor = speak::<Empty<Bytes>>(&lab).await;
+    let with = |name: &str| {
+        let fields = (0..200).map(|number| (name.to_owned(), format!("c{number}=1")));
+        let request = fields.fold(Request::get("https://app.example/"), |request, (name, value)| {
+            request.header(name, value)
+        });
+        request.body(Empty::<Bytes>::new()).unwrap()
+    };
+    let refused = within("an answer", visitor.send_request(with("x-cookie"))).await.unwrap();
+    assert_eq!(refused.status(), 431);
+    let _asked = tokio::spawn(visitor.send_request(with("cookie")));
+    let head = lab.accept().await.head().await;
+    let cookie = header(&head, "cookie").unwrap();
+    assert!(cookie.starts_with("c0=1; c1=1; ") && cookie.ends_with("; c199=1"), "{cookie}");
+}
+
+#[tokio::test]
 async fn bodies_and_trailers_stream_both_ways() {
     let lab = Lab::secure().await;
     let mut visitor = speak(&lab).await;

@@ -1,8 +1,9 @@
 //! How long connections live, and who notices when the other side goes.
 
+use bore_relay::edge::{Outcome, OutcomeLabels};
 use tokio::io::AsyncWriteExt;
 
-use super::lab::{GET, Lab, header, within};
+use super::lab::{GET, Lab, eventually, header, within};
 
 #[tokio::test]
 async fn one_visitor_keeps_one_origin_connection_and_shares_it_with_nobody() {
@@ -136,6 +137,20 @@ async fn a_visitor_that_breaks_off_its_upload_closes_its_origin() {
     origin.head().await;
     drop(visitor);
     assert_eq!(origin.rest().await, "abc");
+    eventually("the outcome", || counted(&lab, Outcome::Invalid) == 1).await;
+    assert_eq!(counted(&lab, Outcome::Down), 0, "the service is not at fault");
+}
+
+#[tokio::test]
+async fn a_visitor_that_stops_in_its_upload_is_told_so() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut origin) =
+        lab.pair("POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 10\r\n\r\nabc").await;
+    origin.head().await;
+    visitor.stream.shutdown().await.unwrap();
+    assert_eq!(origin.rest().await, "abc");
+    let head = visitor.head().await;
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
 }
 
 #[tokio::test]
@@ -179,6 +194,10 @@ async fn shutting_down_lets_the_request_in_hand_finish() {
     origin.send(OK).await;
     assert!(visitor.rest().await.ends_with("ok"));
     within("the end of serving", lab.serving).await.unwrap();
+}
+
+fn counted(lab: &Lab, outcome: Outcome) -> u64 {
+    lab.counters.requests.get_or_create(&OutcomeLabels { outcome }).get()
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
