@@ -13,7 +13,7 @@ use crate::dns::zone::Standing;
 pub(crate) struct Hostnames {
     /// Sorted from the top label down, so that what lies below a name is beside it.
     table: RwLock<BTreeMap<String, Uuid>>,
-    /// The relay's own names, which no wildcard covers.
+    /// The relay's own names, which nobody has: not by a wildcard, and not from the time before they were the relay's.
     reserved: Vec<Hostname>,
 }
 
@@ -25,11 +25,11 @@ impl Hostnames {
 
     /// The publication that visitors of `hostname` come to.
     pub(crate) fn find(&self, hostname: &Hostname) -> Option<Uuid> {
+        if self.reserved.contains(hostname) {
+            return None;
+        }
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let wildcard = || {
-            let name = PublicHost::wildcard_of(hostname).filter(|_| !self.is_reserved(hostname))?;
-            table.get(&from_the_top(&name))
-        };
+        let wildcard = || table.get(&from_the_top(&PublicHost::wildcard_of(hostname)?));
         table.get(&from_the_top(hostname.as_str())).or_else(wildcard).copied()
     }
 
@@ -55,10 +55,6 @@ impl Hostnames {
             }
         }
         table.extend(to.iter().map(|name| (from_the_top(name), publication)));
-    }
-
-    fn is_reserved(&self, hostname: &Hostname) -> bool {
-        self.reserved.contains(hostname)
     }
 }
 
@@ -94,10 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn no_wildcard_takes_the_relay_s_own_names() {
-        let names = Hostnames::new(vec![host("relay.example.com")]);
+    fn nobody_has_the_relay_s_own_names() {
+        let names = Hostnames::new(vec![host("relay.example.com"), host("new.example.com")]);
         names.change(SHOP, &[], &["*.example.com".to_owned()]);
+        names.change(WEB, &[], &["new.example.com".to_owned()]);
         assert_eq!(names.find(&host("relay.example.com")), None);
+        assert_eq!(names.find(&host("new.example.com")), None, "it was published before");
         assert_eq!(names.find(&host("other.example.com")), Some(SHOP));
     }
 
