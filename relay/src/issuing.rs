@@ -82,6 +82,7 @@ pub(crate) struct Wishes {
 pub(crate) async fn keep(issuer: Arc<Issuer>, wishes: Wishes, mut closing: watch::Receiver<bool>) {
     let mut changes = wishes.control.subscribe();
     let mut served = wishes.certificates.changes();
+    let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
     let (sender, wanted) = watch::channel(wishes.now(&issuer));
     let telling = async {
         loop {
@@ -89,6 +90,8 @@ pub(crate) async fn keep(issuer: Arc<Issuer>, wishes: Wishes, mut closing: watch
                 change = changes.recv() => if !may_change_names(&change) { continue },
                 // The table lives as long as the relay.
                 _ = served.changed() => {}
+                // A certificate from a file that expires is told by nobody.
+                _ = expiry.tick() => {}
             }
             // What comes in a burst is told at once.
             tokio::time::sleep(BURST).await;
@@ -120,17 +123,13 @@ impl Wishes {
         wanted
     }
 
-    /// Whether the operator has a certificate for it: one is served, and it is not the issuer's.
+    /// Whether the operator has a certificate for it: one is served that has not expired, and it is not the issuer's.
     fn is_in_a_file(&self, name: &Name, own: &HashSet<&str>) -> bool {
         let text = name.to_string();
         let parent = text.split_once('.').map(|(_, parent)| format!("*.{parent}"));
         let is_own = own.contains(text.as_str())
             || parent.is_some_and(|wildcard| own.contains(wildcard.as_str()));
-        let is_served = match name {
-            Name::Address(address) => self.certificates.entry_for_address(*address).is_some(),
-            Name::Host(_) | Name::Below(_) => self.certificates.for_name(&text).is_some(),
-        };
-        is_served && !is_own
+        self.certificates.has_current(&text) && !is_own
     }
 }
 
@@ -150,3 +149,5 @@ fn may_change_names(change: &Result<Change, RecvError>) -> bool {
 }
 
 const BURST: Duration = Duration::from_millis(100);
+/// How soon an expired certificate from a file is replaced by an order.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);

@@ -2,7 +2,8 @@
 //!
 //! Filled by files and by orders, read by every handshake: a read takes a lock for a look-up and never waits for anything else.
 //!
-//! Invariant: what is found names what was asked for, exactly before by wildcard; of several the one that expires last.
+//! Invariant: what is found names what was asked for, exactly before by wildcard, and of several the one that expires last. An expired one
+//! answers only where there is no other: it tells a visitor more than an alert would.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::names::{Leaf, Name};
+use crate::clock::now_micros;
 
 /// The table. Shared by everybody who adds or looks up.
 #[derive(Debug)]
@@ -82,13 +84,29 @@ impl Certificates {
 
     /// The same with what it says about itself.
     pub(crate) fn entry(&self, sni: &str) -> Option<Arc<Entry>> {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        Name::speaking_for(sni).find_map(|name| table.best(&name))
+        self.best(Name::speaking_for(sni))
     }
 
     /// The certificate that speaks for an address.
     pub(crate) fn entry_for_address(&self, address: IpAddr) -> Option<Arc<Entry>> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).best(&Name::address(address))
+        self.best(std::iter::once(Name::address(address)))
+    }
+
+    /// The certificate that speaks for what a publication is reached by: a hostname, or an address.
+    pub(crate) fn entry_of(&self, public: &str) -> Option<Arc<Entry>> {
+        match public.parse() {
+            Ok(address) => self.entry_for_address(address),
+            Err(_) => self.entry(public),
+        }
+    }
+
+    /// Whether one that has not expired speaks for it.
+    pub(crate) fn has_current(&self, public: &str) -> bool {
+        self.entry_of(public).is_some_and(|entry| entry.is_current(now_seconds()))
+    }
+
+    fn best(&self, names: impl Iterator<Item = Name>) -> Option<Arc<Entry>> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).best(names, now_seconds())
     }
 
     /// Ready whenever the table changed.
@@ -101,6 +119,10 @@ impl Entry {
     /// Whether it speaks for `host`.
     pub(crate) fn speaks_for(&self, host: &str) -> bool {
         Name::speaking_for(host).any(|name| self.leaf.names.contains(&name))
+    }
+
+    fn is_current(&self, now_seconds: i64) -> bool {
+        now_seconds < self.leaf.expires_at
     }
 }
 
@@ -126,9 +148,19 @@ impl Table {
         }
     }
 
-    fn best(&self, name: &Name) -> Option<Arc<Entry>> {
-        self.by_name.get(name)?.first().cloned()
+    fn best(&self, names: impl Iterator<Item = Name>, now_seconds: i64) -> Option<Arc<Entry>> {
+        let mut found = names.filter_map(|name| self.by_name.get(&name)?.first());
+        let nearest = found.next()?;
+        let is_current = |entry: &&Arc<Entry>| entry.is_current(now_seconds);
+        if is_current(&nearest) {
+            return Some(Arc::clone(nearest));
+        }
+        Some(Arc::clone(found.find(is_current).unwrap_or(nearest)))
     }
+}
+
+fn now_seconds() -> i64 {
+    now_micros() / 1_000_000
 }
 
 #[cfg(test)]
@@ -148,6 +180,20 @@ mod tests {
         for nobody in ["t.example", "a.b.t.example", "example", ""] {
             assert!(certificates.for_name(nobody).is_none(), "{nobody}");
         }
+    }
+
+    #[test]
+    fn an_expired_certificate_gives_way_and_is_better_than_none() {
+        let certificates = Certificates::default();
+        let expired = put(&certificates, 1, &["app.t.example"], 2020);
+        assert!(Arc::ptr_eq(&certificates.for_name("app.t.example").unwrap(), &expired));
+        assert!(!certificates.has_current("app.t.example"));
+        let wildcard = put(&certificates, 2, &["*.t.example"], 2040);
+        assert!(Arc::ptr_eq(&certificates.for_name("app.t.example").unwrap(), &wildcard));
+        assert!(certificates.has_current("app.t.example"));
+        certificates.remove(&origin(2));
+        put(&certificates, 3, &["*.t.example"], 2021);
+        assert!(Arc::ptr_eq(&certificates.for_name("app.t.example").unwrap(), &expired));
     }
 
     #[test]
