@@ -177,8 +177,24 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// Names by which origins and frameworks learn who the visitor is, besides `x-forwarded…`.
-const CLAIMS: [&str; 6] =
-    ["forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-cluster-client-ip", "proxy"];
+const CLAIMS: [&str; 16] = [
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
+    "client-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "proxy",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-originating-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+];
 
 /// Names that a gateway interface could confuse with the real one when written with `_` or `.`.
 const DECISIVE: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];

@@ -139,7 +139,7 @@ impl<O: Origins> Visit<O> {
         body: RequestBody,
     ) -> Result<Response<EdgeBody>, Notice> {
         let passage = self.prepare(origin, parts, body)?;
-        let id = passage.request.headers().get(X_REQUEST_ID);
+        let id = passage.request.headers().get(X_REQUEST_ID).cloned();
         tracing::debug!(publication = %origin.0, visitor = %self.visitor, ?id, "request passed on");
         let upload = passage.request.body().upload();
         let way = (passage.origin, passage.is_http2);
@@ -148,10 +148,13 @@ impl<O: Origins> Visit<O> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(passage.upgrade, response).await;
         }
-        Ok(self.relay(
-            response,
-            Exchange { upstream: Some(upstream), upload, kept: Arc::clone(&self.kept) },
-        ))
+        let exchange = Exchange { upstream: Some(upstream), upload, kept: Arc::clone(&self.kept) };
+        let mut response = self.relay(response, exchange);
+        if let Some(id) = id {
+            // One that the service chose goes before.
+            response.headers_mut().entry(X_REQUEST_ID).or_insert(id);
+        }
+        Ok(response)
     }
 
     /// Makes the request that the origin gets.

@@ -100,6 +100,10 @@ async fn attack_17_only_our_word_about_the_visitor_reaches_the_origin() {
              X_Forwarded_For: 6.6.6.6\r\nX.Forwarded.For: 6.6.6.6\r\nX-Forwarded_Proto: https\r\n\
              X-Forwarded-Prefix: /evil\r\nX-FORWARDED-PORT: 666\r\nX-Forwarded-Host: evil\r\n\
              Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX_Real_Ip: 6.6.6.6\r\nX-Client-IP: 6.6.6.6\r\n\
+             CF-Connecting-IP: 6.6.6.6\r\nCF_Connecting_IP: 6.6.6.6\r\nTrue-Client-IP: 6.6.6.6\r\n\
+             Fastly-Client-IP: 6.6.6.6\r\nX-Originating-IP: 6.6.6.6\r\nX-Remote-IP: 6.6.6.6\r\n\
+             X-Remote-Addr: 6.6.6.6\r\nX-Envoy-External-Address: 6.6.6.6\r\n\
+             X-Original-Forwarded-For: 6.6.6.6\r\nX-Cluster-Client-IP: 6.6.6.6\r\nClient-IP: 6.6.6.6\r\n\
              Proxy: http://evil\r\nConnection: x-forwarded-for, x-real-ip, forwarded, host, close\r\n\
              Keep-Alive: 300\r\nProxy-Authorization: Basic eA==\r\nX-Mine: kept\r\n\r\n",
         )
@@ -116,6 +120,22 @@ async fn attack_17_only_our_word_about_the_visitor_reaches_the_origin() {
     assert_eq!(header(&head, "x-mine"), Some("kept"));
     assert_eq!(head.lines().filter(|line| line.contains(": ")).count(), 9, "{head}");
     assert!(!head.contains("evil") && !head.contains("6.6.6.6"), "{head}");
+}
+
+#[tokio::test]
+async fn visitor_and_origin_speak_of_a_request_by_one_id() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut origin) = lab.pair(super::lab::GET).await;
+    let asked = origin.head().await;
+    origin.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    let told = visitor.head().await;
+    assert!(header(&asked, "x-request-id").is_some(), "{asked}");
+    assert_eq!(header(&told, "x-request-id"), header(&asked, "x-request-id"));
+
+    visitor.send(super::lab::GET).await;
+    origin.head().await;
+    origin.send("HTTP/1.1 200 OK\r\nX-Request-Id: own\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(header(&visitor.head().await, "x-request-id"), Some("own"));
 }
 
 #[tokio::test]
