@@ -6,7 +6,7 @@ mod tls;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,10 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// Shared port of HTTPS. Default `[::]:443`.
     pub https_listen: SocketAddr,
+    /// Port of `http_listen` as visitors reach it, where a load balancer or a NAT is in front. Default: the listener's own.
+    pub public_http_port: Option<NonZeroU16>,
+    /// The same of `https_listen`.
+    pub public_https_port: Option<NonZeroU16>,
     /// REST API. Default `127.0.0.1:7400`; it speaks plain HTTP, so keep it on loopback.
     pub api_listen: SocketAddr,
     /// `/metrics`. Default `127.0.0.1:7401`.
@@ -117,6 +121,8 @@ impl Config {
             overlay_listen: any(443),
             http_listen: any(80),
             https_listen: any(443),
+            public_http_port: None,
+            public_https_port: None,
             api_listen: loopback(7400),
             metrics_listen: loopback(7401),
             public_addresses: vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
@@ -172,6 +178,8 @@ struct File {
     overlay_listen: Option<SocketAddr>,
     http_listen: Option<SocketAddr>,
     https_listen: Option<SocketAddr>,
+    public_http_port: Option<NonZeroU16>,
+    public_https_port: Option<NonZeroU16>,
     api_listen: Option<SocketAddr>,
     metrics_listen: Option<SocketAddr>,
     public_addresses: Option<Vec<IpAddr>>,
@@ -186,13 +194,15 @@ struct File {
 }
 
 /// Keys that a `relay.toml` may have.
-pub const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 19] = [
     "host",
     "domain",
     "state",
     "overlay_listen",
     "http_listen",
     "https_listen",
+    "public_http_port",
+    "public_https_port",
     "api_listen",
     "metrics_listen",
     "public_addresses",
@@ -231,6 +241,8 @@ impl File {
             overlay_listen: self.overlay_listen.unwrap_or(default.overlay_listen),
             http_listen: self.http_listen.unwrap_or(default.http_listen),
             https_listen: self.https_listen.unwrap_or(default.https_listen),
+            public_http_port: self.public_http_port,
+            public_https_port: self.public_https_port,
             api_listen: self.api_listen.unwrap_or(default.api_listen),
             metrics_listen: self.metrics_listen.unwrap_or(default.metrics_listen),
             public_addresses: self.public_addresses.unwrap_or(default.public_addresses),

@@ -1,6 +1,7 @@
 //! A running relay: everything made, joined together, and ended in order.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -366,8 +367,8 @@ fn identity(config: &Config, keys: &RelayKeys, addresses: Addresses) -> Identity
         relay_key: keys.relay.public(),
         cluster_key: keys.cluster.public(),
         overlay_port: addresses.overlay.port(),
-        http_port: addresses.http.port(),
-        https_port: addresses.https.port(),
+        http_port: port_of(config.public_http_port, addresses.http),
+        https_port: port_of(config.public_https_port, addresses.https),
         public_addresses: config.public_addresses.clone(),
         public_ports: config.public_ports.clone(),
     }
@@ -375,14 +376,22 @@ fn identity(config: &Config, keys: &RelayKeys, addresses: Addresses) -> Identity
 
 /// Of the two shared ports.
 fn edge_settings(config: &Config, addresses: Addresses) -> [EdgeSettings; 2] {
+    let https_port = port_of(config.public_https_port, addresses.https);
     let plain = EdgeSettings {
-        https_port: Some(addresses.https.port()),
+        public_port: Some(port_of(config.public_http_port, addresses.http)),
+        https_port: Some(https_port),
         hsts_seconds: config.tls.hsts_seconds,
         proxies: config.tls.proxy_protocol_from.clone(),
         ..EdgeSettings::default()
     };
-    let secure = EdgeSettings { scheme: Scheme::Https, ..plain.clone() };
+    let public_port = Some(https_port);
+    let secure = EdgeSettings { scheme: Scheme::Https, public_port, ..plain.clone() };
     [plain, secure]
+}
+
+/// The port that visitors see of a listener.
+fn port_of(public: Option<NonZeroU16>, listener: SocketAddr) -> u16 {
+    public.map_or(listener.port(), NonZeroU16::get)
 }
 
 /// Names that are nobody's.
@@ -441,3 +450,24 @@ const DRAIN_POLL: Duration = Duration::from_millis(20);
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visitors_are_told_of_the_ports_that_they_see() {
+        let mut config = Config::for_host("relay.example.org");
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let (http, https, overlay) = (at(8080), at(8443), at(1));
+        let addresses = Addresses { overlay, http, https, api: at(2), metrics: at(3), dns: None };
+        let told = |config: &Config| {
+            let [plain, secure] = edge_settings(config, addresses);
+            [plain.public_port, plain.https_port, secure.public_port]
+        };
+        assert_eq!(told(&config), [Some(8080), Some(8443), Some(8443)]);
+        config.public_http_port = NonZeroU16::new(80);
+        config.public_https_port = NonZeroU16::new(443);
+        assert_eq!(told(&config), [Some(80), Some(443), Some(443)]);
+    }
+}
