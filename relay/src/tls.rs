@@ -31,6 +31,7 @@ pub(crate) use configs::{ACME_TLS, CARRIER, H2};
 pub(crate) use files::Files;
 pub use files::{CertificateFiles, FileError};
 pub(crate) use hello::Hello;
+pub(crate) use names::{Name as CertifiedName, names as certified_names};
 
 use configs::Configs;
 

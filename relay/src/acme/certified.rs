@@ -12,12 +12,12 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::limits::{DETAIL_CHARS_MAX, NAMES_MAX};
 use super::name::Name;
+use crate::tls::{CertifiedName, certified_names};
 
 /// What visitors can be answered with, and what it says about itself.
 #[derive(Debug, Clone)]
@@ -126,24 +126,15 @@ pub(super) fn for_challenge(
     Ok(Arc::new(CertifiedKey::new(chain, key)))
 }
 
+/// Those that could have been ordered.
 fn names(leaf: &X509Certificate<'_>) -> Vec<Name> {
-    let listed = leaf.subject_alternative_name().ok().flatten();
-    let listed = listed.iter().flat_map(|extension| &extension.value.general_names);
-    listed.filter_map(name).take(NAMES_MAX).collect()
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "what is no name of a host is no name here")]
-fn name(listed: &GeneralName<'_>) -> Option<Name> {
-    match listed {
-        GeneralName::DNSName(text) => Name::parse(&text.to_ascii_lowercase()),
-        GeneralName::IPAddress(bytes) => {
-            let v4 = <[u8; 4]>::try_from(*bytes).map(std::net::IpAddr::from);
-            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(std::net::IpAddr::from))
-                .ok()
-                .map(Name::Address)
-        }
-        _ => None,
-    }
+    let listed = certified_names(leaf).unwrap_or_default().into_iter();
+    let ordered = listed.filter_map(|name| match name {
+        CertifiedName::Exact(host) => Name::parse(&host),
+        CertifiedName::Below(parent) => Name::parse(&format!("*.{parent}")),
+        CertifiedName::Address(address) => Some(Name::Address(address)),
+    });
+    ordered.take(NAMES_MAX).collect()
 }
 
 /// Organisation, else common name, else all of it.

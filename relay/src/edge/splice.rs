@@ -1,4 +1,4 @@
-//! Two streams that have left HTTP (101 Switching Protocols), joined byte for byte.
+//! Two streams joined byte for byte: both have left HTTP (101 Switching Protocols), or carry TLS that is passed through.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

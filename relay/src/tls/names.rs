@@ -50,12 +50,17 @@ impl Leaf {
     pub(crate) fn read(der: &CertificateDer<'_>) -> Result<Self, LeafError> {
         let (_, certificate) = X509Certificate::from_der(der).map_err(LeafError::Unreadable)?;
         let expires_at = certificate.validity().not_after.timestamp();
-        let listed = certificate.subject_alternative_name().map_err(LeafError::Names)?;
-        let general = listed.map(|extension| extension.value.general_names.as_slice());
-        let names = general.unwrap_or_default().iter().filter_map(Name::of);
-        let names: Vec<Name> = names.take(CERTIFICATE_NAMES_MAX).collect();
+        let names = names(&certificate).map_err(LeafError::Names)?;
         if names.is_empty() { Err(LeafError::Nobody) } else { Ok(Self { names, expires_at }) }
     }
+}
+
+/// What a certificate speaks for, in the order in which it says so.
+pub(crate) fn names(certificate: &X509Certificate<'_>) -> Result<Vec<Name>, X509Error> {
+    let listed = certificate.subject_alternative_name()?;
+    let general = listed.map(|extension| extension.value.general_names.as_slice());
+    let names = general.unwrap_or_default().iter().filter_map(Name::of);
+    Ok(names.take(CERTIFICATE_NAMES_MAX).collect())
 }
 
 impl Name {
