@@ -103,9 +103,10 @@ mod tests {
         for at_once in [1, 3, 4096] {
             for header in [TEXT.to_vec(), binary(0x21)] {
                 let sent = [&header[..], b"GET / HTTP/1.1\r\n"].concat();
-                let read = heard(&sent, at_once).await.unwrap();
+                let (read, unread) = heard(&sent, at_once).await;
+                let read = read.unwrap();
                 assert_eq!(read.pair, pair);
-                assert!(b"GET / HTTP/1.1\r\n".starts_with(&read.rest), "{read:?}");
+                assert_eq!([read.rest, unread].concat(), b"GET / HTTP/1.1\r\n");
             }
         }
     }
@@ -113,7 +114,7 @@ mod tests {
     #[tokio::test]
     async fn a_balancer_that_speaks_for_itself_is_its_own_visitor() {
         for header in [b"PROXY UNKNOWN\r\n".to_vec(), binary(0x20)] {
-            assert_eq!(heard(&header, 99).await.unwrap().pair, None);
+            assert_eq!(heard(&header, 99).await.0.unwrap().pair, None);
         }
     }
 
@@ -127,9 +128,9 @@ mod tests {
             b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\0",
             &endless,
         ] {
-            assert!(heard(bytes, 4096).await.is_err(), "{bytes:?}");
+            assert!(heard(bytes, 4096).await.0.is_err(), "{bytes:?}");
         }
-        assert!(matches!(heard(b"PROXY ", 99).await, Err(ProxiedError::Ended(_))));
+        assert!(matches!(heard(b"PROXY ", 99).await.0, Err(ProxiedError::Ended(_))));
     }
 
     const TEXT: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n";
@@ -140,13 +141,17 @@ mod tests {
         header
     }
 
-    async fn heard(bytes: &[u8], at_once: usize) -> Result<Proxied, ProxiedError> {
+    /// What is read of `bytes`, and what is left unread of them.
+    async fn heard(bytes: &[u8], at_once: usize) -> (Result<Proxied, ProxiedError>, Vec<u8>) {
         let (mut balancer, mut relay) = duplex(at_once);
         let bytes = bytes.to_vec();
         tokio::spawn(async move {
             // A relay that has seen enough closes.
             let _ = balancer.write_all(&bytes).await;
         });
-        read(&mut relay).await
+        let read = read(&mut relay).await;
+        let mut unread = Vec::new();
+        relay.read_to_end(&mut unread).await.unwrap();
+        (read, unread)
     }
 }

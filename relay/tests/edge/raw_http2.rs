@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -80,40 +80,35 @@ impl Raw {
         }
     }
 
-    /// Sends `frames` until the edge closes; answers how many bytes went.
-    pub(crate) async fn flood(&mut self, frames: &[u8]) -> usize {
+    /// Sends `frames` until the edge closes; says whether the edge told that it would (GOAWAY).
+    pub(crate) async fn flood(&mut self, frames: &[u8]) -> bool {
         let Self { reader, writer } = self;
+        let mut is_told = false;
         let reading = async {
-            let mut buffer = [0; 16 * 1024];
-            while reader.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {}
-        };
-        let mut sent = 0;
-        let writing = async {
-            while writer.write_all(frames).await.is_ok() {
-                sent += frames.len();
+            while let Some((kind, ..)) = next_of(reader).await {
+                is_told |= kind == GOAWAY;
             }
+        };
+        let writing = async {
+            while writer.write_all(frames).await.is_ok() {}
             std::future::pending::<()>().await;
         };
         let closed = async {
             tokio::select! { () = reading => {}, () = writing => {} }
         };
         within("the end of a flood", Box::pin(closed)).await;
-        sent
+        is_told
     }
 
-    /// Reads until the edge closes, resets `stream` or answers it with 400 or 421.
+    /// Reads until the edge closes, resets `stream` or answers it with 400 or 421; fails at any other answer.
     pub(crate) async fn until_refused(&mut self, stream: u32) {
         let reading = async {
             while let Some((kind, on, payload)) = self.next().await {
-                let refused = match kind {
-                    RST_STREAM => on == stream,
-                    // :status 400 is index 12 of the static table; others are spelled out.
-                    HEADERS => on == stream && !payload.starts_with(&[0x88]),
-                    GOAWAY => true,
-                    _ => false,
-                };
-                if refused {
-                    return;
+                match kind {
+                    HEADERS if on == stream => return assert_refuses(&payload),
+                    RST_STREAM if on == stream => return,
+                    GOAWAY => return,
+                    _ => {}
                 }
             }
         };
@@ -135,13 +130,26 @@ impl Raw {
     }
 
     pub(crate) async fn next(&mut self) -> Option<(u8, u32, Vec<u8>)> {
-        let mut head = [0; 9];
-        self.reader.read_exact(&mut head).await.ok()?;
-        let [a, b, c, kind, _flags, stream @ ..] = head;
-        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-        self.reader.read_exact(&mut payload).await.ok()?;
-        Some((kind, u32::from_be_bytes(stream), payload))
+        next_of(&mut self.reader).await
     }
+}
+
+async fn next_of(reader: &mut (impl AsyncRead + Unpin)) -> Option<(u8, u32, Vec<u8>)> {
+    let mut head = [0; 9];
+    reader.read_exact(&mut head).await.ok()?;
+    let [a, b, c, kind, _flags, stream @ ..] = head;
+    let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+    reader.read_exact(&mut payload).await.ok()?;
+    Some((kind, u32::from_be_bytes(stream), payload))
+}
+
+/// The status comes first. 400 is index 12 of the static table (RFC 7541 appendix A); 421 is spelled out, in the code of appendix B, the
+/// first time, and named by a place in the dynamic table from then on.
+fn assert_refuses(block: &[u8]) {
+    let is_400 = block.starts_with(&[0x80 | 12]);
+    let is_421 = block.starts_with(&[0x48, 0x82, 0x68, 0x41])
+        || block.first().is_some_and(|field| *field >= 0x80 | 62);
+    assert!(is_400 || is_421, "another answer than 400 or 421: {block:x?}");
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
