@@ -23,7 +23,7 @@ pub struct Authority {
 pub enum AuthorityHost {
     /// A name, canonical.
     Name(Hostname),
-    /// An address literal; publications are never reached by one.
+    /// An address literal. A relay without a name is reached by one.
     Address(IpAddr),
 }
 

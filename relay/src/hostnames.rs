@@ -1,6 +1,7 @@
 //! Which publication has which hostname: exact names first, then the wildcard one level up.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{PoisonError, RwLock};
 
 use bore_policy::{Hostname, PublicHost};
@@ -11,7 +12,7 @@ use crate::dns::zone::Standing;
 /// The table of public names. Both `tls` and `http` publications are in it.
 #[derive(Debug, Default)]
 pub(crate) struct Hostnames {
-    /// Sorted from the top label down, so that what lies below a name is beside it.
+    /// Names, and perhaps one address. Sorted from the top label down, so that what lies below a name is beside it.
     table: RwLock<BTreeMap<String, Uuid>>,
     /// The relay's own names, which nobody has: not by a wildcard, and not from the time before they were the relay's.
     reserved: Vec<Hostname>,
@@ -31,6 +32,12 @@ impl Hostnames {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let wildcard = || table.get(&from_the_top(&PublicHost::wildcard_of(hostname)?));
         table.get(&from_the_top(hostname.as_str())).or_else(wildcard).copied()
+    }
+
+    /// The publication at the relay's own address, if that is `address`.
+    pub(crate) fn find_address(&self, address: IpAddr) -> Option<Uuid> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.get(&from_the_top(&address.to_string())).copied()
     }
 
     /// What a name is to DNS.
@@ -97,6 +104,15 @@ mod tests {
         assert_eq!(names.find(&host("relay.example.com")), None);
         assert_eq!(names.find(&host("new.example.com")), None, "it was published before");
         assert_eq!(names.find(&host("other.example.com")), Some(SHOP));
+    }
+
+    #[test]
+    fn an_address_is_found_by_itself_and_is_no_name() {
+        let names = Hostnames::default();
+        names.change(WEB, &[], &["203.0.113.5".to_owned()]);
+        assert_eq!(names.find_address("203.0.113.5".parse().unwrap()), Some(WEB));
+        assert_eq!(names.find_address("203.0.113.6".parse().unwrap()), None);
+        assert_eq!(names.standing("203.0.113.5"), Standing::Absent);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use bore_control::model::{Protocol, Publication};
 use bore_control::runtime::State;
 use bore_driver::{OverlayStream, pipe_opening};
 use bore_netstack::ConnectError;
-use bore_policy::{DecidedBy, Hostname, TargetScheme, Visitor};
+use bore_policy::{AuthorityHost, DecidedBy, Hostname, TargetScheme, Visitor};
 use uuid::Uuid;
 
 use crate::clock::now_micros;
@@ -28,12 +28,12 @@ pub(crate) struct OverlayOrigins {
 impl Origins for OverlayOrigins {
     type Stream = OverlayStream;
 
-    fn route(&self, host: &Hostname, visitor: SocketAddr) -> Route {
-        self.decide(host, Protocol::Http, visitor)
+    fn route(&self, host: &AuthorityHost, visitor: SocketAddr) -> Route {
+        self.decide(self.find_web(host), visitor)
     }
 
     fn passthrough(&self, sni: &Hostname, visitor: SocketAddr) -> Route {
-        self.decide(sni, Protocol::Tls, visitor)
+        self.decide(self.find(sni, Protocol::Tls), visitor)
     }
 
     fn speech(&self, origin: OriginId) -> Speech {
@@ -53,10 +53,10 @@ impl Origins for OverlayOrigins {
 
     fn probe(
         &self,
-        host: &Hostname,
+        host: &AuthorityHost,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send> {
-        let id = self.find(host, Protocol::Http)?;
+        let id = self.find_web(host)?;
         let token = self.steward.shared.expected.take(id, token.as_bytes(), Instant::now())?;
         let steward = Arc::clone(&self.steward);
         Some(async move {
@@ -87,9 +87,9 @@ impl Steward {
 }
 
 impl OverlayOrigins {
-    /// Who serves `host` by `protocol`, decided for this visitor.
-    fn decide(&self, host: &Hostname, protocol: Protocol, visitor: SocketAddr) -> Route {
-        let Some(id) = self.find(host, protocol) else { return Route::Unknown };
+    /// What a visitor gets who comes to a publication.
+    fn decide(&self, found: Option<Uuid>, visitor: SocketAddr) -> Route {
+        let Some(id) = found else { return Route::Unknown };
         if let Err(by) = self.admit(id, visitor) {
             return Route::Denied { by };
         }
@@ -145,6 +145,13 @@ impl OverlayOrigins {
         }
         self.steward.shared.metrics.denied.inc();
         Err(kind_of(&decision.by))
+    }
+
+    fn find_web(&self, host: &AuthorityHost) -> Option<Uuid> {
+        match host {
+            AuthorityHost::Name(name) => self.find(name, Protocol::Http),
+            AuthorityHost::Address(address) => self.steward.hostnames.find_address(*address),
+        }
     }
 
     fn find(&self, host: &Hostname, protocol: Protocol) -> Option<Uuid> {

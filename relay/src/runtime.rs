@@ -255,14 +255,15 @@ impl Runtime for RelayRuntime {
 impl RelayRuntime {
     /// HTTPS as soon as there is a certificate for the name.
     fn web_address(&self, hostname: &str) -> String {
-        let (scheme, port) = match self.certificates.entry(hostname) {
+        let (scheme, port) = match self.certificates.entry_of(hostname) {
             Some(_) => (Scheme::Https, self.identity.https_port),
             None => (Scheme::Http, self.identity.http_port),
         };
+        let host = bracketed(hostname);
         if port == scheme.default_port() {
-            return format!("{}://{hostname}/", scheme.as_str());
+            return format!("{}://{host}/", scheme.as_str());
         }
-        format!("{}://{hostname}:{port}/", scheme.as_str())
+        format!("{}://{host}:{port}/", scheme.as_str())
     }
 
     fn relay_address(&self) -> RelayAddress {

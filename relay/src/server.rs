@@ -378,6 +378,7 @@ fn identity(config: &Config, keys: &RelayKeys, addresses: Addresses) -> Identity
 fn edge_settings(config: &Config, addresses: Addresses) -> [EdgeSettings; 2] {
     let https_port = port_of(config.public_https_port, addresses.https);
     let plain = EdgeSettings {
+        address: config.host.parse().ok(),
         public_port: Some(port_of(config.public_http_port, addresses.http)),
         https_port: Some(https_port),
         hsts_seconds: config.tls.hsts_seconds,

@@ -151,7 +151,7 @@ impl Steward {
     /// Says whether it changed.
     fn note_secured(&self, publication: &Publication) -> bool {
         let hostname = first_hostname(publication).map(String::as_str);
-        let secured = hostname.is_some_and(|name| self.certificates.entry(name).is_some());
+        let secured = hostname.is_some_and(|name| self.certificates.entry_of(name).is_some());
         self.states.set_secured(publication.id, secured)
     }
 

@@ -227,7 +227,8 @@ pub struct Publication {
     pub public_port: Option<u16>,
     /// How many consecutive ports; 1 unless it is a range.
     pub port_count: u16,
-    /// Public hostnames and one-level wildcards (`*.shop.example.com`), canonical, in the order that was asked for (tls, http).
+    /// Public hostnames and one-level wildcards (`*.shop.example.com`), canonical, in the order that was asked for (tls, http); or alone the
+    /// address of a relay that has no name.
     #[serde(default, alias = "hostname", deserialize_with = "crate::wire::one_or_many")]
     pub hostnames: Vec<String>,
     /// First port on the node's overlay address; a range maps to a range.

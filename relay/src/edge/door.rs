@@ -6,7 +6,7 @@
 //! | speaks `acme-tls/1` alone | the certificate of a standing order, never anybody's service |
 //! | asks for a name that is passed through | its origin, with every byte from the first on |
 //! | asks for a name with a certificate | HTTPS |
-//! | dialled an address with a certificate, and asks for no name | HTTPS |
+//! | dialled an address with a certificate, or any where the relay's own has one, and asks for no name | HTTPS |
 //! | anything else | an alert, and nobody's certificate |
 //!
 //! Invariant: nothing of a visitor's goes to an origin before [`Origins::passthrough`] has decided.
@@ -15,7 +15,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bore_policy::Hostname;
+use bore_policy::{AuthorityHost, Hostname};
 use rustls::{AlertDescription, HandshakeKind};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -45,8 +45,11 @@ pub(super) struct Secured {
 
 impl Secured {
     /// Whether the certificate that was shown speaks for `host`.
-    pub(super) fn covers(&self, host: &Hostname) -> bool {
-        self.entry.speaks_for(host.as_str())
+    pub(super) fn covers(&self, host: &AuthorityHost) -> bool {
+        match host {
+            AuthorityHost::Name(name) => self.entry.speaks_for(name.as_str()),
+            AuthorityHost::Address(address) => self.entry.speaks_for_address(*address),
+        }
     }
 
     pub(super) fn is_http2(&self) -> bool {
@@ -145,10 +148,12 @@ impl<O: Origins> Shared<O> {
         }
     }
 
-    /// A browser that was given an address sends no name.
+    /// A browser that was given an address sends no name. Behind a NAT, as in most clouds, the address that it dialled is not seen here, and
+    /// the relay's own is meant.
     fn way_without_name(&self, arrival: Arrival) -> Way {
         let find = |address| self.tls.certificates.entry_for_address(address);
-        match arrival.dialled.and_then(find) {
+        let meant = arrival.dialled.into_iter().chain(self.settings.address);
+        match meant.into_iter().find_map(find) {
             Some(entry) => Way::Https(entry),
             None => Way::Closed(Door::NoName, AlertDescription::UnrecognisedName),
         }

@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 
-use bore_policy::Hostname;
+use bore_policy::{AuthorityHost, Hostname};
 use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ pub trait Origins: Send + Sync + 'static {
 
     /// Who serves `host`, decided for this visitor. Called once for each request, with the same
     /// canonical values that the request is then routed and logged by.
-    fn route(&self, host: &Hostname, visitor: SocketAddr) -> Route;
+    fn route(&self, host: &AuthorityHost, visitor: SocketAddr) -> Route;
 
     /// Who gets the TLS connections for `sni` as they come, decided for this visitor like
     /// [`Self::route`]. [`Route::Unknown`]: nobody, TLS ends here.
@@ -37,7 +37,7 @@ pub trait Origins: Send + Sync + 'static {
     /// ordinary request. Asked before [`Self::route`], because a probe passes visit rules.
     fn probe(
         &self,
-        host: &Hostname,
+        host: &AuthorityHost,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send>;
 }

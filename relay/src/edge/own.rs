@@ -1,6 +1,8 @@
 //! What the edge answers before it looks for an origin: certificate authorities, probes, the way to HTTPS.
 
-use bore_policy::{AuthorityHost, Hostname};
+use std::net::IpAddr;
+
+use bore_policy::AuthorityHost;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{Response, StatusCode, Uri};
@@ -24,7 +26,6 @@ impl<O: Origins> Visit<O> {
         if let Some(response) = self.challenged(host, uri.path()) {
             return Ok(Some(response));
         }
-        let AuthorityHost::Name(host) = host else { return Ok(None) };
         if self.secured.as_ref().is_some_and(|secured| !secured.covers(host)) {
             return Err(Notice::Misdirected);
         }
@@ -36,30 +37,27 @@ impl<O: Origins> Visit<O> {
 
     /// Why nothing is served for `host`. Browsers send requests for every name of a certificate through one connection (RFC 9113 §9.1.1),
     /// and one whose TLS is passed through needs a connection of its own.
-    pub(super) fn nobody(&self, host: &Hostname) -> Notice {
-        let is_passed_through =
-            || self.origins.passthrough(host, self.visitor) != Route::Unknown;
-        if self.secured.is_some() && is_passed_through() {
-            return Notice::Misdirected;
-        }
-        Notice::Unknown
+    pub(super) fn nobody(&self, host: &AuthorityHost) -> Notice {
+        let is_passed_through = match host {
+            AuthorityHost::Name(name) if self.secured.is_some() => {
+                self.origins.passthrough(name, self.visitor) != Route::Unknown
+            }
+            AuthorityHost::Name(_) | AuthorityHost::Address(_) => false,
+        };
+        if is_passed_through { Notice::Misdirected } else { Notice::Unknown }
     }
 
     /// A certificate authority looks whether the name leads here (RFC 8555 §8.3).
     fn challenged(&self, host: &AuthorityHost, path: &str) -> Option<Response<EdgeBody>> {
         let token = path.strip_prefix(CHALLENGE_PATH).filter(|token| is_token(token))?;
-        let host = match host {
-            AuthorityHost::Name(name) => name.to_string(),
-            AuthorityHost::Address(address) => address.to_string(),
-        };
-        let authorization = self.tls.challenges.http01(&host, token)?;
+        let authorization = self.tls.challenges.http01(&plain(host), token)?;
         self.count(Outcome::Challenged);
         Some(self.text(authorization))
     }
 
     async fn probed(
         &self,
-        host: &Hostname,
+        host: &AuthorityHost,
         path: &str,
     ) -> Result<Option<Response<EdgeBody>>, Notice> {
         let Some(token) = path.strip_prefix(PROBE_PATH).filter(|token| is_token(token)) else {
@@ -73,12 +71,16 @@ impl<O: Origins> Visit<O> {
     }
 
     /// Plain HTTP for a name that has a certificate. 308 keeps method and body (RFC 9110 §15.4.9).
-    fn sent_to_https(&self, host: &Hostname, uri: &Uri) -> Option<Response<EdgeBody>> {
+    fn sent_to_https(&self, host: &AuthorityHost, uri: &Uri) -> Option<Response<EdgeBody>> {
         let port = self.settings.https_port.filter(|_| self.settings.scheme == Scheme::Http)?;
-        self.tls.certificates.entry(host.as_str())?;
+        self.tls.certificates.entry_of(&plain(host))?;
         let port = if port == 443 { String::new() } else { format!(":{port}") };
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let path = if path.starts_with('/') { path } else { "/" };
+        let host = match host {
+            AuthorityHost::Address(IpAddr::V6(v6)) => format!("[{v6}]"),
+            AuthorityHost::Address(IpAddr::V4(_)) | AuthorityHost::Name(_) => plain(host),
+        };
         let location = HeaderValue::from_str(&format!("https://{host}{port}{path}")).ok()?;
         self.count(Outcome::Redirected);
         let mut response = self.text(String::new());
@@ -92,6 +94,14 @@ impl<O: Origins> Visit<O> {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
+    }
+}
+
+/// Without brackets, as certificates and orders name it.
+fn plain(host: &AuthorityHost) -> String {
+    match host {
+        AuthorityHost::Name(name) => name.to_string(),
+        AuthorityHost::Address(address) => address.to_string(),
     }
 }
 

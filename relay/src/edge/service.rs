@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bore_netstack::ConnectError;
-use bore_policy::AuthorityHost;
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue,
@@ -122,8 +121,6 @@ impl<O: Origins> Visit<O> {
         if let Some(response) = self.own_answer(&host, &parts.uri).await? {
             return Ok(response);
         }
-        // Nothing is published under an address.
-        let AuthorityHost::Name(host) = host else { return Err(Notice::Unknown) };
         match self.origins.route(&host, self.visitor) {
             Route::To(origin) => self.pass(origin, parts, body).await,
             Route::Denied { by } => Err(Notice::Denied(by)),

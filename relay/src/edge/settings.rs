@@ -10,6 +10,8 @@ use ipnet::IpNet;
 pub struct EdgeSettings {
     /// What the visitor speaks; goes into `X-Forwarded-Proto` and `Forwarded`.
     pub scheme: Scheme,
+    /// The address that the relay is known by, where it has no name.
+    pub address: Option<IpAddr>,
     /// The port that visitors connect to, when it is not the listener's own.
     pub public_port: Option<u16>,
     /// The public port of HTTPS. A visitor of plain HTTP is sent there when its host has a certificate.
@@ -42,6 +44,7 @@ impl Default for EdgeSettings {
     fn default() -> Self {
         Self {
             scheme: Scheme::Http,
+            address: None,
             public_port: None,
             https_port: None,
             hsts_seconds: None,

@@ -121,6 +121,11 @@ impl Entry {
         Name::speaking_for(host).any(|name| self.leaf.names.contains(&name))
     }
 
+    /// Whether it speaks for `address`.
+    pub(crate) fn speaks_for_address(&self, address: IpAddr) -> bool {
+        self.leaf.names.contains(&Name::address(address))
+    }
+
     fn is_current(&self, now_seconds: i64) -> bool {
         now_seconds < self.leaf.expires_at
     }

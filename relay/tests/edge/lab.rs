@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bore_policy::Hostname;
+use bore_policy::{AuthorityHost, Hostname};
 use bore_relay::edge::{
     DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, Speech, Unopened,
     serve,
@@ -225,9 +225,10 @@ struct Fixed {
 impl Origins for Fixed {
     type Stream = TcpStream;
 
-    fn route(&self, host: &Hostname, visitor: SocketAddr) -> Route {
+    fn route(&self, host: &AuthorityHost, visitor: SocketAddr) -> Route {
         assert!(visitor.ip().is_loopback() || BALANCED.contains(&visitor.ip()));
-        match host.as_str() {
+        match text(host).as_str() {
+            ADDRESS => Route::To(OriginId(Uuid::from_u128(18))),
             "app.example" => Route::To(OriginId(Uuid::from_u128(1))),
             "second.example" => Route::To(OriginId(Uuid::from_u128(2))),
             "gone.example" => Route::To(GONE),
@@ -271,16 +272,26 @@ impl Origins for Fixed {
 
     fn probe(
         &self,
-        host: &Hostname,
+        host: &AuthorityHost,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send> {
-        match (host.as_str(), token) {
-            ("app.example" | "hidden.example", "expected") => Some(ready(Some("yes".to_owned()))),
+        match (text(host).as_str(), token) {
+            ("app.example" | "hidden.example" | ADDRESS, "expected") => Some(ready(Some("yes".to_owned()))),
             ("app.example", "broken") => Some(ready(None)),
             _ => None,
         }
     }
 }
+
+fn text(host: &AuthorityHost) -> String {
+    match host {
+        AuthorityHost::Name(name) => name.to_string(),
+        AuthorityHost::Address(address) => address.to_string(),
+    }
+}
+
+/// The address that the edge is known by, and published under.
+pub(crate) const ADDRESS: &str = "192.0.2.80";
 
 const H2C: OriginId = OriginId(Uuid::from_u128(5));
 
@@ -289,9 +300,9 @@ const BALANCED: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 8))];
 
 /// Every bound on its connections is met.
-const CROWDED: OriginId = OriginId(Uuid::from_u128(6));
+const CROWDED: OriginId = OriginId(Uuid::from_u128(16));
 
 /// The rules change while it is being opened.
-const CLOSING: OriginId = OriginId(Uuid::from_u128(7));
+const CLOSING: OriginId = OriginId(Uuid::from_u128(17));
 
 const GONE: OriginId = OriginId(Uuid::from_u128(3));

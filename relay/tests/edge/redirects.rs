@@ -2,7 +2,7 @@
 
 use bore_relay::edge::{EdgeSettings, Outcome, OutcomeLabels};
 
-use super::lab::{GET, Lab, header};
+use super::lab::{ADDRESS, GET, Lab, header};
 
 #[tokio::test]
 async fn a_host_with_a_certificate_is_sent_to_https_and_one_without_is_served() {
@@ -32,6 +32,19 @@ async fn a_redirect_leads_to_the_host_that_was_asked_for_and_nowhere_else() {
         let location = format!("https://app.example:8443{led}");
         assert_eq!(header(&head, "location"), Some(location.as_str()), "{head}");
     }
+}
+
+#[tokio::test]
+async fn an_address_with_a_certificate_is_sent_to_https_too() {
+    let lab = plain().await;
+    let ask = |host: &str| format!("GET /a HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let (_visitor, mut origin) = lab.pair(&ask(ADDRESS)).await;
+    assert_eq!(header(&origin.head().await, "host"), Some(ADDRESS));
+    lab.certify(1, &[ADDRESS, "2001:db8::80"]);
+    let head = lab.answer(&ask(ADDRESS)).await;
+    assert_eq!(header(&head, "location"), Some("https://192.0.2.80:8443/a"), "{head}");
+    let head = lab.answer(&ask("[2001:db8::80]")).await;
+    assert_eq!(header(&head, "location"), Some("https://[2001:db8::80]:8443/a"), "{head}");
 }
 
 #[tokio::test]

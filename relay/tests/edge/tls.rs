@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::lab::{GET, Lab, Wire, eventually, header, within};
+use super::lab::{ADDRESS, GET, Lab, Wire, eventually, header, within};
 
 #[tokio::test]
 async fn a_visitor_gets_the_certificate_of_the_name_that_it_asks_for() {
@@ -56,7 +56,26 @@ async fn an_address_with_a_certificate_of_its_own_is_served_without_a_name() {
     let mut visitor = lab.secured("127.0.0.1", "http/1.1").await;
     visitor.send("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await;
     assert!(visitor.head().await.starts_with("HTTP/1.1 404 "), "nothing is published under it");
+    let mut other = lab.secured("127.0.0.1", "http/1.1").await;
+    other.send(&GET.replace("app.example", ADDRESS)).await;
+    assert!(other.head().await.starts_with("HTTP/1.1 421 "), "the certificate is not for it");
     assert!(refused(&lab, "192.0.2.1").await.is_empty(), "it is the dialled address that counts");
+}
+
+#[tokio::test]
+async fn behind_a_nat_the_relay_s_own_address_is_meant() {
+    let address = Some(ADDRESS.parse().unwrap());
+    let lab = Lab::secure_with(EdgeSettings { address, ..Default::default() }).await;
+    lab.certify(4, &[ADDRESS]);
+    let mut visitor = lab.secured(ADDRESS, "http/1.1").await;
+    visitor.send(&GET.replace("app.example", ADDRESS)).await;
+    let head = lab.accept().await.head().await;
+    assert_eq!(header(&head, "host"), Some(ADDRESS));
+    assert_eq!(header(&head, "x-forwarded-host"), Some(ADDRESS));
+    let mut probe = lab.secured(ADDRESS, "http/1.1").await;
+    let ask = format!("GET /.well-known/bore/expected HTTP/1.1\r\nHost: {ADDRESS}\r\n\r\n");
+    probe.send(&ask).await;
+    assert!(probe.head().await.starts_with("HTTP/1.1 200 "));
 }
 
 #[tokio::test]

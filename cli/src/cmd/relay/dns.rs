@@ -34,7 +34,7 @@ pub(super) fn fields(wanted: &Wanted) -> Value {
 pub(super) fn text(config: &Config, wanted: &Wanted) -> String {
     let records = wanted.records();
     let mut lines = match (&config.domain, records.is_empty()) {
-        (None, true) => return NO_DOMAIN.to_owned(),
+        (None, true) => return ADDRESS_ONLY.to_owned(),
         (None, false) => vec![format!("{NO_DOMAIN}\nDNS record to make:")],
         (Some(_), _) => vec!["DNS records to make:".to_owned()],
     };
@@ -85,4 +85,7 @@ fn tell(context: &Context<'_>, finding: &Finding) {
     context.output.step(finding.ok, &finding.subject, &format!("{}{next}", finding.seen));
 }
 
+/// A relay that is known by its address.
+const ADDRESS_ONLY: &str =
+    "no domain: tcp, udp and one web service work by address; more web services need --domain later";
 const NO_DOMAIN: &str = "no domain: tcp and udp work by address; http needs --domain later";

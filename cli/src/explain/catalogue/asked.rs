@@ -264,6 +264,18 @@ pub(super) static ENTRIES: &[Entry] = &[
         ["correct the field named, and compare bore version with the relay's"]
     ),
     entry!(
+        "B2113",
+        Taken,
+        "the relay's address is taken",
+        "A relay that is known by its address and has no domain carries one web service at that address, and another publication is there.",
+        ["a second bore publish http on such a relay", "an old publication that nobody took back"],
+        [
+            "give this one a name: bore domain add example.com, then --host app.example.com",
+            "or give the relay a domain (`domain` in relay.toml), so that every service gets a name",
+            "or bore rm the publication that holds the address"
+        ]
+    ),
+    entry!(
         "B2301",
         Taken,
         "domain of another network",

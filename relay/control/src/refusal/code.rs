@@ -29,6 +29,8 @@ pub enum Code {
     PublicationNotFound,
     /// B2112.
     BadRequest,
+    /// B2113.
+    AddressTaken,
     /// B2301.
     DomainTaken,
     /// B2302.
@@ -163,6 +165,12 @@ impl Code {
                 S::BAD_REQUEST,
                 "bad request",
                 "try: compare with /v1/openapi.json, and the versions of bore on both ends",
+            ),
+            Self::AddressTaken => (
+                "B2113",
+                S::CONFLICT,
+                "the relay's address is taken",
+                "try: --host under a domain of your own (bore domain add), or give the relay a domain",
             ),
             Self::DomainTaken => (
                 "B2301",

@@ -5,20 +5,41 @@
 //! | `app` | directly under the relay's domain | anybody's |
 //! | `app.t.example.org` | the same, in full | anybody's, one label: one wildcard certificate covers one level, and below a tenant's name another tenant could set its cookies |
 //! | `shop.example.com`, `*.shop.example.com` | at or below a verified domain | that domain's network's |
+//! | nothing | at the relay's address, where it has one for a host and no domain | the first web service's |
 //!
 //! Of several verified domains above a name the nearest decides.
+
+use std::net::IpAddr;
 
 use bore_policy::{Hostname, PublicHost};
 use uuid::Uuid;
 
 use super::label;
-use super::place::Job;
+use super::place::{Job, Place};
 use crate::control::Control;
+use crate::model::Protocol;
 use crate::refusal::{Code, Refusal};
 
 impl Control {
+    /// What takes the place of a port.
+    pub(super) fn named_place(&self, job: &Job<'_>) -> Result<Place, Refusal> {
+        let is_web = job.draft.protocol == Protocol::Http;
+        match self.only_address().filter(|_| is_web && job.draft.hostnames.is_empty()) {
+            Some(address) => Ok(Place::Address(address)),
+            None => self.hosts(job).map(Place::Hosts),
+        }
+    }
+
+    /// The address of a relay that has no name to give.
+    fn only_address(&self) -> Option<IpAddr> {
+        if self.runtime().domain().is_some() {
+            return None;
+        }
+        self.runtime().relay_info().host.parse().ok().map(|address: IpAddr| address.to_canonical())
+    }
+
     /// The hostnames that are meant, canonical, each once.
-    pub(super) fn hosts(&self, job: &Job<'_>) -> Result<Vec<PublicHost>, Refusal> {
+    fn hosts(&self, job: &Job<'_>) -> Result<Vec<PublicHost>, Refusal> {
         let named = &job.draft.hostnames;
         let wanted = if named.is_empty() { std::slice::from_ref(&job.name) } else { named };
         let mut hosts: Vec<PublicHost> = Vec::new();

@@ -1,6 +1,7 @@
 //! Where a publication can be reached: candidates in the order in which they are tried, and whether one is free and permitted.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bore_policy::{Decision, PortRange, PublicHost, Publisher, Wanted};
@@ -20,6 +21,8 @@ pub(super) enum Place {
     Port(u16),
     /// Hostnames, at least one.
     Hosts(Vec<PublicHost>),
+    /// The relay's own address, which takes the place of a hostname.
+    Address(IpAddr),
 }
 
 /// Why a wanted thing is not free, the thing in words, and who has it.
@@ -44,7 +47,7 @@ impl Control {
     /// Candidates, best first. "Any" begins with the port that an update has, then anywhere in the range, so that two relays' first choices differ.
     pub(super) fn candidates(&self, job: &Job<'_>) -> Result<Vec<Place>, Refusal> {
         match job.draft.wish {
-            PortWish::Host => Ok(vec![Place::Hosts(self.hosts(job)?)]),
+            PortWish::Host => Ok(vec![self.named_place(job)?]),
             PortWish::Exact(first) if first.checked_add(job.draft.port_count - 1).is_none() => {
                 let detail = format!("{} ports from {first} go beyond 65535", job.draft.port_count);
                 Err(Refusal::new(Code::PortRefused, detail))
@@ -91,8 +94,8 @@ impl Control {
         }
         for hostname in &publication.hostnames {
             if let Some(served) = memory.hostname_holder(hostname) {
-                let thing = format!("hostname {hostname}");
-                holders.push((Code::HostnameTaken, thing, Arc::clone(served)));
+                let (code, thing) = named(hostname);
+                holders.push((code, thing, Arc::clone(served)));
             }
         }
         for (protocol, port) in places(publication) {
@@ -129,6 +132,7 @@ impl Job<'_> {
         let (public_port, hostnames) = match place {
             Place::Port(port) => (Some(*port), Vec::new()),
             Place::Hosts(hosts) => (None, hosts.iter().map(ToString::to_string).collect()),
+            Place::Address(address) => (None, vec![address.to_string()]),
         };
         Publication {
             id: before.map_or_else(Uuid::now_v7, |before| before.id),
@@ -175,7 +179,8 @@ impl Job<'_> {
             Some(Place::Hosts(hosts)) => {
                 hosts.iter().map(|host| wanted(None, Some(host))).collect()
             }
-            None => vec![wanted(None, None)],
+            // No rule about hostnames allows an address, and each that denies some denies it.
+            Some(Place::Address(_)) | None => vec![wanted(None, None)],
         }
     }
 
@@ -189,6 +194,14 @@ impl Job<'_> {
             Code::PolicyDenies,
             format!("publishing {what} by node {} is {decision}", self.member.name),
         )
+    }
+}
+
+/// A public name that is taken, in words.
+fn named(hostname: &str) -> (Code, String) {
+    match hostname.parse::<IpAddr>() {
+        Ok(address) => (Code::AddressTaken, format!("the relay's address {address}")),
+        Err(_) => (Code::HostnameTaken, format!("hostname {hostname}")),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The API of publish, as a caller sees it.
 
+use std::sync::atomic::Ordering;
+
 use bore_control::model::{Actor, Protocol};
 use serde_json::{Value, json};
 
@@ -104,6 +106,34 @@ async fn any_port_is_one_of_the_range_that_is_free_and_stays() {
         lab.publish(&nas, udp("one-more", json!({"any_port": true}))).await.refusal(),
         (409, "B2108")
     );
+}
+
+#[tokio::test]
+async fn a_relay_without_a_name_has_one_web_service_at_its_address() {
+    let lab = Lab::new().await;
+    lab.relay.is_nameless.store(true, Ordering::Relaxed);
+    let (home, other) = (lab.network("home").await, lab.network("other").await);
+    let (nas, foreign) = (lab.node(home, "nas").await, lab.node(other, "evil").await);
+
+    let view = lab.publish(&nas, http("app", json!({}))).await.ok();
+    assert_eq!(
+        (&view["hostnames"], &view["public"]),
+        (&json!(["203.0.113.5"]), &json!("http://203.0.113.5"))
+    );
+    let again = json!({"access": {"allow": ["10.0.0.0/8"]}});
+    assert_eq!(lab.publish(&nas, http("app", again)).await.ok()["hostnames"], view["hostnames"]);
+
+    let second = lab.publish(&nas, http("second", json!({}))).await;
+    assert_eq!(second.refusal(), (409, "B2113"));
+    let detail = "the relay's address 203.0.113.5 is held by \"app\" (agent nas)";
+    assert_eq!(second.body["detail"], detail);
+    assert!(second.body["next"].as_str().unwrap().contains("give the relay a domain"));
+    let foreign = lab.publish(&foreign, http("third", json!({}))).await;
+    assert_eq!(foreign.body["detail"], "the relay's address 203.0.113.5 is held by another network");
+    let tls = json!({"name": "tls", "protocol": "tls", "target": "443"});
+    assert_eq!(lab.publish(&nas, tls).await.refusal(), (422, "B2106"), "TLS names no address");
+    let label = lab.publish(&nas, http("x", json!({"hostnames": ["x"]}))).await;
+    assert_eq!(label.refusal(), (422, "B2106"));
 }
 
 #[tokio::test]

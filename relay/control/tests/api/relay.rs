@@ -30,6 +30,8 @@ pub(crate) struct FakeRelay {
     pub(crate) dns: Mutex<HashSet<String>>,
     /// What the clock shows.
     pub(crate) now: AtomicI64,
+    /// It is known by its address, and has no domain.
+    pub(crate) is_nameless: AtomicBool,
 }
 
 pub(crate) const PORTS: RangeInclusive<u16> = 20_000..=20_009;
@@ -96,7 +98,8 @@ impl Runtime for FakeRelay {
     }
 
     fn domain(&self) -> Option<String> {
-        Some("t.example.org".to_owned())
+        let is_nameless = self.is_nameless.load(Ordering::Relaxed);
+        (!is_nameless).then(|| "t.example.org".to_owned())
     }
 
     fn node_state(&self, _: Uuid) -> NodeState {
@@ -143,7 +146,10 @@ impl Runtime for FakeRelay {
 
     fn relay_info(&self) -> RelayInfo {
         RelayInfo {
-            host: "relay.example.org".to_owned(),
+            host: match self.is_nameless.load(Ordering::Relaxed) {
+                true => "203.0.113.5".to_owned(),
+                false => "relay.example.org".to_owned(),
+            },
             overlay_port: 443,
             public_key: STANDARD.encode([7; 32]),
             version: "0.1.0".to_owned(),
