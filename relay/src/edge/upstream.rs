@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 
 use super::body::RequestBody;
 use super::limits::{
-    H2_CONNECTION_WINDOW_BYTES, H2_HEADERS_BYTES_MAX, H2_SEND_BUFFER_BYTES, HEAD_BYTES_MAX,
-    HEADERS_MAX, KEPT_MAX,
+    H2_HEADERS_BYTES_MAX, H2_ORIGIN_CONNECTION_WINDOW_BYTES, H2_ORIGIN_STREAM_WINDOW_BYTES,
+    H2_SEND_BUFFER_BYTES, HEAD_BYTES_MAX, HEADERS_MAX, KEPT_MAX,
 };
 use super::origins::OriginId;
 
@@ -132,8 +132,8 @@ where
 {
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .max_header_list_size(H2_HEADERS_BYTES_MAX)
-        .initial_stream_window_size(H2_CONNECTION_WINDOW_BYTES)
-        .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(H2_ORIGIN_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(H2_ORIGIN_CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(H2_SEND_BUFFER_BYTES)
         .handshake(TokioIo::new(stream))
         .await?;

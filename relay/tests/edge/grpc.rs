@@ -1,5 +1,8 @@
 //! Origins that speak HTTP/2, as gRPC services do: trailers, streams both ways, cancellation.
 
+use std::time::Duration;
+
+use bore_relay::edge::EdgeSettings;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -14,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::http2::{Pieces, channel, impatient, speak};
 use super::lab::{GET, Lab, within};
+use super::raw_http2::{DATA, GOAWAY, HEADERS, RST_STREAM, Raw, WINDOW_UPDATE};
 
 #[tokio::test]
 async fn grpc_reaches_its_origin_by_http_2_and_comes_back_with_trailers() {
@@ -61,6 +65,58 @@ async fn a_call_may_wait_with_its_first_message() {
 }
 
 #[tokio::test]
+async fn many_small_messages_may_wait_for_their_origin() {
+    let open_max = Duration::from_secs(1);
+    let lab = Lab::secure_with(EdgeSettings { open_max, ..Default::default() }).await;
+    lab.certify(1, &["app.example", "slow.example"]);
+    let mut raw = Raw::new(&lab).await;
+    raw.settle().await;
+    raw.head_to("slow.example", 1, "/", GRPC, false).await;
+    for _ in 0..MESSAGES {
+        assert!(raw.frame(DATA, 0, 1, &MESSAGE).await, "the edge takes them");
+    }
+    let answered = async {
+        loop {
+            let (kind, stream, _) = raw.next().await.expect("an answer before an end");
+            assert!(kind != GOAWAY && kind != RST_STREAM, "what waits is no flood: frame {kind}");
+            if (kind, stream) == (HEADERS, 1) {
+                return;
+            }
+        }
+    };
+    within("the answer", answered).await;
+}
+
+#[tokio::test]
+async fn many_small_messages_may_wait_for_their_visitor() {
+    let mut lab = Lab::secure().await;
+    let (mut calls, _origin) = serve(&mut lab).await;
+    let mut raw = Raw::with_window(&lab, 0).await;
+    raw.head(1, "/pkg.Service/Method", GRPC, true).await;
+    let call = within("the call", calls.recv()).await.unwrap();
+    let (down, answer) = channel();
+    assert!(call.answer.send(Response::new(answer)).is_ok());
+    let sending = async {
+        for _ in 0..MESSAGES {
+            down.send(Frame::data(MESSAGE.to_vec().into())).await.expect("the edge takes them");
+        }
+    };
+    within("the messages", sending).await;
+    drop(down);
+    let mut came = 0;
+    let reading = async {
+        raw.frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 20).to_be_bytes()).await;
+        raw.frame(WINDOW_UPDATE, 0, 1, &(1_u32 << 20).to_be_bytes()).await;
+        while came < MESSAGES * MESSAGE.len() {
+            let (kind, _, payload) = raw.next().await.expect("all of the answer");
+            assert!(kind != RST_STREAM && kind != GOAWAY, "frame {kind} after {came} bytes");
+            came += if kind == DATA { payload.len() } else { 0 };
+        }
+    };
+    within("the answer", reading).await;
+}
+
+#[tokio::test]
 async fn a_call_that_is_cancelled_is_cancelled_at_the_origin() {
     let mut lab = Lab::secure().await;
     let (mut calls, _origin) = serve(&mut lab).await;
@@ -103,6 +159,10 @@ async fn an_h2c_origin_gets_http_2_from_every_visitor() {
     }
     assert_eq!(lab.counters.origins_opened.get(), 1, "a connection on which nothing runs is kept");
 }
+
+const GRPC: &[(&str, &[u8])] = &[("content-type", b"application/grpc"), ("te", b"trailers")];
+const MESSAGES: usize = 4_000;
+const MESSAGE: [u8; 30] = [0; 30];
 
 /// A request at the origin, and the place for its answer.
 struct Call {

@@ -234,6 +234,7 @@ impl Origins for Fixed {
             "gone.example" => Route::To(GONE),
             "h2c.example" => Route::To(H2C),
             "crowded.example" => Route::To(CROWDED),
+            "slow.example" => Route::To(SLOW),
             "closing.example" => Route::To(CLOSING),
             "hidden.example" => Route::Denied { by: DenialKind::AllowList },
             "offline.example" => Route::Unavailable(Outage::Offline {
@@ -262,6 +263,9 @@ impl Origins for Fixed {
         }
         if origin == CROWDED {
             return Err(Unopened::Full);
+        }
+        if origin == SLOW {
+            return std::future::pending().await;
         }
         if origin == CLOSING {
             return Err(Unopened::Denied { by: DenialKind::Rule });
@@ -301,6 +305,9 @@ const BALANCED: [IpAddr; 2] =
 
 /// Every bound on its connections is met.
 const CROWDED: OriginId = OriginId(Uuid::from_u128(16));
+
+/// It is never opened.
+const SLOW: OriginId = OriginId(Uuid::from_u128(19));
 
 /// The rules change while it is being opened.
 const CLOSING: OriginId = OriginId(Uuid::from_u128(17));
