@@ -10,6 +10,8 @@
 
 #[path = "acme/attacks.rs"]
 mod attacks;
+#[path = "acme/clocks.rs"]
+mod clocks;
 #[path = "acme/fake_ca.rs"]
 mod fake_ca;
 #[path = "acme/lab.rs"]

@@ -71,6 +71,13 @@ pub const API_KEY_LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 
 /// Life of an API key for which none was asked.
 pub const API_KEY_LIFE_DEFAULT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
+/// Longest time that the next try at a certificate is away, a CA's wish included. A stored time further away comes from a clock that was ahead,
+/// and does not count.
+pub const ORDER_WAIT_MAX: Duration = Duration::from_secs(8 * 24 * 60 * 60);
+
+/// Longest time that a relay holds an order without news; beyond it the same is true.
+pub const ORDER_LEASE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What one network may hold, so that one tenant cannot starve the others. Each refusal is B2109.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas {

@@ -8,7 +8,7 @@ use bore_control::model::{
 use bore_control::runtime::{CertificateState, CertificateStatus};
 use uuid::Uuid;
 
-use super::schedule::{Action, Held, Known, decide};
+use super::schedule::{Action, Held, Known, decide, waiting};
 use super::wanted::Wanted;
 
 /// All subjects.
@@ -214,7 +214,9 @@ impl Page {
             issuer: shown.map(|shown| shown.issuer.clone()),
             not_after: held.map(|held| held.not_after),
             next_try_at: self.wanted.as_ref().map(|_| match held {
-                Some(held) => held.due().max(self.known.next_try_at.unwrap_or(Micros::MIN)),
+                Some(held) => {
+                    waiting(self.known.next_try_at, now).map_or(held.due(), |at| at.max(held.due()))
+                }
                 None => next,
             }),
             problem: self.problem.clone(),

@@ -7,8 +7,11 @@
 
 use std::time::Duration;
 
+use bore_control::limits::ORDER_WAIT_MAX;
 use bore_control::model::{Micros, RenewalWindow};
 use uuid::Uuid;
+
+use super::issuer::later;
 
 /// How fast things are tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +89,20 @@ pub(super) fn decide(known: &Known, paused_until: Option<Micros>, now: Micros) -
         return not_before(known.next_try_at, paused_until, now, Action::Order);
     }
     let asked_again = held.renewal.map_or(held.not_before, |window| window.ask_again_at);
-    let ask_at = asked_again.max(known.ask_after.unwrap_or(Micros::MIN));
-    if ask_at <= now {
+    let ask_at = waiting(Some(asked_again), now).max(waiting(known.ask_after, now));
+    let Some(ask_at) = ask_at else {
         return match not_before(None, paused_until, now, Action::AskRenewal) {
             Action::Wait(until) => Action::Wait(until.min(due)),
             action @ (Action::Order | Action::AskRenewal) => action,
         };
-    }
+    };
     Action::Wait(due.min(ask_at))
+}
+
+/// What is still to be waited for. A time further away than any wait comes from a clock that was ahead, and does not count: once the clock is
+/// right, certificates are.
+pub(super) fn waiting(until: Option<Micros>, now: Micros) -> Option<Micros> {
+    until.filter(|until| *until > now && *until <= later(now, ORDER_WAIT_MAX))
 }
 
 impl Held {
@@ -126,8 +135,7 @@ fn not_before(
     now: Micros,
     action: Action,
 ) -> Action {
-    let earliest = next_try_at.max(paused_until).unwrap_or(Micros::MIN);
-    if earliest <= now { action } else { Action::Wait(earliest) }
+    waiting(next_try_at, now).max(waiting(paused_until, now)).map_or(action, Action::Wait)
 }
 
 impl Pace {
@@ -148,6 +156,9 @@ const REST: Micros = 60 * 60 * 1_000_000;
 
 #[cfg(test)]
 mod tests {
+    use bore_control::limits::ORDER_LEASE_MAX;
+
+    use super::super::limits::RETRY_AFTER_MAX;
     use super::*;
 
     #[test]
@@ -162,8 +173,8 @@ mod tests {
 
     #[test]
     fn without_a_window_two_thirds_of_the_life_are_waited_for() {
-        let known = Known { ask_after: Some(Micros::MAX), ..known(None) };
-        assert_eq!(decide(&known, None, NOW), Action::Wait(NOW + 60 * DAY));
+        let known = Known { ask_after: Some(NOW + 60 * DAY), ..known(None) };
+        assert_eq!(decide(&known, None, NOW + 59 * DAY), Action::Wait(NOW + 60 * DAY));
         assert_eq!(decide(&known, None, NOW + 60 * DAY), Action::Order);
         let refused = Known { next_try_at: Some(NOW + 61 * DAY), ..known };
         assert_eq!(decide(&refused, None, NOW + 60 * DAY), Action::Wait(NOW + 61 * DAY));
@@ -202,6 +213,23 @@ mod tests {
         held.created_at = NOW + 3_000 * DAY;
         assert_eq!(held.due(), held.created_at + REST);
         assert_eq!(decide(&known, None, NOW + 3_000 * DAY + REST), Action::Order);
+    }
+
+    #[test]
+    fn what_a_clock_that_was_ahead_wrote_does_not_count() {
+        let year = Some(NOW + 365 * DAY);
+        let none = Known { next_try_at: year, ..Known::default() };
+        assert_eq!(decide(&none, year, NOW), Action::Order);
+        assert_eq!(decide(&none, Some(NOW + 7 * DAY), NOW), Action::Wait(NOW + 7 * DAY));
+        let one = Known { ask_after: year, ..known(Some(window(30, 40, 365))) };
+        assert_eq!(decide(&one, year, NOW), Action::AskRenewal);
+    }
+
+    #[test]
+    fn every_wait_of_our_own_counts() {
+        let pace = Pace::default();
+        let longest = RETRY_AFTER_MAX + pace.passing_max.max(pace.refused_max);
+        assert!(longest <= ORDER_WAIT_MAX && pace.order_max * 2 <= ORDER_LEASE_MAX);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rand::Rng as _;
 use super::failure::{Failure, FailureKind};
 use super::issuer::{Issuer, later};
 use super::metrics::OrderResult;
+use super::schedule::waiting;
 
 impl Issuer {
     pub(super) fn without_store(&self, subject: &str, error: &StoreError) {
@@ -20,7 +21,7 @@ impl Issuer {
     pub(super) async fn is_paused(&self) -> Result<bool, StoreError> {
         let directory = &self.parts.settings.directory;
         let row = self.parts.store.acme_account(directory, self.now()).await?;
-        let until = row.paused_until.filter(|until| *until > self.now());
+        let until = waiting(row.paused_until, self.now());
         self.book().pause(until);
         Ok(until.is_some())
     }

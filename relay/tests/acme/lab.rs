@@ -1,4 +1,4 @@
-//! An issuer with a store of its own, a clock that can be set forward, and everything that it is asked about at hand.
+//! An issuer with a store of its own, a clock that can be set, and everything that it is asked about at hand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -99,8 +99,13 @@ impl Lab {
 
     /// Sets the relay's clock forward.
     pub(crate) fn advance(&self, running: &Running, by: Duration) {
-        self.offset.fetch_add(Micros::try_from(by.as_micros()).unwrap(), Ordering::Relaxed);
+        self.shift(Micros::try_from(by.as_micros()).unwrap());
         running.nudge();
+    }
+
+    /// Sets the relay's clock, forward or back.
+    pub(crate) fn shift(&self, by: Micros) {
+        self.offset.fetch_add(by, Ordering::Relaxed);
     }
 
     pub(crate) fn now(&self) -> Micros {
@@ -171,7 +176,8 @@ pub(crate) fn one(name: &str) -> Wanted {
     Wanted::one(Name::parse(name).unwrap(), None)
 }
 
-fn wall() -> Micros {
+/// What a machine with NTP has.
+pub(crate) fn wall() -> Micros {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros().try_into().unwrap()
 }
 

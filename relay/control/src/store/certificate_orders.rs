@@ -3,12 +3,15 @@
 //! Whoever works on an order holds its row for a while. A relay that died is not waited for longer than that; the same relay, started
 //! again, goes on at once. What was tried and when the next try may be are kept, so that a restart asks the CA nothing anew.
 
+use std::time::Duration;
+
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{self, Row, Transaction, values};
 use super::{OrderClaim, OrderClaimed, OrderFailure, StoreError};
+use crate::limits::{ORDER_LEASE_MAX, ORDER_WAIT_MAX};
 use crate::model::{Actor, CertificateOrder, Micros, StandingOrder};
 
 /// Takes the order of a subject, adding it if there is none.
@@ -21,7 +24,7 @@ pub(super) async fn claim(
             return Ok(OrderClaimed::Held);
         }
         let next_try_at: Micros = row.get("next_try_at")?;
-        if next_try_at > claim.at {
+        if is_ahead(next_try_at, claim.at, ORDER_WAIT_MAX) {
             return Ok(OrderClaimed::Early(next_try_at));
         }
     }
@@ -112,7 +115,13 @@ fn is_held_by_another(row: &Row, claim: &OrderClaim) -> Result<bool, StoreError>
     let holder: Option<String> = row.get("holder")?;
     let until: Option<Micros> = row.get("held_until")?;
     let is_others = holder.is_some_and(|holder| holder != claim.holder);
-    Ok(is_others && until.is_some_and(|until| until > claim.at))
+    Ok(is_others && until.is_some_and(|until| is_ahead(until, claim.at, ORDER_LEASE_MAX)))
+}
+
+/// Whether `time` is still to come, and no further away than anybody who has the right time writes.
+fn is_ahead(time: Micros, now: Micros, most: Duration) -> bool {
+    let most = Micros::try_from(most.as_micros()).unwrap_or(Micros::MAX);
+    time > now && time.saturating_sub(now) <= most
 }
 
 fn order(row: &Row) -> Result<CertificateOrder, StoreError> {

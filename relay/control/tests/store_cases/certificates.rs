@@ -72,6 +72,10 @@ pub(crate) async fn have_one_order_in_flight_for_each_subject(lab: Lab) {
     let lost = lab.store.keep_order(order.id, &winner, None).await;
     assert!(matches!(lost, Err(StoreError::Conflict(_))), "{lost:?}");
     lab.store.keep_order(order.id, &late, None).await.unwrap();
+
+    let other = OrderClaim { at: late.at - 9 * DAY, ..winner };
+    let claimed = lab.store.claim_order(&other).await.unwrap();
+    assert!(won(&claimed), "a holder whose clock was ahead: {claimed:?}");
 }
 
 pub(crate) async fn that_fail_remember_why_and_when_the_next_try_is(lab: Lab) {
@@ -92,6 +96,10 @@ pub(crate) async fn that_fail_remember_why_and_when_the_next_try_is(lab: Lab) {
     assert_eq!((stored.next_try_at, stored.standing), (START + DAY, Some(standing)));
     let early = lab.store.claim_order(&claim).await.unwrap();
     assert_eq!(early, OrderClaimed::Early(START + DAY));
+
+    let back = OrderClaim { at: START - 8 * DAY, ..claim.clone() };
+    let claimed = lab.store.claim_order(&back).await.unwrap();
+    assert!(matches!(claimed, OrderClaimed::Yours(_)), "the clock was ahead: {claimed:?}");
 
     let gone = OrderFailure { keep_standing: false, ..failure };
     lab.store.fail_order(order, &gone, &ADMIN).await.unwrap();
