@@ -51,6 +51,8 @@ pub enum FailureKind {
     TxtRecord,
     /// None of the proofs that the CA offers can be given.
     NoProof,
+    /// A wildcard of a domain whose zone the relay does not have.
+    ForeignWildcard,
     /// The CA answers what ACME does not know.
     NotAcme,
     /// It takes longer than one try may.
@@ -141,6 +143,12 @@ impl FailureKind {
                 "B5411",
                 "the relay has no way to prove the name to the CA",
                 "a wildcard needs DNS-01: configure [dns]; else set [acme] challenge to one that the CA offers",
+                true,
+            ),
+            Self::ForeignWildcard => (
+                "B5411",
+                "the relay has no way to prove a wildcard of a domain that is not its own",
+                "publish exact names instead of the wildcard, or pass TLS through with `bore publish tls`, or give the relay a certificate ([tls] certificate_files)",
                 true,
             ),
             Self::NotAcme => (

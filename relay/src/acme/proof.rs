@@ -38,6 +38,19 @@ struct Record {
 }
 
 impl Means {
+    /// Whether there is a way to prove `name`, whatever a CA offers. Without one nothing is asked of a CA.
+    pub(super) fn check(&self, name: &Name) -> Result<(), Failure> {
+        if !self.ways(name).is_empty() {
+            return Ok(());
+        }
+        let is_foreign = !self.zone.as_deref().is_some_and(|zone| name.is_within(zone));
+        let kind = match name {
+            Name::Below(_) if is_foreign => FailureKind::ForeignWildcard,
+            Name::Below(_) | Name::Host(_) | Name::Address(_) => FailureKind::NoProof,
+        };
+        Err(Failure::new(kind, name.to_string()))
+    }
+
     /// The ways to prove `name`, the best first. DNS-01 needs the zone; only it proves a wildcard, and it proves no address.
     fn ways(&self, name: &Name) -> Vec<ChallengeType> {
         let has_zone =
@@ -127,6 +140,11 @@ impl Means {
 }
 
 impl ChallengeChoice {
+    /// Whether names may be proved by DNS-01.
+    pub(crate) fn admits_dns(self) -> bool {
+        self.admits(&ChallengeType::Dns01)
+    }
+
     fn admits(self, way: &ChallengeType) -> bool {
         match self {
             Self::Auto => true,
@@ -215,6 +233,18 @@ mod tests {
             assert_eq!(refused.kind, FailureKind::NoProof);
             assert!(refused.detail.contains("dns-01, http-01"), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_wildcard_of_somebody_elses_domain_cannot_be_proved() {
+        let mut means = means(ChallengeChoice::Auto);
+        means.zone = Some("t.example.org".to_owned());
+        let kind = |text| means.check(&name(text)).map_err(|failure| failure.kind);
+        assert_eq!(kind("*.shop.example.com"), Err(FailureKind::ForeignWildcard));
+        assert_eq!(kind("*.t.example.org"), Err(FailureKind::NoProof));
+        assert_eq!(kind("shop.example.com"), Ok(()));
+        means.choice = ChallengeChoice::Dns01;
+        assert_eq!(means.check(&name("203.0.113.5")).unwrap_err().kind, FailureKind::NoProof);
     }
 
     fn means(choice: ChallengeChoice) -> Means {

@@ -10,6 +10,7 @@ use super::failure::{Failure, FailureKind};
 use super::issuer::{Issuer, later};
 use super::metrics::OrderResult;
 use super::schedule::waiting;
+use super::wanted::Wanted;
 
 impl Issuer {
     pub(super) fn without_store(&self, subject: &str, error: &StoreError) {
@@ -24,6 +25,15 @@ impl Issuer {
         let until = waiting(row.paused_until, self.now());
         self.book().pause(until);
         Ok(until.is_some())
+    }
+
+    /// Tells why nothing is ordered at all. Only a change of configuration mends it, so that it is not remembered over a restart.
+    pub(super) fn give_up(&self, wanted: &Wanted, failure: &Failure) {
+        self.parts.metrics.count(OrderResult::Failed);
+        let (subject, problem) = (wanted.subject(), failure.problem());
+        tracing::warn!(%subject, code = %problem.code, cause = %problem.cause, remedy = %problem.remedy, "no certificate");
+        let next_try_at = later(self.now(), self.parts.settings.pace.refused_max);
+        self.book().postpone(&subject, next_try_at, Some(problem));
     }
 
     /// Writes down why, and when the next try is.

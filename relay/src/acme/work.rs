@@ -20,6 +20,9 @@ use crate::tls::CertificateOrigin;
 
 impl Issuer {
     pub(super) async fn order(&self, wanted: &Wanted) {
+        if let Err(failure) = wanted.names().try_for_each(|name| self.parts.means.check(name)) {
+            return self.give_up(wanted, &failure);
+        }
         let claim = self.claim(wanted);
         match self.is_paused().await {
             Ok(false) => {}

@@ -165,9 +165,17 @@ pub(super) static ENTRIES: &[Entry] = &[
         "B5411",
         Denied,
         "the relay cannot prove the name",
-        "None of the proofs that the CA offers for this name is possible here. A wildcard can only be proved by DNS-01.",
-        ["no [dns] section", "[acme] challenge names a proof that the CA does not offer"],
-        ["configure [dns] in relay.toml", "or set [acme] challenge = \"auto\""]
+        "None of the proofs that the CA offers for this name is possible here. A wildcard can only be proved by DNS-01, in a zone that the relay has.",
+        [
+            "no [dns] section",
+            "[acme] challenge names a proof that the CA does not offer",
+            "a wildcard of a custom domain"
+        ],
+        [
+            "configure [dns] in relay.toml",
+            "or set [acme] challenge = \"auto\"",
+            "of a custom domain publish exact names, pass TLS through with bore publish tls, or set [tls] certificate_files"
+        ]
     ),
     entry!(
         "B5412",
