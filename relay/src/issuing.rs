@@ -60,12 +60,12 @@ pub(crate) async fn issuer(
     Issuer::load(parts).await.map_err(StartError::Store)
 }
 
-/// What is configured of names. With `has_dns` the zone of the domain takes TXT records.
-pub(crate) fn names(config: &Config, has_dns: bool) -> WantedNames {
+/// What is configured of names. With `takes_txt` the zone of the domain takes TXT records, which help only where DNS-01 may be used.
+pub(crate) fn names(config: &Config, takes_txt: bool) -> WantedNames {
     WantedNames {
         host: config.host.clone(),
         domain: config.domain.clone(),
-        has_dns,
+        has_dns: takes_txt && config.acme.challenge.admits_dns(),
         public_only: config.acme.is_public(),
     }
 }
@@ -151,3 +151,33 @@ fn may_change_names(change: &Result<Change, RecvError>) -> bool {
 const BURST: Duration = Duration::from_millis(100);
 /// How soon an expired certificate from a file is replaced by an order.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::acme::ChallengeChoice;
+
+    #[test]
+    fn a_zone_helps_only_where_dns_01_may_be_used() {
+        let mut config = Config::for_host("relay.example.org");
+        config.domain = Some("t.example.org".to_owned());
+        let subjects = |choice, takes_txt| {
+            let mut config = config.clone();
+            config.acme.challenge = choice;
+            let published = [("app.t.example.org".to_owned(), Uuid::nil())];
+            let (wanted, _) = names(&config, takes_txt).of(published);
+            wanted.iter().map(Wanted::subject).collect::<BTreeSet<_>>()
+        };
+        let wildcard = BTreeSet::from(["*.t.example.org", "relay.example.org"].map(str::to_owned));
+        let exact = BTreeSet::from(["app.t.example.org", "relay.example.org"].map(str::to_owned));
+        for choice in [ChallengeChoice::Auto, ChallengeChoice::Dns01] {
+            assert_eq!(subjects(choice, true), wildcard, "{choice:?}");
+        }
+        for choice in [ChallengeChoice::Http01, ChallengeChoice::TlsAlpn01] {
+            assert_eq!(subjects(choice, true), exact, "{choice:?}");
+        }
+        assert_eq!(subjects(ChallengeChoice::Auto, false), exact);
+    }
+}
