@@ -180,6 +180,11 @@ impl FailureKind {
         matches!(self, Self::CaAway | Self::Clock | Self::AccountRefused)
     }
 
+    /// Any other order, placed at once, would fail alike.
+    pub(super) fn spoils_every_order(self) -> bool {
+        matches!(self, Self::RateLimit | Self::CaAway | Self::Clock | Self::AccountGone)
+    }
+
     /// The order at the CA may still be good.
     pub(super) fn keeps_standing(self) -> bool {
         matches!(self, Self::CaAway | Self::Slow | Self::Store | Self::NotAcme | Self::Clock)

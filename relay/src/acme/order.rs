@@ -116,10 +116,11 @@ impl Attempt<'_> {
             match insist!(account.new_order(&order)) {
                 Ok(order) => return Ok(order),
                 Err(error) => match Failure::from(error) {
-                    failure if failure.kind == FailureKind::NotAcme => {
+                    failure if failure.kind.spoils_every_order() => return Err(failure),
+                    // Of a certificate of another account, for one.
+                    failure => {
                         tracing::debug!(%failure, "the CA takes no word on what is replaced");
                     }
-                    failure => return Err(failure),
                 },
             }
         }

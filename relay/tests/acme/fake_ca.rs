@@ -41,6 +41,8 @@ pub(crate) struct Manners {
     pub(crate) is_away: bool,
     /// It answers every new order with this problem, status and `Retry-After`.
     pub(crate) refuses_orders: Option<(&'static str, u16, Option<u64>)>,
+    /// It answers every new order that replaces a certificate with this problem and status.
+    pub(crate) refuses_replaces: Option<(&'static str, u16)>,
     /// It finds this wrong with every proof.
     pub(crate) refuses_proofs: Option<&'static str>,
     /// Where from and to it wants certificates renewed, in days from now.
@@ -169,6 +171,9 @@ impl Inner {
             return problem("rejectedIdentifier", 400, None);
         }
         let replaces = payload["replaces"].as_str().map(str::to_owned);
+        if let Some((kind, status)) = self.manners.refuses_replaces.filter(|_| replaces.is_some()) {
+            return problem(kind, status, None);
+        }
         let order = Order { names, status: "pending", chain: None, problem: None, replaces };
         self.orders.push(order);
         let number = self.orders.len() - 1;

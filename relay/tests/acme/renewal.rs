@@ -48,6 +48,28 @@ async fn a_certificate_is_renewed_when_its_ca_wants_it_and_says_what_it_replaces
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ca_that_does_not_let_it_be_replaced_gets_a_plain_order() {
+    // As Boulder answers for a certificate of another account.
+    for refused in [("unauthorized", 403), ("malformed", 400)] {
+        let (ca, lab, running) =
+            certified(Manners { renewal: Some((10, 12)), ..Manners::default() }).await;
+        let first = lab.certificate(HOST).await.unwrap();
+        until_some("a window", || async { lab.certificate(HOST).await?.renewal }).await;
+        ca.behave(Manners {
+            renewal: Some((-2, -1)),
+            refuses_replaces: Some(refused),
+            ..Manners::default()
+        });
+        lab.advance(&running, Duration::from_secs(6 * 60 * 60 + 1));
+        until_some("a new certificate", || async {
+            lab.certificate(HOST).await.filter(|stored| stored.id != first.id)
+        })
+        .await;
+        assert_eq!((ca.asked("/new-order"), ca.replaced()), (3, vec![None, None]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_such_a_word_two_thirds_of_the_life_are_waited_for() {
     let (ca, lab, running) = certified(Manners::default()).await;
     lab.advance(&running, 59 * DAY);
