@@ -22,6 +22,8 @@ mod pebble;
 mod refusals;
 #[path = "acme/renewal.rs"]
 mod renewal;
+#[path = "acme/standing.rs"]
+mod standing;
 #[path = "acme/visits.rs"]
 mod visits;
 #[path = "acme/with_pebble.rs"]

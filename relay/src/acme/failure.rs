@@ -57,6 +57,8 @@ pub enum FailureKind {
     NotAcme,
     /// It takes longer than one try may.
     Slow,
+    /// The order of an earlier try leads to no certificate that could be used.
+    Stale,
     /// The relay's own database or sealing key.
     Store,
 }
@@ -160,6 +162,12 @@ impl FailureKind {
             Self::Slow => {
                 ("B5413", "the CA took too long", "wait: the same order is gone on with", false)
             }
+            Self::Stale => (
+                "B5414",
+                "the order of an earlier try is of no use any more",
+                "nothing: a new one is placed at the next try",
+                false,
+            ),
             Self::Store => (
                 "B6107",
                 "the relay's database or sealing key failed",

@@ -8,12 +8,14 @@
 //! | valid | the chain is fetched |
 //! | invalid | the reason is looked up |
 //!
-//! The order's address and its key are stored before anything else is done, so that a relay that was killed goes on with the same order.
+//! The order's address and its key are stored before anything else is done, so that a relay that was killed goes on with the same order,
+//! unless that leads nowhere or is another CA's.
 //! A nonce that the CA refuses costs only that request.
 
 use bore_control::model::{CertificateOrder, StandingOrder};
 use bore_control::sealing::Column;
 use bore_control::store::OrderClaim;
+use http::Uri;
 use instant_acme::{
     Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error,
     Identifier, NewOrder, Order, OrderStatus,
@@ -67,10 +69,16 @@ pub(super) struct Issued {
 
 impl Attempt<'_> {
     pub(super) async fn run(&self, account: &Account) -> Result<Issued, Failure> {
-        let (mut order, key) = match self.resume(account).await? {
-            Some(resumed) => resumed,
-            None => self.begin(account).await?,
-        };
+        match self.resume(account).await.map_err(given_up)? {
+            Some((order, key)) => self.finish(order, key).await.map_err(given_up),
+            None => {
+                let (order, key) = self.begin(account).await?;
+                self.finish(order, key).await
+            }
+        }
+    }
+
+    async fn finish(&self, mut order: Order, key: KeyPem) -> Result<Issued, Failure> {
         let request = key.request(self.wanted.names()).map_err(unmade)?;
         let mut proofs = Proofs::default();
         let driving = self.drive(&mut order, &mut proofs, &request);
@@ -83,6 +91,9 @@ impl Attempt<'_> {
     /// The order that stands, if the CA still has it.
     async fn resume(&self, account: &Account) -> Result<Option<(Order, KeyPem)>, Failure> {
         let Some(standing) = &self.row.standing else { return Ok(None) };
+        if !is_same_ca(&standing.url, account.id()) {
+            return Ok(None);
+        }
         let place = Column::OrderKey.of(self.row.id);
         let key = KeyPem::of_secret(&self.parts.sealer.open(place, &standing.private_key)?);
         let mut order = match insist!(account.order(standing.url.clone())) {
@@ -262,6 +273,20 @@ pub(super) fn is_bad_nonce(error: &Error) -> bool {
 /// A CA that no longer knows an order, or does not show it, has answered; one that is in trouble has not.
 fn is_gone(status: Option<u16>) -> bool {
     matches!(status, None | Some(400..=428 | 430..=499))
+}
+
+/// An order that another CA was asked for stands at an address of that one.
+fn is_same_ca(order: &str, account: &str) -> bool {
+    let authority = |url: &str| url.parse::<Uri>().ok()?.into_parts().authority;
+    authority(order) == authority(account)
+}
+
+/// An order of an earlier try that leads nowhere is not gone on with for ever: its certificate may have expired while the relay was away.
+fn given_up(failure: Failure) -> Failure {
+    if matches!(failure.kind, FailureKind::Clock | FailureKind::NotAcme) {
+        return Failure { kind: FailureKind::Stale, ..failure };
+    }
+    failure
 }
 
 fn not_acme(detail: &str) -> Failure {

@@ -45,6 +45,8 @@ pub(crate) struct Manners {
     pub(crate) refuses_replaces: Option<(&'static str, u16)>,
     /// It finds this wrong with every proof.
     pub(crate) refuses_proofs: Option<&'static str>,
+    /// A proxy before it answers in its place when a chain is fetched.
+    pub(crate) withholds_chains: bool,
     /// Where from and to it wants certificates renewed, in days from now.
     pub(crate) renewal: Option<(i64, i64)>,
     /// A proxy before it answers with a page.
@@ -112,7 +114,12 @@ impl HttpClient for FakeCa {
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
         let this = self.clone();
         Box::pin(async move {
-            let path = request.uri().path().to_owned();
+            let uri = request.uri();
+            if uri.host() != Some("ca.example") {
+                // Another CA, which is no more.
+                return Ok(BytesResponse::from(page()));
+            }
+            let path = uri.path().to_owned();
             let body = request.into_body().collect().await.unwrap().to_bytes();
             this.inner().answer(&path, &body).map(BytesResponse::from)
         })
@@ -141,6 +148,7 @@ impl Inner {
             ["proof", order, name] => ok(&self.show_proof(number(order), number(name))),
             ["look", order, name] => ok(&self.look(number(order), number(name))),
             ["finalize", order] => self.finalize(number(order), &payload),
+            ["chain", _] if self.manners.withholds_chains => page(),
             ["chain", order] => text(self.orders[number(order)].chain.clone().unwrap()),
             ["renewal", _] => self.renewal(),
             _ => problem("malformed", 404, None),

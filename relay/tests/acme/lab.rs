@@ -81,7 +81,7 @@ impl Lab {
 
     /// Starts the relay, or starts it again.
     pub(crate) async fn run(&self, wanted: Vec<Wanted>) -> Running {
-        let sealer = Arc::new(Sealer::new(SealingKey::from_bytes(self.key.into())));
+        let sealer = Arc::new(self.sealer());
         let parts = Parts::new(
             Arc::clone(&self.store),
             sealer,
@@ -95,6 +95,10 @@ impl Lab {
         let (wanted, receiver) = watch::channel(wanted);
         let task = tokio::spawn(Arc::clone(&issuer).run(receiver));
         Running { issuer, wanted, task }
+    }
+
+    pub(crate) fn sealer(&self) -> Sealer {
+        Sealer::new(SealingKey::from_bytes(self.key.into()))
     }
 
     /// Sets the relay's clock forward.

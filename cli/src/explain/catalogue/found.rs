@@ -194,6 +194,14 @@ pub(super) static ENTRIES: &[Entry] = &[
         ["wait"]
     ),
     entry!(
+        "B5414",
+        Unreachable,
+        "an order came to nothing",
+        "The relay went on with an order that it had placed before, and that led to no certificate it could use. The order is given up.",
+        ["a relay that was away for longer than a certificate lives", "a fault of the CA"],
+        ["wait: a new order is placed within minutes"]
+    ),
+    entry!(
         "B6101",
         Internal,
         "disk full",

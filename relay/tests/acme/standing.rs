@@ -1,0 +1,78 @@
+//! Orders that a relay placed before it was killed.
+
+use std::sync::Arc;
+
+use bore_control::model::{CertificateOrder, Micros, StandingOrder};
+use bore_control::runtime::CertificateStatus;
+use bore_control::sealing::Column;
+use bore_control::store::{OrderClaim, OrderClaimed};
+use rcgen::KeyPair;
+use uuid::Uuid;
+
+use super::fake_ca::{DIRECTORY, FakeCa, Manners};
+use super::lab::{DAY, Lab, one, until_some};
+
+const HOST: &str = "app.example.com";
+
+async fn lab() -> (FakeCa, Lab) {
+    let challenges = Arc::default();
+    let ca = FakeCa::new(Arc::clone(&challenges));
+    let lab = Lab::with_challenges(DIRECTORY, Arc::new(ca.clone()), challenges).await;
+    ca.set_clock(Arc::clone(&lab.settings.clock));
+    (ca, lab)
+}
+
+/// Leaves an order at `url`, as a relay does that is killed while it waits.
+async fn leave(lab: &Lab, url: &str) {
+    let claim = OrderClaim {
+        id: Uuid::now_v7(),
+        network: None,
+        subject: HOST.to_owned(),
+        holder: lab.settings.holder.clone(),
+        at: lab.now(),
+        until: lab.now() + 60_000_000,
+    };
+    let OrderClaimed::Yours(order) = lab.store.claim_order(&claim).await.unwrap() else {
+        panic!("nobody else works on it");
+    };
+    let key = KeyPair::generate().unwrap().serialize_pem();
+    let place = Column::OrderKey.of(order.id);
+    let private_key = lab.sealer().seal(place, key.as_bytes()).unwrap();
+    let standing = StandingOrder { url: url.to_owned(), private_key };
+    lab.store.keep_order(order.id, &claim, Some(&standing)).await.unwrap();
+}
+
+async fn standing(lab: &Lab) -> Option<CertificateOrder> {
+    let orders = lab.store.certificate_orders().await.unwrap();
+    orders.into_iter().find(|order| order.standing.is_some())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_at_another_ca_is_not_asked_for() {
+    let (ca, lab) = lab().await;
+    leave(&lab, "https://old-ca.example/order/0").await;
+    let running = lab.run(vec![one(HOST)]).await;
+    running.until(HOST, |state| state.status == CertificateStatus::Valid).await;
+    assert_eq!(ca.asked("/new-order"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_certificate_expired_meanwhile_gives_way_to_another() {
+    let (ca, lab) = lab().await;
+    ca.behave(Manners { withholds_chains: true, ..Manners::default() });
+    let running = lab.run(vec![one(HOST)]).await;
+    until_some("a request for the chain", || async { (ca.asked("/chain") > 0).then_some(()) })
+        .await;
+    assert_eq!(running.until_problem(HOST).await, "B5408");
+    assert!(standing(&lab).await.is_some());
+    drop(running);
+
+    lab.shift(100 * Micros::try_from(DAY.as_micros()).unwrap());
+    ca.behave(Manners::default());
+    let again = lab.run(vec![one(HOST)]).await;
+
+    let state = again.until(HOST, |state| state.status == CertificateStatus::Valid).await;
+    assert_eq!((ca.asked("/new-order"), state.problem), (2, None));
+    let account = lab.store.acme_account(DIRECTORY, lab.now()).await.unwrap();
+    assert!(account.paused_until < Some(lab.now() - 1_000_000), "no other name had to wait");
+}
