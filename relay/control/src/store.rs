@@ -356,6 +356,8 @@ pub struct OrderFailure {
     pub problem: CertificateProblem,
     /// Time does not mend it: somebody has to.
     pub needs_person: bool,
+    /// The proof failed: another way of proving the name may do.
+    pub of_proof: bool,
     /// The order at the CA is still good.
     pub keep_standing: bool,
     /// Not before this is it tried again.

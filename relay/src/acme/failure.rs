@@ -188,6 +188,11 @@ impl FailureKind {
         matches!(self, Self::CaAway | Self::Clock | Self::AccountRefused)
     }
 
+    /// The name was not proved, and another way of proving it may do.
+    pub(super) fn is_of_proof(self) -> bool {
+        matches!(self, Self::Dns | Self::Unreachable | Self::WrongAnswer | Self::TxtRecord)
+    }
+
     /// Any other order, placed at once, would fail alike.
     pub(super) fn spoils_every_order(self) -> bool {
         matches!(self, Self::RateLimit | Self::CaAway | Self::Clock | Self::AccountGone)

@@ -203,7 +203,7 @@ impl Attempt<'_> {
             let name = self.name_of(&authorization.identifier().to_string())?;
             let offered: Vec<_> =
                 authorization.challenges.iter().map(|offered| offered.r#type.clone()).collect();
-            let way = self.parts.means.choose(&name, &offered, self.row.failures)?;
+            let way = self.parts.means.choose(&name, &offered, self.row.proof_failures)?;
             if let Some(challenge) = authorization.challenge(way.clone()) {
                 self.parts.means.stand(proofs, &name, &challenge).await?;
             }

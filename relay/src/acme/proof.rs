@@ -68,7 +68,7 @@ impl Means {
         all.into_iter().filter(|way| self.choice.admits(way) && possible(way)).collect()
     }
 
-    /// The way to take among `offered`: after a failure another one, if there is one.
+    /// The way to take among `offered`: after each of `failures` of the proof another one, if there is one.
     pub(super) fn choose(
         &self,
         name: &Name,

@@ -52,6 +52,7 @@ impl Issuer {
         let noted = OrderFailure {
             problem: problem.clone(),
             needs_person: failure.kind.needs_person(),
+            of_proof: failure.kind.is_of_proof(),
             keep_standing: failure.kind.keeps_standing(),
             next_try_at,
             at,

@@ -92,6 +92,11 @@ impl FakeCa {
         self.inner().heard.iter().filter(|heard| heard.starts_with(path)).count()
     }
 
+    /// Their paths, in order.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.inner().heard.clone()
+    }
+
     /// All requests.
     pub(crate) fn asked_anything(&self) -> usize {
         self.inner().heard.len()
@@ -146,7 +151,9 @@ impl Inner {
             ["new-order"] => self.new_order(&payload),
             ["order", order] => ok(&self.show_order(number(order))),
             ["proof", order, name] => ok(&self.show_proof(number(order), number(name))),
-            ["look", order, name] => ok(&self.look(number(order), number(name))),
+            [way @ ("http-01" | "tls-alpn-01"), order, name] => {
+                ok(&self.look(way, number(order), number(name)))
+            }
             ["finalize", order] => self.finalize(number(order), &payload),
             ["chain", _] if self.manners.withholds_chains => page(),
             ["chain", order] => text(self.orders[number(order)].chain.clone().unwrap()),
@@ -209,24 +216,31 @@ impl Inner {
             _ => "valid",
         };
         let error = order.problem.map(|kind| json!({ "type": urn(kind), "detail": "it says no" }));
-        json!({
-            "identifier": order.names[name],
-            "status": status,
-            "challenges": [{
-                "type": "http-01",
-                "url": format!("{BASE}look/{number}/{name}"),
+        let challenge = |way: &str| {
+            json!({
+                "type": way,
+                "url": format!("{BASE}{way}/{number}/{name}"),
                 "token": token(number, name),
                 "status": status,
                 "error": error,
-            }],
+            })
+        };
+        json!({
+            "identifier": order.names[name],
+            "status": status,
+            "challenges": ["tls-alpn-01", "http-01"].map(challenge),
         })
     }
 
-    fn look(&mut self, number: usize, name: usize) -> Value {
+    fn look(&mut self, way: &str, number: usize, name: usize) -> Value {
         let host = self.orders[number].names[name]["value"].as_str().unwrap().to_owned();
         let token = token(number, name);
-        let answer = self.challenges.http01(&host, &token);
-        let is_proved = answer.is_some_and(|answer| answer.starts_with(&format!("{token}.")));
+        let is_proved = if way == "http-01" {
+            let answer = self.challenges.http01(&host, &token);
+            answer.is_some_and(|answer| answer.starts_with(&format!("{token}.")))
+        } else {
+            self.challenges.tls_alpn01(&host).is_some()
+        };
         let refused = self.manners.refuses_proofs.or(if is_proved {
             None
         } else {
@@ -235,7 +249,7 @@ impl Inner {
         let order = &mut self.orders[number];
         order.problem = refused;
         order.status = if refused.is_some() { "invalid" } else { "ready" };
-        json!({ "type": "http-01", "url": format!("{BASE}look/{number}/{name}"), "token": token, "status": "processing" })
+        json!({ "type": way, "url": format!("{BASE}{way}/{number}/{name}"), "token": token, "status": "processing" })
     }
 
     fn finalize(&mut self, number: usize, payload: &Value) -> Answer {

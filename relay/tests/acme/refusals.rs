@@ -76,6 +76,21 @@ async fn a_proxys_error_page_is_an_absent_ca() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_a_proof_that_failed_is_tried_in_another_way() {
+    let manners =
+        Manners { refuses_orders: Some(("rateLimited", 429, Some(3_600))), ..Manners::default() };
+    let (ca, lab) = lab(manners).await;
+    let running = lab.run(vec![one(HOST)]).await;
+    assert_eq!(running.until_problem(HOST).await, "B5402");
+    ca.behave(Manners { refuses_proofs: Some("connection"), ..Manners::default() });
+    lab.advance(&running, Duration::from_secs(7_200));
+    until_some("another way", || async { (ca.asked("/tls-alpn-01") > 0).then_some(()) }).await;
+    let ways = ca.heard().into_iter().filter(|path| path.contains("-01/"));
+    let first = ways.map(|path| path[..8].to_owned()).next();
+    assert_eq!(first.as_deref(), Some("/http-01"), "the rate limit is no reason for another way");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wildcard_without_dns_says_what_is_missing() {
     let (ca, lab) = lab(Manners::default()).await;
     let running = lab.run(vec![Wanted::wildcard("t.example.org")]).await;

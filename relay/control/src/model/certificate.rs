@@ -65,6 +65,8 @@ pub struct CertificateOrder {
     pub standing: Option<StandingOrder>,
     /// Tries that failed, one after the other.
     pub failures: u32,
+    /// How many of them were the proof's.
+    pub proof_failures: u32,
     /// Why the last one failed.
     pub problem: Option<CertificateProblem>,
     /// Not before this is it tried again.

@@ -74,9 +74,9 @@ pub(super) async fn fail(
     let before = order(&row.ok_or(StoreError::NotFound("order"))?)?;
     let problem = sql::to_json(&failure.problem)?;
     open.execute(
-        "UPDATE certificate_orders SET holder = NULL, held_until = NULL, failures = failures + 1, problem = $1, \
-         next_try_at = $2, updated_at = $3 WHERE id = $4",
-        values![&problem, failure.next_try_at, failure.at, id],
+        "UPDATE certificate_orders SET holder = NULL, held_until = NULL, failures = failures + 1, \
+         proof_failures = proof_failures + $1, problem = $2, next_try_at = $3, updated_at = $4 WHERE id = $5",
+        values![i64::from(failure.of_proof), &problem, failure.next_try_at, failure.at, id],
     )
     .await?;
     if !failure.keep_standing {
@@ -132,6 +132,7 @@ fn order(row: &Row) -> Result<CertificateOrder, StoreError> {
         subject: row.get("subject")?,
         standing: standing(row)?,
         failures: row.number("failures")?,
+        proof_failures: row.number("proof_failures")?,
         problem: problem.map(|_| row.json("problem")).transpose()?,
         next_try_at: row.get("next_try_at")?,
         updated_at: row.get("updated_at")?,
@@ -151,8 +152,8 @@ fn lost(subject: &str) -> StoreError {
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT id, network, subject, holder, held_until, order_url, private_key, failures, problem, ",
-            "next_try_at, updated_at FROM certificate_orders ",
+            "SELECT id, network, subject, holder, held_until, order_url, private_key, failures, ",
+            "proof_failures, problem, next_try_at, updated_at FROM certificate_orders ",
             $tail
         )
     };

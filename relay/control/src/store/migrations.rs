@@ -15,7 +15,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     Step {
         number: 1,
         name: "initial",
@@ -33,6 +33,12 @@ const STEPS: [Step; 3] = [
         name: "names",
         sqlite: include_str!("../../migrations/sqlite/0003_names.sql"),
         postgres: include_str!("../../migrations/postgres/0003_names.sql"),
+    },
+    Step {
+        number: 5,
+        name: "renewals",
+        sqlite: include_str!("../../migrations/sqlite/0005_renewals.sql"),
+        postgres: include_str!("../../migrations/postgres/0005_renewals.sql"),
     },
 ];
 

@@ -88,10 +88,12 @@ pub(crate) async fn that_fail_remember_why_and_when_the_next_try_is(lab: Lab) {
     lab.store.keep_order(order, &claim, Some(&standing)).await.unwrap();
 
     let failure = failure("B5304", START + DAY);
-    for _ in 0..2 {
-        lab.store.fail_order(order, &failure, &ADMIN).await.unwrap();
+    let away = OrderFailure { of_proof: false, ..failure.clone() };
+    for failure in [&away, &failure] {
+        lab.store.fail_order(order, failure, &ADMIN).await.unwrap();
     }
     let stored = lab.store.certificate_orders().await.unwrap().remove(0);
+    assert_eq!(stored.proof_failures, 1);
     assert_eq!((stored.failures, stored.problem.as_ref()), (2, Some(&failure.problem)));
     assert_eq!((stored.next_try_at, stored.standing), (START + DAY, Some(standing)));
     let early = lab.store.claim_order(&claim).await.unwrap();
@@ -199,6 +201,7 @@ fn failure(code: &str, next_try_at: i64) -> OrderFailure {
             remedy: "change the record".to_owned(),
         },
         needs_person: true,
+        of_proof: true,
         keep_standing: true,
         next_try_at,
         at: START,
