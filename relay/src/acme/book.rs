@@ -1,6 +1,6 @@
 //! What the issuer knows: of each subject, whether it is wanted, what it has, why it has none, and whether somebody works on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bore_control::model::{
     Certificate, CertificateOrder, CertificateProblem, Micros, RenewalWindow,
@@ -8,6 +8,7 @@ use bore_control::model::{
 use bore_control::runtime::{CertificateState, CertificateStatus};
 use uuid::Uuid;
 
+use super::limits::REMEMBERED_MAX;
 use super::schedule::{Action, Held, Known, decide, waiting};
 use super::wanted::Wanted;
 
@@ -46,6 +47,14 @@ pub(super) struct Task {
     pub(super) action: Action,
 }
 
+/// Subjects whose orders nobody needs any more.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Forgotten {
+    pub(super) subjects: BTreeSet<String>,
+    /// How many of them should have been remembered for longer.
+    pub(super) early: usize,
+}
+
 impl Book {
     /// Takes in a certificate of the store.
     pub(super) fn enter(&mut self, certificate: &Certificate) {
@@ -67,31 +76,33 @@ impl Book {
         page.problem.clone_from(&order.problem);
     }
 
-    /// From here on these are wanted and nothing else. Subjects whose orders nobody needs any more come out.
-    pub(super) fn want(&mut self, wanted: &[Wanted]) -> Vec<String> {
-        let was_wanted = |page: &Page| page.wanted.is_some() || page.known.next_try_at.is_some();
-        let before: Vec<String> = self
-            .pages
-            .iter()
-            .filter(|(_, page)| was_wanted(page))
-            .map(|(subject, _)| subject.clone())
-            .collect();
+    /// From here on these are wanted and nothing else.
+    pub(super) fn want(&mut self, wanted: &[Wanted]) {
         self.pages.values_mut().for_each(|page| page.wanted = None);
         for one in wanted {
             self.pages.entry(one.subject()).or_default().wanted = Some(one.clone());
         }
-        let gone: Vec<String> = before
-            .into_iter()
-            .filter(|subject| self.pages.get(subject).is_some_and(|page| page.wanted.is_none()))
+        self.pages.retain(|_, page| page.is_needed());
+    }
+
+    /// Subjects whose orders nobody needs any more come out: nobody wants them, and the time is over for which the CA was to be left alone.
+    pub(super) fn take_forgotten(&mut self, now: Micros) -> Forgotten {
+        let remembered = self.pages.iter().filter(|(_, page)| page.is_remembered());
+        let mut forgotten: Vec<(Option<Micros>, String)> = remembered
+            .map(|(subject, page)| (waiting(page.known.next_try_at, now), subject.clone()))
             .collect();
-        for subject in &gone {
+        forgotten.sort();
+        let over = forgotten.iter().take_while(|(until, _)| until.is_none()).count();
+        let early = (forgotten.len() - over).saturating_sub(REMEMBERED_MAX);
+        forgotten.truncate(over + early);
+        for (_, subject) in &forgotten {
             if let Some(page) = self.pages.get_mut(subject) {
                 page.known.next_try_at = None;
                 page.problem = None;
             }
         }
-        self.pages.retain(|_, page| page.wanted.is_some() || page.shown.is_some() || page.is_busy);
-        gone
+        self.pages.retain(|_, page| page.is_needed());
+        Forgotten { subjects: forgotten.into_iter().map(|(_, subject)| subject).collect(), early }
     }
 
     /// What is to be done now, at most `most` things, each marked as begun; and when to look again.
@@ -143,7 +154,8 @@ impl Book {
         until: Micros,
         problem: Option<CertificateProblem>,
     ) {
-        if let Some(page) = self.pages.get_mut(subject).filter(|page| page.wanted.is_some()) {
+        // What nobody wants any more too: it may be wanted again before `until`.
+        if let Some(page) = self.pages.get_mut(subject) {
             page.known.next_try_at = Some(until);
             page.problem = problem.or_else(|| page.problem.take());
         }
@@ -172,7 +184,9 @@ impl Book {
     /// How every subject is, by name.
     pub(super) fn states(&self, now: Micros) -> Vec<CertificateState> {
         let paused = self.paused_until;
-        self.pages.iter().map(|(subject, page)| page.state(subject, paused, now)).collect()
+        let shown =
+            self.pages.iter().filter(|(_, page)| page.wanted.is_some() || page.shown.is_some());
+        shown.map(|(subject, page)| page.state(subject, paused, now)).collect()
     }
 
     /// How many that are wanted fail.
@@ -189,6 +203,15 @@ impl Book {
 }
 
 impl Page {
+    /// Nobody wants it, and when it may be tried again is kept in case somebody will.
+    fn is_remembered(&self) -> bool {
+        self.wanted.is_none() && !self.is_busy && self.known.next_try_at.is_some()
+    }
+
+    fn is_needed(&self) -> bool {
+        self.wanted.is_some() || self.shown.is_some() || self.is_busy || self.is_remembered()
+    }
+
     fn id(&self) -> Option<Uuid> {
         self.known.held.map(|held| held.id)
     }
@@ -237,4 +260,34 @@ impl Page {
 fn held(certificate: &Certificate) -> Held {
     let Certificate { id, not_before, not_after, created_at, renewal, .. } = *certificate;
     Held { id, not_before, not_after, created_at, renewal }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::name::Name;
+    use super::*;
+
+    #[test]
+    fn what_nobody_wants_is_remembered_up_to_a_bound() {
+        let mut book = Book::default();
+        let many: Vec<Wanted> =
+            (0..REMEMBERED_MAX + 2).map(|number| one(&format!("n{number}.example.com"))).collect();
+        book.want(&many);
+        for (number, wanted) in many.iter().enumerate() {
+            let until = NOW + Micros::try_from(number).unwrap();
+            book.postpone(&wanted.subject(), until, None);
+        }
+        assert_eq!(book.take_forgotten(NOW), Forgotten::default(), "all are wanted");
+        book.want(&[]);
+        let subjects = ["n0.example.com", "n1.example.com"].map(str::to_owned);
+        let wanted = Forgotten { subjects: BTreeSet::from(subjects), early: 1 };
+        assert_eq!(book.take_forgotten(NOW), wanted, "one is over, and one too many");
+        assert_eq!(book.take_forgotten(NOW + 2).subjects.len(), 1);
+    }
+
+    fn one(name: &str) -> Wanted {
+        Wanted::one(Name::parse(name).unwrap(), None)
+    }
+
+    const NOW: Micros = 1_767_225_600_000_000;
 }

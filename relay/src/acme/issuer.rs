@@ -66,40 +66,23 @@ impl Issuer {
     pub async fn run(self: Arc<Self>, mut wanted: watch::Receiver<Vec<Wanted>>) {
         let mut tasks = JoinSet::new();
         let first = wanted.borrow_and_update().clone();
-        self.take_in(&first).await;
+        self.book().want(&first);
         loop {
             let next = self.begin_due(&mut tasks);
             self.forget_expired().await;
+            self.forget_orders().await;
             self.show();
             tokio::select! {
                 changed = wanted.changed() => match changed {
                     Ok(()) => {
                         let now_wanted = wanted.borrow_and_update().clone();
-                        self.take_in(&now_wanted).await;
+                        self.book().want(&now_wanted);
                     }
                     Err(_) => return,
                 },
                 Some(_) = tasks.join_next() => {}
                 () = tokio::time::sleep(next) => {}
             }
-        }
-    }
-
-    async fn take_in(&self, wanted: &[Wanted]) {
-        let gone = self.book().want(wanted);
-        if gone.is_empty() {
-            return;
-        }
-        let forgotten = async {
-            for order in self.parts.store.certificate_orders().await? {
-                if gone.contains(&order.subject) {
-                    self.parts.store.delete_order(order.id).await?;
-                }
-            }
-            Ok::<_, StoreError>(())
-        };
-        if let Err(error) = forgotten.await {
-            tracing::warn!(%error, "orders that nobody needs stay for now");
         }
     }
 
@@ -134,6 +117,27 @@ impl Issuer {
             if let Err(error) = self.parts.store.delete_certificate(id, &Actor::System, now).await {
                 tracing::warn!(%error, "an expired certificate stays in the store");
             }
+        }
+    }
+
+    /// Publishing a name again is no way around the pause after a failure: what failed is remembered until it might be tried again.
+    async fn forget_orders(&self) {
+        let now = self.now();
+        let gone = self.book().take_forgotten(now);
+        if gone.subjects.is_empty() {
+            return;
+        }
+        self.parts.metrics.retries_forgotten.inc_by(gone.early as u64);
+        let forgotten = async {
+            for order in self.parts.store.certificate_orders().await? {
+                if gone.subjects.contains(&order.subject) {
+                    self.parts.store.delete_order(order.id).await?;
+                }
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = forgotten.await {
+            tracing::warn!(%error, "orders that nobody needs stay for now");
         }
     }
 

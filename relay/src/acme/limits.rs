@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const ORDERS_MAX: usize = 4;
 /// Subjects that certificates are kept for; further ones get none, and a counter moves.
 pub const SUBJECTS_MAX: usize = 10_000;
+/// Subjects that nobody wants any more and whose next try is remembered; beyond it the first are forgotten, and a counter moves.
+pub const REMEMBERED_MAX: usize = 10_000;
 /// Bytes of one answer of a CA.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Characters of what a CA says that are shown to people.

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 pub struct AcmeMetrics {
     pub(super) orders: Family<OrderLabels, Counter>,
     pub(super) subjects_refused: Counter,
+    pub(super) retries_forgotten: Counter,
     pub(super) subjects_failing: Gauge,
     pub(super) soonest_expiry: Gauge<u64, AtomicU64>,
 }
@@ -44,6 +45,11 @@ impl AcmeMetrics {
             "subjects_refused",
             "Names for which no certificate is kept, because there are too many",
             this.subjects_refused.clone(),
+        );
+        acme.register(
+            "retries_forgotten",
+            "Names nobody wants any more whose next try was forgotten early, because there are too many",
+            this.retries_forgotten.clone(),
         );
         acme.register(
             "subjects_failing",

@@ -46,6 +46,33 @@ async fn a_rate_limit_is_remembered_over_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_is_remembered_while_nobody_wants_the_name() {
+    let manners =
+        Manners { refuses_orders: Some(("rateLimited", 429, Some(3_600))), ..Manners::default() };
+    let (ca, lab) = lab(manners).await;
+    let running = lab.run(vec![one(HOST)]).await;
+    running.until_problem(HOST).await;
+    running.want(Vec::new());
+    until_some("no name", || async { running.state(HOST).is_none().then_some(()) }).await;
+    drop(running);
+
+    ca.behave(Manners::default());
+    let again = lab.run(Vec::new()).await;
+    again.want(vec![one(HOST)]);
+    assert_eq!(again.until_problem(HOST).await, "B5402");
+    assert_eq!(ca.asked("/new-order"), 1, "the CA is left alone");
+
+    again.want(Vec::new());
+    until_some("no name", || async { again.state(HOST).is_none().then_some(()) }).await;
+    assert_eq!(lab.store.certificate_orders().await.unwrap().len(), 1);
+    lab.advance(&again, Duration::from_secs(7_200));
+    until_some("the end of it", || async {
+        lab.store.certificate_orders().await.unwrap().is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_ca_finds_wrong_is_told_with_a_remedy() {
     for (found, code, word) in [
         ("caa", "B5401", "CAA record"),

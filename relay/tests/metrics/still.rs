@@ -4,6 +4,7 @@
 pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_acme_orders_total{result=\"Failed\"}", ACME),
     ("bore_acme_orders_total{result=\"Issued\"}", ACME),
+    ("bore_acme_retries_forgotten_total", ACME),
     ("bore_acme_soonest_expiry_timestamp_seconds", ACME),
     ("bore_acme_subjects_failing", ACME),
     ("bore_acme_subjects_refused_total", ACME),
