@@ -15,6 +15,7 @@
 //! | `name`, `wanted` | what a certificate can be for, and which certificates the relay wants |
 //! | `schedule` | when to order, to renew, to ask, to wait: pure |
 //! | `issuer`, `book` | the task that acts on it, and what it knows |
+//! | `rate_limits` | whose new orders wait when the CA refuses one after the other |
 //! | `work`, `setbacks`, `renewal` | what it does: order, write down a failure, ask when to renew |
 //! | `order`, `proof` | one order at the CA from its beginning, or from where it was left, to its certificate |
 //! | `account`, `client` | who asks, and how a request gets to the CA |
@@ -38,6 +39,7 @@ mod name;
 mod order;
 mod parts;
 mod proof;
+mod rate_limits;
 mod renewal;
 mod schedule;
 mod setbacks;

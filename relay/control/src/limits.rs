@@ -89,6 +89,8 @@ pub struct Quotas {
     pub publications_per_node: usize,
     /// Publications of one network.
     pub publications_per_network: usize,
+    /// Hostnames of one network, over all its publications.
+    pub hostnames_per_network: usize,
     /// Public ports of one network, ranges counted port by port.
     pub ports_per_network: usize,
     /// Join keys of one network that are neither revoked nor expired.
@@ -114,6 +116,7 @@ impl Default for Quotas {
             nodes_per_network: 100_000,
             publications_per_node: 256,
             publications_per_network: 20_000,
+            hostnames_per_network: 20_000,
             ports_per_network: 20_000,
             join_keys_per_network: 1_000,
             api_keys_per_network: 1_000,

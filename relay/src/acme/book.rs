@@ -9,6 +9,7 @@ use bore_control::runtime::{CertificateState, CertificateStatus};
 use uuid::Uuid;
 
 use super::limits::REMEMBERED_MAX;
+use super::rate_limits::RateLimits;
 use super::schedule::{Action, Held, Known, decide, waiting};
 use super::wanted::Wanted;
 
@@ -20,12 +21,16 @@ pub(super) struct Book {
     paused_until: Option<Micros>,
     /// How often in a row the CA itself failed.
     pub(super) ca_failures: u32,
+    pub(super) rate_limits: RateLimits,
 }
 
 /// One subject.
 #[derive(Debug, Default)]
 struct Page {
     wanted: Option<Wanted>,
+    wanted_since: Option<Micros>,
+    /// Whose it is, or was when it was last wanted.
+    network: Option<Uuid>,
     known: Known,
     shown: Option<Shown>,
     problem: Option<CertificateProblem>,
@@ -45,6 +50,25 @@ struct Shown {
 pub(super) struct Task {
     pub(super) wanted: Wanted,
     pub(super) action: Action,
+}
+
+/// Something that could be done now.
+#[derive(Debug)]
+struct Due {
+    subject: String,
+    network: Option<Uuid>,
+    rank: Rank,
+    /// Since when.
+    at: Micros,
+    action: Action,
+}
+
+/// What comes first of one network: visitors have a certificate to lose, then a question that takes one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Renewal,
+    Question,
+    First,
 }
 
 /// Subjects whose orders nobody needs any more.
@@ -77,11 +101,16 @@ impl Book {
     }
 
     /// From here on these are wanted and nothing else.
-    pub(super) fn want(&mut self, wanted: &[Wanted]) {
+    pub(super) fn want(&mut self, wanted: &[Wanted], now: Micros) {
         self.pages.values_mut().for_each(|page| page.wanted = None);
         for one in wanted {
-            self.pages.entry(one.subject()).or_default().wanted = Some(one.clone());
+            let page = self.pages.entry(one.subject()).or_default();
+            page.network = one.network;
+            page.wanted_since = page.wanted_since.or(Some(now));
+            page.wanted = Some(one.clone());
         }
+        let not_wanted = self.pages.values_mut().filter(|page| page.wanted.is_none());
+        not_wanted.for_each(|page| page.wanted_since = None);
         self.pages.retain(|_, page| page.is_needed());
     }
 
@@ -107,21 +136,50 @@ impl Book {
 
     /// What is to be done now, at most `most` things, each marked as begun; and when to look again.
     pub(super) fn take_due(&mut self, most: usize, now: Micros) -> (Vec<Task>, Micros) {
-        let mut due = Vec::new();
         let mut next = Micros::MAX;
-        for page in self.pages.values_mut().filter(|page| !page.is_busy) {
+        let mut due: Vec<Due> = Vec::new();
+        for (subject, page) in self.pages.iter().filter(|(_, page)| !page.is_busy) {
             let Some(wanted) = &page.wanted else { continue };
-            match decide(&page.known, self.paused_until, now) {
+            match self.action(page, now) {
                 Action::Wait(until) => next = next.min(until),
-                // Whoever ends makes room, and the issuer looks again.
-                Action::Order | Action::AskRenewal if due.len() >= most => {}
                 action @ (Action::Order | Action::AskRenewal) => {
-                    page.is_busy = true;
-                    due.push(Task { wanted: wanted.clone(), action });
+                    due.push(Due::new(subject.clone(), wanted.network, page, action));
                 }
             }
         }
-        (due, next)
+        // Whoever ends makes room, and the issuer looks again.
+        let tasks = (0..most).map_while(|_| self.take_next(&mut due)).collect();
+        (tasks, next)
+    }
+
+    /// Networks take turns, so that one with many names holds up nobody else; the relay's own names come before all.
+    fn take_next(&mut self, due: &mut Vec<Due>) -> Option<Task> {
+        let busy = self.busy();
+        let turns = due.iter().enumerate();
+        let (place, _) =
+            turns.min_by(|(_, one), (_, other)| one.turn(&busy).cmp(&other.turn(&busy)))?;
+        let Due { subject, action, .. } = due.swap_remove(place);
+        let page = self.pages.get_mut(&subject)?;
+        page.is_busy = true;
+        Some(Task { wanted: page.wanted.clone()?, action })
+    }
+
+    /// How many subjects of each network are worked on.
+    fn busy(&self) -> BTreeMap<Option<Uuid>, usize> {
+        let mut busy = BTreeMap::new();
+        for page in self.pages.values().filter(|page| page.is_busy) {
+            *busy.entry(page.network).or_default() += 1;
+        }
+        busy
+    }
+
+    fn action(&self, page: &Page, now: Micros) -> Action {
+        match decide(&page.known, self.paused_until, now) {
+            Action::Order if page.known.held.is_none() => {
+                self.rate_limits.until(page.network, now).map_or(Action::Order, Action::Wait)
+            }
+            action @ (Action::Order | Action::AskRenewal | Action::Wait(_)) => action,
+        }
     }
 
     /// Certificates that have expired and that nobody wants; they come out and are forgotten.
@@ -186,7 +244,7 @@ impl Book {
         let paused = self.paused_until;
         let shown =
             self.pages.iter().filter(|(_, page)| page.wanted.is_some() || page.shown.is_some());
-        shown.map(|(subject, page)| page.state(subject, paused, now)).collect()
+        shown.map(|(subject, page)| page.state(subject, self.action(page, now), now)).collect()
     }
 
     /// How many that are wanted fail.
@@ -199,6 +257,23 @@ impl Book {
     pub(super) fn soonest_expiry(&self) -> Option<Micros> {
         let wanted = self.pages.values().filter(|page| page.wanted.is_some());
         wanted.filter_map(|page| Some(page.known.held?.not_after)).min()
+    }
+}
+
+impl Due {
+    fn new(subject: String, network: Option<Uuid>, page: &Page, action: Action) -> Self {
+        let (rank, at) = match (page.known.held, action) {
+            (_, Action::AskRenewal) => (Rank::Question, page.known.ask_after),
+            (Some(held), _) => (Rank::Renewal, page.known.next_try_at.or(Some(held.due()))),
+            (None, _) => (Rank::First, page.known.next_try_at.or(page.wanted_since)),
+        };
+        Self { subject, network, rank, at: at.unwrap_or(Micros::MIN), action }
+    }
+
+    /// What is compared: the least comes first.
+    fn turn(&self, busy: &BTreeMap<Option<Uuid>, usize>) -> (usize, bool, Rank, Micros, &str) {
+        let of_network = busy.get(&self.network).copied().unwrap_or_default();
+        (of_network, self.network.is_some(), self.rank, self.at, &self.subject)
     }
 }
 
@@ -216,14 +291,14 @@ impl Page {
         self.known.held.map(|held| held.id)
     }
 
-    fn state(&self, subject: &str, paused: Option<Micros>, now: Micros) -> CertificateState {
+    fn state(&self, subject: &str, action: Action, now: Micros) -> CertificateState {
         let (held, shown) = (self.known.held, self.shown.as_ref());
         let wanted_names = || {
             let wanted = self.wanted.iter().flat_map(Wanted::names).map(ToString::to_string);
             Some(wanted.collect()).filter(|names: &Vec<String>| !names.is_empty())
         };
         let names = shown.map(|shown| shown.names.clone()).or_else(wanted_names);
-        let next = match decide(&self.known, paused, now) {
+        let next = match action {
             Action::Wait(until) => until,
             Action::Order | Action::AskRenewal => now,
         };
@@ -272,21 +347,82 @@ mod tests {
         let mut book = Book::default();
         let many: Vec<Wanted> =
             (0..REMEMBERED_MAX + 2).map(|number| one(&format!("n{number}.example.com"))).collect();
-        book.want(&many);
+        book.want(&many, NOW);
         for (number, wanted) in many.iter().enumerate() {
             let until = NOW + Micros::try_from(number).unwrap();
             book.postpone(&wanted.subject(), until, None);
         }
         assert_eq!(book.take_forgotten(NOW), Forgotten::default(), "all are wanted");
-        book.want(&[]);
+        book.want(&[], NOW);
         let subjects = ["n0.example.com", "n1.example.com"].map(str::to_owned);
         let wanted = Forgotten { subjects: BTreeSet::from(subjects), early: 1 };
         assert_eq!(book.take_forgotten(NOW), wanted, "one is over, and one too many");
         assert_eq!(book.take_forgotten(NOW + 2).subjects.len(), 1);
     }
 
+    #[test]
+    fn attack_42_a_network_with_many_names_holds_up_nobody_else() {
+        let mut book = Book::default();
+        let greedy = Some(Uuid::from_u128(1));
+        let mut wanted: Vec<Wanted> =
+            (0..700).map(|number| of(&format!("a{number}.example.com"), greedy)).collect();
+        book.want(&wanted, NOW);
+        let (first, _) = book.take_due(4, NOW);
+        assert_eq!(first.len(), 4, "alone it has all room");
+        wanted.push(of("z.example.org", Some(Uuid::from_u128(2))));
+        wanted.push(of("relay.example.org", None));
+        book.want(&wanted, NOW + 1);
+        book.rest(&first[0].wanted.subject());
+        assert_eq!(subjects(&book.take_due(1, NOW + 1).0), ["relay.example.org"]);
+        book.rest(&first[1].wanted.subject());
+        assert_eq!(subjects(&book.take_due(1, NOW + 1).0), ["z.example.org"]);
+    }
+
+    #[test]
+    fn what_is_due_longest_comes_first_and_a_renewal_before_it() {
+        let mut book = Book::default();
+        book.want(&["a", "b", "c", "d"].map(|name| one(&format!("{name}.example.com"))), NOW);
+        for (subject, since) in [("a.example.com", 3), ("b.example.com", 1), ("c.example.com", 2)] {
+            book.postpone(subject, NOW + since, None);
+        }
+        renew(&mut book, "d.example.com");
+        let (tasks, _) = book.take_due(9, NOW + 9);
+        let wanted = ["d", "b", "c", "a"].map(|name| format!("{name}.example.com"));
+        assert_eq!(subjects(&tasks), wanted);
+    }
+
+    #[test]
+    fn a_rate_limit_of_others_holds_up_new_orders_and_no_renewal() {
+        let mut book = Book::default();
+        book.want(&["a", "b"].map(|name| one(&format!("{name}.example.com"))), NOW);
+        renew(&mut book, "b.example.com");
+        for subject in ["x.example.com", "y.example.com"] {
+            book.rate_limits.note(subject, None, NOW + 9, NOW);
+        }
+        let (tasks, next) = book.take_due(9, NOW);
+        assert_eq!((subjects(&tasks), next), (vec!["b.example.com".to_owned()], NOW + 9));
+        let (tasks, _) = book.take_due(9, NOW + 9);
+        assert_eq!(subjects(&tasks), ["a.example.com"]);
+    }
+
+    /// Gives a subject a certificate that has expired.
+    fn renew(book: &mut Book, subject: &str) {
+        let (not_before, not_after) = (NOW - 100, NOW);
+        let (id, renewal) = (Uuid::nil(), None);
+        let held = Held { id, not_before, not_after, created_at: not_before, renewal };
+        book.pages.get_mut(subject).unwrap().known.held = Some(held);
+    }
+
+    fn subjects(tasks: &[Task]) -> Vec<String> {
+        tasks.iter().map(|task| task.wanted.subject()).collect()
+    }
+
     fn one(name: &str) -> Wanted {
-        Wanted::one(Name::parse(name).unwrap(), None)
+        of(name, None)
+    }
+
+    fn of(name: &str, network: Option<Uuid>) -> Wanted {
+        Wanted::one(Name::parse(name).unwrap(), network)
     }
 
     const NOW: Micros = 1_767_225_600_000_000;

@@ -267,6 +267,8 @@ impl From<&Problem> for Failure {
 fn of_type(kind: &str, status: Option<u16>) -> FailureKind {
     match kind {
         "caa" => FailureKind::Caa,
+        // The CA sheds load: it is the same for every name.
+        "rateLimited" if status == Some(503) => FailureKind::CaAway,
         "rateLimited" => FailureKind::RateLimit,
         "dns" => FailureKind::Dns,
         "connection" | "tls" => FailureKind::Unreachable,
@@ -340,6 +342,13 @@ mod tests {
             let told = failure.problem();
             assert!(told.cause.ends_with(": why") && !told.remedy.is_empty(), "{told:?}");
         }
+    }
+
+    #[test]
+    fn a_ca_that_sheds_load_is_away_for_all() {
+        let text = format!(r#"{{"type":"{URN}rateLimited","detail":"Service busy","status":503}}"#);
+        let failure = Failure::from(&serde_json::from_str::<Problem>(&text).unwrap());
+        assert_eq!(failure.kind, FailureKind::CaAway);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Issuer {
     pub async fn run(self: Arc<Self>, mut wanted: watch::Receiver<Vec<Wanted>>) {
         let mut tasks = JoinSet::new();
         let first = wanted.borrow_and_update().clone();
-        self.book().want(&first);
+        self.book().want(&first, self.now());
         loop {
             let next = self.begin_due(&mut tasks);
             self.forget_expired().await;
@@ -76,7 +76,7 @@ impl Issuer {
                 changed = wanted.changed() => match changed {
                     Ok(()) => {
                         let now_wanted = wanted.borrow_and_update().clone();
-                        self.book().want(&now_wanted);
+                        self.book().want(&now_wanted, self.now());
                     }
                     Err(_) => return,
                 },

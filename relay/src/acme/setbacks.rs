@@ -5,6 +5,7 @@ use std::time::Duration;
 use bore_control::model::{Actor, CertificateOrder};
 use bore_control::store::{OrderClaim, OrderFailure, StoreError};
 use rand::Rng as _;
+use uuid::Uuid;
 
 use super::failure::{Failure, FailureKind};
 use super::issuer::{Issuer, later};
@@ -61,6 +62,12 @@ impl Issuer {
             tracing::warn!(%error, "a failed order is remembered until a restart only");
         }
         self.book().postpone(&claim.subject, next_try_at, Some(problem));
+        if failure.kind == FailureKind::RateLimit {
+            self.note_rate_limit(claim, pause);
+        } else if failure.kind.is_of_proof() {
+            // The CA took the order on.
+            self.book().rate_limits.clear(claim.network);
+        }
         if failure.kind.concerns_all() {
             self.pause_ca(failure).await;
         }
@@ -74,6 +81,16 @@ impl Issuer {
         let roll = rand::rng().random();
         let own = self.parts.settings.pace.pause(failures, failure.kind.needs_person(), roll);
         failure.retry_after.map_or(own, |wish| wish.saturating_add(own))
+    }
+
+    /// Holds up further new orders, though never for long: it may be that only those two were too much.
+    fn note_rate_limit(&self, claim: &OrderClaim, pause: Duration) {
+        let pace = &self.parts.settings.pace;
+        let (OrderClaim { subject, network, at, .. }, now) = (claim, self.now());
+        let until = later(*at, pause.max(pace.passing).min(pace.passing_max));
+        if self.book().rate_limits.note(subject, *network, until, now) {
+            tracing::warn!(%subject, "the CA limits one name after the other: new orders wait");
+        }
     }
 
     /// Leaves the whole CA alone for a while: what fails for one fails for all.
@@ -107,9 +124,10 @@ impl Issuer {
         }
     }
 
-    /// The CA is well.
-    pub(super) fn recover(&self) {
+    /// The CA is well: it has issued something to `network`.
+    pub(super) fn recover(&self, network: Option<Uuid>) {
         let mut book = self.book();
+        book.rate_limits.clear(network);
         book.ca_failures = 0;
         book.pause(None);
     }

@@ -3,7 +3,7 @@
 //! Invariant: a name is wanted because somebody with the right to it published or configured it. What visitors ask for by SNI never gets
 //! here, so that asking for ten thousand names orders nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
@@ -63,15 +63,18 @@ impl WantedNames {
     /// The certificates that are wanted when these hostnames are published, and how many more were too many.
     pub fn of(&self, published: impl IntoIterator<Item = (String, Uuid)>) -> (Vec<Wanted>, usize) {
         let wildcard = self.domain.as_deref().filter(|_| self.has_dns).map(Wanted::wildcard);
-        let published = published.into_iter().map(|(name, network)| (name, Some(network)));
-        let all = std::iter::once((self.host.clone(), None)).chain(published);
-        let singles: BTreeMap<Name, Option<Uuid>> = all
+        let is_covered =
+            |name: &Name| wildcard.as_ref().is_some_and(|wildcard| wildcard.covers(name));
+        let host = Name::parse(&self.host).filter(|host| !is_covered(host));
+        let singles: BTreeMap<Name, Uuid> = published
+            .into_iter()
             .filter_map(|(text, network)| Some((Name::parse(&text)?, network)))
-            .filter(|(name, _)| !wildcard.as_ref().is_some_and(|wildcard| wildcard.covers(name)))
+            .filter(|(name, _)| !is_covered(name) && host.as_ref() != Some(name))
             .collect();
-        let singles = singles.into_iter().map(|(name, network)| Wanted::one(name, network));
+        let host = host.clone().map(|host| Wanted::one(host, None));
+        let own = wildcard.clone().into_iter().chain(host);
         let mut wanted: Vec<Wanted> =
-            wildcard.into_iter().chain(singles).filter(|one| self.is_possible(one)).collect();
+            own.chain(in_turns(singles)).filter(|one| self.is_possible(one)).collect();
         let more = wanted.len().saturating_sub(SUBJECTS_MAX);
         wanted.truncate(SUBJECTS_MAX);
         (wanted, more)
@@ -80,6 +83,19 @@ impl WantedNames {
     fn is_possible(&self, wanted: &Wanted) -> bool {
         !self.public_only || wanted.subject.is_public()
     }
+}
+
+/// Each network's first name, then each one's second, and so on: where there is no room for all, one network's many names take no other's.
+fn in_turns(singles: BTreeMap<Name, Uuid>) -> impl Iterator<Item = Wanted> {
+    let mut turns: HashMap<Uuid, usize> = HashMap::new();
+    let mut ranked: Vec<(usize, Name, Uuid)> = Vec::new();
+    for (name, network) in singles {
+        let turn = turns.entry(network).or_default();
+        ranked.push((*turn, name, network));
+        *turn += 1;
+    }
+    ranked.sort_by_key(|(turn, ..)| *turn);
+    ranked.into_iter().map(|(_, name, network)| Wanted::one(name, Some(network)))
 }
 
 #[cfg(test)]
@@ -102,7 +118,7 @@ mod tests {
         let names = names("203.0.114.5", Some("t.example.org"), false);
         let (wanted, _) = names.of([published("app.t.example.org"), published("b.t.example.org")]);
         let subjects: Vec<String> = wanted.iter().map(Wanted::subject).collect();
-        assert_eq!(subjects, ["app.t.example.org", "b.t.example.org", "203.0.114.5"]);
+        assert_eq!(subjects, ["203.0.114.5", "app.t.example.org", "b.t.example.org"]);
     }
 
     #[test]
@@ -119,6 +135,17 @@ mod tests {
         let many = (0..SUBJECTS_MAX + 4).map(|number| published(&format!("n{number}.example.com")));
         let (wanted, more) = names.of(many);
         assert_eq!((wanted.len(), more), (SUBJECTS_MAX, 5));
+    }
+
+    #[test]
+    fn attack_42_too_many_names_of_one_network_take_no_others_place() {
+        let names = names("203.0.114.5", None, false);
+        let many = (0..SUBJECTS_MAX).map(|number| published(&format!("a{number}.example.com")));
+        let other = ("z.example.org".to_owned(), Uuid::from_u128(2));
+        let (wanted, more) = names.of(many.chain([other]));
+        let first: Vec<String> = wanted.iter().take(3).map(Wanted::subject).collect();
+        assert_eq!(first, ["203.0.114.5", "a0.example.com", "z.example.org"]);
+        assert_eq!((wanted.len(), more), (SUBJECTS_MAX, 2));
     }
 
     fn names(host: &str, domain: Option<&str>, has_dns: bool) -> WantedNames {

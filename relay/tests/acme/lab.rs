@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bore_control::model::{Certificate, Micros};
+use bore_control::model::{Actor, Certificate, Micros, Network};
 use bore_control::runtime::CertificateState;
 use bore_control::sealing::{Sealer, SealingKey};
 use bore_control::store::Store;
@@ -17,6 +17,7 @@ use instant_acme::HttpClient;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 /// What a relay keeps over restarts, and what its visitors see.
 pub(crate) struct Lab {
@@ -114,6 +115,13 @@ impl Lab {
 
     pub(crate) fn now(&self) -> Micros {
         (self.settings.clock)()
+    }
+
+    /// A network, which names can be of.
+    pub(crate) async fn network(&self, name: &str) -> Uuid {
+        let network = Network { id: Uuid::now_v7(), name: name.to_owned(), created_at: self.now() };
+        self.store.create_network(&network, &Actor::System).await.unwrap();
+        network.id
     }
 
     pub(crate) async fn certificate(&self, subject: &str) -> Option<Certificate> {

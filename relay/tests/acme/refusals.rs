@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bore_control::runtime::CertificateStatus;
-use bore_relay::acme::Wanted;
+use bore_relay::acme::{Name, Wanted};
 
 use super::fake_ca::{DIRECTORY, FakeCa, Manners};
 use super::lab::{Lab, one, until_some};
 
 const HOST: &str = "app.example.com";
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 async fn lab(manners: Manners) -> (FakeCa, Lab) {
     let challenges = Arc::default();
@@ -70,6 +71,31 @@ async fn a_rate_limit_is_remembered_while_nobody_wants_the_name() {
         lab.store.certificate_orders().await.unwrap().is_empty().then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_networks_over_a_limit_hold_up_new_orders() {
+    let manners =
+        Manners { refuses_orders: Some(("rateLimited", 429, None)), ..Manners::default() };
+    let (ca, mut lab) = lab(manners).await;
+    (lab.settings.pace.passing, lab.settings.pace.passing_max) = (HOUR, HOUR);
+    let running = lab.run(Vec::new()).await;
+    let mut wanted = Vec::new();
+    for name in ["a.example.com", "b.example.com"] {
+        let network = lab.network(&name[..1]).await;
+        wanted.push(Wanted::one(Name::parse(name).unwrap(), Some(network)));
+        running.want(wanted.clone());
+        running.until(name, |state| state.problem.is_some()).await;
+    }
+
+    wanted.push(one(HOST));
+    running.want(wanted);
+
+    let state = running.until(HOST, |_| true).await;
+    assert!(state.next_try_at.unwrap() > lab.now() + 3_000_000_000, "{state:?}");
+    assert_eq!((state.problem, ca.asked("/new-order")), (None, 2));
+    lab.advance(&running, 2 * HOUR);
+    until_some("an order", || async { (ca.asked("/new-order") > 2).then_some(()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -235,7 +235,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         "B2109",
         Denied,
         "quota reached",
-        "The node or the network has as many publications, nodes or keys as it may have.",
+        "The node or the network has as many publications, hostnames, nodes or keys as it may have.",
         ["publications that nobody took back"],
         ["bore ls, then bore rm NAME; or ask the administrator for more"]
     ),

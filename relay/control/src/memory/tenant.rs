@@ -28,6 +28,8 @@ pub(crate) struct Tenant {
     pub(crate) nodes: BTreeMap<String, Uuid>,
     pub(crate) publications: BTreeMap<String, Uuid>,
     pub(crate) published_by: HashMap<Uuid, BTreeSet<Uuid>>,
+    /// Hostnames in use.
+    pub(crate) hostnames: usize,
     /// Public ports in use, ranges counted port by port.
     pub(crate) ports: usize,
     pub(crate) groups: BTreeMap<String, Group>,
@@ -51,6 +53,7 @@ impl Tenant {
             nodes: BTreeMap::new(),
             publications: BTreeMap::new(),
             published_by: HashMap::new(),
+            hostnames: 0,
             ports: 0,
             groups: BTreeMap::new(),
             policies: BTreeMap::new(),
@@ -111,10 +114,12 @@ impl Tenant {
     pub(crate) fn put_publication(&mut self, publication: &Publication) {
         self.publications.insert(publication.name.clone(), publication.id);
         self.published_by.entry(publication.node).or_default().insert(publication.id);
+        self.hostnames += publication.hostnames.len();
         self.ports += places(publication).count();
     }
 
     pub(crate) fn remove_publication(&mut self, publication: &Publication) {
+        self.hostnames = self.hostnames.saturating_sub(publication.hostnames.len());
         self.ports = self.ports.saturating_sub(places(publication).count());
         self.publications.remove(&publication.name);
         if let Some(ids) = self.published_by.get_mut(&publication.node) {

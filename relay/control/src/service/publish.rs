@@ -81,12 +81,13 @@ impl Control {
 
     fn check_quotas(&self, job: &Job<'_>) -> Result<(), Refusal> {
         let (memory, quotas, network) = (self.read(), self.quotas(), job.member.node.network);
-        if job.before.is_some() {
-            return Ok(());
-        }
         let tenant = memory
             .tenant(network)
             .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
+        check_hostnames(job, tenant.hostnames, quotas.hostnames_per_network)?;
+        if job.before.is_some() {
+            return Ok(());
+        }
         let of_node =
             tenant.published_by.get(&job.member.node.id).map_or(0, std::collections::BTreeSet::len);
         below_quota("publications of a node", of_node, quotas.publications_per_node)?;
@@ -242,6 +243,19 @@ impl Control {
             }
         }
     }
+}
+
+/// A publication without a hostname of its own has one by its name. One that has fewer than before is always welcome.
+fn check_hostnames(job: &Job<'_>, already: usize, most: usize) -> Result<(), Refusal> {
+    let before = job.before.as_ref().map_or(0, |before| before.publication.hostnames.len());
+    let wanted = match job.draft.wish {
+        PortWish::Host => job.draft.hostnames.len().max(1),
+        PortWish::Exact(_) | PortWish::Any => 0,
+    };
+    if wanted <= before {
+        return Ok(());
+    }
+    below_quota("hostnames in a network", already - before + wanted - 1, most)
 }
 
 fn is_name((code, ..): &Holder) -> bool {
