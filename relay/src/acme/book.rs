@@ -80,11 +80,11 @@ pub(super) struct Forgotten {
 }
 
 impl Book {
-    /// Takes in a certificate of the store.
-    pub(super) fn enter(&mut self, certificate: &Certificate) {
+    /// Takes in a certificate of the store; one of another CA is to be replaced.
+    pub(super) fn enter(&mut self, certificate: &Certificate, is_foreign: bool) {
         let Some(subject) = certificate.subject() else { return };
         let page = self.pages.entry(subject.to_owned()).or_default();
-        page.known = Known { held: Some(held(certificate)), ..Known::default() };
+        page.known = Known { held: Some(held(certificate, is_foreign)), ..Known::default() };
         page.problem = None;
         page.shown = Some(Shown {
             names: certificate.names.clone(),
@@ -332,9 +332,9 @@ impl Page {
     }
 }
 
-fn held(certificate: &Certificate) -> Held {
+fn held(certificate: &Certificate, is_unwanted: bool) -> Held {
     let Certificate { id, not_before, not_after, created_at, renewal, .. } = *certificate;
-    Held { id, not_before, not_after, created_at, renewal }
+    Held { id, not_before, not_after, created_at, renewal, is_unwanted }
 }
 
 #[cfg(test)]
@@ -408,8 +408,14 @@ mod tests {
     /// Gives a subject a certificate that has expired.
     fn renew(book: &mut Book, subject: &str) {
         let (not_before, not_after) = (NOW - 100, NOW);
-        let (id, renewal) = (Uuid::nil(), None);
-        let held = Held { id, not_before, not_after, created_at: not_before, renewal };
+        let held = Held {
+            id: Uuid::nil(),
+            not_before,
+            not_after,
+            created_at: not_before,
+            renewal: None,
+            is_unwanted: false,
+        };
         book.pages.get_mut(subject).unwrap().known.held = Some(held);
     }
 

@@ -40,7 +40,7 @@ impl Issuer {
         book.pause(parts.store.acme_account(&parts.settings.directory, now).await?.paused_until);
         for certificate in parts.store.certificates().await? {
             if parts.serve(&certificate) {
-                book.enter(&certificate);
+                book.enter(&certificate, parts.is_foreign(&certificate));
             }
         }
         for order in parts.store.certificate_orders().await? {

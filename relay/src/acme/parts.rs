@@ -59,6 +59,12 @@ impl Parts {
         Certified::read(&certificate.chain, &key).map_err(|error| error.to_string())
     }
 
+    /// Whether another CA has issued it than the one that is configured.
+    pub(super) fn is_foreign(&self, certificate: &Certificate) -> bool {
+        let own = &self.settings.directory;
+        certificate.directory.as_ref().is_some_and(|directory| directory != own)
+    }
+
     pub(super) fn serve(&self, certificate: &Certificate) -> bool {
         let Some(read) = self.read(certificate) else { return false };
         self.certificates.put(CertificateOrigin::Acme(certificate.id), read.key);

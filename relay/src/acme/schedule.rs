@@ -66,6 +66,8 @@ pub(super) struct Held {
     pub(super) not_after: Micros,
     pub(super) created_at: Micros,
     pub(super) renewal: Option<RenewalWindow>,
+    /// It is to be replaced whatever its age: it is from another CA, or an administrator wants it.
+    pub(super) is_unwanted: bool,
 }
 
 /// What is to be done about a subject.
@@ -108,6 +110,9 @@ pub(super) fn waiting(until: Option<Micros>, now: Micros) -> Option<Micros> {
 impl Held {
     /// When it is renewed.
     pub(super) fn due(&self) -> Micros {
+        if self.is_unwanted {
+            return self.created_at;
+        }
         let life = self.not_after.saturating_sub(self.not_before).max(0);
         let latest = self.not_after.saturating_sub(life / 20);
         let wanted = match self.renewal {
@@ -216,6 +221,15 @@ mod tests {
     }
 
     #[test]
+    fn one_of_another_ca_is_replaced_at_once() {
+        let mut known = known(Some(window(30, 40, 1)));
+        known.held.as_mut().unwrap().is_unwanted = true;
+        assert_eq!(decide(&known, None, NOW), Action::Order);
+        known.next_try_at = Some(NOW + 5);
+        assert_eq!(decide(&known, None, NOW), Action::Wait(NOW + 5));
+    }
+
+    #[test]
     fn what_a_clock_that_was_ahead_wrote_does_not_count() {
         let year = Some(NOW + 365 * DAY);
         let none = Known { next_try_at: year, ..Known::default() };
@@ -245,7 +259,8 @@ mod tests {
     fn known(renewal: Option<RenewalWindow>) -> Known {
         let (not_before, not_after) = (NOW, NOW + 90 * DAY);
         let id = Uuid::from_u128(0x4321);
-        let held = Some(Held { id, not_before, not_after, created_at: NOW, renewal });
+        let held =
+            Some(Held { id, not_before, not_after, created_at: NOW, renewal, is_unwanted: false });
         Known { held, ..Known::default() }
     }
 

@@ -87,7 +87,9 @@ impl Issuer {
         subject: &str,
     ) -> Result<Option<CertificateIdentifier<'static>>, Failure> {
         let has_window = self.book().held(subject).is_some_and(|held| held.renewal.is_some());
-        let stored = self.parts.store.certificate(subject).await?.filter(|_| has_window);
+        let is_own = |stored: &Certificate| !self.parts.is_foreign(stored);
+        let stored = self.parts.store.certificate(subject).await?;
+        let stored = stored.filter(|stored| has_window && is_own(stored));
         Ok(stored.and_then(|stored| self.parts.read(&stored)).and_then(|read| read.identifier()))
     }
 
@@ -112,6 +114,7 @@ impl Issuer {
             chain: issued.chain.clone(),
             private_key: self.parts.sealer.seal(place, issued.key.expose().as_bytes())?,
             issuer: issued.certified.issuer.clone(),
+            directory: Some(self.parts.settings.directory.clone()),
             not_before: issued.certified.not_before,
             not_after: issued.certified.not_after,
             renewal: None,
@@ -128,7 +131,7 @@ impl Issuer {
     }
 
     fn replace(&self, before: Option<Uuid>, certificate: &Certificate) {
-        self.book().enter(certificate);
+        self.book().enter(certificate, self.parts.is_foreign(certificate));
         if let Some(before) = before {
             self.parts.certificates.remove(&CertificateOrigin::Acme(before));
         }

@@ -79,6 +79,35 @@ async fn without_such_a_word_two_thirds_of_the_life_are_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_change_of_ca_the_old_ones_certificate_stays_until_there_is_another() {
+    let (ca, mut lab, running) =
+        certified(Manners { renewal: Some((10, 12)), ..Manners::default() }).await;
+    let first = lab.certificate(HOST).await.unwrap();
+    until_some("a window", || async { lab.certificate(HOST).await?.renewal }).await;
+    drop(running);
+
+    lab.settings.directory = "https://ca.example/directory?other".to_owned();
+    ca.behave(Manners { is_away: true, ..Manners::default() });
+    let running = lab.run(vec![one(HOST)]).await;
+    let state = running.until(HOST, |state| state.problem.is_some()).await;
+    assert_eq!(state.status, CertificateStatus::Valid);
+    assert!(lab.certificates.for_name(HOST).is_some());
+
+    ca.behave(Manners::default());
+    let second = until_some("one of the new CA", || async {
+        lab.certificate(HOST).await.filter(|stored| stored.id != first.id)
+    })
+    .await;
+    assert_eq!(second.directory.as_ref(), Some(&lab.settings.directory));
+    assert_eq!(ca.replaced()[1], None, "another CA's certificate is none of its business");
+    drop(running);
+    let running = lab.run(vec![one(HOST)]).await;
+    lab.advance(&running, DAY);
+    running.until(HOST, |state| state.status == CertificateStatus::Valid).await;
+    assert_eq!(ca.asked("/new-order"), 2, "the new one stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_absence_costs_nothing_but_patience() {
     let (ca, lab, running) = certified(Manners::default()).await;
     ca.behave(Manners { is_away: true, ..Manners::default() });

@@ -24,6 +24,8 @@ pub struct Certificate {
     pub private_key: Sealed,
     /// Who issued it, for people.
     pub issuer: String,
+    /// URL of the directory of the CA that it was ordered from; `None` when nobody knows any more.
+    pub directory: Option<String>,
     /// When it begins.
     pub not_before: Micros,
     /// When it ends.

@@ -92,8 +92,9 @@ async fn insert(
     let names = sql::to_json(&certificate.names)?;
     let renewal = certificate.renewal;
     open.execute(
-        "INSERT INTO certificates (id, network, subject, names, chain, private_key, issuer, not_before, not_after, \
-         renew_from, renew_to, ask_again_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        "INSERT INTO certificates (id, network, subject, names, chain, private_key, issuer, directory, not_before, \
+         not_after, renew_from, renew_to, ask_again_at, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         values![
             certificate.id,
             certificate.network,
@@ -102,6 +103,7 @@ async fn insert(
             &certificate.chain,
             &certificate.private_key,
             &certificate.issuer,
+            certificate.directory.as_deref(),
             certificate.not_before,
             certificate.not_after,
             renewal.map(|window| window.start),
@@ -122,6 +124,7 @@ fn certificate(row: &Row) -> Result<Certificate, StoreError> {
         chain: row.get("chain")?,
         private_key: row.sealed("private_key")?,
         issuer: row.get("issuer")?,
+        directory: row.get("directory")?,
         not_before: row.get("not_before")?,
         not_after: row.get("not_after")?,
         renewal: renewal(row)?,
@@ -142,8 +145,8 @@ fn nameless() -> StoreError {
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT id, network, names, chain, private_key, issuer, not_before, not_after, ",
-            "renew_from, renew_to, ask_again_at, created_at FROM certificates ",
+            "SELECT id, network, names, chain, private_key, issuer, directory, not_before, ",
+            "not_after, renew_from, renew_to, ask_again_at, created_at FROM certificates ",
             $tail
         )
     };

@@ -175,6 +175,7 @@ fn certificate(sealer: &Sealer, network: Option<Uuid>, subject: &str) -> Certifi
         chain: "-----BEGIN CERTIFICATE-----".to_owned(),
         private_key: sealer.seal(Column::CertificateKey.of(id), b"certificate").unwrap(),
         issuer: "Pebble".to_owned(),
+        directory: network.map(|_| DIRECTORY.to_owned()),
         not_before: START,
         not_after: START + 90 * DAY,
         renewal: None,
