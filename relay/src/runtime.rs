@@ -234,6 +234,10 @@ impl Runtime for RelayRuntime {
         self.issuer.get().map(|issuer| issuer.states()).unwrap_or_default()
     }
 
+    fn renew_certificate(&self, name: &str) -> Option<CertificateState> {
+        self.issuer.get()?.renew(name)
+    }
+
     fn relay_info(&self) -> RelayInfo {
         RelayInfo {
             host: self.identity.host.clone(),

@@ -98,6 +98,7 @@ fn tcp_routes() -> OpenApiRouter<Control> {
         .routes(routes!(policies::show, policies::put, policies::delete))
         .routes(routes!(flows::list))
         .routes(routes!(certificates::list))
+        .routes(routes!(certificates::renew))
         .routes(routes!(audit::list))
         .routes(routes!(audit::list_cluster))
         .routes(routes!(audit::verify))

@@ -59,6 +59,8 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     fn overlay_v6(&self, network: Uuid, public_key: &str) -> Option<std::net::Ipv6Addr>;
     /// How the certificates are that the relay keeps, by name.
     fn certificates(&self) -> Vec<CertificateState>;
+    /// Has the certificate of a name replaced, or a missing one tried again, at once; how it is, or `None` when none is wanted for the name.
+    fn renew_certificate(&self, name: &str) -> Option<CertificateState>;
     /// Names the relay to agents.
     fn relay_info(&self) -> RelayInfo;
     /// Stops taking new flows and tells agents.

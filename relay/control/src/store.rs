@@ -334,6 +334,8 @@ pub struct OrderClaim {
     pub holder: String,
     /// Now.
     pub at: Micros,
+    /// An administrator wants it: only what the CA itself wishes is waited for.
+    pub is_urgent: bool,
     /// Without news from the holder the order is anybody's from here on.
     pub until: Micros,
 }
@@ -362,6 +364,8 @@ pub struct OrderFailure {
     pub keep_standing: bool,
     /// Not before this is it tried again.
     pub next_try_at: Micros,
+    /// Before this the CA does not want to be asked, not even when somebody wants it urgently.
+    pub retry_after: Option<Micros>,
     /// Now.
     pub at: Micros,
 }

@@ -9,6 +9,7 @@ use bore_control::runtime::{CertificateState, CertificateStatus};
 use uuid::Uuid;
 
 use super::limits::REMEMBERED_MAX;
+use super::name::Name;
 use super::rate_limits::RateLimits;
 use super::schedule::{Action, Held, Known, decide, waiting};
 use super::wanted::Wanted;
@@ -17,8 +18,10 @@ use super::wanted::Wanted;
 #[derive(Debug, Default)]
 pub(super) struct Book {
     pages: BTreeMap<String, Page>,
-    /// The CA does not want to be asked before.
+    /// The CA is left alone before.
     paused_until: Option<Micros>,
+    /// How much of that is its own wish.
+    retry_after: Option<Micros>,
     /// How often in a row the CA itself failed.
     pub(super) ca_failures: u32,
     pub(super) rate_limits: RateLimits,
@@ -32,6 +35,10 @@ struct Page {
     /// Whose it is, or was when it was last wanted.
     network: Option<Uuid>,
     known: Known,
+    /// Before this the CA does not want to be asked about it.
+    retry_after: Option<Micros>,
+    /// An administrator wants it tried at once.
+    is_urgent: bool,
     shown: Option<Shown>,
     problem: Option<CertificateProblem>,
     is_busy: bool,
@@ -50,6 +57,7 @@ struct Shown {
 pub(super) struct Task {
     pub(super) wanted: Wanted,
     pub(super) action: Action,
+    pub(super) is_urgent: bool,
 }
 
 /// Something that could be done now.
@@ -84,6 +92,8 @@ impl Book {
     pub(super) fn enter(&mut self, certificate: &Certificate, is_foreign: bool) {
         let Some(subject) = certificate.subject() else { return };
         let page = self.pages.entry(subject.to_owned()).or_default();
+        page.retry_after = None;
+        page.is_urgent = false;
         page.known = Known { held: Some(held(certificate, is_foreign)), ..Known::default() };
         page.problem = None;
         page.shown = Some(Shown {
@@ -97,6 +107,7 @@ impl Book {
     pub(super) fn remember(&mut self, order: &CertificateOrder) {
         let page = self.pages.entry(order.subject.clone()).or_default();
         page.known.next_try_at = Some(order.next_try_at);
+        page.retry_after = order.retry_after;
         page.problem.clone_from(&order.problem);
     }
 
@@ -161,7 +172,8 @@ impl Book {
         let Due { subject, action, .. } = due.swap_remove(place);
         let page = self.pages.get_mut(&subject)?;
         page.is_busy = true;
-        Some(Task { wanted: page.wanted.clone()?, action })
+        let is_urgent = std::mem::take(&mut page.is_urgent);
+        Some(Task { wanted: page.wanted.clone()?, action, is_urgent })
     }
 
     /// How many subjects of each network are worked on.
@@ -174,6 +186,10 @@ impl Book {
     }
 
     fn action(&self, page: &Page, now: Micros) -> Action {
+        if page.is_urgent {
+            let wish = waiting(page.retry_after, now).max(waiting(self.retry_after, now));
+            return wish.map_or(Action::Order, Action::Wait);
+        }
         match decide(&page.known, self.paused_until, now) {
             Action::Order if page.known.held.is_none() => {
                 self.rate_limits.until(page.network, now).map_or(Action::Order, Action::Wait)
@@ -205,6 +221,26 @@ impl Book {
         }
     }
 
+    /// An administrator wants another certificate for `name`, or the first tried again: as soon as the CA lets itself be asked. The state of the
+    /// subject that the name belongs to comes out, if there is one that is wanted.
+    pub(super) fn hasten(&mut self, name: &Name, now: Micros) -> Option<CertificateState> {
+        let is_wanted = |is_meant: &dyn Fn(&Wanted) -> bool| {
+            let mut pages = self.pages.iter();
+            let found = pages.find(|(_, page)| page.wanted.as_ref().is_some_and(is_meant))?;
+            Some(found.0.clone())
+        };
+        let subject = is_wanted(&|wanted| wanted.names().any(|own| own == name))
+            .or_else(|| is_wanted(&|wanted| wanted.names().any(|own| own.covers(name))))?;
+        let page = self.pages.get_mut(&subject)?;
+        // A try that is under way may fail by what has been mended since: then there is another one.
+        page.is_urgent = true;
+        if let Some(held) = &mut page.known.held {
+            held.is_unwanted = true;
+        }
+        let page = self.pages.get(&subject)?;
+        Some(page.state(&subject, self.action(page, now), now))
+    }
+
     /// It is not tried before `until`, and why.
     pub(super) fn postpone(
         &mut self,
@@ -216,6 +252,13 @@ impl Book {
         if let Some(page) = self.pages.get_mut(subject) {
             page.known.next_try_at = Some(until);
             page.problem = problem.or_else(|| page.problem.take());
+        }
+    }
+
+    /// The CA has said before when it does not want to be asked about a subject, if at all.
+    pub(super) fn set_retry_after(&mut self, subject: &str, at: Option<Micros>) {
+        if let Some(page) = self.pages.get_mut(subject) {
+            page.retry_after = at;
         }
     }
 
@@ -234,9 +277,17 @@ impl Book {
         }
     }
 
-    /// Nothing is asked of the CA before; `None` when it is well.
-    pub(super) fn pause(&mut self, until: Option<Micros>) {
+    /// Nothing is asked of the CA before `until`, and nothing at all before `retry_after`, which is its own wish; `None` when it is well.
+    pub(super) fn pause(&mut self, until: Option<Micros>, retry_after: Option<Micros>) {
         self.paused_until = until;
+        self.retry_after = retry_after;
+    }
+
+    /// The store says until when the CA is left alone. Whose wish a pause is that is news is not known: it counts as the CA's.
+    pub(super) fn hear_of_pause(&mut self, until: Option<Micros>) {
+        if self.paused_until != until {
+            self.pause(until, until);
+        }
     }
 
     /// How every subject is, by name.
@@ -311,7 +362,7 @@ impl Page {
             status: self.status(now),
             issuer: shown.map(|shown| shown.issuer.clone()),
             not_after: held.map(|held| held.not_after),
-            next_try_at: self.wanted.as_ref().map(|_| match held {
+            next_try_at: self.wanted.as_ref().map(|_| match held.filter(|_| !self.is_urgent) {
                 Some(held) => {
                     waiting(self.known.next_try_at, now).map_or(held.due(), |at| at.max(held.due()))
                 }
@@ -339,7 +390,6 @@ fn held(certificate: &Certificate, is_unwanted: bool) -> Held {
 
 #[cfg(test)]
 mod tests {
-    use super::super::name::Name;
     use super::*;
 
     #[test]

@@ -9,11 +9,12 @@ use std::time::Duration;
 use bore_control::model::{Actor, Micros};
 use bore_control::runtime::CertificateState;
 use bore_control::store::StoreError;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::book::{Book, Task};
 use super::limits::{ORDERS_MAX, SLEEP_MAX};
+use super::name::Name;
 use super::parts::Parts;
 use super::schedule::Action;
 use super::wanted::Wanted;
@@ -26,6 +27,8 @@ pub struct Issuer {
     book: Mutex<Book>,
     /// Held while the account is looked up, so that it is made once.
     pub(super) account: tokio::sync::Mutex<()>,
+    /// Something is to be done at once.
+    hastened: Notify,
 }
 
 impl Issuer {
@@ -37,7 +40,8 @@ impl Issuer {
         parts.store.check_sealed(&parts.sealer).await?;
         let now = (parts.settings.clock)();
         let mut book = Book::default();
-        book.pause(parts.store.acme_account(&parts.settings.directory, now).await?.paused_until);
+        let account = parts.store.acme_account(&parts.settings.directory, now).await?;
+        book.hear_of_pause(account.paused_until);
         for certificate in parts.store.certificates().await? {
             if parts.serve(&certificate) {
                 book.enter(&certificate, parts.is_foreign(&certificate));
@@ -46,12 +50,21 @@ impl Issuer {
         for order in parts.store.certificate_orders().await? {
             book.remember(&order);
         }
-        Ok(Arc::new(Self { parts, book: Mutex::new(book), account: tokio::sync::Mutex::default() }))
+        let (book, account) = (Mutex::new(book), tokio::sync::Mutex::default());
+        Ok(Arc::new(Self { parts, book, account, hastened: Notify::new() }))
     }
 
     /// How every subject is.
     pub fn states(&self) -> Vec<CertificateState> {
         self.book().states(self.now())
+    }
+
+    /// Has the certificate of `name` replaced, or the first one tried again, at once: only what the CA itself wishes is waited for. How it is
+    /// comes out; `None` when the relay wants no certificate for it.
+    pub fn renew(&self, name: &str) -> Option<CertificateState> {
+        let state = self.book().hasten(&Name::parse(name)?, self.now())?;
+        self.hastened.notify_one();
+        Some(state)
     }
 
     /// So many names were wanted beyond the bound.
@@ -81,6 +94,7 @@ impl Issuer {
                     Err(_) => return,
                 },
                 Some(_) = tasks.join_next() => {}
+                () = self.hastened.notified() => {}
                 () = tokio::time::sleep(next) => {}
             }
         }
@@ -102,7 +116,7 @@ impl Issuer {
         let subject = task.wanted.subject();
         let _resting = Resting { issuer: &self, subject: &subject };
         match task.action {
-            Action::Order => self.order(&task.wanted).await,
+            Action::Order => self.order(&task.wanted, task.is_urgent).await,
             Action::AskRenewal => self.ask_renewal(&subject).await,
             Action::Wait(_) => {}
         }

@@ -24,7 +24,7 @@ impl Issuer {
         let directory = &self.parts.settings.directory;
         let row = self.parts.store.acme_account(directory, self.now()).await?;
         let until = waiting(row.paused_until, self.now());
-        self.book().pause(until);
+        self.book().hear_of_pause(until);
         Ok(until.is_some())
     }
 
@@ -48,6 +48,7 @@ impl Issuer {
         let pause = self.pause_after(failure, order.failures.saturating_add(1));
         let at = self.now();
         let next_try_at = later(at, pause);
+        let retry_after = failure.retry_after.map(|wish| later(at, wish));
         let problem = failure.problem();
         tracing::warn!(subject = %claim.subject, code = %problem.code, cause = %problem.cause, remedy = %problem.remedy, "no certificate");
         let noted = OrderFailure {
@@ -56,12 +57,14 @@ impl Issuer {
             of_proof: failure.kind.is_of_proof(),
             keep_standing: failure.kind.keeps_standing(),
             next_try_at,
+            retry_after,
             at,
         };
         if let Err(error) = self.parts.store.fail_order(order.id, &noted, &Actor::System).await {
             tracing::warn!(%error, "a failed order is remembered until a restart only");
         }
         self.book().postpone(&claim.subject, next_try_at, Some(problem));
+        self.book().set_retry_after(&claim.subject, retry_after);
         if failure.kind == FailureKind::RateLimit {
             self.note_rate_limit(claim, pause);
         } else if failure.kind.is_of_proof() {
@@ -100,8 +103,9 @@ impl Issuer {
             book.ca_failures = book.ca_failures.saturating_add(1);
             book.ca_failures
         };
-        let until = later(self.now(), self.pause_after(failure, failures));
-        self.book().pause(Some(until));
+        let now = self.now();
+        let until = later(now, self.pause_after(failure, failures));
+        self.book().pause(Some(until), failure.retry_after.map(|wish| later(now, wish)));
         let paused = async {
             let directory = &self.parts.settings.directory;
             let row = self.parts.store.acme_account(directory, self.now()).await?;
@@ -129,6 +133,6 @@ impl Issuer {
         let mut book = self.book();
         book.rate_limits.clear(network);
         book.ca_failures = 0;
-        book.pause(None);
+        book.pause(None, None);
     }
 }

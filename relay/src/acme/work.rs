@@ -19,14 +19,14 @@ use super::wanted::Wanted;
 use crate::tls::CertificateOrigin;
 
 impl Issuer {
-    pub(super) async fn order(&self, wanted: &Wanted) {
+    pub(super) async fn order(&self, wanted: &Wanted, is_urgent: bool) {
         if let Err(failure) = wanted.names().try_for_each(|name| self.parts.means.check(name)) {
             return self.give_up(wanted, &failure);
         }
-        let claim = self.claim(wanted);
+        let claim = self.claim(wanted, is_urgent);
         match self.is_paused().await {
-            Ok(false) => {}
-            Ok(true) => return,
+            Ok(is_paused) if is_urgent || !is_paused => {}
+            Ok(_) => return,
             Err(error) => return self.without_store(&claim.subject, &error),
         }
         match self.parts.store.claim_order(&claim).await {
@@ -137,13 +137,14 @@ impl Issuer {
         }
     }
 
-    fn claim(&self, wanted: &Wanted) -> OrderClaim {
+    fn claim(&self, wanted: &Wanted, is_urgent: bool) -> OrderClaim {
         let at = self.now();
         OrderClaim {
             id: Uuid::now_v7(),
             network: wanted.network,
             subject: wanted.subject(),
             holder: self.parts.settings.holder.clone(),
+            is_urgent,
             at,
             until: later(at, self.parts.settings.pace.order_max.saturating_add(OTHERS_PAUSE)),
         }

@@ -108,6 +108,52 @@ async fn after_a_change_of_ca_the_old_ones_certificate_stays_until_there_is_anot
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_has_a_certificate_replaced_at_once() {
+    let (ca, lab, running) = certified(Manners::default()).await;
+    let first = lab.certificate(HOST).await.unwrap();
+    assert!(running.issuer.renew("other.example.com").is_none());
+    let state = running.issuer.renew(HOST).unwrap();
+    assert!(state.next_try_at.unwrap() <= lab.now(), "{state:?}");
+    until_some("another certificate", || async {
+        lab.certificate(HOST).await.filter(|stored| stored.id != first.id)
+    })
+    .await;
+    running.until(HOST, |state| state.next_try_at > Some(lab.now())).await;
+    assert_eq!(ca.asked("/new-order"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_has_a_missing_one_tried_again_when_the_ca_lets_itself_be_asked() {
+    let challenges = Arc::default();
+    let ca = FakeCa::new(Arc::clone(&challenges));
+    let mut lab = Lab::with_challenges(DIRECTORY, Arc::new(ca.clone()), challenges).await;
+    ca.set_clock(Arc::clone(&lab.settings.clock));
+    let hour = Duration::from_secs(60 * 60);
+    (lab.settings.pace.refused, lab.settings.pace.refused_max) = (48 * hour, 48 * hour);
+    ca.behave(Manners { refuses_proofs: Some("connection"), ..Manners::default() });
+    let running = lab.run(vec![one(HOST)]).await;
+    assert_eq!(running.until_problem(HOST).await, "B5404");
+
+    ca.behave(Manners {
+        refuses_orders: Some(("rateLimited", 429, Some(3_600))),
+        ..Manners::default()
+    });
+    running.issuer.renew(HOST).unwrap();
+    running
+        .until(HOST, |state| state.problem.as_ref().is_some_and(|problem| problem.code == "B5402"))
+        .await;
+    let asked = ca.asked("/new-order");
+
+    ca.behave(Manners::default());
+    let state = running.issuer.renew(HOST).unwrap();
+    assert!(state.next_try_at.unwrap() > lab.now() + 3_000_000_000, "{state:?}");
+    lab.advance(&running, hour / 2);
+    assert_eq!(ca.asked("/new-order"), asked, "what the CA wishes holds");
+    lab.advance(&running, hour / 2);
+    running.until(HOST, |state| state.status == CertificateStatus::Valid).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_absence_costs_nothing_but_patience() {
     let (ca, lab, running) = certified(Manners::default()).await;
     ca.behave(Manners { is_away: true, ..Manners::default() });

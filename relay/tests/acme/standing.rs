@@ -29,6 +29,7 @@ async fn leave(lab: &Lab, url: &str) {
         network: None,
         subject: HOST.to_owned(),
         holder: lab.settings.holder.clone(),
+        is_urgent: false,
         at: lab.now(),
         until: lab.now() + 60_000_000,
     };

@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use http::StatusCode;
 
 use super::input::Params;
 use super::page::PageParams;
-use super::principal::{Principal, Right};
+use super::principal::{Principal, Right, Subject};
 use crate::control::Control;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::runtime::CertificateState;
 use crate::wire::Page;
 
@@ -27,4 +28,21 @@ pub(super) async fn list(
     states.retain(sees);
     states.sort_by_key(subject);
     params.page(states, subject, |state| state)
+}
+
+/// Has the certificate of a name replaced, or a missing one tried again, at once: of all pauses only the CA's own wish is kept. For administrators of
+/// the relay, whose account at the CA it is.
+#[utoipa::path(post, path = "/v1/certificates/{name}/renew", tag = "certificates", responses((status = 202, body = CertificateState)))]
+pub(super) async fn renew(
+    principal: Principal,
+    subject: Subject,
+    State(control): State<Control>,
+) -> Result<(StatusCode, Json<CertificateState>), Refusal> {
+    principal.may(Right::Administer)?;
+    let state = control.runtime().renew_certificate(&subject.0);
+    let none = || {
+        let detail = format!("the relay wants no certificate for `{}`", subject.0);
+        Refusal::new(Code::OtherNetwork, detail).next("try: bore certificate ls")
+    };
+    Ok((StatusCode::ACCEPTED, Json(state.ok_or_else(none)?)))
 }

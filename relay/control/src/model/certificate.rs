@@ -73,6 +73,8 @@ pub struct CertificateOrder {
     pub problem: Option<CertificateProblem>,
     /// Not before this is it tried again.
     pub next_try_at: Micros,
+    /// Before this the CA does not want to be asked.
+    pub retry_after: Option<Micros>,
     /// Last change.
     pub updated_at: Micros,
 }

@@ -24,8 +24,10 @@ pub(super) async fn claim(
             return Ok(OrderClaimed::Held);
         }
         let next_try_at: Micros = row.get("next_try_at")?;
-        if is_ahead(next_try_at, claim.at, ORDER_WAIT_MAX) {
-            return Ok(OrderClaimed::Early(next_try_at));
+        let retry_after: Option<Micros> = row.get("retry_after")?;
+        let earliest = if claim.is_urgent { retry_after } else { Some(next_try_at) };
+        if let Some(until) = earliest.filter(|at| is_ahead(*at, claim.at, ORDER_WAIT_MAX)) {
+            return Ok(OrderClaimed::Early(until));
         }
     }
     open.execute(
@@ -75,8 +77,16 @@ pub(super) async fn fail(
     let problem = sql::to_json(&failure.problem)?;
     open.execute(
         "UPDATE certificate_orders SET holder = NULL, held_until = NULL, failures = failures + 1, \
-         proof_failures = proof_failures + $1, problem = $2, next_try_at = $3, updated_at = $4 WHERE id = $5",
-        values![i64::from(failure.of_proof), &problem, failure.next_try_at, failure.at, id],
+         proof_failures = proof_failures + $1, problem = $2, next_try_at = $3, retry_after = $4, updated_at = $5 \
+         WHERE id = $6",
+        values![
+            i64::from(failure.of_proof),
+            &problem,
+            failure.next_try_at,
+            failure.retry_after,
+            failure.at,
+            id
+        ],
     )
     .await?;
     if !failure.keep_standing {
@@ -135,6 +145,7 @@ fn order(row: &Row) -> Result<CertificateOrder, StoreError> {
         proof_failures: row.number("proof_failures")?,
         problem: problem.map(|_| row.json("problem")).transpose()?,
         next_try_at: row.get("next_try_at")?,
+        retry_after: row.get("retry_after")?,
         updated_at: row.get("updated_at")?,
     })
 }
@@ -153,7 +164,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, network, subject, holder, held_until, order_url, private_key, failures, ",
-            "proof_failures, problem, next_try_at, updated_at FROM certificate_orders ",
+            "proof_failures, problem, next_try_at, retry_after, updated_at FROM certificate_orders ",
             $tail
         )
     };

@@ -39,6 +39,30 @@ async fn a_key_sees_the_certificates_of_its_network_and_the_administrator_all() 
     assert_eq!(page.body["next"], "*.t.example.org");
 }
 
+#[tokio::test]
+async fn only_an_administrator_of_the_relay_renews() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let names = ["a.example.com", "*.t.example.org"];
+    *lab.relay.certificates.lock().unwrap() =
+        vec![state(names[0], Some(home)), state(names[1], None)];
+    let path = |name: &str| format!("/v1/certificates/{}/renew", name.replace('*', "%2A"));
+
+    for name in names {
+        let answer = lab.admin("POST", &path(name), Value::Null).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+        assert_eq!(
+            (&answer.body["names"][0], &answer.body["status"]),
+            (&name.into(), &"ordering".into())
+        );
+    }
+    let nothing = lab.admin("POST", &path("b.example.com"), Value::Null).await;
+    assert_eq!(nothing.status, StatusCode::NOT_FOUND, "{}", nothing.text);
+    let key = lab.key(home, &[Scope::Read, Scope::PublicationsWrite]).await;
+    let refused = lab.tcp("POST", &path(names[0]), Some(&key), Value::Null).await;
+    assert_eq!(refused.refusal(), (403, "B3204"));
+}
+
 fn state(name: &str, network: Option<Uuid>) -> CertificateState {
     CertificateState {
         names: vec![name.to_owned()],

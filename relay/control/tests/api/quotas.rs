@@ -79,14 +79,11 @@ async fn attack_42_a_tenant_stops_at_its_quota_and_others_do_not_notice() {
 
 #[tokio::test]
 async fn attack_42_hostnames_are_counted_over_all_publications_of_a_network() {
-    let quotas =
-        Quotas { hostnames_per_network: 3, requests_burst: 10_000, ..Quotas::default() };
+    let quotas = Quotas { hostnames_per_network: 3, requests_burst: 10_000, ..Quotas::default() };
     let lab = Lab::with(quotas).await;
     let (greedy, modest) = (lab.network("greedy").await, lab.network("modest").await);
     let (node, other) = (lab.node(greedy, "a").await, lab.node(modest, "b").await);
-    let web = |name: &str, hostnames: &[&str]| {
-        json!({"name": name, "protocol": "http", "target": "3000", "hostnames": hostnames})
-    };
+    let web = |name: &str, hostnames: &[&str]| json!({"name": name, "protocol": "http", "target": "3000", "hostnames": hostnames});
 
     lab.publish(&node, web("one", &["a", "b"])).await.ok();
     assert_eq!(lab.publish(&node, web("two", &["c", "d"])).await.refusal(), (429, "B2109"));

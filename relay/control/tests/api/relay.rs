@@ -11,8 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bore_control::model::{DnsRecord, Domain, Micros, Node, Protocol, Publication};
 use bore_control::runtime::{
-    CertificateState, ClaimError, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState,
-    RelayInfo, Runtime, State, Step, TargetReport,
+    CertificateState, CertificateStatus, ClaimError, FlowState, NodeState, ProbeOrder, ProbeReport,
+    PublicationState, RelayInfo, Runtime, State, Step, TargetReport,
 };
 use uuid::Uuid;
 
@@ -142,6 +142,13 @@ impl Runtime for FakeRelay {
 
     fn certificates(&self) -> Vec<CertificateState> {
         self.certificates.lock().unwrap().clone()
+    }
+
+    fn renew_certificate(&self, name: &str) -> Option<CertificateState> {
+        let mut states = self.certificates.lock().unwrap();
+        let state = states.iter_mut().find(|state| state.names.iter().any(|own| own == name))?;
+        state.status = CertificateStatus::Ordering;
+        Some(state.clone())
     }
 
     fn relay_info(&self) -> RelayInfo {

@@ -99,6 +99,14 @@ pub(crate) async fn that_fail_remember_why_and_when_the_next_try_is(lab: Lab) {
     let early = lab.store.claim_order(&claim).await.unwrap();
     assert_eq!(early, OrderClaimed::Early(START + DAY));
 
+    let urgent = OrderClaim { is_urgent: true, ..claim.clone() };
+    let wish = OrderFailure { retry_after: Some(START + 5), ..failure.clone() };
+    lab.store.fail_order(order, &wish, &ADMIN).await.unwrap();
+    let early = lab.store.claim_order(&urgent).await.unwrap();
+    assert_eq!(early, OrderClaimed::Early(START + 5), "what the CA wishes holds for all");
+    lab.store.fail_order(order, &failure, &ADMIN).await.unwrap();
+    let claimed = lab.store.claim_order(&urgent).await.unwrap();
+    assert!(matches!(claimed, OrderClaimed::Yours(_)), "{claimed:?}");
     let back = OrderClaim { at: START - 8 * DAY, ..claim.clone() };
     let claimed = lab.store.claim_order(&back).await.unwrap();
     assert!(matches!(claimed, OrderClaimed::Yours(_)), "the clock was ahead: {claimed:?}");
@@ -189,6 +197,7 @@ fn claim(subject: &str, holder: &str, at: i64) -> OrderClaim {
         network: None,
         subject: subject.to_owned(),
         holder: holder.to_owned(),
+        is_urgent: false,
         at,
         until: at + 60_000_000,
     }
@@ -205,6 +214,7 @@ fn failure(code: &str, next_try_at: i64) -> OrderFailure {
         of_proof: true,
         keep_standing: true,
         next_try_at,
+        retry_after: None,
         at: START,
     }
 }
