@@ -317,6 +317,24 @@ mod tests {
         lab.open().await.unwrap();
     }
 
+    #[tokio::test]
+    async fn a_damaged_secret_stops_neither_the_relay_nor_a_rotation() {
+        let mut lab = Lab::start().await;
+        let sealer = lab.open().await.unwrap();
+        let account = lab.store.acme_account("https://ca.example/", 1).await.unwrap();
+        let elsewhere = Column::AccountCredentials.of(uuid::Uuid::nil());
+        let damaged = sealer.seal(elsewhere, b"canary").unwrap();
+        lab.store.keep_acme_account(account.id, &damaged, &Actor::System, 1).await.unwrap();
+
+        lab.open().await.unwrap();
+        let rotated = rotate_sealing_key(&lab.release()).await.unwrap();
+
+        assert_eq!(rotated.secrets, 0);
+        let account = lab.store.acme_account("https://ca.example/", 1).await.unwrap();
+        assert_eq!(account.credentials, None, "forgotten with the key that it was sealed with");
+        lab.open().await.unwrap();
+    }
+
     struct Lab {
         config: Config,
         store: Arc<dyn Store>,

@@ -255,7 +255,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Notes that a CA does not want to be asked before `until`.
     async fn pause_acme_account(&self, id: Uuid, until: Micros) -> Result<(), StoreError>;
 
-    /// Opens every sealed secret, and counts them; [`StoreError::Sealed`] names the first that does not open.
+    /// Opens every sealed secret, and counts them; [`StoreError::Sealed`] names the first that another key sealed. Damaged ones are told in the log.
     async fn check_sealed(&self, sealer: &Sealer) -> Result<u64, StoreError>;
     /// Seals every secret anew with the current key of `sealer`, in one transaction, and counts them.
     async fn reseal(&self, sealer: &Sealer, by: &Actor, at: Micros) -> Result<u64, StoreError>;

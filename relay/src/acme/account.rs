@@ -1,7 +1,7 @@
 //! The account at the CA: made once, kept sealed, and used ever after.
 
 use bore_control::model::{AcmeAccount, Actor};
-use bore_control::sealing::{Column, Sealed};
+use bore_control::sealing::{Column, SealError, Sealed};
 use instant_acme::{Account, AccountCredentials, Error, NewAccount};
 use zeroize::Zeroizing;
 
@@ -16,9 +16,16 @@ pub(super) async fn open(
     row: &AcmeAccount,
     client: &Client,
 ) -> Result<Account, Failure> {
-    if let Some(sealed) = &row.credentials {
-        return restore(parts, row, sealed, client).await;
+    match &row.credentials {
+        None => make(parts, row, client).await,
+        Some(sealed) => match restore(parts, row, sealed, client).await? {
+            Some(account) => Ok(account),
+            None => make(parts, &replaced(parts, row).await?, client).await,
+        },
     }
+}
+
+async fn make(parts: &Parts, row: &AcmeAccount, client: &Client) -> Result<Account, Failure> {
     let (account, credentials) = create(parts, client).await?;
     let sealed = seal(parts, row, &credentials)?;
     let now = (parts.settings.clock)();
@@ -26,9 +33,20 @@ pub(super) async fn open(
         parts.store.keep_acme_account(row.id, &sealed, &Actor::System, now).await?.credentials;
     match kept {
         // Another relay was quicker: its account is the cluster's.
-        Some(kept) if kept != sealed => restore(parts, row, &kept, client).await,
+        Some(kept) if kept != sealed => {
+            let others = restore(parts, row, &kept, client).await?;
+            others.ok_or_else(|| Failure::new(FailureKind::Store, "the account is damaged"))
+        }
         Some(_) | None => Ok(account),
     }
+}
+
+/// A row for another account in the place of one whose key is lost.
+async fn replaced(parts: &Parts, row: &AcmeAccount) -> Result<AcmeAccount, Failure> {
+    tracing::error!(account = %row.id, "the ACME account is damaged: another one is made");
+    let now = (parts.settings.clock)();
+    parts.store.delete_acme_account(row.id, &Actor::System, now).await?;
+    Ok(parts.store.acme_account(&row.directory, now).await?)
 }
 
 async fn create(parts: &Parts, client: &Client) -> Result<(Account, AccountCredentials), Failure> {
@@ -54,17 +72,22 @@ async fn create(parts: &Parts, client: &Client) -> Result<(Account, AccountCrede
     })
 }
 
+/// `None` when what is stored is damaged.
 async fn restore(
     parts: &Parts,
     row: &AcmeAccount,
     sealed: &Sealed,
     client: &Client,
-) -> Result<Account, Failure> {
-    let opened = parts.sealer.open(Column::AccountCredentials.of(row.id), sealed)?;
+) -> Result<Option<Account>, Failure> {
+    let opened = match parts.sealer.open(Column::AccountCredentials.of(row.id), sealed) {
+        Err(SealError::Damaged) => return Ok(None),
+        opened => opened?,
+    };
     let read =
         || serde_json::from_slice::<AccountCredentials>(opened.expose()).map_err(Error::from);
     let builder = || Account::builder_with_http(Box::new(client.clone()));
-    insist!(async { builder().from_credentials(read()?).await }).map_err(Failure::from)
+    let restored = insist!(async { builder().from_credentials(read()?).await });
+    Ok(Some(restored?))
 }
 
 fn seal(

@@ -13,7 +13,7 @@
 //! A nonce that the CA refuses costs only that request.
 
 use bore_control::model::{CertificateOrder, StandingOrder};
-use bore_control::sealing::Column;
+use bore_control::sealing::{Column, SealError};
 use bore_control::store::OrderClaim;
 use http::Uri;
 use instant_acme::{
@@ -95,7 +95,12 @@ impl Attempt<'_> {
             return Ok(None);
         }
         let place = Column::OrderKey.of(self.row.id);
-        let key = KeyPem::of_secret(&self.parts.sealer.open(place, &standing.private_key)?);
+        let key = match self.parts.sealer.open(place, &standing.private_key) {
+            Ok(secret) => KeyPem::of_secret(&secret),
+            // Told when the relay started. Its certificate would be of no use.
+            Err(SealError::Damaged) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let mut order = match insist!(account.order(standing.url.clone())) {
             Ok(order) => order,
             Err(Error::Api(problem)) if is_gone(problem.status) => return Ok(None),

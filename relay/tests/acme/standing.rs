@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bore_control::model::{CertificateOrder, Micros, StandingOrder};
+use bore_control::model::{Actor, CertificateOrder, Micros, StandingOrder};
 use bore_control::runtime::CertificateStatus;
 use bore_control::sealing::Column;
 use bore_control::store::{OrderClaim, OrderClaimed};
@@ -22,8 +22,8 @@ async fn lab() -> (FakeCa, Lab) {
     (ca, lab)
 }
 
-/// Leaves an order at `url`, as a relay does that is killed while it waits.
-async fn leave(lab: &Lab, url: &str) {
+/// Begins an order, as a relay does that is killed while it waits.
+async fn claim(lab: &Lab) -> (CertificateOrder, OrderClaim) {
     let claim = OrderClaim {
         id: Uuid::now_v7(),
         network: None,
@@ -33,14 +33,41 @@ async fn leave(lab: &Lab, url: &str) {
         at: lab.now(),
         until: lab.now() + 60_000_000,
     };
-    let OrderClaimed::Yours(order) = lab.store.claim_order(&claim).await.unwrap() else {
-        panic!("nobody else works on it");
-    };
+    match lab.store.claim_order(&claim).await.unwrap() {
+        OrderClaimed::Yours(order) => (order, claim),
+        claimed @ (OrderClaimed::Held | OrderClaimed::Early(_)) => panic!("{claimed:?}"),
+    }
+}
+
+/// Leaves an order at `url`.
+async fn leave(lab: &Lab, url: &str) {
+    let (order, claim) = claim(lab).await;
     let key = KeyPair::generate().unwrap().serialize_pem();
     let place = Column::OrderKey.of(order.id);
     let private_key = lab.sealer().seal(place, key.as_bytes()).unwrap();
     let standing = StandingOrder { url: url.to_owned(), private_key };
     lab.store.keep_order(order.id, &claim, Some(&standing)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_secrets_are_made_anew() {
+    let (ca, lab) = lab().await;
+    let elsewhere = Uuid::from_u128(1);
+    let damaged = |column: Column| lab.sealer().seal(column.of(elsewhere), b"canary").unwrap();
+    let account = lab.store.acme_account(DIRECTORY, lab.now()).await.unwrap();
+    let credentials = damaged(Column::AccountCredentials);
+    let kept =
+        lab.store.keep_acme_account(account.id, &credentials, &Actor::System, lab.now()).await;
+    kept.unwrap();
+    let (order, claim) = claim(&lab).await;
+    let url = "https://ca.example/order/0".to_owned();
+    let standing = StandingOrder { url, private_key: damaged(Column::OrderKey) };
+    lab.store.keep_order(order.id, &claim, Some(&standing)).await.unwrap();
+
+    let running = lab.run(vec![one(HOST)]).await;
+
+    running.until(HOST, |state| state.status == CertificateStatus::Valid).await;
+    assert_eq!((ca.asked("/account"), ca.asked("/new-order")), (1, 1));
 }
 
 async fn standing(lab: &Lab) -> Option<CertificateOrder> {

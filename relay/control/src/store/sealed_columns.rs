@@ -6,34 +6,47 @@ use super::StoreError;
 use super::audit::{self, Entry};
 use super::sql::{Transaction, values};
 use crate::model::{Actor, Micros};
-use crate::sealing::{Column, Sealed, Sealer};
+use crate::sealing::{Column, SealError, Sealed, Sealer};
 
-/// Opens every secret with `sealer`, and counts them; the first that does not open is the error.
+/// Opens every secret with `sealer`, and counts them; the first that another key sealed is the error. A damaged one is told and passed over:
+/// whatever it belongs to is made anew when it is needed.
 pub(super) async fn check(open: &mut Transaction, sealer: &Sealer) -> Result<u64, StoreError> {
     let mut opened = 0;
     for column in &COLUMNS {
         for (row, sealed) in secrets(open, column).await? {
-            sealer.open(column.column.of(row), &sealed).map_err(unopened(column, row))?;
-            opened += 1;
+            match sealer.open(column.column.of(row), &sealed) {
+                Ok(_) => opened += 1,
+                Err(SealError::Damaged) => tell_damaged(column, row),
+                Err(error) => return Err(unopened(column, row)(error)),
+            }
         }
     }
     Ok(opened)
 }
 
-/// Seals every secret with the current key of `sealer`, and counts them.
+/// Seals every secret with the current key of `sealer`, and counts them. One that is damaged is forgotten: no key opens it, and under a new one
+/// nobody could tell that it is not a matter of the key.
 pub(super) async fn reseal(
     open: &mut Transaction,
     sealer: &Sealer,
     by: &Actor,
     at: Micros,
 ) -> Result<u64, StoreError> {
-    let mut resealed: u64 = 0;
+    let (mut resealed, mut forgotten): (u64, u64) = (0, 0);
     for column in &COLUMNS {
         for (row, sealed) in secrets(open, column).await? {
-            let place = column.column.of(row);
-            let sealed = sealer.reseal(place, &sealed).map_err(unopened(column, row))?;
-            open.execute(column.update, values![&sealed, row]).await?;
-            resealed += 1;
+            match sealer.reseal(column.column.of(row), &sealed) {
+                Ok(sealed) => {
+                    open.execute(column.update, values![&sealed, row]).await?;
+                    resealed += 1;
+                }
+                Err(SealError::Damaged) => {
+                    tell_damaged(column, row);
+                    open.execute(column.forget, values![row]).await?;
+                    forgotten += 1;
+                }
+                Err(error) => return Err(unopened(column, row)(error)),
+            }
         }
     }
     let entry = Entry {
@@ -42,7 +55,7 @@ pub(super) async fn reseal(
         by,
         action: "sealing-key.rotate",
         subject: sealer.current_id().to_string(),
-        detail: serde_json::json!({ "secrets": resealed }),
+        detail: serde_json::json!({ "secrets": resealed, "forgotten": forgotten }),
     };
     audit::append(open, entry).await?;
     Ok(resealed)
@@ -56,10 +69,11 @@ async fn secrets(
     rows.iter().map(|row| Ok((row.get("id")?, row.sealed("sealed")?))).collect()
 }
 
-fn unopened(
-    column: &SealedColumn,
-    row: Uuid,
-) -> impl FnOnce(crate::sealing::SealError) -> StoreError {
+fn tell_damaged(column: &SealedColumn, row: Uuid) {
+    tracing::error!(what = column.what, %row, "a sealed secret is damaged and not used");
+}
+
+fn unopened(column: &SealedColumn, row: Uuid) -> impl FnOnce(SealError) -> StoreError {
     let what = column.what;
     move |source| StoreError::Sealed { what, row, source }
 }
@@ -69,6 +83,7 @@ struct SealedColumn {
     what: &'static str,
     select: &'static str,
     update: &'static str,
+    forget: &'static str,
 }
 
 const COLUMNS: [SealedColumn; 3] = [
@@ -77,17 +92,20 @@ const COLUMNS: [SealedColumn; 3] = [
         what: "the key of certificate",
         select: "SELECT id, private_key AS sealed FROM certificates ORDER BY id",
         update: "UPDATE certificates SET private_key = $1 WHERE id = $2",
+        forget: "DELETE FROM certificates WHERE id = $1",
     },
     SealedColumn {
         column: Column::OrderKey,
         what: "the key of order",
         select: "SELECT id, private_key AS sealed FROM certificate_orders WHERE private_key IS NOT NULL ORDER BY id",
         update: "UPDATE certificate_orders SET private_key = $1 WHERE id = $2",
+        forget: "UPDATE certificate_orders SET order_url = NULL, private_key = NULL WHERE id = $1",
     },
     SealedColumn {
         column: Column::AccountCredentials,
         what: "the ACME account",
         select: "SELECT id, credentials AS sealed FROM acme_accounts WHERE credentials IS NOT NULL ORDER BY id",
         update: "UPDATE acme_accounts SET credentials = $1 WHERE id = $2",
+        forget: "UPDATE acme_accounts SET credentials = NULL WHERE id = $1",
     },
 ];
