@@ -114,7 +114,7 @@ pub(crate) async fn keep(issuer: Arc<Issuer>, wishes: Wishes, mut closing: watch
 impl Wishes {
     fn now(&self, issuer: &Issuer) -> Vec<Wanted> {
         let (mut wanted, more) = self.names.of(published(&self.control));
-        issuer.note_refused(more);
+        issuer.note_refused(&more);
         let states = issuer.states();
         let issued = states.iter().filter(|state| state.not_after.is_some());
         let own: HashSet<&str> =

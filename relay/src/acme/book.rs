@@ -25,6 +25,8 @@ pub(super) struct Book {
     /// How often in a row the CA itself failed.
     pub(super) ca_failures: u32,
     pub(super) rate_limits: RateLimits,
+    /// What there is no room for; no more than is published.
+    refused: BTreeSet<String>,
 }
 
 /// One subject.
@@ -290,6 +292,14 @@ impl Book {
         }
     }
 
+    /// For these there is no room. How many of them there was room for before, or nobody wanted, comes out.
+    pub(super) fn note_refused(&mut self, names: &[Wanted]) -> usize {
+        let refused: BTreeSet<String> = names.iter().map(Wanted::subject).collect();
+        let new = refused.difference(&self.refused).count();
+        self.refused = refused;
+        new
+    }
+
     /// How every subject is, by name.
     pub(super) fn states(&self, now: Micros) -> Vec<CertificateState> {
         let paused = self.paused_until;
@@ -453,6 +463,15 @@ mod tests {
         assert_eq!((subjects(&tasks), next), (vec!["b.example.com".to_owned()], NOW + 9));
         let (tasks, _) = book.take_due(9, NOW + 9);
         assert_eq!(subjects(&tasks), ["a.example.com"]);
+    }
+
+    #[test]
+    fn a_name_without_room_is_counted_once() {
+        let mut book = Book::default();
+        let names = ["a", "b"].map(|name| one(&format!("{name}.example.com")));
+        assert_eq!(book.note_refused(&names), 2);
+        assert_eq!(book.note_refused(&names), 0, "as they were");
+        assert_eq!((book.note_refused(&names[..1]), book.note_refused(&names)), (0, 1));
     }
 
     /// Gives a subject a certificate that has expired.

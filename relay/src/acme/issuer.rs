@@ -67,11 +67,12 @@ impl Issuer {
         Some(state)
     }
 
-    /// So many names were wanted beyond the bound.
-    pub(crate) fn note_refused(&self, names: usize) {
-        if names > 0 {
-            self.parts.metrics.subjects_refused.inc_by(names as u64);
-            tracing::warn!(names, "too many names: some get no certificate");
+    /// These are wanted beyond the bound. Each is counted once, until there is room for it.
+    pub(crate) fn note_refused(&self, names: &[Wanted]) {
+        let new = self.book().note_refused(names);
+        if new > 0 {
+            self.parts.metrics.subjects_refused.inc_by(new as u64);
+            tracing::warn!(new, all = names.len(), "too many names: some get no certificate");
         }
     }
 
