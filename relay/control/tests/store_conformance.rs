@@ -109,6 +109,7 @@ cases! {
     domains::rest_for_thirty_days_and_only_for_others,
     domains::of_a_removed_network_rest_too,
     domains::of_another_network_are_not_there,
+    migrations::tell_whose_certificates_are_where_one_ca_was_asked,
     migrations::keep_hostnames_and_ports_of_the_first_schema,
     publications::of_ranges_get_runs_of_overlay_ports,
     publications::of_a_wireguard_node_keep_the_port_that_it_names,

@@ -139,12 +139,13 @@ impl Lab {
     }
 
     /// The URL of a database that holds nothing, not even a schema.
-    pub(crate) async fn empty_database(&self) -> String {
+    pub(crate) async fn empty_database(&self, name: &str) -> String {
         match &self.server {
             Some(server) => server.database().await,
             None => {
-                std::fs::File::create(self.path("empty.db")).unwrap();
-                format!("sqlite://{}", self.path("empty.db").display())
+                let file = self.path(name).with_extension("db");
+                std::fs::File::create(&file).unwrap();
+                format!("sqlite://{}", file.display())
             }
         }
     }

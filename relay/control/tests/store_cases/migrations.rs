@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::lab::{ADMIN, Lab, START, http, udp};
 
 pub(crate) async fn keep_hostnames_and_ports_of_the_first_schema(lab: Lab) {
-    let url = lab.empty_database().await;
-    migrate_to_first(&lab, &url).await;
+    let url = lab.empty_database("empty").await;
+    migrate_to(&lab, &url, 1).await;
     lab.tamper_with(&url, &rows(lab.is_sqlite())).await.unwrap();
 
     let store = store::open(&url, &lab.path("")).await.unwrap();
@@ -39,29 +39,61 @@ pub(crate) async fn keep_hostnames_and_ports_of_the_first_schema(lab: Lab) {
     assert!(matches!(store.verify_audit().await.unwrap(), AuditVerdict::Intact { .. }));
 }
 
-async fn migrate_to_first(lab: &Lab, url: &str) {
-    let sql = if lab.is_sqlite() {
-        include_str!("../../migrations/sqlite/0001_initial.sql")
-    } else {
-        include_str!("../../migrations/postgres/0001_initial.sql")
+pub(crate) async fn tell_whose_certificates_are_where_one_ca_was_asked(lab: Lab) {
+    for (accounts, directory) in [(1, Some("https://ca.example/1")), (2, None)] {
+        let url = lab.empty_database(&format!("accounts-{accounts}")).await;
+        migrate_to(&lab, &url, 3).await;
+        lab.tamper_with(&url, &issued(lab.is_sqlite(), accounts)).await.unwrap();
+
+        let store = store::open(&url, &lab.path("")).await.unwrap();
+
+        let certificate = store.certificate("app.t.example.org").await.unwrap().unwrap();
+        assert_eq!(certificate.directory.as_deref(), directory);
+        let order = store.certificate_orders().await.unwrap().remove(0);
+        assert_eq!((order.failures, order.proof_failures, order.retry_after), (3, 0, None));
+    }
+}
+
+/// Brings an empty database to the schema of that number.
+async fn migrate_to(lab: &Lab, url: &str, newest: usize) {
+    let step = |(number, step): (i64, &Step)| {
+        let (name, sqlite, postgres) = *step;
+        let sql = AssertSqlSafe(if lab.is_sqlite() { sqlite } else { postgres }.to_owned());
+        let name = Cow::Borrowed(name);
+        Migration::new(number, name, MigrationType::Simple, sql.into_sql_str(), false)
     };
-    let step = Migration::new(
-        1,
-        Cow::Borrowed("initial"),
-        MigrationType::Simple,
-        AssertSqlSafe(sql.to_owned()).into_sql_str(),
-        false,
-    );
-    let first = Migrator::with_migrations(vec![step]);
+    let steps = Migrator::with_migrations((1..).zip(&STEPS[..newest]).map(step).collect());
     if lab.is_sqlite() {
         let mut connection = SqliteConnection::connect(url).await.unwrap();
-        first.run_direct(None, &mut connection, false).await.unwrap();
+        steps.run_direct(None, &mut connection, false).await.unwrap();
         connection.close().await.unwrap();
     } else {
         let mut connection = PgConnection::connect(url).await.unwrap();
-        first.run_direct(None, &mut connection, false).await.unwrap();
+        steps.run_direct(None, &mut connection, false).await.unwrap();
         connection.close().await.unwrap();
     }
+}
+
+/// A certificate, an order that failed, and so many accounts at CAs.
+fn issued(sqlite: bool, accounts: u128) -> String {
+    let blob = |hex: &str| if sqlite { format!("x'{hex}'") } else { format!("'\\x{hex}'") };
+    let id = |number: u128| {
+        let id = Uuid::from_u128(number);
+        if sqlite { format!("x'{}'", id.simple()) } else { format!("'{id}'") }
+    };
+    let (certificate, order, key) = (id(1), id(2), blob("01"));
+    let account = |number: u128| {
+        let id = id(10 + number);
+        format!(
+            "INSERT INTO acme_accounts VALUES ({id}, 'https://ca.example/{number}', {key}, NULL, 1);"
+        )
+    };
+    let accounts: String = (1..=accounts).map(account).collect();
+    format!(
+        "INSERT INTO certificates VALUES ({certificate}, NULL, 'app.t.example.org', '[\"app.t.example.org\"]', 'chain', {key}, 'CA', 1, 2, NULL, NULL, NULL, 1);
+         INSERT INTO certificate_orders VALUES ({order}, NULL, 'b.t.example.org', NULL, NULL, NULL, NULL, 3, NULL, 5, 5);
+         {accounts}"
+    )
 }
 
 /// A network with a node, a publication by hostname and one of two ports.
@@ -85,3 +117,24 @@ fn rows(sqlite: bool) -> String {
          INSERT INTO public_ports VALUES ('udp', 7777, {game}), ('udp', 7778, {game});"
     )
 }
+
+/// Name, then both dialects.
+type Step = (&'static str, &'static str, &'static str);
+
+const STEPS: [Step; 3] = [
+    (
+        "initial",
+        include_str!("../../migrations/sqlite/0001_initial.sql"),
+        include_str!("../../migrations/postgres/0001_initial.sql"),
+    ),
+    (
+        "certificates",
+        include_str!("../../migrations/sqlite/0002_certificates.sql"),
+        include_str!("../../migrations/postgres/0002_certificates.sql"),
+    ),
+    (
+        "names",
+        include_str!("../../migrations/sqlite/0003_names.sql"),
+        include_str!("../../migrations/postgres/0003_names.sql"),
+    ),
+];
