@@ -285,6 +285,11 @@ impl Book {
         self.retry_after = retry_after;
     }
 
+    /// Whether the CA was left alone, be it in the past.
+    pub(super) fn was_paused(&self) -> bool {
+        self.paused_until.is_some()
+    }
+
     /// The store says until when the CA is left alone. Whose wish a pause is that is news is not known: it counts as the CA's.
     pub(super) fn hear_of_pause(&mut self, until: Option<Micros>) {
         if self.paused_until != until {
@@ -302,7 +307,6 @@ impl Book {
 
     /// How every subject is, by name.
     pub(super) fn states(&self, now: Micros) -> Vec<CertificateState> {
-        let paused = self.paused_until;
         let shown =
             self.pages.iter().filter(|(_, page)| page.wanted.is_some() || page.shown.is_some());
         shown.map(|(subject, page)| page.state(subject, self.action(page, now), now)).collect()

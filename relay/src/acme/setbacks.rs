@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bore_control::model::{Actor, CertificateOrder};
+use bore_control::model::{Actor, CertificateOrder, Micros};
 use bore_control::store::{OrderClaim, OrderFailure, StoreError};
 use rand::Rng as _;
 use uuid::Uuid;
@@ -65,6 +65,11 @@ impl Issuer {
         }
         self.book().postpone(&claim.subject, next_try_at, Some(problem));
         self.book().set_retry_after(&claim.subject, retry_after);
+        self.heed(claim, failure, pause).await;
+    }
+
+    /// What a failure means for others.
+    async fn heed(&self, claim: &OrderClaim, failure: &Failure, pause: Duration) {
         if failure.kind == FailureKind::RateLimit {
             self.note_rate_limit(claim, pause);
         } else if failure.kind.is_of_proof() {
@@ -106,13 +111,17 @@ impl Issuer {
         let now = self.now();
         let until = later(now, self.pause_after(failure, failures));
         self.book().pause(Some(until), failure.retry_after.map(|wish| later(now, wish)));
+        self.store_pause(until).await;
+    }
+
+    async fn store_pause(&self, until: Micros) {
         let paused = async {
             let directory = &self.parts.settings.directory;
             let row = self.parts.store.acme_account(directory, self.now()).await?;
             self.parts.store.pause_acme_account(row.id, until).await
         };
         if let Err(error) = paused.await {
-            tracing::warn!(%error, "that the CA is left alone is remembered until a restart only");
+            tracing::warn!(%error, "until when the CA is left alone is not stored");
         }
     }
 
@@ -129,10 +138,18 @@ impl Issuer {
     }
 
     /// The CA is well: it has issued something to `network`.
-    pub(super) fn recover(&self, network: Option<Uuid>) {
-        let mut book = self.book();
-        book.rate_limits.clear(network);
-        book.ca_failures = 0;
-        book.pause(None, None);
+    pub(super) async fn recover(&self, network: Option<Uuid>) {
+        let was_paused = {
+            let mut book = self.book();
+            let was_paused = book.was_paused();
+            book.rate_limits.clear(network);
+            book.ca_failures = 0;
+            book.pause(None, None);
+            was_paused
+        };
+        if was_paused {
+            // Also for the other relays, and for whatever reads it again.
+            self.store_pause(self.now()).await;
+        }
     }
 }

@@ -55,7 +55,7 @@ impl Issuer {
         match tried {
             Ok(()) => {
                 self.parts.metrics.count(OrderResult::Issued);
-                self.recover(wanted.network);
+                self.recover(wanted.network).await;
             }
             Err(failure) => self.fail(claim, order, &failure).await,
         }

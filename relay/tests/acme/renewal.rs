@@ -154,6 +154,31 @@ async fn an_administrator_has_a_missing_one_tried_again_when_the_ca_lets_itself_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_administrators_wish_ends_the_pause_of_a_ca_that_is_back() {
+    let challenges = Arc::default();
+    let ca = FakeCa::new(Arc::clone(&challenges));
+    let mut lab = Lab::with_challenges(DIRECTORY, Arc::new(ca.clone()), challenges).await;
+    ca.set_clock(Arc::clone(&lab.settings.clock));
+    (lab.settings.pace.passing, lab.settings.pace.passing_max) = (DAY, DAY);
+    ca.behave(Manners { answers_html: true, ..Manners::default() });
+    let names = [HOST, "b.example.com"];
+    let running = lab.run(vec![one(HOST)]).await;
+    assert_eq!(running.until_problem(HOST).await, "B5408");
+    until_some("a pause", || async {
+        lab.store.acme_account(DIRECTORY, lab.now()).await.unwrap().paused_until
+    })
+    .await;
+
+    ca.behave(Manners::default());
+    running.want(names.map(one).to_vec());
+    running.until(names[1], |_| true).await;
+    running.issuer.renew(HOST).unwrap();
+    for name in names {
+        running.until(name, |state| state.status == CertificateStatus::Valid).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_absence_costs_nothing_but_patience() {
     let (ca, lab, running) = certified(Manners::default()).await;
     ca.behave(Manners { is_away: true, ..Manners::default() });
