@@ -125,9 +125,8 @@ impl Runtime for RelayRuntime {
     fn public_address(&self, publication: &Publication) -> String {
         let host = bracketed(&self.identity.host);
         match (publication.protocol, publication.public_port, first_hostname(publication)) {
-            (Protocol::Http, _, Some(hostname)) => self.web_address(hostname),
-            (Protocol::Tls, _, Some(hostname)) => {
-                format!("tls://{hostname}:{}", self.identity.https_port)
+            (Protocol::Http | Protocol::Tls, _, Some(hostname)) => {
+                self.address_of(publication.protocol, hostname)
             }
             (Protocol::Udp, Some(port), _) => {
                 format!("udp://{host}:{}", ports(port, publication.port_count))
@@ -184,12 +183,13 @@ impl Runtime for RelayRuntime {
 
     fn expect_probe(&self, node: Uuid, publication: Uuid) -> Option<ProbeOrder> {
         let steward = self.steward()?;
-        steward.publication(publication).filter(|item| item.node == node)?;
+        let item = steward.publication(publication).filter(|item| item.node == node)?;
         let (token, wait) = steward.shared.expected.expect(publication, Instant::now())?;
         self.states.expect_visit(publication);
         Some(ProbeOrder {
             token,
             expires_in_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            addresses: self.addresses(&item),
         })
     }
 
@@ -257,6 +257,22 @@ impl Runtime for RelayRuntime {
 }
 
 impl RelayRuntime {
+    /// One for each hostname, or the only one.
+    fn addresses(&self, publication: &Publication) -> Vec<String> {
+        if publication.hostnames.is_empty() {
+            return vec![self.public_address(publication)];
+        }
+        let names = publication.hostnames.iter();
+        names.map(|name| self.address_of(publication.protocol, name)).collect()
+    }
+
+    fn address_of(&self, protocol: Protocol, hostname: &str) -> String {
+        match protocol {
+            Protocol::Tls => format!("tls://{hostname}:{}", self.identity.https_port),
+            Protocol::Http | Protocol::Tcp | Protocol::Udp => self.web_address(hostname),
+        }
+    }
+
     /// HTTPS as soon as there is a certificate for the name.
     fn web_address(&self, hostname: &str) -> String {
         let (scheme, port) = match self.certificates.entry_of(hostname) {
@@ -280,7 +296,7 @@ impl RelayRuntime {
 }
 
 /// A whole name before a wildcard, which nobody can type.
-pub(crate) fn first_hostname(publication: &Publication) -> Option<&String> {
+fn first_hostname(publication: &Publication) -> Option<&String> {
     let whole = |name: &&String| !name.starts_with('*');
     publication.hostnames.iter().find(whole).or_else(|| publication.hostnames.first())
 }

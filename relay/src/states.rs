@@ -56,8 +56,8 @@ struct Entry {
     subject: Subject,
     base: Base,
     served: bool,
-    /// Visitors come by HTTPS.
-    secured: bool,
+    /// The hostnames that visitors come to by HTTPS.
+    secured: Vec<String>,
     visit_expected: bool,
     steps: Vec<Step>,
     visit: Option<Visit>,
@@ -164,8 +164,8 @@ impl States {
         }
     }
 
-    /// Notes whether visitors come by HTTPS. A visit to the other address proves nothing of this one; says whether it is another.
-    pub(crate) fn set_secured(&self, publication: Uuid, secured: bool) -> bool {
+    /// Notes to which hostnames visitors come by HTTPS. A visit to the other address proves nothing of this one; says whether one is another.
+    pub(crate) fn set_secured(&self, publication: Uuid, secured: Vec<String>) -> bool {
         let mut table = self.write();
         let Some(entry) = table.get_mut(&publication).filter(|entry| entry.secured != secured)
         else {
@@ -239,7 +239,7 @@ impl Entry {
             subject,
             base: Base::Unknown,
             served: false,
-            secured: false,
+            secured: Vec::new(),
             visit_expected: false,
             steps: Vec::new(),
             visit: None,
@@ -326,10 +326,18 @@ mod tests {
         let lab = Lab::new();
         lab.reachable();
         lab.visit(true);
-        assert!(!lab.states.set_secured(lab.publication.id, false), "it was not before");
+        let secured = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            lab.states.set_secured(lab.publication.id, names)
+        };
+        assert!(!secured(&[]), "none was before");
         assert_eq!(lab.shown().state, State::Live);
-        assert!(lab.states.set_secured(lab.publication.id, true));
-        assert_eq!(lab.shown().state, State::Reachable);
+        for names in [["a.example"].as_slice(), &["a.example", "b.example"]] {
+            assert!(secured(names));
+            assert_eq!(lab.shown().state, State::Reachable, "{names:?}");
+            lab.visit(true);
+            assert_eq!(lab.shown().state, State::Live);
+        }
     }
 
     #[test]

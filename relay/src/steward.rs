@@ -22,7 +22,6 @@ use crate::hostnames::Hostnames;
 use crate::ingress::{Ingress, Route, Shared};
 use crate::limits::CHECK_TIMEOUT;
 use crate::members::{Member, Members};
-use crate::runtime::first_hostname;
 use crate::states::{Base, States};
 use crate::tls::Certificates;
 
@@ -150,8 +149,11 @@ impl Steward {
 
     /// Says whether it changed.
     fn note_secured(&self, publication: &Publication) -> bool {
-        let hostname = first_hostname(publication).map(String::as_str);
-        let secured = hostname.is_some_and(|name| self.certificates.entry_of(name).is_some());
+        let names = publication.hostnames.iter();
+        let is_secured = |name: &&String| {
+            publication.protocol == Protocol::Http && self.certificates.entry_of(name).is_some()
+        };
+        let secured = names.filter(is_secured).cloned().collect();
         self.states.set_secured(publication.id, secured)
     }
 

@@ -3,7 +3,9 @@
 //! | publication is | then |
 //! |---|---|
 //! | `reachable`, not visited since the session opened, since it was `down`, or under its present address | visited at once |
-//! | `reachable` or `live`, visited | visited again about every 60 s |
+//! | `reachable`, and the last visit failed | visited again after about 2 s, then ever later up to 60 s |
+//! | `reachable`, though the last visit proved more: a name got a certificate, or the proof is in doubt | visited again, not sooner than 2 s after that one |
+//! | `live` | visited again about every 60 s |
 //! | `down`, or its target failed a visitor | its target is looked at every 2 s; a change is reported |
 //! | `tls` | never visited: the target terminates TLS, so it is `reachable` at most |
 //! | `offline` | nothing: without the relay there is nothing to prove |
@@ -12,11 +14,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore_control::model::Protocol;
+use bore_control::model::{Protocol, Publication};
 use bore_control::runtime::State;
 use rand::Rng;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use uuid::Uuid;
 
 use super::shared::{Link, Online, Shared};
 use super::wire::PublicationView;
@@ -31,7 +34,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         care.begin_due();
         tokio::select! {
             change = changes.recv() => if matches!(change, Err(RecvError::Closed)) { break },
-            Some(_) = care.work.join_next(), if !care.work.is_empty() => {}
+            Some(ended) = care.work.join_next(), if !care.work.is_empty() => care.end(ended),
             () = tokio::time::sleep(TICK) => {}
             _ = stopping.wait_for(|stop| *stop) => break,
         }
@@ -40,8 +43,15 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 struct Care {
     shared: Arc<Shared>,
-    records: BTreeMap<String, Record>,
-    work: JoinSet<()>,
+    records: BTreeMap<Uuid, Record>,
+    work: JoinSet<Option<Visited>>,
+}
+
+/// How a visit ended.
+#[derive(Debug, Clone, Copy)]
+struct Visited {
+    publication: Uuid,
+    proved: bool,
 }
 
 /// What was done for one publication.
@@ -51,7 +61,12 @@ struct Record {
     public: String,
     /// The session in which it was last visited.
     visited_in: Option<u64>,
-    visit_due: Option<Instant>,
+    /// When it is visited again while it is live.
+    due_while_live: Option<Instant>,
+    /// The same while it is no more than reachable.
+    due_while_reachable: Option<Instant>,
+    /// Visits that failed in a row.
+    failures: u32,
     look_due: Option<Instant>,
 }
 
@@ -67,7 +82,7 @@ impl Care {
     fn begin_due(&mut self) {
         let Link::Online(online) = self.shared.link().borrow().clone() else { return };
         let views = self.shared.registry().views();
-        self.records.retain(|name, _| views.iter().any(|view| view.publication.name == *name));
+        self.records.retain(|id, _| views.iter().any(|view| view.publication.id == *id));
         for view in views {
             self.begin(&online, view);
         }
@@ -75,13 +90,11 @@ impl Care {
 
     fn begin(&mut self, online: &Online, view: PublicationView) {
         let now = Instant::now();
-        let record = self.records.entry(view.publication.name.clone()).or_default();
+        let record = self.records.entry(view.publication.id).or_default();
         let failing = self.shared.registry().is_failing(&view.publication.name);
         let state = if failing { State::Down } else { view.state.state };
         if matches!(state, State::Offline | State::Down) || record.public != view.public {
-            // Once it is reachable again, or elsewhere, that is to be proved at once.
-            record.visited_in = None;
-            record.public.clone_from(&view.public);
+            record.forget_visits(&view.public);
         }
         let due = record.due(state, online.session, now);
         // A visit's token cannot be read inside TLS that the target terminates.
@@ -93,9 +106,7 @@ impl Care {
         match due {
             Due::Nothing => {}
             Due::Visit => {
-                let jitter = rand::rng().random_range(0.75..1.25);
-                record.visit_due = Some(now + VISIT_EVERY.mul_f64(jitter));
-                record.visited_in = Some(online.session);
+                record.begin_visit(online.session, now);
                 self.work.spawn(pay_visit(shared, online.clone(), view));
             }
             Due::Look => {
@@ -104,45 +115,96 @@ impl Care {
             }
         }
     }
+
+    /// Takes in how a piece of work ended. One that panicked has said nothing: its publication is visited again when the next minute is over.
+    fn end(&mut self, ended: Result<Option<Visited>, JoinError>) {
+        let Ok(Some(Visited { publication, proved })) = ended else { return };
+        if let Some(record) = self.records.get_mut(&publication) {
+            record.end_visit(proved, Instant::now(), rand::rng().random_range(JITTER));
+        }
+    }
 }
 
 impl Record {
     fn due(&self, state: State, session: u64, now: Instant) -> Due {
         let passed = |due: Option<Instant>| due.is_none_or(|due| due <= now);
-        match state {
-            State::Offline => Due::Nothing,
-            State::Down if passed(self.look_due) => Due::Look,
-            State::Down => Due::Nothing,
-            State::Reachable | State::Live
-                if self.visited_in != Some(session) || passed(self.visit_due) =>
-            {
-                Due::Visit
-            }
-            State::Reachable | State::Live => Due::Nothing,
+        let visited = self.visited_in == Some(session);
+        let due = match state {
+            State::Offline => return Due::Nothing,
+            State::Down if passed(self.look_due) => return Due::Look,
+            State::Down => return Due::Nothing,
+            State::Reachable => self.due_while_reachable,
+            State::Live => self.due_while_live,
+        };
+        if !visited || passed(due) { Due::Visit } else { Due::Nothing }
+    }
+
+    /// Once it is reachable again, or elsewhere, that is to be proved at once.
+    fn forget_visits(&mut self, public: &str) {
+        self.visited_in = None;
+        self.failures = 0;
+        public.clone_into(&mut self.public);
+    }
+
+    /// The next visit waits for this one, or, should this one never end, for a minute.
+    fn begin_visit(&mut self, session: u64, now: Instant) {
+        if self.visited_in != Some(session) {
+            self.failures = 0;
         }
+        self.visited_in = Some(session);
+        self.due_while_live = Some(now + VISIT_EVERY);
+        self.due_while_reachable = Some(now + VISIT_EVERY);
+    }
+
+    fn end_visit(&mut self, proved: bool, now: Instant, jitter: f64) {
+        self.failures = if proved { 0 } else { self.failures.saturating_add(1) };
+        self.due_while_live = Some(now + VISIT_EVERY.mul_f64(jitter));
+        self.due_while_reachable = Some(now + pause_after(self.failures).mul_f64(jitter));
     }
 }
 
-async fn pay_visit(shared: Arc<Shared>, online: Online, view: PublicationView) {
-    let name = &view.publication.name;
-    match visit::visit(&shared, &online.control, &view).await {
-        Ok(state) => shared.set_state(name, state),
-        Err(error) => tracing::debug!(%name, %error, "no visit from outside"),
-    }
+/// How long after so many failed visits in a row the next one is.
+fn pause_after(failures: u32) -> Duration {
+    let grown = RETRY_GROWTH.powf(f64::from(failures.saturating_sub(1).min(RETRIES_TO_GROW_MAX)));
+    RETRY_FIRST.mul_f64(grown).min(VISIT_EVERY)
 }
 
-async fn look_at_target(shared: Arc<Shared>, name: String) {
+async fn pay_visit(shared: Arc<Shared>, online: Online, view: PublicationView) -> Option<Visited> {
+    let Publication { id, name, .. } = &view.publication;
+    let proved = match visit::visit(&shared, &online.control, &view).await {
+        Ok(state) => {
+            let proved = state.state == State::Live;
+            shared.set_state(name, state);
+            proved
+        }
+        Err(error) => {
+            tracing::debug!(%name, %error, "no visit from outside");
+            false
+        }
+    };
+    Some(Visited { publication: *id, proved })
+}
+
+async fn look_at_target(shared: Arc<Shared>, name: String) -> Option<Visited> {
     let declared = shared
         .registry()
         .entry(&name)
         .map(|entry| (entry.declaration.protocol, entry.target.clone()));
-    let Some((protocol, target)) = declared else { return };
+    let (protocol, target) = declared?;
     let result = targets::check(protocol, &target).await;
     shared.note_target(&name, result.map_err(|error| error.to_string()));
+    None
 }
 
 const TICK: Duration = Duration::from_secs(1);
 const VISIT_EVERY: Duration = Duration::from_secs(60);
+/// What is not there yet, a certificate or a record of DNS, often comes within seconds.
+const RETRY_FIRST: Duration = Duration::from_secs(2);
+const RETRY_GROWTH: f64 = 1.75;
+/// By then the pause has long reached [`VISIT_EVERY`].
+const RETRIES_TO_GROW_MAX: u32 = 16;
+/// Spreads what many agents do.
+const JITTER: std::ops::Range<f64> = 0.75..1.25;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Visits and looks at the same time.
 const AT_ONCE_MAX: usize = 16;
@@ -158,18 +220,60 @@ mod tests {
         assert_eq!(record.due(State::Offline, 1, now), Due::Nothing);
         assert_eq!(record.due(State::Reachable, 1, now), Due::Visit);
 
-        record.visited_in = Some(1);
-        record.visit_due = Some(now + VISIT_EVERY);
+        record.begin_visit(1, now);
+        assert_eq!(record.due(State::Reachable, 1, now), Due::Nothing, "one at a time");
+        record.end_visit(true, now, 1.0);
         assert_eq!(record.due(State::Live, 1, now), Due::Nothing);
         assert_eq!(record.due(State::Live, 1, now + VISIT_EVERY), Due::Visit);
     }
 
     #[test]
-    fn a_new_session_is_proved_anew() {
+    fn a_visit_that_failed_is_repeated_soon_and_ever_later_up_to_a_minute() {
+        let mut now = Instant::now();
+        let mut record = Record::default();
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            record.begin_visit(1, now);
+            record.end_visit(false, now, 1.0);
+            let due = record.due_while_reachable.unwrap();
+            assert_eq!(record.due(State::Reachable, 1, due - TICK), Due::Nothing);
+            assert_eq!(record.due(State::Reachable, 1, due), Due::Visit);
+            pauses.push((due - now).as_secs());
+            now = due;
+        }
+        assert_eq!(pauses, [2, 3, 6, 10, 18, 32, 57, 60, 60]);
+
+        record.begin_visit(1, now);
+        record.end_visit(true, now, 1.0);
+        record.begin_visit(1, now);
+        record.end_visit(false, now, 1.0);
+        assert_eq!(record.due(State::Reachable, 1, now + RETRY_FIRST), Due::Visit, "from anew");
+    }
+
+    #[test]
+    fn what_was_proved_and_is_reachable_only_is_proved_again_soon() {
         let now = Instant::now();
-        let record =
-            Record { visited_in: Some(1), visit_due: Some(now + VISIT_EVERY), ..Record::default() };
+        let mut record = Record::default();
+        record.begin_visit(1, now);
+        record.end_visit(true, now, 1.0);
+        assert_eq!(record.due(State::Reachable, 1, now), Due::Nothing, "no two at once");
+        assert_eq!(record.due(State::Reachable, 1, now + RETRY_FIRST), Due::Visit);
+    }
+
+    #[test]
+    fn a_new_session_or_another_address_is_proved_anew_and_at_once() {
+        let now = Instant::now();
+        let mut record = Record::default();
+        for _ in 0..5 {
+            record.begin_visit(1, now);
+            record.end_visit(false, now, 1.0);
+        }
         assert_eq!(record.due(State::Reachable, 2, now), Due::Visit);
+        record.forget_visits("https://app.t.example.org/");
+        assert_eq!(record.due(State::Reachable, 1, now), Due::Visit);
+        record.begin_visit(1, now);
+        record.end_visit(false, now, 1.0);
+        assert_eq!(record.due(State::Reachable, 1, now + RETRY_FIRST), Due::Visit);
     }
 
     #[test]

@@ -9,13 +9,16 @@
 //! | `edge` | the relay recognises the visit and answers it with the token |
 //! | `itself` | the token came in at this agent's own probe port |
 //!
-//! The relay only expects the visit for a short while and once; the service behind is not troubled.
+//! Of several hostnames each is visited, one after the other, until one fails; below a wildcard, under a label that is made up.
+//!
+//! The relay only expects a visit for a short while and once; the service behind is not troubled.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bore_control::limits::HOSTNAMES_PER_PUBLICATION_MAX;
 use bore_control::runtime::{ProbeOrder, ProbeReport, PublicationState, Step};
 use bytes::Bytes;
 use http::{Method, Request, header};
@@ -38,10 +41,78 @@ pub(crate) async fn visit(
     control: &ControlClient,
     view: &PublicationView,
 ) -> Result<PublicationState, AgentError> {
-    let path = format!("/v1/nodes/self/publications/{}/probe", view.publication.id);
-    let order: ProbeOrder = control.send(Method::POST, &path, &serde_json::json!({})).await?;
-    let steps = prove(shared, view.publication.id, &view.public, &order).await;
-    control.send(Method::PUT, &path, &ProbeReport { steps }).await
+    let id = view.publication.id;
+    let path = format!("/v1/nodes/self/publications/{id}/probe");
+    let first = expect(control, &path).await?;
+    let places = places(&first, &view.public);
+    let begun = Instant::now();
+    let mut walked = Walked::default();
+    for (number, place) in places.iter().enumerate() {
+        let order = if number == 0 { first.clone() } else { expect(control, &path).await? };
+        let steps = if order.addresses != first.addresses {
+            vec![failed("dns", "the public addresses changed during the visit".to_owned())]
+        } else if begun.elapsed() > ALL_MAX {
+            vec![failed("port", format!("not visited: the visit took {} s", ALL_MAX.as_secs()))]
+        } else {
+            prove(shared, id, place, &order).await
+        };
+        if !walked.take(place, steps) {
+            break;
+        }
+    }
+    control.send(Method::PUT, &path, &ProbeReport { steps: walked.told(places.len()) }).await
+}
+
+/// Each token is good for one visit.
+async fn expect(control: &ControlClient, path: &str) -> Result<ProbeOrder, AgentError> {
+    control.send(Method::POST, path, &serde_json::json!({})).await
+}
+
+/// Where to go, each address once; nobody resolves a `*`.
+fn places(order: &ProbeOrder, public: &str) -> Vec<String> {
+    let wanted = order.addresses.iter().take(ADDRESSES_MAX);
+    let made_up = format!("://bore-visit-{:08x}.", rand::random::<u32>());
+    let places: Vec<_> = wanted.map(|address| address.replacen("://*.", &made_up, 1)).collect();
+    if places.is_empty() { vec![public.to_owned()] } else { places }
+}
+
+/// What the walks to several addresses amount to: that all hold, or the one that does not.
+#[derive(Debug, Default)]
+struct Walked {
+    steps: Vec<Step>,
+    failed_at: Option<String>,
+}
+
+impl Walked {
+    /// Says whether they held.
+    fn take(&mut self, place: &str, steps: Vec<Step>) -> bool {
+        let all_hold = steps.iter().all(|step| step.ok);
+        if !all_hold {
+            self.failed_at = Some(host_of(place));
+        }
+        if self.steps.is_empty() || !all_hold {
+            self.steps = steps;
+        }
+        all_hold
+    }
+
+    /// The steps, of which the one that failed names its host where there are several.
+    fn told(self, places: usize) -> Vec<Step> {
+        let others = places.saturating_sub(1);
+        if others == 0 {
+            return self.steps;
+        }
+        let told = |step: Step| match &self.failed_at {
+            Some(host) if step.ok || step.detail.contains(host.as_str()) => step,
+            Some(host) => Step { detail: format!("{host}: {}", step.detail), ..step },
+            None => Step { detail: format!("{}, and so for {others} more", step.detail), ..step },
+        };
+        self.steps.into_iter().map(told).collect()
+    }
+}
+
+fn host_of(place: &str) -> String {
+    PublicAddress::parse(place).map_or_else(|_| place.to_owned(), |address| address.host)
 }
 
 async fn prove(shared: &Shared, id: Uuid, public: &str, order: &ProbeOrder) -> Vec<Step> {
@@ -313,6 +384,10 @@ fn failed(name: &str, detail: String) -> Step {
 
 /// The longest visit, whatever the relay allows.
 const VISIT_MAX: Duration = Duration::from_secs(15);
+/// No further address of a publication is visited after this.
+const ALL_MAX: Duration = Duration::from_secs(30);
+/// Addresses of one publication that are visited.
+const ADDRESSES_MAX: usize = HOSTNAMES_PER_PUBLICATION_MAX;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 const UDP_TRIES: u32 = 3;
 const UDP_WAIT: Duration = Duration::from_secs(1);
@@ -401,6 +476,43 @@ mod tests {
         let mut steps = Vec::new();
         walk("http://no-such-host.invalid", TOKEN, &mut steps).await;
         assert_eq!(names(&steps), [("dns", false)]);
+    }
+
+    #[test]
+    fn every_address_is_visited_and_below_a_wildcard_a_made_up_name() {
+        let order = |addresses: &[&str]| ProbeOrder {
+            token: TOKEN.to_owned(),
+            expires_in_ms: 1,
+            addresses: addresses.iter().map(|address| (*address).to_owned()).collect(),
+        };
+        assert_eq!(places(&order(&[]), "tcp://203.0.113.5:1"), ["tcp://203.0.113.5:1"]);
+        let places = places(&order(&["https://a.example/", "http://*.shop.example/"]), "");
+        assert_eq!(places[0], "https://a.example/");
+        let host = PublicAddress::parse(&places[1]).unwrap().host;
+        let label = host.strip_suffix(".shop.example").unwrap();
+        assert!(label.starts_with("bore-visit-") && !label.contains('.'), "{host}");
+    }
+
+    #[test]
+    fn of_several_hostnames_the_one_that_fails_is_named_by_its_step() {
+        let [good, bad] = ["https://a.example/", "https://b.example/"];
+        let holds = || vec![held("dns", "a.example is here".to_owned())];
+        let mut walked = Walked::default();
+        assert!(walked.take(good, holds()));
+        assert!(!walked.take(
+            bad,
+            vec![held("dns", "b.example is here".to_owned()), failed("port", "closed".to_owned())]
+        ));
+        let told = walked.told(3);
+        assert_eq!(names(&told), [("dns", true), ("port", false)]);
+        assert_eq!(told[1].detail, "b.example: closed");
+
+        let mut walked = Walked::default();
+        assert!(walked.take(good, holds()) && walked.take(bad, holds()));
+        assert_eq!(walked.told(2)[0].detail, "a.example is here, and so for 1 more");
+        let mut alone = Walked::default();
+        alone.take(good, vec![failed("port", "closed".to_owned())]);
+        assert_eq!(alone.told(1)[0].detail, "closed");
     }
 
     #[tokio::test]

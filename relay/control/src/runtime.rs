@@ -110,7 +110,7 @@ pub enum State {
 /// One thing that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
-    /// `tunnel`, `target`, `dns`, `port`, `edge`, `itself`.
+    /// `tunnel`, `target`, `dns`, `port`, `certificate`, `edge`, `itself`.
     pub name: String,
     /// Whether it held.
     pub ok: bool,
@@ -221,12 +221,15 @@ pub struct ProbeOrder {
     pub token: String,
     /// How long the relay waits for it.
     pub expires_in_ms: u64,
+    /// Where visitors reach the publication, one address for each hostname; a wildcard's has its `*`. One visit goes to one of them.
+    #[serde(default)]
+    pub addresses: Vec<String>,
 }
 
 /// How the agent's visit went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProbeReport {
-    /// Steps in order: dns, port, edge, itself.
+    /// Steps in order: dns, port, certificate, edge, itself.
     pub steps: Vec<Step>,
 }
 

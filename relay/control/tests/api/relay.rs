@@ -121,7 +121,7 @@ impl Runtime for FakeRelay {
     }
 
     fn expect_probe(&self, _: Uuid, _: Uuid) -> Option<ProbeOrder> {
-        Some(ProbeOrder { token: "0".repeat(32), expires_in_ms: 10_000 })
+        Some(ProbeOrder { token: "0".repeat(32), expires_in_ms: 10_000, addresses: Vec::new() })
     }
 
     fn report_probe(&self, _: Uuid, publication: Uuid, report: ProbeReport) {
