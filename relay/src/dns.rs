@@ -41,9 +41,10 @@ use crate::config::{BuiltIn, Config, ConfigError, DnsProvider};
 use counters::DnsCounters;
 use limits::{ADDRESSES_REFRESH, ADDRESSES_RETRY};
 use lookups::{LookupError, Lookups};
+use records::Wanted;
 use server::{Sockets, serve};
 pub use txt::{TxtError, TxtRecords};
-use zone::{Published, Zone, ZoneError};
+use zone::{BUILT_IN, Published, Zone, ZoneError};
 
 /// Why there is no DNS.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +121,8 @@ impl Listening {
             tokio::spawn(serve(sockets, Arc::clone(&zone), counters.clone(), closing.clone()))
         });
         let tasks = serving.chain([following]).collect();
-        Ok(Dns { txt_records: Some(zone), tasks })
+        let own = Own { zone, wanted: Wanted::of(config) };
+        Ok(Dns { txt_records: Some(Arc::new(own)), tasks })
     }
 }
 
@@ -137,14 +139,36 @@ fn elsewhere(provider: &DnsProvider) -> Result<Option<Arc<dyn TxtRecords>>, DnsE
     })
 }
 
+/// The zone that this relay answers for, and what leads there.
+#[derive(Debug)]
+struct Own {
+    zone: Arc<Zone>,
+    wanted: Wanted,
+}
+
 #[async_trait]
-impl TxtRecords for Zone {
+impl TxtRecords for Own {
     async fn publish(&self, name: &str, value: &str) -> Result<(), TxtError> {
-        self.publish_txt(name, value)
+        self.zone.publish_txt(name, value)
     }
 
     async fn withdraw(&self, name: &str, value: &str) -> Result<(), TxtError> {
-        self.withdraw_txt(name, value)
+        self.zone.withdraw_txt(name, value)
+    }
+
+    async fn ready(&self) -> Result<(), TxtError> {
+        // Made anew, because the system's resolver may be another one by now.
+        let lookups = match Lookups::system() {
+            Ok(lookups) => lookups,
+            Err(error) => {
+                tracing::debug!(%error, "nobody can be asked for the delegation");
+                return Ok(());
+            }
+        };
+        let Some(missing) = self.wanted.missing_delegation(&lookups).await else { return Ok(()) };
+        let cause =
+            missing.next.map_or(missing.seen.clone(), |next| format!("{}: {next}", missing.seen));
+        Err(TxtError::NotDelegated { provider: BUILT_IN, subject: missing.subject, cause })
     }
 }
 

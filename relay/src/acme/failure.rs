@@ -49,6 +49,8 @@ pub enum FailureKind {
     Clock,
     /// The TXT record could not be put into the zone.
     TxtRecord,
+    /// Nobody is led to the zone that the relay keeps: the CA is not asked in vain.
+    NotDelegated,
     /// None of the proofs that the CA offers can be given.
     NoProof,
     /// A wildcard of a domain whose zone the relay does not have.
@@ -141,6 +143,12 @@ impl FailureKind {
                 "check the [dns] section and the provider's answer",
                 true,
             ),
+            Self::NotDelegated => (
+                "B5415",
+                "the domain is not delegated to this relay",
+                "make that record in the zone above the domain; it is looked for again within a minute",
+                true,
+            ),
             Self::NoProof => (
                 "B5411",
                 "the relay has no way to prove the name to the CA",
@@ -200,7 +208,20 @@ impl FailureKind {
 
     /// The order at the CA may still be good.
     pub(super) fn keeps_standing(self) -> bool {
-        matches!(self, Self::CaAway | Self::Slow | Self::Store | Self::NotAcme | Self::Clock)
+        matches!(
+            self,
+            Self::CaAway
+                | Self::Slow
+                | Self::Store
+                | Self::NotAcme
+                | Self::Clock
+                | Self::NotDelegated
+        )
+    }
+
+    /// The CA was not troubled.
+    pub(super) fn is_found_at_home(self) -> bool {
+        self == Self::NotDelegated
     }
 }
 
@@ -308,7 +329,14 @@ impl From<SealError> for Failure {
 
 impl From<TxtError> for Failure {
     fn from(error: TxtError) -> Self {
-        Self::new(FailureKind::TxtRecord, chain(&error))
+        let kind = match error {
+            TxtError::NotDelegated { .. } => FailureKind::NotDelegated,
+            TxtError::Name { .. }
+            | TxtError::Full { .. }
+            | TxtError::Provider { .. }
+            | TxtError::NotVisible { .. } => FailureKind::TxtRecord,
+        };
+        Self::new(kind, chain(&error))
     }
 }
 

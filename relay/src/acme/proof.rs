@@ -68,6 +68,16 @@ impl Means {
         all.into_iter().filter(|way| self.choice.admits(way) && possible(way)).collect()
     }
 
+    /// Whether the CA would find the TXT records of these names, if that is how they are proved.
+    pub(super) async fn look_for_zone(
+        &self,
+        names: impl Iterator<Item = &Name>,
+    ) -> Result<(), Failure> {
+        let Some(txt) = &self.txt else { return Ok(()) };
+        let by_dns = |name: &Name| self.ways(name).first() == Some(&ChallengeType::Dns01);
+        if names.into_iter().any(by_dns) { Ok(txt.ready().await?) } else { Ok(()) }
+    }
+
     /// The way to take among `offered`: after each of `failures` of the proof another one, if there is one.
     pub(super) fn choose(
         &self,

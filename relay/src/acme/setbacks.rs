@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bore_control::model::{Actor, CertificateOrder, Micros};
+use bore_control::model::{Actor, CertificateOrder, CertificateProblem, Micros};
 use bore_control::store::{OrderClaim, OrderFailure, StoreError};
 use rand::Rng as _;
 use uuid::Uuid;
@@ -50,7 +50,8 @@ impl Issuer {
         let next_try_at = later(at, pause);
         let retry_after = failure.retry_after.map(|wish| later(at, wish));
         let problem = failure.problem();
-        tracing::warn!(subject = %claim.subject, code = %problem.code, cause = %problem.cause, remedy = %problem.remedy, "no certificate");
+        let is_known = order.problem.as_ref().is_some_and(|known| known.code == problem.code);
+        tell(&claim.subject, &problem, is_known);
         let noted = OrderFailure {
             problem: problem.clone(),
             needs_person: failure.kind.needs_person(),
@@ -87,7 +88,11 @@ impl Issuer {
     /// Not before the CA wants it, and later each time.
     fn pause_after(&self, failure: &Failure, failures: u32) -> Duration {
         let roll = rand::rng().random();
-        let own = self.parts.settings.pace.pause(failures, failure.kind.needs_person(), roll);
+        let pace = &self.parts.settings.pace;
+        if failure.kind.is_found_at_home() {
+            return pace.pause(failures, false, roll).min(AT_HOME_PAUSE_MAX);
+        }
+        let own = pace.pause(failures, failure.kind.needs_person(), roll);
         failure.retry_after.map_or(own, |wish| wish.saturating_add(own))
     }
 
@@ -153,3 +158,16 @@ impl Issuer {
         }
     }
 }
+
+/// Of one problem that stays there is one line.
+fn tell(subject: &str, problem: &CertificateProblem, is_known: bool) {
+    let CertificateProblem { code, cause, remedy } = problem;
+    if is_known {
+        tracing::debug!(%subject, %code, %cause, %remedy, "still no certificate");
+    } else {
+        tracing::warn!(%subject, %code, %cause, %remedy, "no certificate");
+    }
+}
+
+/// Looking again costs the CA nothing, and somebody may be waiting beside the record that they have just made.
+const AT_HOME_PAUSE_MAX: Duration = Duration::from_secs(60);

@@ -68,6 +68,7 @@ impl Issuer {
         claim: &OrderClaim,
         row: &CertificateOrder,
     ) -> Result<Issued, Failure> {
+        self.parts.means.look_for_zone(wanted.names()).await?;
         let account = self.open_account(client).await?;
         let replaces = self.replaced(&claim.subject).await?;
         let attempt = Attempt { parts: &self.parts, client, wanted, claim, row, replaces };

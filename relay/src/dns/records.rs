@@ -215,25 +215,27 @@ impl Wanted {
         false
     }
 
+    /// What the servers of the zone above have instead of a delegation, where none of them has one. Who is silent has said nothing; and a name
+    /// server of another name may be this relay all the same.
+    pub(super) async fn missing_delegation(&self, lookups: &Lookups) -> Option<Finding> {
+        let domain = self.domain.as_deref()?;
+        let (cut, told) = delegations(lookups, domain).await?.ok()?;
+        let is_made = told.iter().any(|told| matches!(told, Delegation::To(_)));
+        let is_answered = told.iter().any(|told| *told != Delegation::Silent);
+        let subject = format!("{domain} NS");
+        (is_answered && !is_made).then(|| self.judge_delegation(&subject, domain, &cut, &told))
+    }
+
     /// The NS record in the zone above, as every server of that zone has it.
     async fn check_delegation(&self, lookups: &Lookups, domain: &str) -> Finding {
         let subject = format!("{domain} NS");
-        let Some((_, above)) = domain.split_once('.') else {
-            return bad(
-                &subject,
-                "a top-level domain cannot be delegated".to_owned(),
-                "another domain",
-            );
-        };
-        let cut = match lookups.cut(above).await {
-            Ok(cut) => cut,
-            Err(error) => return unseen(&subject, &error),
-        };
-        let mut told = Vec::new();
-        for server in &cut.servers {
-            told.push(Delegation::ask(lookups, server, domain).await);
+        match delegations(lookups, domain).await {
+            None => {
+                bad(&subject, "a top-level domain cannot be delegated".to_owned(), "another domain")
+            }
+            Some(Err(error)) => unseen(&subject, &error),
+            Some(Ok((cut, told))) => self.judge_delegation(&subject, domain, &cut, &told),
         }
-        self.judge_delegation(&subject, domain, &cut, &told)
     }
 
     fn judge_delegation(
@@ -377,6 +379,23 @@ fn glue_of(answer: &DnsResponse, name: &str) -> Vec<IpAddr> {
         .iter()
         .filter_map(|text| text.parse().ok())
         .collect()
+}
+
+/// What each server of the zone above a domain says; `None` of a top-level domain.
+async fn delegations(
+    lookups: &Lookups,
+    domain: &str,
+) -> Option<Result<(Cut, Vec<Delegation>), LookupError>> {
+    let (_, above) = domain.split_once('.')?;
+    let cut = match lookups.cut(above).await {
+        Ok(cut) => cut,
+        Err(error) => return Some(Err(error)),
+    };
+    let mut told = Vec::new();
+    for server in &cut.servers {
+        told.push(Delegation::ask(lookups, server, domain).await);
+    }
+    Some(Ok((cut, told)))
 }
 
 impl fmt::Display for WantedRecord {

@@ -13,6 +13,14 @@ pub trait TxtRecords: Send + Sync + std::fmt::Debug {
     /// See [`TxtError`].
     async fn publish(&self, name: &str, value: &str) -> Result<(), TxtError>;
 
+    /// Whether the world would find what is put there. `Ok` also when nobody knows.
+    ///
+    /// # Errors
+    /// [`TxtError::NotDelegated`].
+    async fn ready(&self) -> Result<(), TxtError> {
+        Ok(())
+    }
+
     /// Takes `value` away from `name`. One that does not stand there is no error.
     ///
     /// # Errors
@@ -52,6 +60,16 @@ pub enum TxtError {
         /// The name.
         name: String,
         /// What it said, and what to do.
+        cause: String,
+    },
+    /// Nobody is led to the zone.
+    #[error("{provider}: {subject}: {cause}")]
+    NotDelegated {
+        /// Which provider.
+        provider: &'static str,
+        /// The record.
+        subject: String,
+        /// What is there instead, and what to make.
         cause: String,
     },
     /// The provider took it, and the zone's servers do not show it.

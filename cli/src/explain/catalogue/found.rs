@@ -202,6 +202,16 @@ pub(super) static ENTRIES: &[Entry] = &[
         ["wait: a new order is placed within minutes"]
     ),
     entry!(
+        "B5415",
+        Unreachable,
+        "the domain is not delegated to the relay",
+        "The relay answers for its domain, and the servers of the zone above do not lead there: the CA would not find its proof, and is not asked.",
+        ["the NS record is missing, or names another server", "records of the same name beside it"],
+        [
+            "make the NS record that bore relay init and bore doctor name, in the zone above the domain"
+        ]
+    ),
+    entry!(
         "B6101",
         Internal,
         "disk full",
