@@ -53,6 +53,12 @@ pub struct InitSettings {
     pub built_in_dns: bool,
     /// Where.
     pub dns_listen: Option<SocketAddr>,
+    /// Address of the CA's directory.
+    pub acme_directory: Option<String>,
+    /// Mail address for the CA.
+    pub acme_contact: Option<String>,
+    /// Roots that are trusted when the CA is asked.
+    pub acme_ca_file: Option<PathBuf>,
 }
 
 /// What `relay init` made.
@@ -231,7 +237,20 @@ impl InitSettings {
                 let _ = writeln!(text, "listen = \"{listen}\"");
             }
         }
-        text
+        text + &self.acme_to_toml()
+    }
+
+    fn acme_to_toml(&self) -> String {
+        let ca_file = self.acme_ca_file.as_ref().map(|path| path.display().to_string());
+        let lines = [
+            ("directory", self.acme_directory.clone()),
+            ("contact", self.acme_contact.clone()),
+            ("ca_file", ca_file),
+        ];
+        let set = lines.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        let lines: String =
+            set.map(|(key, value)| format!("{key} = {}\n", toml::Value::String(value))).collect();
+        if lines.is_empty() { lines } else { format!("\n[acme]\n{lines}") }
     }
 }
 

@@ -22,12 +22,12 @@ use crate::systemd;
 /// Set up and run a relay.
 #[derive(Debug, clap::Subcommand)]
 #[command(
-    after_help = "Examples:\n  bore relay init --host 203.0.113.5\n  bore relay init --domain t.example.org --host relay.example.org --dns built-in\n  bore relay run\n  sudo bore relay install"
+    after_help = "Examples:\n  bore relay init --host 203.0.113.5\n  bore relay init --domain t.example.org --host relay.example.org --dns built-in --run\n  bore relay run\n  sudo bore relay install"
 )]
 pub(crate) enum Relay {
     /// Make keys, configuration and a first join key
     #[command(
-        after_help = "Examples:\n  bore relay init --host 203.0.113.5\n  bore relay init --domain t.example.org --host relay.example.org --dns built-in"
+        after_help = "Examples:\n  bore relay init --host 203.0.113.5\n  bore relay init --domain t.example.org --host relay.example.org --dns built-in --run"
     )]
     Init(Box<init::Init>),
     /// Run in the foreground
@@ -135,27 +135,31 @@ impl ConfigFlag {
 
 impl Run {
     async fn run(self, context: &Context<'_>) -> CliResult {
-        let config = self.config.load()?;
-        let mut interrupt = Interrupt::listen()?;
-        let mut relay =
-            bore_relay::Relay::start(config).await.map_err(|error| failure::start(&error))?;
-        let at = relay.addresses();
-        let fields = json!({
-            "overlay": at.overlay, "http": at.http, "api": at.api, "metrics": at.metrics, "dns": at.dns,
-        });
-        let dns = at.dns.map(|dns| format!(", dns {dns}")).unwrap_or_default();
-        let text = format!(
-            "relay runs: overlay {}/udp, http {}, api {}, metrics {}{dns}",
-            at.overlay, at.http, at.api, at.metrics
-        );
-        context.output.result("relay_running", &fields, &text)?;
-        tokio::select! {
-            () = relay.wait() => return Err(CliError::new("B1000", "the relay ended by itself")),
-            () = interrupt.wait() => context.output.note("stopping: open connections may end"),
-        }
-        relay.stop(self.grace).await;
-        Ok(())
+        run(context, self.config.load()?, self.grace).await
     }
+}
+
+/// Runs a relay until it is told to stop.
+async fn run(context: &Context<'_>, config: Config, grace: Duration) -> CliResult {
+    let mut interrupt = Interrupt::listen()?;
+    let mut relay =
+        bore_relay::Relay::start(config).await.map_err(|error| failure::start(&error))?;
+    let at = relay.addresses();
+    let fields = json!({
+        "overlay": at.overlay, "http": at.http, "api": at.api, "metrics": at.metrics, "dns": at.dns,
+    });
+    let dns = at.dns.map(|dns| format!(", dns {dns}")).unwrap_or_default();
+    let text = format!(
+        "relay runs: overlay {}/udp, http {}, api {}, metrics {}{dns}",
+        at.overlay, at.http, at.api, at.metrics
+    );
+    context.output.result("relay_running", &fields, &text)?;
+    tokio::select! {
+        () = relay.wait() => return Err(CliError::new("B1000", "the relay ended by itself")),
+        () = interrupt.wait() => context.output.note("stopping: open connections may end"),
+    }
+    relay.stop(grace).await;
+    Ok(())
 }
 
 impl RotateSealingKey {

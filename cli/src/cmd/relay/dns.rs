@@ -52,7 +52,7 @@ pub(super) fn text(config: &Config, wanted: &Wanted) -> String {
 pub(super) async fn wait(context: &Context<'_>, wanted: &Wanted) -> CliResult {
     context.output.note("waiting for them (Ctrl-C: the relay is set up all the same)");
     let limit = context.timeout_or(WAIT);
-    let looking = tokio::time::timeout(limit, look(context, wanted));
+    let looking = tokio::time::timeout(limit, tell_until_right(context, wanted, false));
     let waited = async {
         looking
             .await
@@ -61,12 +61,20 @@ pub(super) async fn wait(context: &Context<'_>, wanted: &Wanted) -> CliResult {
     Interrupt::listen()?.or(waited).await
 }
 
-async fn look(context: &Context<'_>, wanted: &Wanted) -> CliResult {
+/// Looks until everything is right, and tells what changes meanwhile. Without a limit. `running`: the relay should answer by now.
+///
+/// # Errors
+/// When this machine has no resolver.
+pub(super) async fn tell_until_right(
+    context: &Context<'_>,
+    wanted: &Wanted,
+    running: bool,
+) -> CliResult {
     let mut told: Vec<Finding> = Vec::new();
     loop {
         // Made anew, because the system's resolver may be another one by now.
         let findings = match Lookups::system() {
-            Ok(lookups) => wanted.check(&lookups, false).await,
+            Ok(lookups) => wanted.check(&lookups, running).await,
             Err(error) => return Err(CliError::wrap("B1000", &error)),
         };
         for finding in findings.iter().filter(|finding| !told.contains(finding)) {

@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bore_relay::dns::records::Wanted;
 use bore_relay::{Config, InitOptions, InitSettings, Initialised};
@@ -27,6 +28,18 @@ pub(crate) struct Init {
     /// Where it answers [default: [::]:53]
     #[arg(long, value_name = "ADDRESS", requires = "dns")]
     dns_listen: Option<SocketAddr>,
+    /// Directory of the CA that certificates come from [default: Let's Encrypt]
+    #[arg(long, value_name = "URL")]
+    acme_directory: Option<String>,
+    /// Mail address for the CA
+    #[arg(long, value_name = "ADDRESS")]
+    acme_contact: Option<String>,
+    /// Roots, PEM, to trust beside the machine's when the CA is asked
+    #[arg(long, value_name = "FILE")]
+    acme_ca_file: Option<PathBuf>,
+    /// Run it here at once, as relay run does
+    #[arg(long)]
+    run: bool,
     /// Wait until the DNS records are there [default: on a terminal]
     #[arg(long, overrides_with = "no_wait")]
     wait: bool,
@@ -69,6 +82,7 @@ impl Init {
     /// Sets up, or makes another join key where a relay exists.
     pub(super) async fn run(self, context: &Context<'_>) -> CliResult {
         let wait = self.wait || (!self.no_wait && std::io::stderr().is_terminal());
+        let run = self.run;
         let options = self.options()?;
         let made = bore_relay::init(&options)
             .await
@@ -82,11 +96,14 @@ impl Init {
             "dns_records": dns::fields(&wanted),
         });
         context.output.result("relay_initialised", &fields, &made.join_key)?;
-        context.output.note(&notes(&options, &made, &wanted));
-        if wait && !wanted.records().is_empty() {
-            return dns::wait(context, &wanted).await;
+        context.output.note(&notes(&options, &made, &wanted, run));
+        let waits = wait && !wanted.records().is_empty();
+        match (run, waits) {
+            (true, true) => run_and_tell(context, made.config, &wanted).await,
+            (true, false) => super::run(context, made.config, GRACE).await,
+            (false, true) => dns::wait(context, &wanted).await,
+            (false, false) => Ok(()),
         }
-        Ok(())
     }
 
     fn options(self) -> CliResult<InitOptions> {
@@ -106,6 +123,9 @@ impl Init {
             database_url: database_url.map(|url| url.expose().to_owned()),
             built_in_dns: self.dns == Some(Provider::BuiltIn),
             dns_listen: self.dns_listen,
+            acme_directory: self.acme_directory,
+            acme_contact: self.acme_contact,
+            acme_ca_file: self.acme_ca_file,
         };
         Ok(InitOptions { config, settings })
     }
@@ -117,7 +137,21 @@ fn beside(config: &std::path::Path) -> Option<PathBuf> {
     config.parent().filter(|_| user).map(|folder| folder.join("relay"))
 }
 
-fn notes(options: &InitOptions, made: &Initialised, wanted: &Wanted) -> String {
+/// The relay does not wait for its records, and goes on without them.
+async fn run_and_tell(context: &Context<'_>, config: Config, wanted: &Wanted) -> CliResult {
+    let telling = async {
+        if let Err(error) = dns::tell_until_right(context, wanted, true).await {
+            context.output.warn(&format!("the DNS records are looked at no more: {error}"));
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = super::run(context, config, GRACE) => ended,
+        never = telling => never,
+    }
+}
+
+fn notes(options: &InitOptions, made: &Initialised, wanted: &Wanted, runs: bool) -> String {
     let config = &made.config;
     let head =
         if made.existed { existing(options, config) } else { "the relay is set up".to_owned() };
@@ -134,8 +168,7 @@ fn notes(options: &InitOptions, made: &Initialised, wanted: &Wanted) -> String {
         ),
         format!("open to the world: {}", ports(config)),
         dns::text(config, wanted),
-        "next, here:".to_owned(),
-        run,
+        if runs { String::new() } else { format!("next, here:\n{run}") },
         "on the machine with the service, with the key above (one machine, one day):".to_owned(),
         "  bore join -          (then paste the key)".to_owned(),
         "  bore 3000".to_owned(),
@@ -156,6 +189,9 @@ fn existing(options: &InitOptions, config: &Config) -> String {
         unlike.join(", ")
     )
 }
+
+/// How long open connections may take to end after Ctrl-C.
+const GRACE: Duration = Duration::from_secs(5);
 
 fn ports(config: &Config) -> String {
     let (first, last) = (config.public_ports.start(), config.public_ports.end());
