@@ -24,7 +24,13 @@ pub(crate) fn view(name: &str, protocol: Protocol) -> PublicationView {
         lifetime: Lifetime::Session,
         created_at: 0,
     };
-    let state = PublicationState { state: State::Reachable, cause: None, steps: Vec::new(), at: 0 };
+    let state = PublicationState {
+        state: State::Reachable,
+        cause: None,
+        steps: Vec::new(),
+        at: 0,
+        awaits_certificate: false,
+    };
     PublicationView {
         publication,
         state,

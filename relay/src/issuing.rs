@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bore_control::model::Protocol;
+use bore_control::model::{Protocol, Publication};
+use bore_control::runtime::CertificateStatus;
 use bore_control::sealing::Sealer;
 use bore_control::store::Store;
 use bore_control::{Change, ChangeKind, Control};
@@ -103,11 +104,34 @@ pub(crate) async fn keep(issuer: Arc<Issuer>, wishes: Wishes, mut closing: watch
             });
         }
     };
+    let showing = show_agents(&issuer, &wishes.control);
     tokio::select! {
         () = Arc::clone(&issuer).run(wanted) => {}
         () = telling => {}
+        () = showing => {}
         // A relay that is gone is closed. An order that is broken off is gone on with after the next start.
         _ = closing.wait_for(|closing| *closing) => {}
+    }
+}
+
+/// Tells agents whose publications lack a certificate when there is news of it.
+async fn show_agents(issuer: &Issuer, control: &Control) {
+    let mut changes = issuer.changes();
+    let mut shown = Vec::new();
+    // The issuer lives as long as the relay.
+    while changes.changed().await.is_ok() {
+        tokio::time::sleep(BURST).await;
+        changes.mark_unchanged();
+        let mut states = issuer.states();
+        states.retain(|state| state.status != CertificateStatus::Valid);
+        if states == shown {
+            continue;
+        }
+        shown = states;
+        let lacking = |(name, _): &(String, Uuid)| issuer.state_of(name).is_some();
+        let names = web_names(control, |publication| publication.node);
+        let nodes: HashSet<Uuid> = names.filter(lacking).map(|(_, node)| node).collect();
+        nodes.into_iter().for_each(|node| control.notify_node(node));
     }
 }
 
@@ -133,12 +157,21 @@ impl Wishes {
     }
 }
 
+/// Hostnames that should have a certificate, with their networks.
 fn published(control: &Control) -> impl Iterator<Item = (String, Uuid)> {
+    web_names(control, |publication| publication.network)
+}
+
+/// The same with something else of their publications.
+fn web_names(
+    control: &Control,
+    of: fn(&Publication) -> Uuid,
+) -> impl Iterator<Item = (String, Uuid)> {
     let publications = control.snapshot_publications().into_iter();
     let http = publications.filter(|publication| publication.protocol == Protocol::Http);
-    http.flat_map(|publication| {
-        let network = publication.network;
-        publication.hostnames.into_iter().map(move |name| (name, network))
+    http.flat_map(move |publication| {
+        let id = of(&publication);
+        publication.hostnames.into_iter().map(move |name| (name, id))
     })
 }
 

@@ -19,6 +19,7 @@ mod ingress;
 mod init;
 mod issuing;
 mod keepalive;
+mod lacking;
 mod limits;
 mod members;
 mod metrics;

@@ -17,10 +17,11 @@ use bore_overlay::{
 };
 use uuid::Uuid;
 
-use crate::acme::Issuer;
+use crate::acme::{Issuer, WantedNames};
 use crate::clock::now_micros;
 use crate::domains::Domains;
 use crate::edge::Scheme;
+use crate::lacking::Lacking;
 use crate::limits::DOMAIN_LOOK_PATIENCE;
 use crate::states::States;
 use crate::steward::Steward;
@@ -49,7 +50,7 @@ pub(crate) struct RelayRuntime {
     pub(crate) domains: Arc<Domains>,
     /// Weak: the steward holds the control room, which holds this.
     steward: OnceLock<Weak<Steward>>,
-    issuer: OnceLock<Arc<Issuer>>,
+    issuer: OnceLock<(Arc<Issuer>, WantedNames)>,
     draining: AtomicBool,
 }
 
@@ -73,8 +74,8 @@ impl RelayRuntime {
     }
 
     /// Joins it to what keeps the certificates, once.
-    pub(crate) fn attach_issuer(&self, issuer: &Arc<Issuer>) {
-        let _ = self.issuer.set(Arc::clone(issuer));
+    pub(crate) fn attach_issuer(&self, issuer: &Arc<Issuer>, wanted: WantedNames) {
+        let _ = self.issuer.set((Arc::clone(issuer), wanted));
     }
 
     fn steward(&self) -> Option<Arc<Steward>> {
@@ -119,7 +120,11 @@ impl Runtime for RelayRuntime {
     }
 
     fn publication_state(&self, id: Uuid) -> PublicationState {
-        self.states.get(id, Instant::now())
+        let mut state = self.states.get(id, Instant::now());
+        if let Some(lacking) = self.lacking(id) {
+            lacking.tell(&mut state);
+        }
+        state
     }
 
     fn public_address(&self, publication: &Publication) -> String {
@@ -231,7 +236,7 @@ impl Runtime for RelayRuntime {
     }
 
     fn certificates(&self) -> Vec<CertificateState> {
-        self.issuer.get().map(|issuer| issuer.states()).unwrap_or_default()
+        self.issuer.get().map(|(issuer, _)| issuer.states()).unwrap_or_default()
     }
 
     fn renew_certificate(&self, name: &str) -> Option<CertificateState> {
@@ -271,6 +276,17 @@ impl RelayRuntime {
             Protocol::Tls => format!("tls://{hostname}:{}", self.identity.https_port),
             Protocol::Http | Protocol::Tcp | Protocol::Udp => self.web_address(hostname),
         }
+    }
+
+    /// The first certificate that a publication's hostnames lack.
+    fn lacking(&self, publication: Uuid) -> Option<Lacking> {
+        let (issuer, wanted) = self.issuer.get()?;
+        let names = self.states.web_names(publication);
+        names.iter().find_map(|name| match issuer.state_of(name) {
+            Some(certificate) => Lacking::of(name, &certificate),
+            None if self.certificates.entry(name).is_some() || !wanted.wants(name) => None,
+            None => Some(Lacking::expected(name)),
+        })
     }
 
     /// HTTPS as soon as there is a certificate for the name.

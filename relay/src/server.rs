@@ -178,7 +178,8 @@ impl Relay {
             txt: txt_records.clone(),
         };
         let issuer = issuing::issuer(ingredients, &mut registry).await?;
-        runtime.attach_issuer(&issuer);
+        let names = issuing::names(&config, txt_records.is_some());
+        runtime.attach_issuer(&issuer, names.clone());
         let origins = Arc::new(OverlayOrigins { steward: Arc::clone(&steward) });
         let exposition = Exposition::register(registry, Arc::clone(&steward));
         let refused = &steward.shared.metrics.doors_refused;
@@ -195,7 +196,7 @@ impl Relay {
             tokio::spawn(issuing::keep(
                 issuer,
                 issuing::Wishes {
-                    names: issuing::names(&config, txt_records.is_some()),
+                    names,
                     control: control.clone(),
                     certificates: Arc::clone(tls.certificates()),
                 },

@@ -224,6 +224,14 @@ impl States {
         self.read().get(&publication).map_or_else(unknown, |entry| entry.shown(now))
     }
 
+    /// The hostnames of an `http` publication: those that should have a certificate.
+    pub(crate) fn web_names(&self, publication: Uuid) -> Vec<String> {
+        let table = self.read();
+        let subject = table.get(&publication).map(|entry| &entry.subject);
+        let web = subject.filter(|subject| subject.protocol == Protocol::Http);
+        web.map(|subject| subject.hostnames.clone()).unwrap_or_default()
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, HashMap<Uuid, Entry>> {
         self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -259,7 +267,7 @@ impl Entry {
         let mut steps = self.steps.clone();
         steps.extend(self.dns.clone());
         steps.extend(self.visit.iter().flat_map(|visit| visit.steps.clone()));
-        PublicationState { state, cause, steps, at: self.at }
+        PublicationState { state, cause, steps, at: self.at, awaits_certificate: false }
     }
 
     fn seen_from_outside(&self, silent: bool, now: Instant) -> (State, Option<String>) {
@@ -282,6 +290,7 @@ fn unknown() -> PublicationState {
         cause: Some(NOT_CHECKED.to_owned()),
         steps: Vec::new(),
         at: now_micros(),
+        awaits_certificate: false,
     }
 }
 

@@ -47,7 +47,13 @@ pub(crate) fn view(name: &str, protocol: Protocol) -> PublicationView {
             lifetime: Lifetime::Session,
             created_at: 0,
         },
-        state: PublicationState { state: State::Reachable, cause: None, steps: Vec::new(), at: 0 },
+        state: PublicationState {
+            state: State::Reachable,
+            cause: None,
+            steps: Vec::new(),
+            at: 0,
+            awaits_certificate: false,
+        },
         public: "tcp://203.0.113.5:7777".to_owned(),
         access_notes: Vec::new(),
     }

@@ -17,7 +17,7 @@ use crate::link::{Feed, Link};
 use crate::signal::Interrupt;
 use crate::wanted::{check, parse_name, parse_source, parse_target, set_port};
 
-pub(super) use report::{announce, declare, fields, follow, settle, standing};
+pub(super) use report::{announce, declare, fields, follow, follow_announced, settle, standing};
 
 /// How long a proof from outside may take before it is called missing.
 pub(super) const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -179,8 +179,8 @@ impl Flags {
         let (mut changes, declared, _hold) = interrupt.or(opened).await?;
         let name = declared.view.publication.name.clone();
         let shown_and_followed = async {
-            self.show(context, &mut changes, declared).await?;
-            follow(context.output, &mut changes, std::slice::from_ref(&name)).await
+            let view = self.show(context, &mut changes, declared).await?;
+            follow_announced(context.output, &mut changes, &view).await
         };
         // From here on it is published: an interrupt takes it back, and that is a good end.
         let ended = tokio::select! {

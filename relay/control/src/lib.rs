@@ -19,6 +19,7 @@ mod service;
 mod session;
 pub mod store;
 mod text;
+mod time_text;
 pub mod token;
 pub mod wire;
 
@@ -27,3 +28,4 @@ pub use control::{Change, ChangeKind, Control, Settings};
 pub use memory::CompiledNetwork;
 pub use service::Absences;
 pub use text::clean_text;
+pub use time_text::utc_text;

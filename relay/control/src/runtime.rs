@@ -129,6 +129,9 @@ pub struct PublicationState {
     pub steps: Vec<Step>,
     /// When it was last proved.
     pub at: Micros,
+    /// A certificate for one of its hostnames is on its way: visitors will come by HTTPS soon, at another address than now.
+    #[serde(default)]
+    pub awaits_certificate: bool,
 }
 
 /// A node's tunnel as the relay sees it.

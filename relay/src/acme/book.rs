@@ -312,6 +312,15 @@ impl Book {
         shown.map(|(subject, page)| page.state(subject, self.action(page, now), now)).collect()
     }
 
+    /// How the certificate for a hostname is that is wanted: its own, or the wildcard above it.
+    pub(super) fn state_of(&self, hostname: &str, now: Micros) -> Option<CertificateState> {
+        let above = hostname.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+        let subjects = std::iter::once(hostname).chain(above.as_deref());
+        let mut pages = subjects.filter_map(|subject| self.pages.get_key_value(subject));
+        let (subject, page) = pages.find(|(_, page)| page.wanted.is_some())?;
+        Some(page.state(subject, self.paused_until, now))
+    }
+
     /// How many that are wanted fail.
     pub(super) fn failing(&self) -> usize {
         let fails = |page: &&Page| page.wanted.is_some() && page.problem.is_some();

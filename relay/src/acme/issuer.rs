@@ -29,6 +29,7 @@ pub struct Issuer {
     pub(super) account: tokio::sync::Mutex<()>,
     /// Something is to be done at once.
     hastened: Notify,
+    changes: watch::Sender<()>,
 }
 
 impl Issuer {
@@ -51,12 +52,23 @@ impl Issuer {
             book.remember(&order);
         }
         let (book, account) = (Mutex::new(book), tokio::sync::Mutex::default());
-        Ok(Arc::new(Self { parts, book, account, hastened: Notify::new() }))
+        let changes = watch::Sender::new(());
+        Ok(Arc::new(Self { parts, book, account, hastened: Notify::new(), changes }))
     }
 
     /// How every subject is.
     pub fn states(&self) -> Vec<CertificateState> {
         self.book().states(self.now())
+    }
+
+    /// How the certificate is that a hostname should have, if one is wanted for it.
+    pub(crate) fn state_of(&self, hostname: &str) -> Option<CertificateState> {
+        self.book().state_of(hostname, self.now())
+    }
+
+    /// Ready whenever something may have changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Has the certificate of `name` replaced, or the first one tried again, at once: only what the CA itself wishes is waited for. How it is
@@ -160,6 +172,7 @@ impl Issuer {
         let book = self.book();
         let failing = i64::try_from(book.failing()).unwrap_or(i64::MAX);
         self.parts.metrics.subjects_failing.set(failing);
+        self.changes.send_replace(());
         let seconds = book.soonest_expiry().unwrap_or_default() / 1_000_000;
         self.parts.metrics.soonest_expiry.set(u64::try_from(seconds).unwrap_or_default());
     }

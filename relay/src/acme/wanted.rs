@@ -82,6 +82,14 @@ impl WantedNames {
         (wanted, more)
     }
 
+    /// Whether a certificate is wanted for this hostname while it is published.
+    pub(crate) fn wants(&self, hostname: &str) -> bool {
+        let Some(name) = Name::parse(hostname) else { return false };
+        let wildcard = self.domain.as_deref().filter(|_| self.has_dns).map(Wanted::wildcard);
+        let covering = wildcard.filter(|wildcard| wildcard.covers(&name));
+        self.is_possible(&covering.unwrap_or_else(|| Wanted::one(name, None)))
+    }
+
     fn is_possible(&self, wanted: &Wanted) -> bool {
         !self.public_only || wanted.subject.is_public()
     }
@@ -127,8 +135,10 @@ mod tests {
     fn a_public_ca_is_not_asked_for_what_nobody_owns() {
         let mut names = names("127.0.0.1", Some("test.example"), true);
         assert!(names.of([published("app.test.example")]).0.is_empty());
+        assert!(!names.wants("app.test.example"));
         names.public_only = false;
         assert_eq!(names.of([]).0.len(), 2);
+        assert!(names.wants("app.test.example") && !names.wants("no name"));
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! The address is the result and goes to stdout, once, when it is settled: reachable, down, or not proved in time. Nothing is called
 //! live that the agent has not visited from outside.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bore_control::model::Micros;
-use bore_control::runtime::{State, Step};
+use bore_control::model::{Micros, Publication};
+use bore_control::runtime::{PublicationState, State, Step};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
@@ -79,13 +80,25 @@ pub(crate) async fn settle(
     limit: Duration,
 ) -> CliResult<Settled> {
     let deadline = Instant::now() + limit;
-    let reached = |state| matches!(state, State::Reachable | State::Live | State::Down);
-    let declared = until(changes, declared, deadline, reached).await?;
+    let declared = until(changes, declared, deadline, has_address).await?;
     announce(output, &declared.view)?;
-    let proved = |state| matches!(state, State::Live | State::Down);
+    let announced = declared.view.public.clone();
+    let proved = |state: &PublicationState| matches!(state.state, State::Live | State::Down);
     let view = until(changes, declared, deadline, proved).await?.view;
+    if view.public != announced {
+        announce(output, &view)?;
+    }
     steps(output, &view);
     Ok(Settled { view, limit })
+}
+
+/// Whether the address is the one that it will have: a certificate on its way makes it another.
+fn has_address(state: &PublicationState) -> bool {
+    match state.state {
+        State::Reachable | State::Live => !state.awaits_certificate,
+        State::Down => true,
+        State::Offline => false,
+    }
 }
 
 /// Follows a publication until its state is as `wanted`, or until `deadline`.
@@ -93,9 +106,9 @@ async fn until(
     changes: &mut Feed,
     mut declared: Declared,
     deadline: Instant,
-    wanted: impl Fn(State) -> bool,
+    wanted: impl Fn(&PublicationState) -> bool,
 ) -> CliResult<Declared> {
-    while !wanted(declared.view.state.state) {
+    while !wanted(&declared.view.state) {
         let Ok(change) = timeout_at(deadline, changes.next()).await else { break };
         match change? {
             StateChange::Publication { publication } if declared.is_proved_by(&publication) => {
@@ -119,7 +132,7 @@ async fn until(
     Ok(declared)
 }
 
-/// Prints the address: the result.
+/// Prints the address: the result. Another one, as when a certificate has come, is printed again.
 pub(crate) fn announce(output: &Output, view: &PublicationView) -> CliResult {
     let text = format!("{} → {}", printable(&view.public), printable(&view.publication.target));
     output.result("published", &fields(view), &text)?;
@@ -178,13 +191,40 @@ pub(crate) fn fields(view: &PublicationView) -> Value {
     })
 }
 
+/// Tells what happens to a publication whose address was printed.
+pub(crate) async fn follow_announced(
+    output: &Output,
+    changes: &mut Feed,
+    view: &PublicationView,
+) -> CliResult {
+    let name = view.publication.name.clone();
+    let announced = BTreeMap::from([(name.clone(), view.public.clone())]);
+    follow_from(output, changes, &[name], announced).await
+}
+
 /// Tells what happens to the publications of these names; every one's for an empty list. Ends when the agent does, or when one of the named is gone.
 pub(crate) async fn follow(output: &Output, changes: &mut Feed, names: &[String]) -> CliResult {
+    follow_from(output, changes, names, BTreeMap::new()).await
+}
+
+/// `announced` are addresses that were printed, by name.
+async fn follow_from(
+    output: &Output,
+    changes: &mut Feed,
+    names: &[String],
+    mut announced: BTreeMap<String, String>,
+) -> CliResult {
     let ours = |name: &str| names.is_empty() || names.iter().any(|each| each == name);
     let mut last = String::new();
     loop {
         let line = match changes.next().await? {
             StateChange::Publication { publication } if ours(&publication.publication.name) => {
+                let PublicationView { publication: Publication { name, .. }, public, .. } =
+                    &*publication;
+                let before = announced.insert(name.clone(), public.clone());
+                if before.is_some_and(|before| before != *public) {
+                    announce(output, &publication)?;
+                }
                 let line = standing(&publication);
                 if line != last {
                     tell(output, &publication, &line);
@@ -267,6 +307,36 @@ mod tests {
         let settled = settle(&output, &mut feed, declared(None), Duration::ZERO).await.unwrap();
         assert_eq!(settled.demand_live().unwrap_err().code(), "B8101");
         assert!(streams.stderr().contains("not yet proved from outside"), "{}", streams.stderr());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_a_certificate_is_on_its_way_for_is_waited_for() {
+        let (output, streams) = captured(Style::default());
+        let (sender, mut feed) = feed();
+        let tell = |state: PublicationState, public: &str| {
+            let mut news = view("web", Protocol::Http);
+            (news.state, news.public) = (state, public.to_owned());
+            sender.send(StateChange::Publication { publication: Box::new(news) }).unwrap();
+        };
+        let state = |state, awaits_certificate| PublicationState {
+            state,
+            awaits_certificate,
+            ..view("web", Protocol::Http).state
+        };
+        tell(state(State::Live, true), "http://web.t.example/");
+        tell(state(State::Live, false), "https://web.t.example/");
+        let mut waiting = declared(None);
+        waiting.view.state.awaits_certificate = true;
+        let settled = settle(&output, &mut feed, waiting, LIMIT).await.unwrap();
+        assert_eq!(streams.stdout(), "https://web.t.example/ → 127.0.0.1:3000\n");
+
+        // Should it be lost, or come late, the other address is printed too.
+        tell(state(State::Reachable, false), "http://web.t.example/");
+        sender
+            .send(StateChange::Withdrawn { name: "web".into(), cause: "the relay".into() })
+            .unwrap();
+        follow_announced(&output, &mut feed, &settled.view).await.unwrap_err();
+        assert!(streams.stdout().ends_with("http://web.t.example/ → 127.0.0.1:3000\n"));
     }
 
     #[tokio::test]

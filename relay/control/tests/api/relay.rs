@@ -64,7 +64,13 @@ impl Runtime for FakeRelay {
 
     fn publication_state(&self, id: Uuid) -> PublicationState {
         let steps = self.steps.lock().unwrap().get(&id).cloned().unwrap_or_default();
-        PublicationState { state: State::Offline, cause: None, steps, at: 0 }
+        PublicationState {
+            state: State::Offline,
+            cause: None,
+            steps,
+            at: 0,
+            awaits_certificate: false,
+        }
     }
 
     fn public_address(&self, publication: &Publication) -> String {
