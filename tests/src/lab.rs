@@ -7,6 +7,8 @@
 //! ```
 //!
 //! Nothing is forwarded between the relay's sides: what reaches the agent came through a tunnel.
+//!
+//! Or all of them on one network with public addresses, [`Lab::on_one_network`], so that every machine has one address, as a rented one has.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -15,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::namespace::{Namespace, connect};
 
-/// Four or five namespaces and a folder, all of which go with it.
+/// Some namespaces and a folder, all of which go with it.
 #[derive(Debug)]
 pub struct Lab {
     /// Somewhere on the internet.
@@ -28,6 +30,8 @@ pub struct Lab {
     pub agent: Namespace,
     /// Between relay and agent, where there is one.
     pub nat: Option<Namespace>,
+    /// What joins them where they are on one network, and where the servers of everybody run: [`EXCHANGE`].
+    pub exchange: Option<Namespace>,
     folder: TempDir,
 }
 
@@ -53,6 +57,26 @@ impl Lab {
         nat.nft(NAT_RULES);
         lab.agent.add_address("nat", &format!("{AGENT_BEHIND_NAT}/24"));
         lab.finish(NAT_TOWARDS_AGENT.into())
+    }
+
+    /// Relay, agent, visitor and colleague on one network with public addresses, as [`PUBLIC`] has them.
+    pub fn on_one_network() -> Self {
+        let exchange = Namespace::new("exchange");
+        let machines = ["relay", "agent", "visitor", "colleague"].map(Namespace::new);
+        exchange.ip(&["link", "add", "lan", "type", "bridge"]);
+        exchange.ip(&["link", "set", "lan", "up"]);
+        exchange.add_address("lan", &format!("{EXCHANGE}/24"));
+        for (machine, address) in machines.iter().zip(PUBLIC) {
+            connect(&exchange, machine);
+            exchange.ip(&["link", "set", machine.label(), "master", "lan"]);
+            machine.add_address("exchange", &format!("{address}/24"));
+            machine.set_gateway(EXCHANGE.into());
+            machine.set_resolver(EXCHANGE.into());
+        }
+        let [relay, agent, visitor, colleague] = machines;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let exchange = Some(exchange);
+        Self { visitor, colleague, relay, agent, nat: None, exchange, folder }
     }
 
     /// A folder of this test, made if it is absent.
@@ -88,7 +112,7 @@ impl Lab {
         colleague.add_address("relay", &format!("{COLLEAGUE}/24"));
         colleague.set_gateway(Ipv4Addr::new(10, 1, 2, 1).into());
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { visitor, colleague, relay, agent, nat, folder }
+        Self { visitor, colleague, relay, agent, nat, exchange: None, folder }
     }
 
     fn finish(self, gateway: IpAddr) -> Self {
@@ -138,6 +162,16 @@ pub const AGENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 pub const AGENT_MOVED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 3);
 /// The agent, where there is a NAT.
 pub const AGENT_BEHIND_NAT: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
+
+/// Where everybody's servers run in [`Lab::on_one_network`]. Nobody on the Internet has it (44.128.0.0/16 is for experiments), and it counts as public.
+pub const EXCHANGE: Ipv4Addr = Ipv4Addr::new(44, 128, 0, 53);
+/// Relay, agent, visitor and colleague there.
+pub const PUBLIC: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(44, 128, 0, 1),
+    Ipv4Addr::new(44, 128, 0, 2),
+    Ipv4Addr::new(44, 128, 0, 7),
+    Ipv4Addr::new(44, 128, 0, 8),
+];
 
 const NAT_TOWARDS_AGENT: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
 

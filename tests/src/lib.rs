@@ -17,6 +17,7 @@ pub mod name_server;
 pub mod names;
 pub mod namespace;
 pub mod origins;
+pub mod pebble;
 pub mod process;
 pub mod service;
 pub mod simulator;

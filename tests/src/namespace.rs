@@ -99,6 +99,12 @@ impl Namespace {
         self.write_setting("hosts", &text);
     }
 
+    /// Says who is asked for names that [`Self::set_hosts`] does not know; at first that is loopback.
+    pub fn set_resolver(&self, address: IpAddr) {
+        let text = format!("nameserver {address}\noptions timeout:1 attempts:2\n");
+        self.write_setting("resolv.conf", &text);
+    }
+
     /// Calls `work` on a thread of its own that is inside. Sockets that it opens stay inside wherever they are used.
     ///
     /// # Panics
