@@ -27,6 +27,7 @@ mod local_client;
 mod ndjson;
 mod network_watch;
 mod probe;
+mod public_address;
 mod registry;
 mod runner;
 mod serve;

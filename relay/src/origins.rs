@@ -56,17 +56,15 @@ impl Origins for OverlayOrigins {
         host: &AuthorityHost,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send> {
-        let id = self.find_web(host)?;
-        let token = self.steward.shared.expected.take(id, token.as_bytes(), Instant::now())?;
-        let steward = Arc::clone(&self.steward);
-        Some(async move {
-            let route = steward.route(&steward.publication(id)?)?;
-            steward.shared.metrics.probes_taken.inc();
-            let asking = token.clone();
-            let asked =
-                steward.shard.run(move |local| async move { echo(&local, &route, &asking).await });
-            asked.await.ok()?.ok().map(|()| token)
-        })
+        self.expected_probe(self.find_web(host)?, token)
+    }
+
+    fn passthrough_probe(
+        &self,
+        sni: &Hostname,
+        token: &str,
+    ) -> Option<impl Future<Output = Option<String>> + Send + 'static> {
+        self.expected_probe(self.find(sni, Protocol::Tls)?, token)
     }
 }
 
@@ -100,6 +98,24 @@ impl OverlayOrigins {
             State::Down => Route::Unavailable(Outage::Down { cause }),
             State::Reachable | State::Live => Route::To(OriginId(id)),
         }
+    }
+
+    /// Takes the token of a visit that is expected at a publication, and carries it to the agent; `None` for one that is not.
+    fn expected_probe(
+        &self,
+        id: Uuid,
+        token: &str,
+    ) -> Option<impl Future<Output = Option<String>> + Send + 'static> {
+        let token = self.steward.shared.expected.take(id, token.as_bytes(), Instant::now())?;
+        let steward = Arc::clone(&self.steward);
+        Some(async move {
+            let route = steward.route(&steward.publication(id)?)?;
+            steward.shared.metrics.probes_taken.inc();
+            let asking = token.clone();
+            let asked =
+                steward.shard.run(move |local| async move { echo(&local, &route, &asking).await });
+            asked.await.ok()?.ok().map(|()| token)
+        })
     }
 
     async fn open_flow(

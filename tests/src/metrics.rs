@@ -18,6 +18,15 @@ impl Metrics {
         )
     }
 
+    /// One series, labels included.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn series(&self, series: &str) -> f64 {
+        let found = self.0.get(series).copied();
+        found.unwrap_or_else(|| panic!("no metric {series} in {:?}", self.0.keys()))
+    }
+
     /// The sum of all series of this name, whatever their labels.
     ///
     /// # Panics

@@ -1,5 +1,9 @@
 //! HTTPS from outside: certificates from files, the way there, and what the agent makes of it.
-#![expect(clippy::unwrap_used, reason = "what a test looks for and does not find fails it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test looks for and does not find fails it"
+)]
 
 use std::fs;
 
@@ -10,6 +14,7 @@ use bore_tests::lab::{Lab, RELAY};
 use bore_tests::origins::Nginx;
 use bore_tests::process::Process;
 use bore_tests::wait::{SOON, until};
+use serde_json::Value;
 
 #[test]
 fn a_name_with_a_certificate_is_live_by_https_in_every_version_of_http() {
@@ -18,11 +23,7 @@ fn a_name_with_a_certificate_is_live_by_https_in_every_version_of_http() {
     let published = scene.agent.publish(&["http", "3000", "--name", "app"]);
     assert_eq!(published.url(), "https://app.t.test/");
     let view = scene.relay.wait_for_state("app", "live");
-    let steps = view.pointer("/state/steps").unwrap().as_array().unwrap();
-    let names: Vec<_> =
-        steps.iter().map(|step| step.get("name").unwrap().as_str().unwrap()).collect();
-    let wanted = ["tunnel", "target", "dns", "port", "certificate", "edge", "itself"];
-    assert_eq!(names, wanted);
+    assert_eq!(steps(&view), ["tunnel", "target", "dns", "port", "certificate", "edge", "itself"]);
 
     for (version, head) in
         [("--http1.0", "HTTP/1.0 200"), ("--http1.1", "HTTP/1.1 200"), ("--http2", "HTTP/2 200")]
@@ -75,6 +76,29 @@ fn a_certificate_that_the_agent_does_not_trust_is_not_live() {
 }
 
 #[test]
+fn a_publication_is_live_when_all_its_hostnames_are_and_soon_after_the_last_is_there() {
+    let scene = Scene::new(&["*.t.test"]);
+    let _nginx = Nginx::start(&scene.lab, 3000, scene.lab.path());
+    let names = ["--host", "app", "--host", "late"];
+    let _published = scene.agent.publish(&[&["http", "3000", "--no-wait"], &names[..]].concat());
+    let name = scene.relay.list("publications")[0]["name"].as_str().unwrap().to_owned();
+    until("the hostname that fails", SOON, || {
+        let view = scene.relay.publication(&name)?;
+        let cause = view["state"]["cause"].as_str()?.to_owned();
+        cause.contains("dns: late.t.test does not resolve").then_some(())
+    });
+    assert_eq!(scene.relay.state_of(&name), "reachable");
+
+    let there = ["app.t.test", "late.t.test"].map(|name| (name, RELAY.into()));
+    scene.lab.agent.set_hosts(&there);
+    // Well before a minute is over.
+    let view = scene.relay.wait_for_state(&name, "live");
+    let steps = view["state"]["steps"].as_array().unwrap();
+    let dns = steps.iter().find(|step| step["name"] == "dns").unwrap();
+    assert!(dns["detail"].as_str().unwrap().ends_with("and so for 1 more"), "{dns}");
+}
+
+#[test]
 fn a_service_behind_tls_is_reached_when_its_certificate_is_accepted() {
     let scene = Scene::new(&["*.t.test"]);
     let good = scene.authority.issue("good", &["127.0.0.1"]);
@@ -107,8 +131,16 @@ fn a_service_that_terminates_tls_itself_is_passed_through_unread() {
     let scene = Scene::new(&["other.t.test"]);
     let own = scene.authority.issue("own", &["app.t.test"]);
     let _service = tls_server(&scene, 8443, &own);
-    let _published = scene.agent.publish(&["tls", "8443", "--name", "app", "--no-wait"]);
-    scene.relay.wait_for_state("app", "reachable");
+    let published = scene.agent.publish(&["tls", "8443", "--name", "app"]);
+    assert_eq!(published.url(), "tls://app.t.test:443");
+    let view = scene.relay.wait_for_state("app", "live");
+    assert_eq!(steps(&view), ["tunnel", "target", "dns", "port", "edge", "itself"]);
+    let doors = |door| {
+        let series = format!("bore_edge_tls_connections_total{{door=\"{door}\"}}");
+        scene.relay.metrics().series(&series)
+    };
+    assert!(doors("Visit") >= 1.0);
+    assert_eq!(doors("Passthrough"), 0.0, "the service was not troubled");
     let answer = scene.get(&["https://app.t.test/"]);
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(answer.body.contains("s_server"), "openssl itself answers: {answer:?}");
@@ -176,6 +208,12 @@ impl Scene {
         all.extend(arguments);
         curl(&self.lab.visitor, &all)
     }
+}
+
+/// What was tried, by name.
+fn steps(view: &Value) -> Vec<&str> {
+    let steps = view.pointer("/state/steps").unwrap().as_array().unwrap();
+    steps.iter().map(|step| step.get("name").unwrap().as_str().unwrap()).collect()
 }
 
 fn serve_from(relay: &Relay, Certified { chain, key }: &Certified) {

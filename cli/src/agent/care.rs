@@ -7,14 +7,13 @@
 //! | `reachable`, though the last visit proved more: a name got a certificate, or the proof is in doubt | visited again, not sooner than 2 s after that one |
 //! | `live` | visited again about every 60 s |
 //! | `down`, or its target failed a visitor | its target is looked at every 2 s; a change is reported |
-//! | `tls` | never visited: the target terminates TLS, so it is `reachable` at most |
 //! | `offline` | nothing: without the relay there is nothing to prove |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore_control::model::{Protocol, Publication};
+use bore_control::model::Publication;
 use bore_control::runtime::State;
 use rand::Rng;
 use tokio::sync::broadcast::error::RecvError;
@@ -97,9 +96,7 @@ impl Care {
             record.forget_visits(&view.public);
         }
         let due = record.due(state, online.session, now);
-        // A visit's token cannot be read inside TLS that the target terminates.
-        let unreadable = due == Due::Visit && view.publication.protocol == Protocol::Tls;
-        if due == Due::Nothing || unreadable || self.work.len() >= AT_ONCE_MAX {
+        if due == Due::Nothing || self.work.len() >= AT_ONCE_MAX {
             return;
         }
         let shared = Arc::clone(&self.shared);

@@ -11,8 +11,8 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct,
-    RootCertStore, SignatureScheme, WantsVerifier,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, ConfigBuilder,
+    DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -59,6 +59,23 @@ pub(crate) async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let connecting = TlsConnector::from(config).connect(name, stream);
     connecting.await.map_err(|error| TrustError::Handshake(in_words(&error)))
+}
+
+/// The first message of a client that asks for `host` and speaks `protocol` alone. Nothing is trusted by it: nothing comes of the handshake.
+pub(crate) fn client_hello(host: &str, protocol: Vec<u8>) -> Result<Vec<u8>, TrustError> {
+    let name = ServerName::try_from(host.to_owned());
+    let name = name.map_err(|_| TrustError::Name(host.to_owned()))?;
+    let nobody = RootCertStore::empty();
+    let mut config = builder()?.with_root_certificates(nobody).with_no_client_auth();
+    config.alpn_protocols = vec![protocol];
+    let mut connection = ClientConnection::new(Arc::new(config), name)?;
+    let mut hello = Vec::new();
+    while connection.wants_write() {
+        connection
+            .write_tls(&mut hello)
+            .map_err(|error| TrustError::Handshake(error.to_string()))?;
+    }
+    Ok(hello)
 }
 
 /// The configuration that was made last, while it is young.

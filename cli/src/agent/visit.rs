@@ -4,10 +4,13 @@
 //! | step | holds when |
 //! |---|---|
 //! | `dns` | the system's resolver gives the public name an address |
-//! | `port` | the public address accepts (tcp, http, https), or its datagrams are answered (udp) |
+//! | `port` | the public address accepts (tcp, tls, http, https), or its datagrams are answered (udp) |
 //! | `certificate` | this machine trusts the certificate, and it is for that name (https) |
 //! | `edge` | the relay recognises the visit and answers it with the token |
 //! | `itself` | the token came in at this agent's own probe port |
+//!
+//! To a name whose TLS the relay passes through the token goes as the only protocol of a ClientHello (RFC 7301), which names the host too; it comes
+//! back in the clear, because TLS is not the relay's there.
 //!
 //! Of several hostnames each is visited, one after the other, until one fails; below a wildcard, under a label that is made up.
 //!
@@ -30,9 +33,10 @@ use uuid::Uuid;
 
 use super::control_client::ControlClient;
 use super::error::AgentError;
+use super::public_address::{PublicAddress, Scheme};
 use super::shared::Shared;
 use super::targets::resolve_name;
-use super::trust::{Certificates, secure};
+use super::trust::{Certificates, client_hello, secure};
 use super::wire::PublicationView;
 
 /// Visits `view` from outside and tells the relay how it went; answers the state that this proved.
@@ -157,6 +161,7 @@ async fn walk(public: &str, token: &str, steps: &mut Vec<Step>) {
     match address.scheme {
         Scheme::Tcp => walk_tcp(&addresses, token, steps).await,
         Scheme::Udp => walk_udp(&addresses, token, steps).await,
+        Scheme::Tls => walk_tls(&addresses, &address.host, token, steps).await,
         Scheme::Http | Scheme::Https => walk_http(&addresses, &address, token, steps).await,
     }
 }
@@ -182,15 +187,29 @@ async fn resolve(address: &PublicAddress, steps: &mut Vec<Step>) -> Option<Vec<S
 }
 
 async fn walk_tcp(addresses: &[SocketAddr], token: &str, steps: &mut Vec<Step>) {
-    let Some(mut stream) = connect(addresses, steps).await else { return };
+    let Some(stream) = connect(addresses, steps).await else { return };
+    steps.push(exchange_tcp(stream, format!("{token}\n").as_bytes(), token).await);
+}
+
+async fn walk_tls(addresses: &[SocketAddr], host: &str, token: &str, steps: &mut Vec<Step>) {
+    let Some(stream) = connect(addresses, steps).await else { return };
+    let protocol = [VISIT_PROTOCOL, token.as_bytes()].concat();
+    steps.push(match client_hello(host, protocol) {
+        Ok(hello) => exchange_tcp(stream, &hello, token).await,
+        Err(error) => failed("edge", error.to_string()),
+    });
+}
+
+/// Sends `opening` and reads the token.
+async fn exchange_tcp(mut stream: TcpStream, opening: &[u8], token: &str) -> Step {
     let begun = Instant::now();
     let exchanged = async {
-        stream.write_all(format!("{token}\n").as_bytes()).await?;
+        stream.write_all(opening).await?;
         let mut answer = vec![0; token.len()];
         stream.read_exact(&mut answer).await?;
         Ok::<_, io::Error>(answer)
     };
-    steps.push(edge(exchanged.await, token, begun));
+    edge(exchanged.await, token, begun)
 }
 
 async fn connect(addresses: &[SocketAddr], steps: &mut Vec<Step>) -> Option<TcpStream> {
@@ -304,66 +323,6 @@ fn edge(answer: io::Result<Vec<u8>>, token: &str, begun: Instant) -> Step {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct PublicAddress {
-    scheme: Scheme,
-    /// Name or address, without brackets.
-    host: String,
-    port: u16,
-    /// As it stands in a Host header.
-    authority: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scheme {
-    Tcp,
-    Udp,
-    Http,
-    Https,
-}
-
-impl PublicAddress {
-    fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("the public address `{text}` is not understood");
-        let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
-        let scheme = match scheme {
-            "tcp" => Scheme::Tcp,
-            "udp" => Scheme::Udp,
-            "http" => Scheme::Http,
-            "https" => Scheme::Https,
-            _ => return Err(wrong()),
-        };
-        let authority = rest.split('/').next().unwrap_or_default();
-        let (host, port) = split_port(authority).ok_or_else(wrong)?;
-        let port = match (port, scheme) {
-            (Some(port), _) => port,
-            (None, Scheme::Http) => 80,
-            (None, Scheme::Https) => 443,
-            (None, Scheme::Tcp | Scheme::Udp) => return Err(wrong()),
-        };
-        Ok(Self { scheme, host: host.to_owned(), port, authority: authority.to_owned() })
-    }
-}
-
-/// `name:80`, `[::1]:80` or no port at all. Of a range, its first port.
-fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']')?;
-            (host, rest.strip_prefix(':'))
-        }
-        None => {
-            authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)))
-        }
-    };
-    if host.is_empty() {
-        return None;
-    }
-    let Some(port) = port else { return Some((host, None)) };
-    let first = port.split('-').next().unwrap_or_default();
-    Some((host, Some(first.parse().ok()?)))
-}
-
 /// The step that was under way.
 fn next_of(public: &str, steps: &[Step]) -> &'static str {
     match steps.len() {
@@ -389,6 +348,8 @@ const ALL_MAX: Duration = Duration::from_secs(30);
 /// Addresses of one publication that are visited.
 const ADDRESSES_MAX: usize = HOSTNAMES_PER_PUBLICATION_MAX;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Before the token, as the relay's front door knows it.
+const VISIT_PROTOCOL: &[u8] = b"bore-visit/";
 const UDP_TRIES: u32 = 3;
 const UDP_WAIT: Duration = Duration::from_secs(1);
 const ANSWER_BYTES_MAX: usize = 1024;
@@ -398,22 +359,6 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-
-    #[test]
-    fn public_addresses_are_read_in_every_form() {
-        let read = |text: &str| {
-            let address = PublicAddress::parse(text).unwrap();
-            (address.host, address.port)
-        };
-        assert_eq!(read("tcp://203.0.113.5:7777"), ("203.0.113.5".into(), 7777));
-        assert_eq!(read("udp://[2001:db8::5]:27000-27050"), ("2001:db8::5".into(), 27000));
-        assert_eq!(read("http://app.t.example.org"), ("app.t.example.org".into(), 80));
-        assert_eq!(read("http://app.localhost:8080/"), ("app.localhost".into(), 8080));
-        assert_eq!(read("https://app.t.example.org/"), ("app.t.example.org".into(), 443));
-        for wrong in ["app:80", "ftp://x:1", "tcp://x", "tcp://:1", "tcp://x:99999"] {
-            assert!(PublicAddress::parse(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[tokio::test]
     async fn a_visit_that_gets_its_token_back_holds_at_every_step() {
@@ -444,6 +389,28 @@ mod tests {
         let mut steps = Vec::new();
         walk(&public, TOKEN, &mut steps).await;
         assert_eq!(names(&steps), [("dns", true), ("port", true), ("edge", false)]);
+    }
+
+    #[tokio::test]
+    async fn a_visit_to_a_name_that_is_passed_through_brings_its_token_in_a_client_hello() {
+        let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = relay.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (stream, _) = relay.accept().await.unwrap();
+            let acceptor = rustls::server::Acceptor::default();
+            let start = tokio_rustls::LazyConfigAcceptor::new(acceptor, stream).await.unwrap();
+            let hello = start.client_hello();
+            assert_eq!(hello.server_name(), Some("app.localhost"));
+            let offered: Vec<&[u8]> = hello.alpn().unwrap().collect();
+            let token = offered[0].strip_prefix(VISIT_PROTOCOL).unwrap().to_vec();
+            assert_eq!(offered.len(), 1);
+            let mut stream = start.io;
+            stream.write_all(&token).await.unwrap();
+        });
+
+        let mut steps = Vec::new();
+        walk(&format!("tls://app.localhost:{port}"), TOKEN, &mut steps).await;
+        assert_eq!(names(&steps), [("dns", true), ("port", true), ("edge", true)], "{steps:?}");
     }
 
     #[tokio::test]

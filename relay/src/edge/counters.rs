@@ -155,6 +155,8 @@ pub enum Door {
     Passthrough,
     /// A certificate authority checked a name.
     Challenge,
+    /// The agent of a name that is passed through visited it; its service was not troubled.
+    Visit,
     /// An agent or relay whose datagrams travel in a stream; closed.
     Carrier,
     /// A name that nobody here answers for.
@@ -170,10 +172,11 @@ pub enum Door {
 }
 
 impl Door {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Https,
         Self::Passthrough,
         Self::Challenge,
+        Self::Visit,
         Self::Carrier,
         Self::UnknownName,
         Self::NoName,

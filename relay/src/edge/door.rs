@@ -4,6 +4,7 @@
 //! |---|---|
 //! | speaks `bore/1` alone | closed: the carrier of datagrams is not served yet |
 //! | speaks `acme-tls/1` alone | the certificate of a standing order, never anybody's service |
+//! | asks for a name that is passed through, and speaks `bore-visit/TOKEN` alone, with a token that is expected there | the token, once its agent has it |
 //! | asks for a name that is passed through | its origin, with every byte from the first on |
 //! | asks for a name with a certificate | HTTPS |
 //! | dialled an address with a certificate, or any where the relay's own has one, and asks for no name | HTTPS |
@@ -13,6 +14,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bore_policy::{AuthorityHost, Hostname};
@@ -25,7 +27,7 @@ use super::connection::Shared;
 use super::counters::{Deadline, DeadlineLabels, Door, DoorLabels, Handshake, HandshakeLabels};
 use super::origins::{OriginId, Origins, Route};
 use super::splice::splice;
-use crate::tls::{ACME_TLS, CARRIER, Entry, H2, Hello};
+use crate::tls::{ACME_TLS, CARRIER, Entry, H2, Hello, VISIT};
 
 /// Who has come, and when.
 #[derive(Debug, Clone, Copy)]
@@ -61,10 +63,14 @@ impl Secured {
 enum Way {
     Carrier,
     Challenge(Arc<rustls::sign::CertifiedKey>),
+    Visit(Visited),
     Through(OriginId),
     Closed(Door, AlertDescription),
     Https(Arc<Entry>),
 }
+
+/// Gives the token when the agent has it.
+type Visited = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
 /// Why a connection came to nothing. All of it is the visitor's affair.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +114,13 @@ impl<O: Origins> Shared<O> {
                 let config = self.tls.configs.for_challenge(certificate);
                 self.shake_hands(hello, config, arrival).await?.shutdown().await?;
             }
+            Way::Visit(visited) => {
+                self.count_door(Door::Visit);
+                match timeout(self.settings.open_max, visited).await.ok().flatten() {
+                    Some(token) => hello.answer(token.as_bytes()).await?,
+                    None => hello.refuse(AlertDescription::InternalError).await?,
+                }
+            }
             Way::Through(origin) => {
                 self.count_door(Door::Passthrough);
                 self.pass_through(hello, origin, arrival).await?;
@@ -137,7 +150,11 @@ impl<O: Origins> Shared<O> {
             return self.tls.challenges.tls_alpn01(&name).map_or_else(unknown, Way::Challenge);
         }
         let Ok(name) = Hostname::parse(&name) else { return unknown() };
-        match self.origins.passthrough(&name, arrival.visitor) {
+        let route = self.origins.passthrough(&name, arrival.visitor);
+        if let Some(visited) = self.visit(hello, &name, &route) {
+            return Way::Visit(visited);
+        }
+        match route {
             Route::To(origin) => Way::Through(origin),
             Route::Denied { .. } => Way::Closed(Door::Denied, AlertDescription::AccessDenied),
             Route::Unavailable(_) => Way::Closed(Door::Away, AlertDescription::InternalError),
@@ -146,6 +163,21 @@ impl<O: Origins> Shared<O> {
                 entry.map_or_else(unknown, Way::Https)
             }
         }
+    }
+
+    /// A visit of the agent that has `name`, if this is one. It passes visit rules, as a visit of any protocol does.
+    fn visit<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        hello: &Hello<S>,
+        name: &Hostname,
+        route: &Route,
+    ) -> Option<Visited> {
+        if !matches!(route, Route::To(_) | Route::Denied { .. }) {
+            return None;
+        }
+        let token = hello.only_protocol_after(VISIT)?;
+        let visited = self.origins.passthrough_probe(name, &token)?;
+        Some(Box::pin(visited))
     }
 
     /// A browser that was given an address sends no name. Behind a NAT, as in most clouds, the address that it dialled is not seen here, and

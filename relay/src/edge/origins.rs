@@ -40,6 +40,14 @@ pub trait Origins: Send + Sync + 'static {
         host: &AuthorityHost,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send>;
+
+    /// The same of `sni`, whose TLS connections are passed through. Asked when [`Self::passthrough`] has found that somebody has
+    /// the name, whether or not this visitor may come to it.
+    fn passthrough_probe(
+        &self,
+        sni: &Hostname,
+        token: &str,
+    ) -> Option<impl Future<Output = Option<String>> + Send + 'static>;
 }
 
 /// Names what a request goes to; two requests with the same one may share an origin connection

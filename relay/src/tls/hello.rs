@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
-use super::limits::{HELLO_BYTES_MAX, TLS_BUFFER_BYTES};
+use super::limits::{HELLO_BYTES_MAX, TLS_BUFFER_BYTES, WORD_BYTES_MAX};
 
 /// A connection whose ClientHello has come.
 pub(crate) struct Hello<S>(StartHandshake<Recorded<S>>);
@@ -44,6 +44,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Hello<S> {
         hello
             .alpn()
             .is_some_and(|mut offered| offered.next() == Some(protocol) && offered.next().is_none())
+    }
+
+    /// What follows `prefix` in the name of the only protocol that the visitor speaks, where that is a short word.
+    pub(crate) fn only_protocol_after(&self, prefix: &[u8]) -> Option<String> {
+        let hello = self.0.client_hello();
+        let mut offered = hello.alpn()?;
+        let (first, more) = (offered.next()?, offered.next());
+        let word = first.strip_prefix(prefix).filter(|_| more.is_none())?;
+        let is_word = (1..=WORD_BYTES_MAX).contains(&word.len())
+            && word.iter().all(u8::is_ascii_alphanumeric);
+        is_word.then(|| String::from_utf8_lossy(word).into_owned())
+    }
+
+    /// Answers with `bytes`, which are no TLS, and closes.
+    pub(crate) async fn answer(self, bytes: &[u8]) -> io::Result<()> {
+        let mut stream = self.0.io.stream;
+        stream.write_all(bytes).await?;
+        stream.shutdown().await
     }
 
     /// Goes on with the handshake.
@@ -146,6 +164,25 @@ mod tests {
         let two = client_hello("a.example", &[b"bore/1", b"h2"]);
         assert!(!heard(&two, 99).await.unwrap().speaks_only(b"bore/1"));
         assert!(!heard(&client_hello("a.example", &[]), 99).await.unwrap().speaks_only(b"bore/1"));
+    }
+
+    #[tokio::test]
+    async fn a_word_counts_only_when_it_is_short_and_alone() {
+        for (offered, word) in [
+            ([b"visit/abc1".as_slice()].as_slice(), Some("abc1")),
+            (&[b"visit/abc1", b"h2"], None),
+            (&[b"h2"], None),
+            (&[b"visit/"], None),
+            (&[b"visit/a\r\nb"], None),
+            (
+                &[b"visit/0123456789012345678901234567890123456789012345678901234567890123456789"],
+                None,
+            ),
+            (&[], None),
+        ] {
+            let hello = heard(&client_hello("a.example", offered), 99).await.unwrap();
+            assert_eq!(hello.only_protocol_after(b"visit/").as_deref(), word, "{offered:?}");
+        }
     }
 
     #[tokio::test]

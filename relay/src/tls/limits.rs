@@ -14,3 +14,5 @@ pub(crate) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) const FILES_INTERVAL: Duration = Duration::from_secs(2);
 /// Answers to certificate authorities that stand at once.
 pub(crate) const CHALLENGES_MAX: usize = 1_024;
+/// Bytes of a word in a protocol's name: a token of ours has 32.
+pub(crate) const WORD_BYTES_MAX: usize = 64;

@@ -285,6 +285,20 @@ impl Origins for Fixed {
             _ => None,
         }
     }
+
+    fn passthrough_probe(
+        &self,
+        sni: &Hostname,
+        token: &str,
+    ) -> Option<impl Future<Output = Option<String>> + Send + 'static> {
+        match (sni.as_str(), token) {
+            ("through.example" | "hidden-through.example", "expected") => {
+                Some(ready(Some("expected".to_owned())))
+            }
+            ("through.example", "broken") => Some(ready(None)),
+            _ => None,
+        }
+    }
 }
 
 fn text(host: &AuthorityHost) -> String {

@@ -7,6 +7,8 @@ use bore_relay::edge::{
     Deadline, DeadlineLabels, Door, DoorLabels, EdgeSettings, Handshake, HandshakeLabels,
 };
 use bore_relay::tls::TlsMinimum;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -216,6 +218,44 @@ async fn a_connection_that_is_passed_through_ends_at_the_origin() {
 }
 
 #[tokio::test]
+async fn an_expected_visit_to_a_name_that_is_passed_through_troubles_nobody() {
+    let lab = Lab::secure().await;
+    for name in ["through.example", "hidden-through.example"] {
+        assert_eq!(said_to(&lab, name, &["bore-visit/expected"]).await, b"expected", "{name}");
+    }
+    assert_eq!(doors(&lab, Door::Visit), 2);
+    assert_eq!(lab.counters.origins_opened.get(), 0);
+
+    let alert = said_to(&lab, "through.example", &["bore-visit/broken"]).await;
+    assert_eq!(alert.first(), Some(&ALERT), "the agent did not answer: {alert:?}");
+    assert_eq!(lab.counters.origins_opened.get(), 0);
+}
+
+#[tokio::test]
+async fn a_visit_that_nobody_expects_is_a_visitor_like_any_other() {
+    let lab = Lab::secure().await;
+    for protocols in [["bore-visit/other"].as_slice(), &["bore-visit/expected", "h2"]] {
+        let asking = said_to(&lab, "through.example", protocols);
+        let serving = async {
+            let mut origin = lab.accept().await;
+            assert_eq!(origin.stream.read_u8().await.unwrap(), HANDSHAKE, "its own ClientHello");
+            origin.send("gone").await;
+            origin.stream.shutdown().await.unwrap();
+            origin
+        };
+        let (said, _origin) =
+            within("the origin", Box::pin(async { tokio::join!(asking, serving) })).await;
+        assert_eq!(said, b"gone", "{protocols:?}");
+    }
+    assert_eq!(doors(&lab, Door::Visit), 0);
+    let alert = said_to(&lab, "hidden-through.example", &["bore-visit/other"]).await;
+    assert_eq!(alert.first(), Some(&ALERT));
+    assert_eq!(doors(&lab, Door::Denied), 1);
+    let https = said_to(&lab, "app.example", &["bore-visit/expected"]).await;
+    assert_eq!(https.first(), Some(&ALERT), "TLS ends here, and speaks no such protocol");
+}
+
+#[tokio::test]
 async fn nothing_is_passed_through_before_the_decision() {
     let lab = Lab::secure().await;
     let error = refused(&lab, "hidden-through.example").await;
@@ -345,3 +385,27 @@ const TLS_1_0_HELLO: &[u8] = &[
     17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 0, 0, 2, 0, 0x2f, 1, 0, 0, 18,
     0, 0, 0, 14, 0, 12, 0, 0, 9, b'a', b'.', b'e', b'x', b'a', b'm', b'p', b'l', b'e',
 ];
+
+/// What comes back for a ClientHello of rustls that offers these protocols, in the clear, up to the end of the connection.
+async fn said_to(lab: &Lab, name: &str, protocols: &[&str]) -> Vec<u8> {
+    let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+
+    let mut stream = TcpStream::connect(lab.edge).await.unwrap();
+    stream.write_all(&hello).await.unwrap();
+    let mut said = Vec::new();
+    within("an answer", stream.read_to_end(&mut said)).await.unwrap();
+    said
+}
+
+/// Types of records (RFC 8446 §5.1).
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
