@@ -18,6 +18,7 @@
 //! | `rate_limits` | whose new orders wait when the CA refuses one after the other |
 //! | `work`, `setbacks`, `renewal` | what it does: order, write down a failure, ask when to renew |
 //! | `order`, `proof` | one order at the CA from its beginning, or from where it was left, to its certificate |
+//! | `admission` | who may issue for the domain, as its zone says it |
 //! | `account`, `client` | who asks, and how a request gets to the CA |
 //! | `certified` | chain and key, read and checked |
 //! | `failure` | why there is no certificate, in words, and what to do |
@@ -28,6 +29,7 @@
 //! Source: RFC 8555, RFC 8737 (TLS-ALPN-01), RFC 8738 (IP addresses), RFC 9773 (renewal information).
 
 mod account;
+mod admission;
 mod book;
 mod certified;
 mod client;

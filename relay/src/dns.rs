@@ -121,7 +121,8 @@ impl Listening {
             tokio::spawn(serve(sockets, Arc::clone(&zone), counters.clone(), closing.clone()))
         });
         let tasks = serving.chain([following]).collect();
-        let own = Own { zone, wanted: Wanted::of(config) };
+        let (wanted, says_who_may_issue) = (Wanted::of(config), settings.caa);
+        let own = Own { zone, wanted, says_who_may_issue };
         Ok(Dns { txt_records: Some(Arc::new(own)), tasks })
     }
 }
@@ -144,6 +145,7 @@ fn elsewhere(provider: &DnsProvider) -> Result<Option<Arc<dyn TxtRecords>>, DnsE
 struct Own {
     zone: Arc<Zone>,
     wanted: Wanted,
+    says_who_may_issue: bool,
 }
 
 #[async_trait]
@@ -154,6 +156,12 @@ impl TxtRecords for Own {
 
     async fn withdraw(&self, name: &str, value: &str) -> Result<(), TxtError> {
         self.zone.withdraw_txt(name, value)
+    }
+
+    fn admit(&self, issuers: Vec<zone::Issuer>) {
+        if self.says_who_may_issue {
+            self.zone.set_issuers(issuers);
+        }
     }
 
     async fn ready(&self) -> Result<(), TxtError> {

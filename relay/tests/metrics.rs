@@ -32,7 +32,8 @@ async fn every_series_moves_or_it_is_said_why_a_test_cannot_move_it() {
     let lab = Lab::start_with(|config| {
         config.handshakes_per_second_max = std::num::NonZeroU32::new(40).unwrap();
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
-        config.dns = Some(DnsProvider::BuiltIn(BuiltIn { listen, addresses: Vec::new() }));
+        config.dns =
+            Some(DnsProvider::BuiltIn(BuiltIn { listen, addresses: Vec::new(), caa: true }));
     })
     .await;
     let before = Exposed::parse(&lab.scrape().await);

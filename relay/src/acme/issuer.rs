@@ -29,6 +29,8 @@ pub struct Issuer {
     pub(super) account: tokio::sync::Mutex<()>,
     /// Something is to be done at once.
     hastened: Notify,
+    /// What the CA calls itself in CAA records, once it is known.
+    pub(super) identities: Mutex<Option<Vec<String>>>,
     changes: watch::Sender<()>,
 }
 
@@ -52,8 +54,9 @@ impl Issuer {
             book.remember(&order);
         }
         let (book, account) = (Mutex::new(book), tokio::sync::Mutex::default());
-        let changes = watch::Sender::new(());
-        Ok(Arc::new(Self { parts, book, account, hastened: Notify::new(), changes }))
+        let (identities, changes) = (Mutex::default(), watch::Sender::new(()));
+        let hastened = Notify::new();
+        Ok(Arc::new(Self { parts, book, account, hastened, identities, changes }))
     }
 
     /// How every subject is.
@@ -89,7 +92,14 @@ impl Issuer {
     }
 
     /// Keeps what is wanted until nobody can want anything any more.
-    pub async fn run(self: Arc<Self>, mut wanted: watch::Receiver<Vec<Wanted>>) {
+    pub async fn run(self: Arc<Self>, wanted: watch::Receiver<Vec<Wanted>>) {
+        tokio::select! {
+            () = Arc::clone(&self).keep(wanted) => {}
+            never = self.keep_admission() => match never {},
+        }
+    }
+
+    async fn keep(self: Arc<Self>, mut wanted: watch::Receiver<Vec<Wanted>>) {
         let mut tasks = JoinSet::new();
         let first = wanted.borrow_and_update().clone();
         self.book().want(&first, self.now());

@@ -18,5 +18,7 @@ pub const NONCES_REFUSED_MAX: u32 = 12;
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Longest sleep of the issuer, so that a clock that is set is noticed.
 pub const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// Names that a CA has for itself in CAA records, and that are read.
+pub const IDENTITIES_MAX: usize = 8;
 /// Names of one certificate that are read.
 pub const NAMES_MAX: usize = 100;

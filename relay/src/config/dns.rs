@@ -29,6 +29,8 @@ pub struct BuiltIn {
     pub listen: Vec<SocketAddr>,
     /// The relay's public addresses. Default: what `host` is, or resolves to.
     pub addresses: Vec<IpAddr>,
+    /// Whether CAA records admit only the relay's own account at its CA. Default true.
+    pub caa: bool,
 }
 
 /// `provider = "rfc2136"`.
@@ -99,6 +101,7 @@ pub(super) struct File {
     provider: Option<String>,
     listen: Option<OneOrMore>,
     addresses: Option<Vec<IpAddr>>,
+    caa: Option<bool>,
     server: Option<SocketAddr>,
     zone: Option<String>,
     tsig_key_name: Option<String>,
@@ -110,10 +113,11 @@ pub(super) struct File {
 }
 
 /// Keys that a `[dns]` table may have.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "provider",
     "listen",
     "addresses",
+    "caa",
     "server",
     "zone",
     "tsig_key_name",
@@ -161,7 +165,8 @@ impl File {
             Some(OneOrMore::One(address)) => vec![address],
             Some(OneOrMore::More(addresses)) => addresses,
         };
-        BuiltIn { listen, addresses: self.addresses.unwrap_or_default() }
+        let (addresses, caa) = (self.addresses.unwrap_or_default(), self.caa.unwrap_or(true));
+        BuiltIn { listen, addresses, caa }
     }
 
     fn rfc2136(self, domain: &str, errors: &mut Vec<ConfigError>) -> Option<Rfc2136> {
@@ -191,6 +196,7 @@ impl File {
         let given = [
             ("dns.listen", self.listen.is_some(), ["built-in", ""]),
             ("dns.addresses", self.addresses.is_some(), ["built-in", ""]),
+            ("dns.caa", self.caa.is_some(), ["built-in", ""]),
             ("dns.server", self.server.is_some(), ["rfc2136", ""]),
             ("dns.zone", self.zone.is_some(), ["rfc2136", "cloudflare"]),
             ("dns.tsig_key_name", self.tsig_key_name.is_some(), ["rfc2136", ""]),
@@ -243,7 +249,8 @@ mod tests {
 
     #[test]
     fn the_built_in_server_needs_nothing_but_its_name() {
-        let expected = BuiltIn { listen: vec!["[::]:53".parse().unwrap()], addresses: Vec::new() };
+        let listen = vec!["[::]:53".parse().unwrap()];
+        let expected = BuiltIn { listen, addresses: Vec::new(), caa: true };
         assert_eq!(parse("provider = \"built-in\"").unwrap(), DnsProvider::BuiltIn(expected));
     }
 

@@ -53,7 +53,9 @@ pub const API_ANSWER_BYTES_MAX: usize = 256 * 1_024;
 pub const ADDRESS_TTL_SECONDS: u32 = 60;
 /// The same for "there is no such name": short, so that a name that has just been published is found by whoever asked too early.
 pub const NEGATIVE_TTL_SECONDS: u32 = 5;
-/// The same for what hardly changes: name server and certificate authority.
+/// The same for who may issue certificates: short, because another CA or account has to be admitted before its first order.
+pub const CAA_TTL_SECONDS: u32 = 60;
+/// The same for what hardly changes.
 pub const ZONE_TTL_SECONDS: u32 = 3_600;
 /// The same for a proof of a name, which is read once.
 pub const TXT_TTL_SECONDS: u32 = 5;

@@ -4,6 +4,8 @@
 
 use async_trait::async_trait;
 
+use super::zone::Issuer;
+
 /// Somewhere that TXT records can be put.
 #[async_trait]
 pub trait TxtRecords: Send + Sync + std::fmt::Debug {
@@ -19,6 +21,11 @@ pub trait TxtRecords: Send + Sync + std::fmt::Debug {
     /// [`TxtError::NotDelegated`].
     async fn ready(&self) -> Result<(), TxtError> {
         Ok(())
+    }
+
+    /// These CAs alone may issue for the names of the zone; none: anybody may. Only who answers for the zone can say so.
+    fn admit(&self, issuers: Vec<Issuer>) {
+        drop(issuers);
     }
 
     /// Takes `value` away from `name`. One that does not stand there is no error.

@@ -23,8 +23,8 @@ use hickory_proto::rr::rdata::{HINFO, NS, SOA, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::limits::{
-    ADDRESS_TTL_SECONDS, NEGATIVE_TTL_SECONDS, TXT_NAMES_MAX, TXT_TTL_SECONDS, TXT_VALUE_BYTES_MAX,
-    TXT_VALUES_PER_NAME_MAX, ZONE_TTL_SECONDS,
+    ADDRESS_TTL_SECONDS, CAA_TTL_SECONDS, NEGATIVE_TTL_SECONDS, TXT_NAMES_MAX, TXT_TTL_SECONDS,
+    TXT_VALUE_BYTES_MAX, TXT_VALUES_PER_NAME_MAX, ZONE_TTL_SECONDS,
 };
 use super::table::{Full, TxtTable};
 use super::txt::TxtError;
@@ -43,7 +43,7 @@ pub enum Standing {
 /// Says what a name (lower-case, without the last dot) is to the publications at this moment.
 pub type Published = Box<dyn Fn(&str) -> Standing + Send + Sync>;
 
-/// A certificate authority that may issue for the domain.
+/// A certificate authority that may issue for the domain, wildcards included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
     /// Its name in CAA records, as in `letsencrypt.org`.
@@ -184,12 +184,9 @@ impl Zone {
 
     fn of_apex(&self) -> Vec<(u32, RData)> {
         let issuers = self.issuers.read().unwrap_or_else(PoisonError::into_inner);
-        let caa = issuers.iter().filter_map(|issuer| issuer.record());
-        [RData::SOA(self.soa()), RData::NS(NS(self.name_server.clone()))]
-            .into_iter()
-            .chain(caa)
-            .map(|data| (ZONE_TTL_SECONDS, data))
-            .collect()
+        let caa = issuers.iter().flat_map(Issuer::records).map(|data| (CAA_TTL_SECONDS, data));
+        let fixed = [RData::SOA(self.soa()), RData::NS(NS(self.name_server.clone()))];
+        fixed.into_iter().map(|data| (ZONE_TTL_SECONDS, data)).chain(caa).collect()
     }
 
     fn located(&self) -> Vec<(u32, RData)> {
@@ -240,12 +237,25 @@ impl std::fmt::Debug for Zone {
 }
 
 impl Issuer {
-    fn record(&self) -> Option<RData> {
+    /// Whether its name can stand in a record.
+    pub fn is_sound(&self) -> bool {
+        !self.records().is_empty()
+    }
+
+    /// One for names, and one for wildcards, which would say the same if it were not there (RFC 8659 §4.3): whoever looks need not know that.
+    fn records(&self) -> Vec<RData> {
         // Without the last dot: the value of a CAA record has none (RFC 8659 §4.2).
-        let authority = Name::from_ascii(self.authority.trim_end_matches('.')).ok()?;
+        let Ok(authority) = Name::from_ascii(self.authority.trim_end_matches('.')) else {
+            return Vec::new();
+        };
+        if authority.is_root() {
+            return Vec::new();
+        }
         let account = self.account_uri.as_ref().map(|uri| KeyValue::new("accounturi", uri));
-        let caa = CAA::new_issue(false, Some(authority), account.into_iter().collect());
-        Some(RData::CAA(caa))
+        let account: Vec<KeyValue> = account.into_iter().collect();
+        let names = CAA::new_issue(false, Some(authority.clone()), account.clone());
+        let wildcards = CAA::new_issuewild(false, Some(authority), account);
+        vec![RData::CAA(names), RData::CAA(wildcards)]
     }
 }
 

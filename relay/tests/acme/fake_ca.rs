@@ -49,6 +49,8 @@ pub(crate) struct Manners {
     pub(crate) withholds_chains: bool,
     /// Where from and to it wants certificates renewed, in days from now.
     pub(crate) renewal: Option<(i64, i64)>,
+    /// What it calls itself in CAA records.
+    pub(crate) calls_itself: &'static [&'static str],
     /// A proxy before it answers with a page.
     pub(crate) answers_html: bool,
 }
@@ -168,7 +170,10 @@ impl Inner {
             "newNonce": url("nonce"),
             "newAccount": url("account"),
             "newOrder": url("new-order"),
-            "meta": { "profiles": { "shortlived": "for addresses" } },
+            "meta": {
+                "profiles": { "shortlived": "for addresses" },
+                "caaIdentities": self.manners.calls_itself,
+            },
         });
         if self.manners.renewal.is_some() {
             directory["renewalInfo"] = url("renewal").into();

@@ -1,7 +1,7 @@
 //! What a real CA makes of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bore_control::runtime::CertificateStatus;
@@ -44,6 +44,23 @@ async fn a_wildcard_and_its_apex_are_certified_by_dns_01() {
     lab.txt = Some(pebble.txt());
     let wanted = vec![Wanted::wildcard("t.example.org")];
     certified_and_kept(&pebble, &lab, wanted, &["app.t.example.org", "t.example.org"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_that_is_not_delegated_yet_costs_the_ca_nothing_and_goes_on_once_it_is() {
+    let (pebble, mut lab) = lab(&Manners::default()).await;
+    let zone = Arc::new(Undelegated { inner: pebble.txt(), is_made: AtomicBool::new(false) });
+    lab.txt = Some(Arc::clone(&zone) as Arc<_>);
+    let running = lab.run(vec![Wanted::wildcard("t.example.org")]).await;
+    let subject = "*.t.example.org";
+    let problem = running.until(subject, |state| state.problem.is_some()).await.problem.unwrap();
+    assert_eq!(problem.code, "B5414", "{problem:?}");
+    assert!(problem.cause.contains("make t.example.org NS"), "{problem:?}");
+    assert_eq!((pebble.orders(), pebble.count("sign-me-up")), (0, 0));
+
+    zone.is_made.store(true, Ordering::Relaxed);
+    let state = running.until(subject, |state| state.status == CertificateStatus::Valid).await;
+    assert_eq!(state.problem, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,6 +199,33 @@ async fn certified_and_kept(pebble: &Pebble, lab: &Lab, wanted: Vec<Wanted>, hos
     let again = lab.run(wanted).await;
     assert_eq!(again.state(&subject).unwrap().status, CertificateStatus::Valid, "at once");
     assert_eq!(pebble.orders(), orders, "nothing was ordered");
+}
+
+/// A zone that nobody is led to until the record is made.
+#[derive(Debug)]
+struct Undelegated {
+    inner: Arc<dyn TxtRecords>,
+    is_made: AtomicBool,
+}
+
+#[async_trait]
+impl TxtRecords for Undelegated {
+    async fn publish(&self, name: &str, value: &str) -> Result<(), TxtError> {
+        self.inner.publish(name, value).await
+    }
+
+    async fn withdraw(&self, name: &str, value: &str) -> Result<(), TxtError> {
+        self.inner.withdraw(name, value).await
+    }
+
+    async fn ready(&self) -> Result<(), TxtError> {
+        if self.is_made.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let subject = "t.example.org NS".to_owned();
+        let cause = "missing: make t.example.org NS relay.example.org".to_owned();
+        Err(TxtError::NotDelegated { provider: "built-in DNS", subject, cause })
+    }
 }
 
 /// Takes the record, and never comes back.

@@ -56,16 +56,11 @@ impl Authority {
 #[tokio::test]
 async fn every_type_of_the_apex_is_answered_with_authority() {
     let authority = Authority::start().await;
-    authority.zone.set_issuers(vec![Issuer {
-        authority: "ca.example".to_owned(),
-        account_uri: Some("https://ca.example/acct/1".to_owned()),
-    }]);
     for (kind, data) in [
         ("A", "60 IN A 203.0.113.1"),
         ("AAAA", "60 IN AAAA 2001:db8::1"),
         ("NS", "3600 IN NS relay.example.org."),
         ("SOA", "3600 IN SOA relay.example.org. hostmaster.t.example.org. 7 3600 600 604800 5"),
-        ("CAA", "3600 IN CAA 0 issue \"ca.example; accounturi=https://ca.example/acct/1\""),
     ] {
         for transport in ["+notcp", "+tcp"] {
             let dug = dig(authority.at, &format!("t.example.org {kind} {transport}")).await;
@@ -73,6 +68,24 @@ async fn every_type_of_the_apex_is_answered_with_authority() {
             assert_eq!(dug.answers(), [format!("t.example.org. {data}")]);
         }
     }
+}
+
+#[tokio::test]
+async fn who_may_issue_is_said_for_names_and_for_wildcards() {
+    let authority = Authority::start().await;
+    let dug = dig(authority.at, "t.example.org CAA").await;
+    assert_eq!((dug.status(), dug.answers().len()), ("NOERROR", 0), "nobody is named yet");
+    authority.zone.set_issuers(vec![Issuer {
+        authority: "ca.example".to_owned(),
+        account_uri: Some("https://ca.example/acct/1".to_owned()),
+    }]);
+    let dug = dig(authority.at, "t.example.org CAA").await;
+    let said = |tag: &str| {
+        format!(
+            "t.example.org. 60 IN CAA 0 {tag} \"ca.example; accounturi=https://ca.example/acct/1\""
+        )
+    };
+    assert_eq!(dug.answers(), [said("issue"), said("issuewild")]);
 }
 
 #[tokio::test]

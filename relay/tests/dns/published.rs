@@ -45,7 +45,8 @@ async fn a_proof_of_a_name_goes_through_the_relay_into_its_zone() {
 async fn lab() -> Lab {
     Lab::start_with(|config| {
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
-        config.dns = Some(DnsProvider::BuiltIn(BuiltIn { listen, addresses: Vec::new() }));
+        config.dns =
+            Some(DnsProvider::BuiltIn(BuiltIn { listen, addresses: Vec::new(), caa: true }));
     })
     .await
 }

@@ -18,7 +18,21 @@ fn the_apex_has_soa_ns_addresses_and_caa() {
         account_uri: Some("https://ca.example/acct/1".to_owned()),
     }]);
     let caa = data(&zone, "t.example.org", RecordType::CAA);
-    assert_eq!(caa, ["0 issue \"ca.example; accounturi=https://ca.example/acct/1\""]);
+    let value = "\"ca.example; accounturi=https://ca.example/acct/1\"";
+    assert_eq!(caa, [format!("0 issue {value}"), format!("0 issuewild {value}")]);
+    zone.set_issuers(Vec::new());
+    assert_eq!(data(&zone, "t.example.org", RecordType::CAA), [""; 0], "anybody again");
+}
+
+#[test]
+fn an_authority_that_has_no_name_forbids_nobody_anything() {
+    for nameless in ["", ".", "a..b", &"x".repeat(300)] {
+        let issuer = Issuer { authority: nameless.to_owned(), account_uri: None };
+        assert!(!issuer.is_sound(), "`{nameless}`");
+        let zone = zone();
+        zone.set_issuers(vec![issuer]);
+        assert_eq!(data(&zone, "t.example.org", RecordType::CAA), [""; 0]);
+    }
 }
 
 #[test]
