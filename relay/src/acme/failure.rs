@@ -146,7 +146,7 @@ impl FailureKind {
             Self::NotDelegated => (
                 "B5415",
                 "the domain is not delegated to this relay",
-                "make that record in the zone above the domain; it is looked for again within a minute",
+                "make that record in the zone above the domain; it is looked for again every few seconds",
                 true,
             ),
             Self::NoProof => (

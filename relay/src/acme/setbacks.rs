@@ -170,4 +170,4 @@ fn tell(subject: &str, problem: &CertificateProblem, is_known: bool) {
 }
 
 /// Looking again costs the CA nothing, and somebody may be waiting beside the record that they have just made.
-const AT_HOME_PAUSE_MAX: Duration = Duration::from_secs(60);
+const AT_HOME_PAUSE_MAX: Duration = Duration::from_secs(15);
