@@ -39,7 +39,7 @@ use tokio::task::JoinHandle;
 use crate::clock::now_micros;
 use crate::config::{BuiltIn, Config, ConfigError, DnsProvider};
 use counters::DnsCounters;
-use limits::{ADDRESSES_REFRESH, ADDRESSES_RETRY};
+use limits::{ADDRESSES_REFRESH, ADDRESSES_RETRY, DELEGATION_LOOK_MAX};
 use lookups::{LookupError, Lookups};
 use records::Wanted;
 use server::{Sockets, serve};
@@ -173,9 +173,12 @@ impl TxtRecords for Own {
                 return Ok(());
             }
         };
-        let Some(missing) = self.wanted.missing_delegation(&lookups).await else { return Ok(()) };
-        let cause =
-            missing.next.map_or(missing.seen.clone(), |next| format!("{}: {next}", missing.seen));
+        let looking = self.wanted.missing_delegation(&lookups);
+        let looked = tokio::time::timeout(DELEGATION_LOOK_MAX, looking).await;
+        let Some(missing) = looked.ok().flatten() else { return Ok(()) };
+        let cause = missing
+            .next
+            .map_or_else(|| missing.seen.clone(), |next| format!("{}: {next}", missing.seen));
         Err(TxtError::NotDelegated { provider: BUILT_IN, subject: missing.subject, cause })
     }
 }

@@ -204,6 +204,18 @@ impl InitSettings {
         compare("https_listen", address(&self.https_listen), config.https_listen.to_string());
         compare("api_listen", address(&self.api_listen), config.api_listen.to_string());
         compare("metrics_listen", address(&self.metrics_listen), config.metrics_listen.to_string());
+        let (acme, ca_file) = (&config.acme, self.acme_ca_file.clone());
+        compare("acme.directory", self.acme_directory.clone(), acme.directory.clone());
+        // The configuration has it with the scheme before it.
+        let contact = acme.contact.as_deref().unwrap_or_default().trim_start_matches("mailto:");
+        let asked = self.acme_contact.as_deref().map(|text| text.trim_start_matches("mailto:"));
+        compare("acme.contact", asked.map(str::to_owned), contact.to_owned());
+        let path = |path: PathBuf| path.display().to_string();
+        compare(
+            "acme.ca_file",
+            ca_file.map(path),
+            acme.ca_file.clone().map_or_else(String::new, path),
+        );
         let built_in = matches!(config.dns, Some(DnsProvider::BuiltIn(_)));
         if self.built_in_dns && !built_in {
             unlike.push("[dns] provider = \"built-in\"".to_owned());

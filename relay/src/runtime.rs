@@ -240,7 +240,7 @@ impl Runtime for RelayRuntime {
     }
 
     fn renew_certificate(&self, name: &str) -> Option<CertificateState> {
-        self.issuer.get()?.renew(name)
+        self.issuer.get()?.0.renew(name)
     }
 
     fn relay_info(&self) -> RelayInfo {
@@ -284,7 +284,7 @@ impl RelayRuntime {
         let names = self.states.web_names(publication);
         names.iter().find_map(|name| match issuer.state_of(name) {
             Some(certificate) => Lacking::of(name, &certificate),
-            None if self.certificates.entry(name).is_some() || !wanted.wants(name) => None,
+            None if self.certificates.entry_of(name).is_some() || !wanted.wants(name) => None,
             None => Some(Lacking::expected(name)),
         })
     }

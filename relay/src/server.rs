@@ -393,7 +393,7 @@ fn edge_settings(config: &Config, addresses: Addresses) -> [EdgeSettings; 2] {
 
 /// The port that visitors see of a listener.
 fn port_of(public: Option<NonZeroU16>, listener: SocketAddr) -> u16 {
-    public.map_or(listener.port(), NonZeroU16::get)
+    public.map_or_else(|| listener.port(), NonZeroU16::get)
 }
 
 /// Names that are nobody's.

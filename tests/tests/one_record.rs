@@ -14,15 +14,14 @@ use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bore_tests::bore::bore;
+use bore_tests::bore::{Finished, bore};
 use bore_tests::curl::curl;
 use bore_tests::lab::{EXCHANGE, Lab, PUBLIC};
 use bore_tests::names::{At, Names};
-use bore_tests::namespace::Namespace;
 use bore_tests::origins::Nginx;
 use bore_tests::pebble::Pebble;
 use bore_tests::process::Process;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn one_ns_record_and_three_commands_make_an_https_url_with_a_wildcard_certificate() {
@@ -30,7 +29,7 @@ fn one_ns_record_and_three_commands_make_an_https_url_with_a_wildcard_certificat
     let _nginx = Nginx::start(&scene.lab, 3000, scene.lab.path());
     let began = Instant::now();
 
-    let mut relay = scene.init();
+    let mut relay = scene.init("--dns built-in --wait");
     let made = relay.event("relay_initialised");
     let [ref address, _, _, _] = PUBLIC;
     let records = records(&made);
@@ -64,6 +63,42 @@ fn one_ns_record_and_three_commands_make_an_https_url_with_a_wildcard_certificat
     assert!(took < Duration::from_secs(180), "{took:?}");
 }
 
+#[test]
+fn a_certificate_that_fails_is_told_by_the_publication_that_lacks_it() {
+    let mut scene = Scene::new();
+    let [address, ..] = PUBLIC;
+    scene.names.set_zone(&format!("relay A {address}\n*.t A {address}"));
+    scene.lab.relay.nft(&format!(
+        "table ip ca {{ chain in {{ type filter hook input priority 0; policy accept;
+            ip saddr {EXCHANGE} tcp dport {{ 80, 443 }} reject with tcp reset; }} }}"
+    ));
+    let _nginx = Nginx::start(&scene.lab, 3000, scene.lab.path());
+    let mut relay = scene.init("");
+    let key = relay.event("relay_initialised")["join_key"].as_str().unwrap().to_owned();
+    relay.event("relay_running");
+    let mut agent = scene.agent("join", &["join", "--key", &key]);
+    agent.event("joined");
+
+    let mut published = scene.agent("publish", &["3000", "--name", "app"]);
+    let told = published.line_within(PATIENCE, "the cause and the next try", |line| {
+        let view = line.json()?;
+        view["cause"].as_str()?.contains("B5404").then_some(view)
+    });
+    let cause = told["cause"].as_str().unwrap();
+    assert!(cause.starts_with("no certificate yet: the CA cannot connect"), "{cause}");
+    assert!(cause.contains("; next try 20") && cause.ends_with(" UTC"), "{cause}");
+    assert_eq!((&told["state"], &told["url"]), (&json!("live"), &json!("http://app.t.test/")));
+    let steps = told["steps"].as_array().unwrap();
+    let step = steps.iter().find(|step| step["name"] == "certificate").unwrap();
+    assert_eq!(step["ok"], false);
+    let detail = step["detail"].as_str().unwrap();
+    assert!(detail.contains("app.t.test") && detail.contains("open ports 80 and 443"), "{detail}");
+
+    let listed = Finished::of(scene.agent_command(&["ls"])).success().event("publication");
+    assert_eq!(listed["cause"], told["cause"]);
+    assert_eq!(scene.visit("http://app.t.test/").status, 200, "meanwhile by plain HTTP");
+}
+
 /// An Internet with its DNS and a CA, and three machines that have `bore` and nothing else.
 struct Scene {
     names: Names,
@@ -84,25 +119,30 @@ impl Scene {
     }
 
     /// As a person types it; what is beside the README's line says only whom this Internet has for a CA, and where the test keeps its files.
-    fn init(&mut self) -> Process {
+    fn init(&mut self, more: &str) -> Process {
         let (directory, roots) = (self.pebble.directory(), self.pebble.api_roots().display());
         let (roots, home) = (roots.to_string(), self.lab.folder("relay"));
         let at = |name: &str| home.join(name).display().to_string();
-        let readme = "relay init --host relay.test --domain t.test --dns built-in --run --wait";
-        let mut arguments: Vec<&str> = readme.split(' ').collect();
+        let readme = format!("relay init --host relay.test --domain t.test --run {more}");
+        let mut arguments: Vec<&str> = readme.split_whitespace().collect();
         let (config, state) = (at("relay.toml"), at("state"));
         arguments.extend(["--acme-directory", &directory, "--acme-ca-file", &roots]);
         arguments.extend(["--config", &config, "--relay-state", &state]);
-        let command = bore(&self.lab.relay.clone(), &home, &arguments);
+        let command = bore(&self.lab.relay, &home, &arguments);
         self.start("relay", command)
     }
 
     /// On the machine with the service, which trusts the CA as the whole Internet does.
     fn agent(&mut self, name: &str, arguments: &[&str]) -> Process {
-        let home = self.lab.folder("agent");
-        let mut command = bore(&self.lab.agent.clone(), &home, arguments);
-        command.env("BORE_STATE", home.join("state")).env("SSL_CERT_FILE", self.pebble.root());
+        let command = self.agent_command(arguments);
         self.start(name, command)
+    }
+
+    fn agent_command(&self, arguments: &[&str]) -> Command {
+        let home = self.lab.folder("agent");
+        let mut command = bore(&self.lab.agent, &home, arguments);
+        command.env("BORE_STATE", home.join("state")).env("SSL_CERT_FILE", self.pebble.root());
+        command
     }
 
     fn start(&mut self, name: &str, command: Command) -> Process {

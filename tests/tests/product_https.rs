@@ -1,9 +1,5 @@
 //! HTTPS from outside: certificates from files, the way there, and what the agent makes of it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what a test looks for and does not find fails it"
-)]
+#![expect(clippy::unwrap_used, reason = "what a test looks for and does not find fails it")]
 
 use std::fs;
 

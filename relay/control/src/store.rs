@@ -344,7 +344,7 @@ pub struct OrderClaim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderClaimed {
     /// The caller works on it.
-    Yours(CertificateOrder),
+    Yours(Box<CertificateOrder>),
     /// Another relay works on it.
     Held,
     /// It failed, and is not tried before.

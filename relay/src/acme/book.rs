@@ -318,7 +318,7 @@ impl Book {
         let subjects = std::iter::once(hostname).chain(above.as_deref());
         let mut pages = subjects.filter_map(|subject| self.pages.get_key_value(subject));
         let (subject, page) = pages.find(|(_, page)| page.wanted.is_some())?;
-        Some(page.state(subject, self.paused_until, now))
+        Some(page.state(subject, self.action(page, now), now))
     }
 
     /// How many that are wanted fail.
@@ -338,7 +338,7 @@ impl Due {
     fn new(subject: String, network: Option<Uuid>, page: &Page, action: Action) -> Self {
         let (rank, at) = match (page.known.held, action) {
             (_, Action::AskRenewal) => (Rank::Question, page.known.ask_after),
-            (Some(held), _) => (Rank::Renewal, page.known.next_try_at.or(Some(held.due()))),
+            (Some(held), _) => (Rank::Renewal, page.known.next_try_at.or_else(|| Some(held.due()))),
             (None, _) => (Rank::First, page.known.next_try_at.or(page.wanted_since)),
         };
         Self { subject, network, rank, at: at.unwrap_or(Micros::MIN), action }
@@ -387,7 +387,7 @@ impl Page {
             not_after: held.map(|held| held.not_after),
             next_try_at: self.wanted.as_ref().map(|_| match held.filter(|_| !self.is_urgent) {
                 Some(held) => {
-                    waiting(self.known.next_try_at, now).map_or(held.due(), |at| at.max(held.due()))
+                    held.due().max(waiting(self.known.next_try_at, now).unwrap_or(Micros::MIN))
                 }
                 None => next,
             }),

@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{DATE, HOST, RETRY_AFTER};
+use http::response::Parts;
 use http::uri::{Authority, PathAndQuery, Uri};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -101,6 +102,7 @@ pub(super) struct Client {
 struct Heard {
     retry_after: Option<Duration>,
     clock_off_by: Option<Duration>,
+    is_in_trouble: bool,
 }
 
 /// Why a request got no answer.
@@ -147,7 +149,7 @@ impl HttpClient for Client {
         let this = self.clone();
         Box::pin(async move {
             let answer = this.wire.request(request).await?;
-            this.hear(&answer.parts.headers);
+            this.hear(&answer.parts);
             Ok(answer)
         })
     }
@@ -168,9 +170,15 @@ impl Client {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clock_off_by
     }
 
-    fn hear(&self, headers: &HeaderMap) {
-        let now = SystemTime::now();
+    /// Whether the last answer was that of a server in trouble.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).is_in_trouble
+    }
+
+    fn hear(&self, answer: &Parts) {
+        let (now, headers) = (SystemTime::now(), &answer.headers);
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.is_in_trouble = answer.status.is_server_error();
         if let Some(wait) = text(headers.get(RETRY_AFTER)).and_then(|text| wait(text, now)) {
             heard.retry_after = Some(wait.min(RETRY_AFTER_MAX));
         }

@@ -231,14 +231,23 @@ impl Failure {
         Self { kind, detail: clean_text(detail.as_ref(), DETAIL_CHARS_MAX), retry_after: None }
     }
 
-    /// The same with what the CA's answers said beside it.
-    pub(super) fn with_what_was_heard(mut self, client: &Client) -> Self {
-        self.retry_after = self.retry_after.or_else(|| client.take_retry_after());
-        if let Some(off) = client.clock_off_by() {
-            let minutes = off.as_secs() / 60;
-            self.detail += &format!("; the relay's clock and the CA's are {minutes} minutes apart");
+    /// What a server in trouble, or a proxy before it, says is no fault of ACME's.
+    pub(super) fn unless_in_trouble(self, client: &Client) -> Self {
+        if self.kind == FailureKind::NotAcme && client.is_in_trouble() {
+            return Self { kind: FailureKind::CaAway, ..self };
         }
         self
+    }
+
+    /// The same with what the CA's answers said beside it.
+    pub(super) fn with_what_was_heard(self, client: &Client) -> Self {
+        let mut this = self.unless_in_trouble(client);
+        this.retry_after = this.retry_after.or_else(|| client.take_retry_after());
+        if let Some(off) = client.clock_off_by() {
+            let minutes = off.as_secs() / 60;
+            this.detail += &format!("; the relay's clock and the CA's are {minutes} minutes apart");
+        }
+        this
     }
 
     /// For the store, the API and people.

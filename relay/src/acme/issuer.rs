@@ -94,12 +94,12 @@ impl Issuer {
     /// Keeps what is wanted until nobody can want anything any more.
     pub async fn run(self: Arc<Self>, wanted: watch::Receiver<Vec<Wanted>>) {
         tokio::select! {
-            () = Arc::clone(&self).keep(wanted) => {}
+            () = Arc::clone(&self).go_on(wanted) => {}
             never = self.keep_admission() => match never {},
         }
     }
 
-    async fn keep(self: Arc<Self>, mut wanted: watch::Receiver<Vec<Wanted>>) {
+    async fn go_on(self: Arc<Self>, mut wanted: watch::Receiver<Vec<Wanted>>) {
         let mut tasks = JoinSet::new();
         let first = wanted.borrow_and_update().clone();
         self.book().want(&first, self.now());

@@ -69,6 +69,7 @@ pub(super) struct Issued {
 
 impl Attempt<'_> {
     pub(super) async fn run(&self, account: &Account) -> Result<Issued, Failure> {
+        let given_up = |failure: Failure| given_up(failure.unless_in_trouble(self.client));
         match self.resume(account).await.map_err(given_up)? {
             Some((order, key)) => self.finish(order, key).await.map_err(given_up),
             None => {

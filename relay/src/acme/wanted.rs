@@ -74,7 +74,7 @@ impl WantedNames {
             .filter_map(|(text, network)| Some((Name::parse(&text)?, network)))
             .filter(|(name, _)| !is_covered(name) && host.as_ref() != Some(name))
             .collect();
-        let host = host.clone().map(|host| Wanted::one(host, None));
+        let host = host.map(|host| Wanted::one(host, None));
         let own = wildcard.clone().into_iter().chain(host);
         let mut wanted: Vec<Wanted> =
             own.chain(in_turns(singles)).filter(|one| self.is_possible(one)).collect();

@@ -34,6 +34,8 @@ pub const ADDRESSES_RETRY: Duration = Duration::from_secs(10);
 
 /// One question to one server may take so long.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The look for the relay's own delegation before an order; who has not answered by then holds no order back.
+pub const DELEGATION_LOOK_MAX: Duration = Duration::from_secs(10);
 /// Servers of one zone that are asked.
 pub const SERVERS_ASKED_MAX: usize = 16;
 /// How long a provider's servers may take to show a TXT record.

@@ -220,7 +220,7 @@ impl Wanted {
     pub(super) async fn missing_delegation(&self, lookups: &Lookups) -> Option<Finding> {
         let domain = self.domain.as_deref()?;
         let (cut, told) = delegations(lookups, domain).await?.ok()?;
-        let is_made = told.iter().any(|told| matches!(told, Delegation::To(_)));
+        let is_made = told.iter().any(|told| matches!(told, Delegation::To(..)));
         let is_answered = told.iter().any(|told| *told != Delegation::Silent);
         let subject = format!("{domain} NS");
         (is_answered && !is_made).then(|| self.judge_delegation(&subject, domain, &cut, &told))

@@ -248,7 +248,7 @@ impl Issuer {
         let Ok(authority) = Name::from_ascii(self.authority.trim_end_matches('.')) else {
             return Vec::new();
         };
-        if authority.is_root() {
+        if authority.num_labels() == 0 {
             return Vec::new();
         }
         let account = self.account_uri.as_ref().map(|uri| KeyValue::new("accounturi", uri));

@@ -151,7 +151,7 @@ impl<O: Origins> Shared<O> {
         }
         let Ok(name) = Hostname::parse(&name) else { return unknown() };
         let route = self.origins.passthrough(&name, arrival.visitor);
-        if let Some(visited) = self.visit(hello, &name, &route) {
+        if let Some(visited) = self.agents_visit(hello, &name, &route) {
             return Way::Visit(visited);
         }
         match route {
@@ -166,7 +166,7 @@ impl<O: Origins> Shared<O> {
     }
 
     /// A visit of the agent that has `name`, if this is one. It passes visit rules, as a visit of any protocol does.
-    fn visit<S: AsyncRead + AsyncWrite + Unpin>(
+    fn agents_visit<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         hello: &Hello<S>,
         name: &Hostname,

@@ -14,7 +14,9 @@ const HOST: &str = "app.example.com";
 const NAMED: Manners = Manners {
     is_away: false,
     refuses_orders: None,
+    refuses_replaces: None,
     refuses_proofs: None,
+    withholds_chains: false,
     renewal: None,
     calls_itself: &["ca.example", "not a name", "other.example"],
     answers_html: false,

@@ -233,7 +233,7 @@ impl Inner {
         json!({
             "identifier": order.names[name],
             "status": status,
-            "challenges": ["tls-alpn-01", "http-01"].map(challenge),
+            "challenges": (["tls-alpn-01", "http-01"].map(challenge)),
         })
     }
 

@@ -37,8 +37,7 @@ async fn a_rate_limit_is_remembered_over_a_restart() {
     for _ in 0..3 {
         lab.advance(&again, Duration::from_secs(600));
     }
-    let state = again.state(HOST).unwrap();
-    assert_eq!(state.problem.unwrap().code, "B5402", "the reason is still known");
+    assert_eq!(again.until_problem(HOST).await, "B5402", "the reason is still known");
     assert_eq!(ca.asked("/new-order"), 1, "the CA is left alone");
 
     lab.advance(&again, Duration::from_secs(3_600));

@@ -34,7 +34,7 @@ async fn claim(lab: &Lab) -> (CertificateOrder, OrderClaim) {
         until: lab.now() + 60_000_000,
     };
     match lab.store.claim_order(&claim).await.unwrap() {
-        OrderClaimed::Yours(order) => (order, claim),
+        OrderClaimed::Yours(order) => (*order, claim),
         claimed @ (OrderClaimed::Held | OrderClaimed::Early(_)) => panic!("{claimed:?}"),
     }
 }

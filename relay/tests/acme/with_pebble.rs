@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use bore_control::runtime::CertificateStatus;
+use bore_control::runtime::{CertificateState, CertificateStatus};
 use bore_relay::acme::{ChallengeChoice, Wanted};
 use bore_relay::dns::{TxtError, TxtRecords};
 
@@ -54,7 +54,7 @@ async fn a_domain_that_is_not_delegated_yet_costs_the_ca_nothing_and_goes_on_onc
     let running = lab.run(vec![Wanted::wildcard("t.example.org")]).await;
     let subject = "*.t.example.org";
     let problem = running.until(subject, |state| state.problem.is_some()).await.problem.unwrap();
-    assert_eq!(problem.code, "B5414", "{problem:?}");
+    assert_eq!(problem.code, "B5415", "{problem:?}");
     assert!(problem.cause.contains("make t.example.org NS"), "{problem:?}");
     assert_eq!((pebble.orders(), pebble.count("sign-me-up")), (0, 0));
 
@@ -93,11 +93,10 @@ async fn a_name_that_points_elsewhere_is_told_and_mended_by_a_later_try() {
     lab.settings.challenge = ChallengeChoice::Http01;
     pebble.resolve("app.example.com", &["127.0.0.77"]).await;
     let running = lab.run(vec![one("app.example.com")]).await;
-    let state = running.until("app.example.com", |state| state.problem.is_some()).await;
-    let problem = state.problem.unwrap();
+    let failing = |state: &CertificateState| state.status == CertificateStatus::Failing;
+    let problem = running.until("app.example.com", failing).await.problem.unwrap();
     assert_eq!(problem.code, "B5404", "{problem:?}");
     assert!(problem.cause.contains("app.example.com") && problem.remedy.contains("80"));
-    assert_eq!(state.status, CertificateStatus::Failing);
     until_some("an audit row", || async {
         (lab.audited("certificate.fail").await == 1).then_some(())
     })

@@ -91,9 +91,10 @@ async fn a_cookie_of_many_pieces_is_one_field_and_many_fields_are_too_many() {
     let mut visitor = speak::<Empty<Bytes>>(&lab).await;
     let with = |name: &str| {
         let fields = (0..200).map(|number| (name.to_owned(), format!("c{number}=1")));
-        let request = fields.fold(Request::get("https://app.example/"), |request, (name, value)| {
-            request.header(name, value)
-        });
+        let request = fields
+            .fold(Request::get("https://app.example/"), |request, (name, value)| {
+                request.header(name, value)
+            });
         request.body(Empty::<Bytes>::new()).unwrap()
     };
     let refused = within("an answer", visitor.send_request(with("x-cookie"))).await.unwrap();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bore_policy::{AuthorityHost, Hostname};
 use bore_relay::edge::{
-    DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, Speech, Unopened,
-    serve,
+    DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, Speech,
+    Unopened, serve,
 };
 use bore_relay::tls::{CertificateOrigin, Tls, TlsMinimum};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -280,7 +280,9 @@ impl Origins for Fixed {
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send> {
         match (text(host).as_str(), token) {
-            ("app.example" | "hidden.example" | ADDRESS, "expected") => Some(ready(Some("yes".to_owned()))),
+            ("app.example" | "hidden.example" | ADDRESS, "expected") => {
+                Some(ready(Some("yes".to_owned())))
+            }
             ("app.example", "broken") => Some(ready(None)),
             _ => None,
         }

@@ -31,12 +31,12 @@ impl Raw {
         raw
     }
 
-    /// Takes the edge's settings: from here on its windows are as large as they say (RFC 9113 §6.5.3).
+    /// Takes the edge's settings and the window of the connection: from here on windows are as large as they say (RFC 9113 §6.5.3, §6.9.2).
     pub(crate) async fn settle(&mut self) {
-        let reading = async {
-            while self.next().await.expect("settings").0 != SETTINGS {}
-        };
-        within("the edge's settings", reading).await;
+        for wanted in [SETTINGS, WINDOW_UPDATE] {
+            let reading = async { while self.next().await.expect("settings").0 != wanted {} };
+            within("the edge's settings", reading).await;
+        }
         self.frame(SETTINGS, ACK, 0, &[]).await;
     }
 

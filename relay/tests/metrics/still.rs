@@ -35,6 +35,7 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_edge_tls_connections_total{door=\"NoName\"}", TLS),
     ("bore_edge_tls_connections_total{door=\"Passthrough\"}", TLS),
     ("bore_edge_tls_connections_total{door=\"UnknownName\"}", TLS),
+    ("bore_edge_tls_connections_total{door=\"Visit\"}", TLS),
     ("bore_edge_tls_handshakes_total{handshake=\"Failed\"}", TLS),
     ("bore_edge_tls_handshakes_total{handshake=\"Full\"}", TLS),
     ("bore_edge_tls_handshakes_total{handshake=\"Resumed\"}", TLS),

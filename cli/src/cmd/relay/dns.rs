@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bore_relay::dns::lookups::Lookups;
+use bore_relay::dns::lookups::{LookupError, Lookups};
 use bore_relay::dns::records::{Finding, Wanted};
 use bore_relay::{Config, DnsProvider};
 use serde_json::{Value, json};
@@ -54,9 +54,8 @@ pub(super) async fn wait(context: &Context<'_>, wanted: &Wanted) -> CliResult {
     let limit = context.timeout_or(WAIT);
     let looking = tokio::time::timeout(limit, tell_until_right(context, wanted, false));
     let waited = async {
-        looking
-            .await
-            .unwrap_or_else(|_| Err(CliError::new("B8102", "the DNS records are not there yet")))
+        let late = |_| CliError::new("B8102", "the DNS records are not there yet");
+        looking.await.map_err(late)?.map_err(|error| CliError::wrap("B1000", &error))
     };
     Interrupt::listen()?.or(waited).await
 }
@@ -69,14 +68,11 @@ pub(super) async fn tell_until_right(
     context: &Context<'_>,
     wanted: &Wanted,
     running: bool,
-) -> CliResult {
+) -> Result<(), LookupError> {
     let mut told: Vec<Finding> = Vec::new();
     loop {
         // Made anew, because the system's resolver may be another one by now.
-        let findings = match Lookups::system() {
-            Ok(lookups) => wanted.check(&lookups, running).await,
-            Err(error) => return Err(CliError::wrap("B1000", &error)),
-        };
+        let findings = wanted.check(&Lookups::system()?, running).await;
         for finding in findings.iter().filter(|finding| !told.contains(finding)) {
             tell(context, finding);
         }
@@ -95,5 +91,5 @@ fn tell(context: &Context<'_>, finding: &Finding) {
 
 /// A relay that is known by its address.
 const ADDRESS_ONLY: &str =
-    "no domain: tcp, udp and one web service work by address; more web services need --domain later";
+    "no domain: tcp, udp and one web service work by address; more need --domain later";
 const NO_DOMAIN: &str = "no domain: tcp and udp work by address; http needs --domain later";

@@ -38,7 +38,8 @@ pub(super) async fn claim(
     )
     .await?;
     let row = open.one(SELECT_OF_SUBJECT, values![&claim.subject]).await?;
-    row.map_or(Err(StoreError::NotFound("order")), |row| order(&row)).map(OrderClaimed::Yours)
+    let order = row.map_or(Err(StoreError::NotFound("order")), |row| order(&row))?;
+    Ok(OrderClaimed::Yours(Box::new(order)))
 }
 
 /// Keeps hold of an order, and notes how far it is.

@@ -129,7 +129,10 @@ async fn a_relay_without_a_name_has_one_web_service_at_its_address() {
     assert_eq!(second.body["detail"], detail);
     assert!(second.body["next"].as_str().unwrap().contains("give the relay a domain"));
     let foreign = lab.publish(&foreign, http("third", json!({}))).await;
-    assert_eq!(foreign.body["detail"], "the relay's address 203.0.113.5 is held by another network");
+    assert_eq!(
+        foreign.body["detail"],
+        "the relay's address 203.0.113.5 is held by another network"
+    );
     let tls = json!({"name": "tls", "protocol": "tls", "target": "443"});
     assert_eq!(lab.publish(&nas, tls).await.refusal(), (422, "B2106"), "TLS names no address");
     let label = lab.publish(&nas, http("x", json!({"hostnames": ["x"]}))).await;
