@@ -32,6 +32,7 @@ mod registry;
 mod runner;
 mod serve;
 mod serve_tcp;
+mod serve_tls;
 mod serve_udp;
 mod session;
 mod shared;

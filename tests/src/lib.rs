@@ -19,6 +19,7 @@ pub mod namespace;
 pub mod origins;
 pub mod pebble;
 pub mod process;
+pub mod secured;
 pub mod service;
 pub mod simulator;
 pub mod visitor;

@@ -4,17 +4,17 @@
 use std::fs;
 
 use bore_tests::authority::{Authority, Certified};
-use bore_tests::bore::{Agent, Relay};
-use bore_tests::curl::{Answer, curl};
+use bore_tests::bore::Relay;
 use bore_tests::lab::{Lab, RELAY};
-use bore_tests::origins::Nginx;
+use bore_tests::origins::{Nginx, wait_for_port};
 use bore_tests::process::Process;
+use bore_tests::secured::{Secured, serve_from};
 use bore_tests::wait::{SOON, until};
 use serde_json::Value;
 
 #[test]
 fn a_name_with_a_certificate_is_live_by_https_in_every_version_of_http() {
-    let scene = Scene::new(&["*.t.test"]);
+    let scene = Secured::new(&["*.t.test"]);
     let _nginx = Nginx::start(&scene.lab, 3000, scene.lab.path());
     let published = scene.agent.publish(&["http", "3000", "--name", "app"]);
     assert_eq!(published.url(), "https://app.t.test/");
@@ -37,7 +37,7 @@ fn a_name_with_a_certificate_is_live_by_https_in_every_version_of_http() {
 
 #[test]
 fn a_certificate_that_is_replaced_is_served_and_a_broken_one_is_not() {
-    let scene = Scene::new(&["*.t.test"]);
+    let scene = Secured::new(&["*.t.test"]);
     let _nginx = Nginx::start(&scene.lab, 3000, scene.lab.path());
     let _published = scene.agent.publish(&["http", "3000", "--name", "app"]);
     scene.relay.wait_for_state("app", "live");
@@ -57,7 +57,7 @@ fn a_certificate_that_is_replaced_is_served_and_a_broken_one_is_not() {
 
 #[test]
 fn a_certificate_that_the_agent_does_not_trust_is_not_live() {
-    let scene = Scene::new(&["*.t.test"]);
+    let scene = Secured::new(&["*.t.test"]);
     let folder = scene.lab.folder("strangers");
     let stranger = Authority::new(&folder);
     let _nginx = Nginx::start(&scene.lab, 3000, scene.lab.path());
@@ -73,7 +73,7 @@ fn a_certificate_that_the_agent_does_not_trust_is_not_live() {
 
 #[test]
 fn a_publication_is_live_when_all_its_hostnames_are_and_soon_after_the_last_is_there() {
-    let scene = Scene::new(&["*.t.test"]);
+    let scene = Secured::new(&["*.t.test"]);
     let _nginx = Nginx::start(&scene.lab, 3000, scene.lab.path());
     let names = ["--host", "app", "--host", "late"];
     let _published = scene.agent.publish(&[&["http", "3000", "--no-wait"], &names[..]].concat());
@@ -96,7 +96,7 @@ fn a_publication_is_live_when_all_its_hostnames_are_and_soon_after_the_last_is_t
 
 #[test]
 fn a_service_behind_tls_is_reached_when_its_certificate_is_accepted() {
-    let scene = Scene::new(&["*.t.test"]);
+    let scene = Secured::new(&["*.t.test"]);
     let good = scene.authority.issue("good", &["127.0.0.1"]);
     let bad = scene.authority.issue("bad", &["elsewhere.example"]);
     let _good = tls_server(&scene, 8443, &good);
@@ -123,8 +123,40 @@ fn a_service_behind_tls_is_reached_when_its_certificate_is_accepted() {
 }
 
 #[test]
+fn a_service_is_called_by_the_name_that_it_wants_and_visited_by_old_tls_where_it_may() {
+    let scene = Secured::new(&["*.t.test"]);
+    let _nginx = Nginx::start(&scene.lab, 3000, scene.lab.path());
+    let wishes = ["--host-header", "intranet.local", "--tls-min", "1.2"];
+    scene.agent.publish_in_background(&[&["http", "3000", "--name", "app"][..], &wishes].concat());
+    scene.agent.publish_in_background(&[
+        "http",
+        "3000",
+        "--name",
+        "good",
+        "--host-header",
+        "rewrite",
+    ]);
+    scene.agent.publish_in_background(&["http", "3000", "--name", "any"]);
+    for (name, host) in
+        [("app", "intranet.local"), ("good", "127.0.0.1:3000"), ("any", "any.t.test")]
+    {
+        scene.relay.wait_for_state(name, "live");
+        let url = format!("https://{name}.t.test/host");
+        for version in ["--http1.1", "--http2"] {
+            let answer = scene.get(&[version, &url]);
+            let told = format!("host={host} for-host={name}.t.test\n");
+            assert!(answer.body.ends_with(&told), "{version}: {answer:?}");
+        }
+        let old = scene.get(&["--tls-max", "1.2", &url]);
+        assert_eq!(old.status, if name == "app" { 200 } else { 0 }, "{name}: {old:?}");
+    }
+    let refused = scene.agent.bore(&["publish", "http", "3000", "--host-header", "a b"]);
+    assert!(refused.refused("B1001", 2).text().contains("NAME:PORT"), "{refused:?}");
+}
+
+#[test]
 fn a_service_that_terminates_tls_itself_is_passed_through_unread() {
-    let scene = Scene::new(&["other.t.test"]);
+    let scene = Secured::new(&["other.t.test"]);
     let own = scene.authority.issue("own", &["app.t.test"]);
     let _service = tls_server(&scene, 8443, &own);
     let published = scene.agent.publish(&["tls", "8443", "--name", "app"]);
@@ -155,77 +187,18 @@ fn a_relay_does_not_start_without_a_certificate_that_it_was_told_to_show() {
     assert!(refusal.text().contains("relay.key"), "{refusal:?}");
 }
 
-/// A relay with a certificate from files, and an agent that trusts who issued it.
-struct Scene {
-    agent: Agent,
-    relay: Relay,
-    authority: Authority,
-    certified: Certified,
-    lab: Lab,
-}
-
-impl Scene {
-    fn new(names: &[&str]) -> Self {
-        let lab = Lab::new();
-        let authority = Authority::new(lab.path());
-        let certified = authority.issue("relay", names);
-        let mut relay = Relay::init(&lab, &[]);
-        serve_from(&relay, &certified);
-        relay.run();
-        let agent = Agent::new(&lab, &lab.agent, "nas").trusting(authority.roots());
-        let mut agent = agent.knows_hosts(&["app", "good", "bad", "any"]);
-        let key = lab.file("nas.key", relay.join_key()).display().to_string();
-        agent.start_with(&["--key-file", &key, "--name", "nas"]);
-        Self { agent, relay, authority, certified, lab }
-    }
-
-    /// Another agent on the same machine, with other roots.
-    fn second(&self, roots: &std::path::Path) -> Agent {
-        let key = self.relay.create_key(&[]);
-        let key = key.get("key").unwrap().as_str().unwrap();
-        let key = self.lab.file("second.key", key).display().to_string();
-        let agent = Agent::new(&self.lab, &self.lab.agent, "second").trusting(roots);
-        let mut agent = agent.knows_hosts(&["app"]);
-        agent.start_with(&["--key-file", &key, "--name", "second"]);
-        agent
-    }
-
-    /// Asks as a visitor who trusts the authority.
-    fn get(&self, arguments: &[&str]) -> Answer {
-        let hosts = ["app", "good", "bad", "any", "other"];
-        let pins: Vec<String> = hosts
-            .iter()
-            .flat_map(|host| [80, 443].map(|port| format!("{host}.t.test:{port}:{RELAY}")))
-            .chain([format!("other.example:443:{RELAY}")])
-            .collect();
-        let roots = self.authority.roots().display().to_string();
-        let mut all = vec!["--cacert", &roots];
-        pins.iter().for_each(|pin| all.extend(["--resolve", pin.as_str()]));
-        all.extend(arguments);
-        curl(&self.lab.visitor, &all)
-    }
-}
-
 /// What was tried, by name.
 fn steps(view: &Value) -> Vec<&str> {
     let steps = view.pointer("/state/steps").unwrap().as_array().unwrap();
     steps.iter().map(|step| step.get("name").unwrap().as_str().unwrap()).collect()
 }
 
-fn serve_from(relay: &Relay, Certified { chain, key }: &Certified) {
-    let text = fs::read_to_string(relay.config()).unwrap();
-    let tls = format!(
-        "[tls]\ncertificate_files = [{{ chain = \"{}\", key = \"{}\" }}]\n",
-        chain.display(),
-        key.display()
-    );
-    fs::write(relay.config(), text + &tls).unwrap();
-}
-
 /// A web server behind TLS that answers every request with 200.
-fn tls_server(scene: &Scene, port: u16, Certified { chain, key }: &Certified) -> Process {
+fn tls_server(scene: &Secured, port: u16, Certified { chain, key }: &Certified) -> Process {
     let mut command = scene.lab.agent.command("openssl");
     command.args(["s_server", "-quiet", "-www", "-accept", &port.to_string()]);
     command.arg("-cert").arg(chain).arg("-key").arg(key);
-    Process::start("openssl", command)
+    let server = Process::start("openssl", command);
+    wait_for_port(&scene.lab.agent, port);
+    server
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::shell::{cargo, run, say};
 
 /// Program → the package that brings it.
-const PROGRAMS: [(&str, &str); 18] = [
+const PROGRAMS: [(&str, &str); 20] = [
     ("cc", "gcc"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
@@ -13,6 +13,8 @@ const PROGRAMS: [(&str, &str); 18] = [
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("nginx", "nginx-light"),
+    ("haproxy", "haproxy"),
+    ("node", "nodejs"),
     ("iperf3", "iperf3"),
     ("named", "bind9"),
     ("dig", "bind9-dnsutils"),
@@ -26,8 +28,11 @@ const PROGRAMS: [(&str, &str); 18] = [
     ("systemd-analyze", "systemd"),
 ];
 
-/// Where Debian puts PostgreSQL's server programs.
-const POSTGRESQL: &str = "/usr/lib/postgresql";
+/// What a package brings that is no program of the path → the package.
+const FILES: [(&str, &str); 2] = [
+    ("/usr/lib/postgresql", "postgresql"),
+    ("/usr/lib/python3/dist-packages/grpc", "python3-grpcio"),
+];
 
 /// Installs what is missing, and only that.
 pub(crate) fn install() -> Result<(), String> {
@@ -52,15 +57,9 @@ pub(crate) fn install() -> Result<(), String> {
 }
 
 fn missing() -> Vec<&'static str> {
-    let mut packages: Vec<&str> = PROGRAMS
-        .iter()
-        .filter(|(program, _)| !found(program))
-        .map(|(_, package)| *package)
-        .collect();
-    if !std::path::Path::new(POSTGRESQL).exists() {
-        packages.push("postgresql");
-    }
-    packages
+    let programs = PROGRAMS.iter().filter(|(program, _)| !found(program));
+    let files = FILES.iter().filter(|(file, _)| !std::path::Path::new(file).exists());
+    programs.chain(files).map(|(_, package)| *package).collect()
 }
 
 fn found(program: &str) -> bool {

@@ -11,6 +11,7 @@ use bore_netstack::{Incoming, ListenError, Listener, TcpFlow};
 use bore_overlay::PeerId;
 use tokio::task::JoinSet;
 
+use super::serve_tls;
 use super::shared::{ServicePlan, Shared};
 use super::targets::{LocalStream, Place, place};
 
@@ -71,23 +72,29 @@ async fn serve(shared: Arc<Shared>, plan: Arc<ServicePlan>, incoming: Incoming) 
         tracing::debug!(name = %plan.name, %visitor, "visitor refused, too many flows");
         return incoming.reject_reset();
     };
-    let dialled = dial(&shared, &plan, incoming.destination).await;
+    let place = plan.place(incoming.destination.port());
+    let dialled = match &place {
+        Some(place) => dial(&shared, &plan, place).await,
+        None => None,
+    };
     drop(dial_permit);
-    let Some(stream) = dialled else { return incoming.reject_reset() };
+    let (Some(place), Some(stream)) = (place, dialled) else { return incoming.reject_reset() };
     match incoming.accept() {
-        Ok(flow) => carry(&shared, &plan, visitor, flow, stream).await,
+        Ok(flow) => carry(&shared, &plan, visitor, flow, (&place, stream)).await,
         Err(error) => {
             tracing::debug!(name = %plan.name, %visitor, ?error, "visitor gone before the target answered")
         }
     }
 }
 
-async fn dial(
-    shared: &Arc<Shared>,
-    plan: &ServicePlan,
-    destination: SocketAddr,
-) -> Option<LocalStream> {
-    let place: Place = place(&plan.target, plan.offset(destination.port())?).ok()?;
+impl ServicePlan {
+    /// Where the visitors of an overlay port are led.
+    fn place(&self, overlay_port: u16) -> Option<Place> {
+        place(&self.target, self.offset(overlay_port)?).ok()
+    }
+}
+
+async fn dial(shared: &Arc<Shared>, plan: &ServicePlan, place: &Place) -> Option<LocalStream> {
     match place.connect().await {
         Ok(stream) => {
             shared.note_target(&plan.name, Ok(()));
@@ -107,7 +114,7 @@ async fn carry(
     plan: &ServicePlan,
     visitor: SocketAddr,
     flow: TcpFlow,
-    stream: LocalStream,
+    (place, stream): (&Place, LocalStream),
 ) {
     shared.counters.flows_opened.add_one();
     tracing::debug!(name = %plan.name, %visitor, "visitor connected");
@@ -120,8 +127,8 @@ async fn carry(
             let end = tokio::io::copy_bidirectional(&mut pipe(flow), &mut socket).await;
             tracing::debug!(name = %plan.name, %visitor, ?end, "visitor gone");
         }
-        LocalStream::Tls(mut stream) => {
-            let end = tokio::io::copy_bidirectional(&mut pipe(flow), &mut stream).await;
+        LocalStream::Tls(stream) => {
+            let end = serve_tls::carry(pipe(flow), place, stream).await;
             tracing::debug!(name = %plan.name, %visitor, ?end, "visitor gone");
         }
     }

@@ -17,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::limits::DIAL_TIMEOUT;
 use super::system::has_udp_socket;
-use super::trust::{Certificates, TrustError, secure};
+use super::trust::{Certificates, Inside, TrustError, secure};
 
 /// Why a target was not reached.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +52,7 @@ pub(crate) enum DialError {
         cause: io::Error,
     },
     /// It is behind TLS, and not who it should be.
-    #[error("{target} answers, and its certificate is not accepted: {cause}")]
+    #[error("{target} answers, and TLS with it fails: {cause}")]
     Untrusted {
         /// What was dialled.
         target: String,
@@ -77,8 +77,11 @@ pub(crate) enum LocalStream {
     /// Over a Unix socket.
     Unix(UnixStream),
     /// Inside TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(SecureStream),
 }
+
+/// A connection to a local target behind TLS.
+pub(crate) type SecureStream = Box<TlsStream<TcpStream>>;
 
 /// One place of a target: the target itself, or one port of its range.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,10 +154,18 @@ impl Place {
         let dial = async {
             match self {
                 Self::Unix(path) => self.connect_unix(path).await,
-                Self::Port(scheme, host, _) => self.speak(*scheme, host).await,
+                Self::Port(..) => self.speak().await,
             }
         };
         self.in_time(dial).await
+    }
+
+    /// Opens another stream to a target behind TLS, with HTTP/2 inside.
+    pub(crate) async fn connect_http2(&self) -> Result<SecureStream, DialError> {
+        let Some((host, certificates)) = self.behind_tls() else {
+            return Err(self.unsuitable("it is not behind TLS"));
+        };
+        self.in_time(self.secure(host, certificates, Inside::Http2)).await
     }
 
     /// Opens a UDP socket that sends to and receives from nowhere else.
@@ -173,21 +184,40 @@ impl Place {
         UnixStream::connect(path).await.map(LocalStream::Unix).map_err(|error| self.failed(error))
     }
 
-    /// A connection in which the visitor's bytes may follow.
-    async fn speak(
-        &self,
-        scheme: TargetScheme,
-        host: &TargetHost,
-    ) -> Result<LocalStream, DialError> {
-        let stream = self.connect_tcp().await?;
-        let certificates = match scheme {
-            TargetScheme::Plain | TargetScheme::H2c => return Ok(LocalStream::Tcp(stream)),
-            TargetScheme::Https => Certificates::Trusted,
-            TargetScheme::HttpsUnverified => Certificates::Any,
+    /// A connection in which the visitor's bytes may follow. Behind TLS HTTP/1.1 is preferred, and a service that has only HTTP/2 is as
+    /// alive as any other.
+    async fn speak(&self) -> Result<LocalStream, DialError> {
+        let Some((host, certificates)) = self.behind_tls() else {
+            return self.connect_tcp().await.map(LocalStream::Tcp);
         };
-        let secured = secure(stream, &certificate_name(host), certificates).await;
+        let secured = match self.secure(host, certificates, Inside::Http11).await {
+            Err(DialError::Untrusted { cause: TrustError::Protocol(_), .. }) => {
+                self.secure(host, certificates, Inside::Http2).await
+            }
+            secured => secured,
+        };
+        secured.map(LocalStream::Tls)
+    }
+
+    /// Who has to be there, and how that is checked; `None` for what is not behind TLS.
+    fn behind_tls(&self) -> Option<(&TargetHost, Certificates)> {
+        match self {
+            Self::Port(TargetScheme::Https, host, _) => Some((host, Certificates::Trusted)),
+            Self::Port(TargetScheme::HttpsUnverified, host, _) => Some((host, Certificates::Any)),
+            Self::Port(TargetScheme::Plain | TargetScheme::H2c, ..) | Self::Unix(_) => None,
+        }
+    }
+
+    async fn secure(
+        &self,
+        host: &TargetHost,
+        certificates: Certificates,
+        inside: Inside,
+    ) -> Result<SecureStream, DialError> {
+        let stream = self.connect_tcp().await?;
+        let secured = secure(stream, &certificate_name(host), certificates, inside).await;
         let untrusted = |cause| DialError::Untrusted { target: self.to_string(), cause };
-        secured.map(|stream| LocalStream::Tls(Box::new(stream))).map_err(untrusted)
+        secured.map(Box::new).map_err(untrusted)
     }
 
     async fn connect_tcp(&self) -> Result<TcpStream, DialError> {
@@ -216,10 +246,7 @@ impl Place {
                     cause: error.to_string(),
                 })
             }
-            Self::Unix(_) => Err(DialError::Unsuitable {
-                target: self.to_string(),
-                cause: "a Unix socket carries streams, not datagrams",
-            }),
+            Self::Unix(_) => Err(self.unsuitable("a Unix socket carries streams, not datagrams")),
         }
     }
 
@@ -235,6 +262,10 @@ impl Place {
     ) -> Result<T, DialError> {
         let late = |_| DialError::TimedOut { target: self.to_string() };
         tokio::time::timeout(DIAL_TIMEOUT, dial).await.map_err(late)?
+    }
+
+    fn unsuitable(&self, cause: &'static str) -> DialError {
+        DialError::Unsuitable { target: self.to_string(), cause }
     }
 
     fn failed(&self, cause: io::Error) -> DialError {

@@ -28,6 +28,9 @@ pub(crate) enum TrustError {
     /// Not a name that a certificate could have.
     #[error("{0} is no name that a certificate could have")]
     Name(String),
+    /// It has the right certificate, or might have, and speaks something else.
+    #[error("it does not speak {0} inside TLS")]
+    Protocol(Inside),
     /// The certificate, or the handshake.
     #[error("{0}")]
     Handshake(String),
@@ -45,11 +48,43 @@ pub(crate) enum Certificates {
     Any,
 }
 
-/// Speaks TLS with `host` on `stream`, and HTTP/1.1 inside, if its certificate is accepted.
+/// What is to be spoken inside TLS; both sides agree on it during the handshake (RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inside {
+    /// Also with who agrees on nothing, as servers did before there was a choice.
+    Http11,
+    /// Only with who agrees on it (RFC 9113 §3.2).
+    Http2,
+}
+
+impl Inside {
+    fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http11 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+
+    fn is_spoken(self, agreed: Option<&[u8]>) -> bool {
+        agreed == Some(self.alpn()) || (self == Self::Http11 && agreed.is_none())
+    }
+}
+
+impl std::fmt::Display for Inside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        })
+    }
+}
+
+/// Speaks TLS with `host` on `stream`, and `inside` in it, if its certificate is accepted.
 pub(crate) async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     host: &str,
     certificates: Certificates,
+    inside: Inside,
 ) -> Result<TlsStream<S>, TrustError> {
     let name = ServerName::try_from(host.to_owned());
     let name = name.map_err(|_| TrustError::Name(host.to_owned()))?;
@@ -57,8 +92,21 @@ pub(crate) async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
         Certificates::Trusted => trusting().await?,
         Certificates::Any => Arc::new(accepting_any()?),
     };
-    let connecting = TlsConnector::from(config).connect(name, stream);
-    connecting.await.map_err(|error| TrustError::Handshake(in_words(&error)))
+    let connector = TlsConnector::from(speaking(config, inside));
+    let stream = connector.connect(name, stream).await.map_err(|error| failed(&error, inside))?;
+    if inside.is_spoken(stream.get_ref().1.alpn_protocol()) {
+        return Ok(stream);
+    }
+    Err(TrustError::Protocol(inside))
+}
+
+fn failed(error: &io::Error, inside: Inside) -> TrustError {
+    match of_tls(error) {
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+            TrustError::Protocol(inside)
+        }
+        Some(_) | None => TrustError::Handshake(in_words(error)),
+    }
 }
 
 /// The first message of a client that asks for `host` and speaks `protocol` alone. Nothing is trusted by it: nothing comes of the handshake.
@@ -87,7 +135,7 @@ async fn trusting() -> Result<Arc<ClientConfig>, TrustError> {
         return Ok(config);
     }
     let config = builder()?.with_root_certificates(roots().await?).with_no_client_auth();
-    let config = Arc::new(speaking_http(config));
+    let config = Arc::new(config);
     let made = Some((Instant::now(), Arc::clone(&config)));
     *TRUSTING.lock().unwrap_or_else(PoisonError::into_inner) = made;
     Ok(config)
@@ -96,7 +144,7 @@ async fn trusting() -> Result<Arc<ClientConfig>, TrustError> {
 fn accepting_any() -> Result<ClientConfig, rustls::Error> {
     let any = Arc::new(AcceptAny(default_provider()));
     let config = builder()?.dangerous().with_custom_certificate_verifier(any);
-    Ok(speaking_http(config.with_no_client_auth()))
+    Ok(config.with_no_client_auth())
 }
 
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error> {
@@ -104,8 +152,9 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error
         .with_safe_default_protocol_versions()
 }
 
-fn speaking_http(mut config: ClientConfig) -> ClientConfig {
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+/// The memory of sessions stays shared.
+fn speaking(mut config: Arc<ClientConfig>, inside: Inside) -> Arc<ClientConfig> {
+    Arc::make_mut(&mut config).alpn_protocols = vec![inside.alpn().to_vec()];
     config
 }
 
@@ -163,9 +212,12 @@ async fn roots() -> Result<RootCertStore, TrustError> {
     Ok(roots)
 }
 
+fn of_tls(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+}
+
 fn in_words(error: &io::Error) -> String {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match inner {
+    match of_tls(error) {
         Some(rustls::Error::InvalidCertificate(cause)) => of_certificate(cause),
         Some(rustls::Error::AlertReceived(AlertDescription::UnrecognisedName)) => {
             "nobody there has a certificate for this name".to_owned()

@@ -36,7 +36,7 @@ use super::error::AgentError;
 use super::public_address::{PublicAddress, Scheme};
 use super::shared::Shared;
 use super::targets::resolve_name;
-use super::trust::{Certificates, client_hello, secure};
+use super::trust::{Certificates, Inside, client_hello, secure};
 use super::wire::PublicationView;
 
 /// Visits `view` from outside and tells the relay how it went; answers the state that this proved.
@@ -275,7 +275,7 @@ async fn walk_http(
     if address.scheme == Scheme::Http {
         return steps.push(ask(stream, address, token).await);
     }
-    match secure(stream, &address.host, Certificates::Trusted).await {
+    match secure(stream, &address.host, Certificates::Trusted, Inside::Http11).await {
         Ok(stream) => {
             steps.push(held("certificate", format!("trusted here, for {}", address.host)));
             steps.push(ask(stream, address, token).await);
