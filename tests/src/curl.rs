@@ -87,9 +87,14 @@ fn last_head(text: &str) -> (&str, &str) {
     let mut rest = text;
     loop {
         let Some((head, body)) = rest.split_once("\r\n\r\n") else { return ("", rest) };
-        if !head.starts_with("HTTP/1.1 1") || head.starts_with("HTTP/1.1 101") {
+        if !is_interim(head) {
             return (head, body);
         }
         rest = body;
     }
+}
+
+fn is_interim(head: &str) -> bool {
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    head.starts_with("HTTP/") && status.starts_with('1') && status != "101"
 }

@@ -1,37 +1,61 @@
 //! Bodies on their way through: passed on frame by frame, never collected.
 //!
-//! Over HTTP/1 the connection's guard paces a visitor's body; over HTTP/2 each body paces itself.
+//! Over HTTP/1 the connection's guard paces a visitor's body; over HTTP/2 each body paces itself. A visitor that waits to be told to go on
+//! is told when its body is first asked for, which is when the origin says so, or has said nothing for [`EXPECT_WAIT_MAX`].
 //!
 //! A [`RequestBody`] remembers whether the visitor's body has been read to its end. An [`EdgeBody`]
 //! settles its exchange when hyper lets go of it: the origin connection is kept only if both bodies
 //! have ended by themselves, and is closed otherwise.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::Instant;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::gate::Gate;
 use super::headers::clean_trailers;
 use super::ledger::{Account, Ledger, fields_bytes};
 use super::limits::{
-    DECLARED_BODY_BYTES_MIN, H2_FRAME_EXTRA_BYTES, H2_STREAM_WINDOW_BYTES, TRANSFER_BYTES_MIN,
+    DECLARED_BODY_BYTES_MIN, EXPECT_WAIT_MAX, H2_FRAME_EXTRA_BYTES, H2_STREAM_WINDOW_BYTES,
+    TRANSFER_BYTES_MIN,
 };
 use super::pace::Pace;
+use super::stream::StreamBody;
 use super::upstream::{Kept, Upstream};
 
 /// A visitor's body as the origin connection reads it.
 #[derive(Debug)]
 pub(super) struct RequestBody {
-    incoming: Option<Incoming>,
+    inbound: Option<Inbound>,
     upload: Upload,
     stream: Option<StreamPace>,
+    expectation: Option<Expectation>,
 }
+
+/// A visitor's body as its connection gives it.
+#[derive(Debug)]
+pub(super) enum Inbound {
+    Http1(Incoming),
+    Http2(StreamBody),
+}
+
+/// Waits for the origin to ask for a body.
+#[derive(Debug)]
+struct Expectation {
+    /// `None` when the origin has answered without.
+    granted: Option<oneshot::Receiver<()>>,
+    patience: Pin<Box<Sleep>>,
+}
+
+/// By which the origin asks for a body.
+#[derive(Debug)]
+pub(super) struct Grant(Mutex<Option<oneshot::Sender<()>>>);
 
 /// How a body that is one of many on its connection is weighed and paced.
 #[derive(Debug)]
@@ -60,6 +84,8 @@ pub(super) enum Coming {
 pub(super) enum BodyError {
     #[error("the visitor's body broke off")]
     Broke(#[from] hyper::Error),
+    #[error("the visitor's body broke off")]
+    StreamBroke(#[from] h2::Error),
     #[error("the visitor's body came too slowly")]
     Slow,
 }
@@ -104,11 +130,20 @@ impl Upload {
 
 impl RequestBody {
     /// The body of a request; none at all when it is known to be empty.
-    pub(super) fn new(incoming: Incoming) -> Self {
-        if incoming.is_end_stream() {
+    pub(super) fn new(inbound: Inbound) -> Self {
+        if inbound.is_end_stream() {
             return Self::empty();
         }
-        Self { incoming: Some(incoming), upload: Upload::default(), stream: None }
+        let upload = Upload::default();
+        Self { inbound: Some(inbound), upload, stream: None, expectation: None }
+    }
+
+    /// The same, held back until the origin asks for it.
+    pub(super) fn expected(self) -> (Self, Grant) {
+        let (grant, granted) = oneshot::channel();
+        let patience = Box::pin(sleep(EXPECT_WAIT_MAX));
+        let expectation = Some(Expectation { granted: Some(granted), patience });
+        (Self { expectation, ..self }, Grant(Mutex::new(Some(grant))))
     }
 
     /// The same, weighed and paced by itself.
@@ -121,11 +156,11 @@ impl RequestBody {
     pub(super) fn empty() -> Self {
         let upload = Upload::default();
         upload.complete();
-        Self { incoming: None, upload, stream: None }
+        Self { inbound: None, upload, stream: None, expectation: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.incoming.is_none()
+        self.inbound.is_none()
     }
 
     pub(super) fn upload(&self) -> Upload {
@@ -179,11 +214,15 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let Poll::Ready(mut frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
+        if let Some(expectation) = &mut self.expectation {
+            ready!(expectation.poll_met(cx));
+            self.expectation = None;
+        }
+        let Some(inbound) = &mut self.inbound else { return Poll::Ready(None) };
+        let Poll::Ready(mut frame) = Pin::new(&mut *inbound).poll_frame(cx) else {
             return self.poll_overdue(cx).map(|slow| Some(Err(slow)));
         };
-        if is_last(&frame, incoming) {
+        if is_last(&frame, inbound) {
             self.upload.complete();
         }
         if let Some(Err(_)) = &frame {
@@ -195,15 +234,75 @@ impl Body for RequestBody {
                 clean_trailers(trailers);
             }
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.inbound.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inbound.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Body for Inbound {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Http1(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+            }
+            Self::Http2(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Expectation {
+    fn poll_met(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(granted) = &mut self.granted else { return Poll::Pending };
+        match Pin::new(granted).poll(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Err(_)) => {
+                self.granted = None;
+                Poll::Pending
+            }
+            Poll::Pending => self.patience.as_mut().poll(cx),
+        }
+    }
+}
+
+impl Grant {
+    /// The origin wants the body.
+    pub(super) fn give(&self) {
+        let grant = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(grant) = grant {
+            // A body that is gone is wanted in vain.
+            let _ = grant.send(());
+        }
     }
 }
 
@@ -345,10 +444,10 @@ impl Exchange {
 }
 
 /// True when nothing can follow `frame`.
-fn is_last(frame: &Option<Result<Frame<Bytes>, hyper::Error>>, incoming: &Incoming) -> bool {
+fn is_last<E>(frame: &Option<Result<Frame<Bytes>, E>>, body: &impl Body) -> bool {
     match frame {
         None => true,
-        Some(Ok(frame)) => frame.is_trailers() || incoming.is_end_stream(),
+        Some(Ok(frame)) => frame.is_trailers() || body.is_end_stream(),
         Some(Err(_)) => false,
     }
 }

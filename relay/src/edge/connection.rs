@@ -5,12 +5,15 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use super::body::Inbound;
 use super::counters::EdgeCounters;
 use super::door::{Arrival, Secured};
 use super::gate::Gate;
@@ -87,9 +90,9 @@ impl<O: Origins> Shared<O> {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let service = service_fn(|request| {
+        let service = service_fn(|request: Request<Incoming>| {
             let visit = Arc::clone(visit);
-            async move { Ok::<_, Infallible>(visit.handle(request).await) }
+            async move { Ok::<_, Infallible>(visit.handle(request.map(Inbound::Http1)).await) }
         });
         // Deadlines are the guard's, so hyper gets no timer.
         let connection = Builder::new()

@@ -1,24 +1,25 @@
 //! One HTTP/2 visitor connection.
 //!
-//! hyper owns the protocol, with its bounds set here; deadlines and floods are the [`Ledger`]'s, which is asked at a steady beat. A
-//! connection that has nothing to do is left in the way of the protocol (GOAWAY); a visitor that is too slow, or floods, is dropped.
+//! The crate `h2` owns the protocol, with its bounds set here (hyper, which is above it, sends no interim answers); deadlines and floods are
+//! the [`Ledger`]'s, which is asked at a steady beat. A connection that has nothing to do is left in the way of the protocol (GOAWAY); a
+//! visitor that is too slow, or floods, or gives no sign of life, is dropped.
 //!
 //! Each request takes an origin connection of its own while it runs. Upgrades and extended CONNECT (RFC 8441) are not offered, so
 //! browsers open WebSockets over HTTP/1.1.
 //!
 //! Source: RFC 9113.
 
-use std::convert::Infallible;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
-use hyper::server::conn::http2::Builder;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use bytes::Bytes;
+use h2::server::{Builder, Connection};
+use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::connection::Shared;
 use super::counters::{Deadline, DeadlineLabels, EdgeCounters, Limit};
@@ -31,6 +32,7 @@ use super::limits::{
 use super::origins::Origins;
 use super::pace::Pace;
 use super::service::Visit;
+use super::stream;
 
 impl<O: Origins> Shared<O> {
     /// Speaks HTTP/2 on `stream` until either side is done.
@@ -39,51 +41,80 @@ impl<O: Origins> Shared<O> {
         stream: S,
         visit: &Arc<Visit<O>>,
         ledger: &Ledger,
-    ) -> Result<(), hyper::Error>
+    ) -> Result<(), h2::Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let service = service_fn(|request| {
-            let visit = Arc::clone(visit);
-            async move { Ok::<_, Infallible>(visit.handle(request).await) }
-        });
-        let weighed = Weighed::new(
-            stream,
-            ledger.clone(),
-            self.counters.clone(),
-            self.settings.progress_window,
-        );
-        let connection = bounded().serve_connection(TokioIo::new(weighed), service);
-        let mut connection = pin!(connection);
+        let window = self.settings.progress_window;
+        let weighed = Weighed::new(stream, ledger.clone(), self.counters.clone(), window);
+        let shaking = bounded().handshake(weighed);
+        match timeout_at(ledger.head_deadline(&self.settings), shaking).await {
+            Ok(connection) => self.serve_requests(connection?, visit, ledger).await,
+            Err(_) => {
+                self.give_up(Deadline::Head);
+                Ok(())
+            }
+        }
+    }
+
+    /// Requests that are under way end with the connection.
+    async fn serve_requests<S>(
+        &self,
+        mut connection: Connection<Weighed<S>, Bytes>,
+        visit: &Arc<Visit<O>>,
+        ledger: &Ledger,
+    ) -> Result<(), h2::Error>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut requests = JoinSet::new();
+        let mut pulse = Pulse::new(connection.ping_pong());
         let mut draining = self.draining.clone();
         let mut leaving: Option<Instant> = None;
         let mut beat = interval(self.settings.shortest() / BEATS_PER_DEADLINE);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let verdict = tokio::select! {
-                ended = connection.as_mut() => return ended,
+                accepted = connection.accept() => {
+                    let Some(accepted) = accepted else { return Ok(()) };
+                    let (request, respond) = accepted?;
+                    requests.spawn(stream::serve(Arc::clone(visit), request, respond));
+                    continue;
+                }
+                Some(_) = requests.join_next(), if !requests.is_empty() => continue,
                 _ = draining.wait_for(|draining| *draining), if leaving.is_none() => Verdict::Leave,
-                _ = beat.tick() => ledger.judge(&self.settings, Instant::now()),
+                _ = beat.tick() => {
+                    if !pulse.beats(ledger.received_at(), Instant::now()) {
+                        tracing::debug!("a visitor gives no sign of life");
+                        return Ok(());
+                    }
+                    ledger.judge(&self.settings, Instant::now())
+                }
             };
-            match (verdict, leaving) {
-                (Verdict::Drop(deadline), _) => {
-                    self.give_up(deadline);
-                    return Ok(());
-                }
-                (Verdict::Leave, None) => {
-                    connection.as_mut().graceful_shutdown();
-                    leaving = Some(Instant::now());
-                }
-                // The visitor does not hear that it is to go.
-                (_, Some(since))
-                    if since.elapsed() > self.settings.head_max && ledger.unanswered() == 0 =>
-                {
-                    self.give_up(Deadline::Idle);
-                    return Ok(());
-                }
-                (Verdict::Leave | Verdict::Serve, _) => {}
+            if let Some(deadline) = self.overdue(verdict, leaving, ledger) {
+                self.give_up(deadline);
+                return Ok(());
+            }
+            if verdict == Verdict::Leave && leaving.is_none() {
+                connection.graceful_shutdown();
+                leaving = Some(Instant::now());
             }
         }
+    }
+
+    /// The deadline that a connection has missed, one that is left since `leaving` among them.
+    fn overdue(
+        &self,
+        verdict: Verdict,
+        leaving: Option<Instant>,
+        ledger: &Ledger,
+    ) -> Option<Deadline> {
+        if let Verdict::Drop(deadline) = verdict {
+            return Some(deadline);
+        }
+        // The visitor does not hear that it is to go.
+        let is_deaf = leaving?.elapsed() > self.settings.head_max && ledger.unanswered() == 0;
+        is_deaf.then_some(Deadline::Idle)
     }
 
     fn give_up(&self, deadline: Deadline) {
@@ -91,21 +122,45 @@ impl<O: Origins> Shared<O> {
     }
 }
 
-fn bounded() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn bounded() -> Builder {
+    let mut builder = Builder::new();
     builder
-        .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS_MAX)
-        .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
+        .initial_window_size(H2_STREAM_WINDOW_BYTES)
         .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
         .max_frame_size(H2_FRAME_BYTES_MAX)
-        .max_send_buf_size(H2_SEND_BUFFER_BYTES)
+        .max_send_buffer_size(H2_SEND_BUFFER_BYTES)
         .max_header_list_size(H2_HEADERS_BYTES_MAX)
         .max_pending_accept_reset_streams(H2_PENDING_RESETS_MAX)
-        .max_local_error_reset_streams(H2_ERROR_RESETS_MAX)
-        .keep_alive_interval(H2_PING_INTERVAL)
-        .keep_alive_timeout(H2_PING_TIMEOUT);
+        .max_local_error_reset_streams(Some(H2_ERROR_RESETS_MAX));
     builder
+}
+
+/// Asks a silent visitor for a sign of life. Any byte is one.
+struct Pulse {
+    /// Given out once by a connection; without it nothing is asked.
+    ping_pong: Option<PingPong>,
+    asked_at: Option<Instant>,
+}
+
+impl Pulse {
+    fn new(ping_pong: Option<PingPong>) -> Self {
+        Self { ping_pong, asked_at: None }
+    }
+
+    /// False when the visitor has been asked and has been silent since.
+    fn beats(&mut self, received_at: Instant, now: Instant) -> bool {
+        let Some(ping_pong) = &mut self.ping_pong else { return true };
+        // Answers are taken so that the next question may be asked; the bytes that they came in are what counts.
+        let _ = ping_pong.poll_pong(&mut Context::from_waker(Waker::noop()));
+        if let Some(asked_at) = self.asked_at.filter(|asked_at| received_at < *asked_at) {
+            return now < asked_at + H2_PING_TIMEOUT;
+        }
+        let is_due = now >= received_at + H2_PING_INTERVAL;
+        let is_asked = is_due && ping_pong.send_ping(Ping::opaque()).is_ok();
+        self.asked_at = is_asked.then_some(now);
+        true
+    }
 }
 
 /// The stream of an HTTP/2 connection: weighed both ways, and paced where the socket is full.

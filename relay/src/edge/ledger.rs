@@ -1,6 +1,6 @@
 //! What one HTTP/2 connection costs, and what it asks for.
 //!
-//! hyper reads the frames; this only weighs them. What a visitor sends is either part of a request or overhead: frames of control,
+//! Others read the frames; this only weighs them. What a visitor sends is either part of a request or overhead: frames of control,
 //! padding, resets, heads that never end. Overhead beyond an allowance, or requests of late that are mostly taken back, are a flood,
 //! whatever frames it is made of. The allowance grows with what is sent, because each byte that arrives is acknowledged, and with time.
 //!
@@ -51,6 +51,7 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 struct Inner {
     accepted_at: Instant,
+    received_at: Instant,
     received: u64,
     sent: u64,
     /// Bytes received that belong to requests.
@@ -103,6 +104,7 @@ impl Ledger {
     pub(super) fn new(accepted_at: Instant) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             accepted_at,
+            received_at: accepted_at,
             received: 0,
             sent: 0,
             asked_for: 0,
@@ -120,7 +122,18 @@ impl Ledger {
         let mut inner = self.lock();
         inner.received += bytes as u64;
         inner.recent.fade(now);
+        inner.received_at = now;
         !inner.is_flooded(now)
+    }
+
+    /// When bytes last came.
+    pub(super) fn received_at(&self) -> Instant {
+        self.lock().received_at
+    }
+
+    /// When the first request must have come.
+    pub(super) fn head_deadline(&self, settings: &EdgeSettings) -> Instant {
+        self.lock().accepted_at + settings.head_max
     }
 
     /// Bytes went out.

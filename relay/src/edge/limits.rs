@@ -55,6 +55,10 @@ pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// response that is still on its way (RFC 9112 §9.6).
 pub const LINGER_MAX: Duration = Duration::from_secs(2);
 
+/// How long an origin is waited for that was asked whether it wants a body and says nothing: it may know nothing of such questions
+/// (RFC 9110 §10.1.1).
+pub const EXPECT_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// What `Retry-After` says, in seconds, when a service is away.
 pub const RETRY_AFTER_SECONDS: u16 = 5;
 

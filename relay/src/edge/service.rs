@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bore_netstack::ConnectError;
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue,
     STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
@@ -20,12 +20,13 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use tokio::time::timeout;
 
-use super::body::{Coming, EdgeBody, Exchange, RequestBody, Upload};
+use super::body::{Coming, EdgeBody, Exchange, Grant, Inbound, RequestBody, Upload};
 use super::counters::{EdgeCounters, Outcome, OutcomeLabels};
 use super::door::Secured;
 use super::gate::{Beyond, Ended, Gate};
 use super::headers::{
-    Statement, X_REQUEST_ID, clean_request, clean_response, set_upgrade, upgrade_protocol,
+    Statement, X_REQUEST_ID, call, clean_request, clean_response, expects_continue, set_upgrade,
+    upgrade_protocol,
 };
 use super::host;
 use super::ledger::Ledger;
@@ -71,7 +72,7 @@ struct Passage {
 
 impl<O: Origins> Visit<O> {
     /// Answers one request; never fails, because every failure is an answer.
-    pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<EdgeBody> {
+    pub(super) async fn handle(&self, request: Request<Inbound>) -> Response<EdgeBody> {
         let format = Format::accepted(request.headers());
         let asks_upgrade = request.headers().contains_key(UPGRADE);
         let has_body = !hyper::body::Body::is_end_stream(request.body());
@@ -161,7 +162,9 @@ impl<O: Origins> Visit<O> {
         mut parts: Parts,
         body: RequestBody,
     ) -> Result<Passage, Notice> {
-        let is_http2 = self.speaks_http2(origin, &parts);
+        let manner = self.origins.manner(origin);
+        let is_http2 = speaks_http2(manner.speech, &parts);
+        let (body, grant) = expected(&parts, body, is_http2);
         let may_upgrade = parts.version == Version::HTTP_11 && body.is_empty() && !is_http2;
         let protocol = upgrade_protocol(&parts.headers).filter(|_| may_upgrade);
         let upgrade = protocol.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
@@ -175,6 +178,9 @@ impl<O: Origins> Visit<O> {
             speak_as_http_11(&mut parts)?;
         }
         clean_request(&mut parts.headers, statement);
+        if let Some(host) = manner.host {
+            call(&mut parts.headers, &host);
+        }
         if let Some(protocol) = protocol {
             set_upgrade(&mut parts.headers, protocol);
         }
@@ -182,6 +188,10 @@ impl<O: Origins> Visit<O> {
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let mut request = Request::new(body);
+        if let Some(grant) = grant {
+            parts.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+            grant_by(&mut request, grant);
+        }
         *request.method_mut() = parts.method;
         if is_http2 {
             *request.uri_mut() = absolute_form(parts.uri, &mut parts.headers)?;
@@ -192,16 +202,8 @@ impl<O: Origins> Visit<O> {
         Ok(Passage { origin, request, upgrade, is_http2 })
     }
 
-    fn speaks_http2(&self, origin: OriginId, parts: &Parts) -> bool {
-        match self.origins.speech(origin) {
-            Speech::Plain => parts.version == Version::HTTP_2 && is_grpc(&parts.headers),
-            Speech::Http11 => false,
-            Speech::H2c => true,
-        }
-    }
-
-    fn body(&self, headers: &HeaderMap, incoming: Incoming) -> RequestBody {
-        let body = RequestBody::new(incoming);
+    fn body(&self, headers: &HeaderMap, inbound: Inbound) -> RequestBody {
+        let body = RequestBody::new(inbound);
         let Some(ledger) = &self.ledger else { return body };
         let coming = if is_grpc(headers) {
             Coming::Calls
@@ -356,14 +358,37 @@ fn check_method(method: &Method) -> Result<(), Notice> {
     Ok(())
 }
 
-/// hyper's own limit covers HTTP/1 only. A cookie in pieces, as browsers send it in HTTP/2, is one field.
+/// hyper's own limit covers HTTP/1 only. A cookie in pieces, as browsers send it in HTTP/2, is one field. A second length could be read by
+/// somebody.
 fn check_fields(headers: &HeaderMap) -> Result<(), Notice> {
     let pieces = headers.get_all(COOKIE).iter().count();
     if headers.len() - pieces.saturating_sub(1) > HEADERS_MAX {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(invalid(status, "The request has too many header fields."));
     }
+    // In HTTP/1 the guard has refused them.
+    if headers.get_all(CONTENT_LENGTH).iter().count() > 1 {
+        return Err(invalid(StatusCode::BAD_REQUEST, "The request has more than one length."));
+    }
     Ok(())
+}
+
+/// A visitor that waits to be told to go on waits for the origin's word (RFC 9110 §10.1.1), which only HTTP/1.1 brings here.
+fn expected(parts: &Parts, body: RequestBody, is_http2: bool) -> (RequestBody, Option<Grant>) {
+    let waits = parts.version != Version::HTTP_10 && expects_continue(&parts.headers);
+    if !waits || is_http2 || body.is_empty() {
+        return (body, None);
+    }
+    let (body, grant) = body.expected();
+    (body, Some(grant))
+}
+
+fn grant_by(request: &mut Request<RequestBody>, grant: Grant) {
+    hyper::ext::on_informational(request, move |interim| {
+        if interim.status() == StatusCode::CONTINUE {
+            grant.give();
+        }
+    });
 }
 
 /// HTTP/2 names the host in the target, and may cut a cookie into pieces (RFC 9113 §8.2.3).
@@ -416,6 +441,13 @@ fn absolute_form(uri: Uri, headers: &mut HeaderMap) -> Result<Uri, Notice> {
         .path_and_query(path)
         .build()
         .map_err(|_| invalid(StatusCode::BAD_REQUEST, "The request target has no path."))
+}
+
+fn speaks_http2(speech: Speech, parts: &Parts) -> bool {
+    match speech {
+        Speech::Plain => parts.version == Version::HTTP_2 && is_grpc(&parts.headers),
+        Speech::H2c => true,
+    }
 }
 
 /// gRPC itself; what browsers speak in its place goes over HTTP/1.1.

@@ -35,7 +35,8 @@ pub(super) struct Upstream {
 #[derive(Debug)]
 enum Sender {
     Http1(http1::SendRequest<RequestBody>),
-    /// One request at a time runs on it as well, so that a visitor's request and its connection end together.
+    /// One request at a time runs on it as well: a visitor's request and its connection end together, and an answer that waits for its
+    /// visitor closes no window to another.
     Http2(http2::SendRequest<RequestBody>),
 }
 

@@ -124,29 +124,6 @@ async fn attack_17_trailers_make_no_claims_either() {
 }
 
 #[tokio::test]
-async fn an_expecting_visitor_gets_100_and_then_the_answer() {
-    let lab = Lab::new().await;
-    let (mut visitor, mut origin) = lab
-        .pair("POST / HTTP/1.1\r\nHost: app.example\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
-        .await;
-    assert_eq!(header(&origin.head().await, "expect"), None);
-    assert_eq!(visitor.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
-    visitor.send("abc").await;
-    assert_eq!(origin.exactly(3).await, "abc");
-    origin.send("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await;
-    assert!(visitor.head().await.starts_with("HTTP/1.1 201 "));
-}
-
-#[tokio::test]
-async fn an_expecting_visitor_without_a_route_sends_no_body() {
-    let lab = Lab::new().await;
-    let mut visitor = lab.visitor().await;
-    visitor.send("POST / HTTP/1.1\r\nHost: nobody.example\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n").await;
-    let answer = visitor.rest().await;
-    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
-}
-
-#[tokio::test]
 async fn interim_answers_of_the_origin_do_not_disturb_the_final_one() {
     let lab = Lab::new().await;
     let (mut visitor, mut origin) = lab.pair(GET).await;

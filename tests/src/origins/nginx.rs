@@ -8,7 +8,7 @@ use crate::lab::Lab;
 use crate::namespace::Namespace;
 use crate::process::Process;
 
-/// A web server: `/` greets, `/visitor` says what it was told of the visitor, `/files/` serves and `/uploads/` takes (PUT) files.
+/// A web server: `/` greets, `/visitor` says what it was told of the visitor, `/host` what it was called, `/files/` serves and `/uploads/` takes (PUT) files, `/small/` small ones.
 #[derive(Debug)]
 pub struct Nginx {
     process: Process,
@@ -61,8 +61,10 @@ http {{
     listen {port}; listen [::]:{port};
     location / {{ return 200 'nginx behind bore\\n'; }}
     location = /visitor {{ return 200 'for=$http_x_forwarded_for address=$remote_addr host=$host\\n'; }}
+    location = /host {{ return 200 'host=$http_host for-host=$http_x_forwarded_host\\n'; }}
     location /files/ {{ alias {files}/; }}
     location /uploads/ {{ alias {folder}/uploads/; dav_methods PUT; client_body_temp_path {folder}/uploads/body; }}
+    location /small/ {{ alias {folder}/uploads/; dav_methods PUT; client_max_body_size 1k; }}
   }}
 }}"
     )
