@@ -18,7 +18,7 @@ mod reader;
 
 use std::path::{Path, PathBuf};
 
-use bore_control::model::{Lifetime, Protocol};
+use bore_control::model::{Lifetime, Protocol, WebOptions};
 use bore_policy::{Access, Target};
 use toml::de::{DeTable, DeValue};
 
@@ -26,7 +26,9 @@ use self::reader::Reader;
 use crate::agent::Declaration;
 use crate::error::{CliError, CliResult};
 use crate::hostname::parse_hostname;
-use crate::wanted::{check, parse_name, parse_source, parse_target, set_port};
+use crate::wanted::{
+    check, parse_host_header, parse_name, parse_source, parse_target, parse_tls_min, set_port,
+};
 
 /// Values that flags and `BORE_*` precede.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,7 +88,8 @@ impl File {
 }
 
 const SETTINGS: &[&str] = &["state", "api_url", "api_key_file", "network", "publish"];
-const PUBLISH: &[&str] = &["http", "tls", "tcp", "udp", "host", "port", "allow", "deny"];
+const PUBLISH: &[&str] =
+    &["http", "tls", "tcp", "udp", "host", "port", "allow", "deny", "host_header", "tls_min"];
 
 fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>, kind: Kind, file: &mut File) {
     reader.known_keys(root, "", SETTINGS);
@@ -131,6 +134,8 @@ fn read_section(
     let hostnames = reader.parsed_one_or_many(section, "host", parse_hostname);
     let allow = reader.parsed_list(section, "allow", parse_source);
     let deny = reader.parsed_list(section, "deny", parse_source);
+    let host_header = reader.parsed(section, "host_header", parse_host_header).unwrap_or_default();
+    let tls_min = reader.parsed(section, "tls_min", parse_tls_min);
     let (protocol, target) = read_target(reader, span.clone(), section)?;
     let mut declaration = Declaration {
         name: Some(name?),
@@ -140,6 +145,7 @@ fn read_section(
         any_port: false,
         hostnames,
         access: Access { allow, deny },
+        web: WebOptions { host_header: host_header.towards(&target), tls_min },
         lifetime: Lifetime::Persistent,
         replace: false,
     };
@@ -227,6 +233,19 @@ mod tests {
             cause.contains("a_b") && cause.contains("a string or a list of strings"),
             "{cause}"
         );
+    }
+
+    #[test]
+    fn a_web_service_may_be_called_by_another_name_and_by_old_visitors() {
+        let text = "[publish.shop]\nhttp = 3000\nhost_header = \"rewrite\"\ntls_min = \"1.2\"\n";
+        let file = project(text).unwrap();
+        let [shop] = file.publish.as_slice() else { panic!("one publication") };
+        let host = shop.web.host_header.as_ref().unwrap();
+        assert_eq!((host.as_str(), shop.web.tls_min), ("127.0.0.1:3000", "1.2".parse().ok()));
+        let bad = "[publish.a]\nhttp = 80\nhost_header = \"a b\"\ntls_min = 1.2\n";
+        let error = project(bad).unwrap_err();
+        let cause = error.reason().unwrap();
+        assert!(cause.contains("line 3:") && cause.contains("`tls_min` is a string"), "{cause}");
     }
 
     #[test]

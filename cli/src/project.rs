@@ -65,6 +65,12 @@ fn differences(wanted: &Declaration, stored: &Publication) -> Vec<String> {
     if !wanted.hostnames.is_empty() && !same_hostnames(&stored.hostnames, &wanted.hostnames) {
         compare("host", stored.hostnames.join(","), wanted.hostnames.join(","));
     }
+    compare(
+        "host_header",
+        or_default(&stored.web.host_header),
+        or_default(&wanted.web.host_header),
+    );
+    compare("tls_min", or_default(&stored.web.tls_min), or_default(&wanted.web.tls_min));
     compare("allow", listed(&stored.access.allow), listed(&wanted.access.allow));
     compare("deny", listed(&stored.access.deny), listed(&wanted.access.deny));
     found
@@ -91,6 +97,10 @@ fn wanted_port(wanted: &Declaration) -> Option<u16> {
 fn canonical(target: &str) -> String {
     bore_policy::Target::parse(target)
         .map_or_else(|_| target.to_owned(), |target| target.to_string())
+}
+
+fn or_default<T: ToString>(option: &Option<T>) -> String {
+    option.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string)
 }
 
 fn listed<T: ToString>(items: &[T]) -> String {
@@ -180,7 +190,7 @@ impl Owned {
 
 #[cfg(test)]
 mod tests {
-    use bore_control::model::{Lifetime, Protocol};
+    use bore_control::model::{Lifetime, Protocol, WebOptions};
 
     use super::*;
     use crate::test_support::view;
@@ -204,6 +214,14 @@ mod tests {
         let other = Declaration { target: "4000".into(), any_port: true, ..declaration("web") };
         let changes = plan(&[other], &[view("web", Protocol::Tcp)], &[]);
         assert_eq!(changes[0].line(), "~ web: target 127.0.0.1:3000 → 127.0.0.1:4000");
+    }
+
+    #[test]
+    fn what_is_particular_to_a_web_service_is_compared() {
+        let web = WebOptions { tls_min: "1.2".parse().ok(), ..WebOptions::default() };
+        let wanted = Declaration { port: Some(7777), web, ..declaration("web") };
+        let changes = plan(&[wanted], &[view("web", Protocol::Tcp)], &[]);
+        assert_eq!(changes[0].line(), "~ web: tls_min default → 1.2");
     }
 
     #[test]
@@ -241,6 +259,7 @@ mod tests {
             any_port: false,
             hostnames: Vec::new(),
             access: bore_policy::Access::default(),
+            web: WebOptions::default(),
             lifetime: Lifetime::Persistent,
             replace: false,
         }

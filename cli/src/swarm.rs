@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore_control::model::{Lifetime, Protocol};
+use bore_control::model::{Lifetime, Protocol, WebOptions};
 use bore_control::runtime::State;
 use bore_overlay::JoinKey;
 use bore_policy::Access;
@@ -183,6 +183,7 @@ fn declaration(name: &str, target: String) -> Declaration {
         any_port: true,
         hostnames: Vec::new(),
         access: Access::default(),
+        web: WebOptions::default(),
         lifetime: Lifetime::Session,
         replace: false,
     }

@@ -1,6 +1,6 @@
 //! What unit tests of several files share.
 
-use bore_control::model::{Lifetime, Protocol, Publication};
+use bore_control::model::{Lifetime, Protocol, Publication, WebOptions};
 use bore_control::runtime::{PublicationState, State};
 use bore_policy::Access;
 use uuid::Uuid;
@@ -21,6 +21,7 @@ pub(crate) fn view(name: &str, protocol: Protocol) -> PublicationView {
         overlay_port: 1024,
         target: "127.0.0.1:3000".to_owned(),
         access: Access::default(),
+        web: WebOptions::default(),
         lifetime: Lifetime::Session,
         created_at: 0,
     };

@@ -2,10 +2,33 @@
 //!
 //! Everything is checked offline here, with the grammar that the relay uses, before anything is sent.
 
-use bore_control::model::Protocol;
-use bore_policy::{Label, Source, Target, TargetScheme};
+use bore_control::model::{Protocol, TlsVersion, WebOptions};
+use bore_policy::{Label, OriginHost, Source, Target, TargetScheme};
 
 use crate::agent::Declaration;
+
+/// `--host-header`: what a web service sees as its host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum HostHeader {
+    /// What the visitor wrote.
+    #[default]
+    Preserve,
+    /// What the service is called where it is.
+    Rewrite,
+    /// This.
+    Is(OriginHost),
+}
+
+impl HostHeader {
+    /// What a request to `target` is to say; `None` leaves it as it is.
+    pub(crate) fn towards(&self, target: &Target) -> Option<OriginHost> {
+        match self {
+            Self::Preserve => None,
+            Self::Rewrite => Some(target.own_host()),
+            Self::Is(host) => Some(host.clone()),
+        }
+    }
+}
 
 /// `--port`: 0 is any free port.
 pub(crate) fn set_port(declaration: &mut Declaration, port: Option<u16>) {
@@ -27,6 +50,11 @@ pub(crate) fn check(declaration: &Declaration, target: &Target) -> Result<(), &'
         Protocol::Tls | Protocol::Tcp | Protocol::Udp if target.scheme() != TargetScheme::Plain => {
             Err("only http services have a scheme: use HOST:PORT")
         }
+        Protocol::Tls | Protocol::Tcp | Protocol::Udp
+            if declaration.web != WebOptions::default() =>
+        {
+            Err("the relay speaks only for http services: no host header and no TLS version here")
+        }
         Protocol::Http | Protocol::Tls if target.port_count() > 1 => {
             Err("http and tls have one target port, not a range")
         }
@@ -46,6 +74,23 @@ pub(crate) fn parse_name(text: &str) -> Result<String, String> {
 /// A target as the command line takes it.
 pub(crate) fn parse_target(text: &str) -> Result<Target, String> {
     Target::parse(text).map_err(|error| error.to_string())
+}
+
+/// A value of `--host-header`.
+pub(crate) fn parse_host_header(text: &str) -> Result<HostHeader, String> {
+    match text {
+        "preserve" => Ok(HostHeader::Preserve),
+        "rewrite" => Ok(HostHeader::Rewrite),
+        _ => match OriginHost::parse(text) {
+            Ok(host) => Ok(HostHeader::Is(host)),
+            Err(error) => Err(format!("{error}; or `rewrite`, or `preserve`")),
+        },
+    }
+}
+
+/// A value of `--tls-min`.
+pub(crate) fn parse_tls_min(text: &str) -> Result<TlsVersion, String> {
+    text.parse().map_err(|error: bore_control::model::TlsVersionError| error.to_string())
 }
 
 /// One value of `--allow` or `--deny`.
@@ -83,6 +128,32 @@ mod tests {
     }
 
     #[test]
+    fn a_host_header_is_kept_made_of_the_target_or_given() {
+        let target = Target::parse("https://nas.local:443").unwrap();
+        let towards = |text: &str| {
+            let host = parse_host_header(text)?.towards(&target);
+            Ok::<_, String>(host.map(|host| host.to_string()))
+        };
+        assert_eq!(towards("preserve"), Ok(None));
+        assert_eq!(towards("rewrite"), Ok(Some("nas.local".to_owned())));
+        assert_eq!(towards("Intranet:8080"), Ok(Some("intranet:8080".to_owned())));
+        let mistake = towards("http://intranet").unwrap_err();
+        assert!(mistake.contains("`rewrite`"), "{mistake}");
+    }
+
+    #[test]
+    fn only_http_has_a_host_header_and_a_tls_version() {
+        let web = WebOptions { tls_min: Some(TlsVersion::Tls12), ..WebOptions::default() };
+        let checked = |protocol| {
+            let declaration = Declaration { web: web.clone(), ..declaration(protocol, "3000") };
+            check(&declaration, &Target::parse("3000").unwrap())
+        };
+        assert_eq!(checked(Protocol::Http), Ok(()));
+        assert!(checked(Protocol::Tls).is_err() && checked(Protocol::Tcp).is_err());
+        assert!(parse_tls_min("1.1").is_err());
+    }
+
+    #[test]
     fn port_zero_is_any_port() {
         let mut declaration = declaration(Protocol::Tcp, "22");
         set_port(&mut declaration, Some(0));
@@ -100,6 +171,7 @@ mod tests {
             any_port: false,
             hostnames: Vec::new(),
             access: Access::default(),
+            web: WebOptions::default(),
             lifetime: Lifetime::Session,
             replace: false,
         }

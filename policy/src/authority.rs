@@ -60,7 +60,7 @@ pub fn parse_host_header(value: &str) -> Result<Authority, AuthorityError> {
     Ok(Authority { host: parse_host(host)?, port: port.map(parse_port).transpose()? })
 }
 
-fn split_port(value: &str) -> Result<(&str, Option<&str>), AuthorityError> {
+pub(crate) fn split_port(value: &str) -> Result<(&str, Option<&str>), AuthorityError> {
     if !value.starts_with('[') {
         return Ok(value.split_once(':').map_or((value, None), |(host, port)| (host, Some(port))));
     }
@@ -89,7 +89,7 @@ fn parse_host(host: &str) -> Result<AuthorityHost, AuthorityError> {
     Ok(AuthorityHost::Name(name))
 }
 
-fn parse_port(text: &str) -> Result<u16, AuthorityError> {
+pub(crate) fn parse_port(text: &str) -> Result<u16, AuthorityError> {
     let number = if is_digits(text) { text.parse().ok() } else { None };
     number.filter(|port| *port != 0).ok_or_else(|| AuthorityError::Port { port: quoted(text) })
 }

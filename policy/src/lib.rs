@@ -27,6 +27,7 @@ mod label;
 pub mod limits;
 mod model;
 mod network;
+mod origin_host;
 mod ports;
 mod prose;
 mod public_host;
@@ -56,6 +57,7 @@ pub use model::{
     VisitRule,
 };
 pub use network::{Network, NetworkError};
+pub use origin_host::{OriginHost, OriginHostError};
 pub use ports::{PortRange, PortRangeError};
 pub use prose::{describe_access, describe_policy};
 pub use public_host::PublicHost;

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hostname::ends_in_number;
 use crate::limits::{HOSTNAME_BYTES_MAX, LABEL_BYTES_MAX, UNIX_PATH_BYTES_MAX};
+use crate::origin_host::OriginHost;
 use crate::ports::{PortRange, PortRangeError};
 use crate::text::{is_digits, quoted, serde_as_text};
 
@@ -52,9 +53,9 @@ pub enum TargetScheme {
     Plain,
     /// HTTP/2 from the first byte on.
     H2c,
-    /// HTTP/1.1 inside TLS, with a certificate that the agent's machine trusts.
+    /// The same as plain inside TLS, with a certificate that the agent's machine trusts.
     Https,
-    /// HTTP/1.1 inside TLS, whoever answers.
+    /// The same as plain inside TLS, whoever answers.
     HttpsUnverified,
 }
 
@@ -182,6 +183,17 @@ impl Target {
         }
     }
 
+    /// What a web service would be called by a client of its own.
+    pub fn own_host(&self) -> OriginHost {
+        match self {
+            Self::Host { scheme, host, ports } => {
+                let port = Some(ports.first()).filter(|port| *port != scheme.default_port());
+                OriginHost::new(host, port)
+            }
+            Self::Unix(_) => OriginHost::new("localhost", None),
+        }
+    }
+
     /// How many ports there are; a Unix socket counts as one.
     pub fn port_count(&self) -> u16 {
         match self {
@@ -199,6 +211,14 @@ impl TargetScheme {
             Self::H2c => "h2c://",
             Self::Https => "https://",
             Self::HttpsUnverified => "https+insecure://",
+        }
+    }
+
+    /// The port that a client needs not name.
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Plain | Self::H2c => 80,
+            Self::Https | Self::HttpsUnverified => 443,
         }
     }
 
@@ -230,7 +250,7 @@ fn split_host(text: &str) -> Result<(Option<&str>, &str), TargetError> {
     }
 }
 
-fn parse_host(host: &str) -> Result<TargetHost, TargetError> {
+pub(crate) fn parse_host(host: &str) -> Result<TargetHost, TargetError> {
     if let Some(inner) = host.strip_prefix('[') {
         let address: Ipv6Addr =
             inner.parse().map_err(|_| TargetError::NotIpv6 { text: quoted(host) })?;

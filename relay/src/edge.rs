@@ -36,6 +36,7 @@ mod service;
 mod settings;
 mod sources;
 mod splice;
+mod stream;
 mod upstream;
 
 pub use accept::serve;
@@ -44,5 +45,5 @@ pub use counters::{
     HandshakeLabels, Limit, LimitLabels, Outcome, OutcomeLabels,
 };
 pub use framing::Fault;
-pub use origins::{DenialKind, OriginId, Origins, Outage, Route, Speech, Unopened};
+pub use origins::{DenialKind, Manner, OriginId, Origins, Outage, Route, Speech, Unopened};
 pub use settings::{EdgeSettings, Scheme};

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bore_control::model::{Protocol, Publication};
+use bore_control::model::{Protocol, Publication, TlsVersion};
 use bore_control::runtime::State;
 use bore_driver::{OverlayStream, pipe_opening};
 use bore_netstack::ConnectError;
@@ -14,10 +14,11 @@ use bore_policy::{AuthorityHost, DecidedBy, Hostname, TargetScheme, Visitor};
 use uuid::Uuid;
 
 use crate::clock::now_micros;
-use crate::edge::{DenialKind, OriginId, Origins, Outage, Route, Speech, Unopened};
+use crate::edge::{DenialKind, Manner, OriginId, Origins, Outage, Route, Speech, Unopened};
 use crate::flows::Carrier;
 use crate::ingress::echo;
 use crate::steward::Steward;
+use crate::tls::TlsMinimum;
 
 /// Answers the edge from the steward's tables.
 #[derive(Debug)]
@@ -36,12 +37,24 @@ impl Origins for OverlayOrigins {
         self.decide(self.find(sni, Protocol::Tls), visitor)
     }
 
-    fn speech(&self, origin: OriginId) -> Speech {
-        match self.steward.scheme_of(origin.0) {
-            TargetScheme::Plain => Speech::Plain,
+    fn manner(&self, origin: OriginId) -> Manner {
+        let (scheme, web) = self.steward.web_service(origin.0).unwrap_or_default();
+        let speech = match scheme {
             TargetScheme::H2c => Speech::H2c,
-            TargetScheme::Https | TargetScheme::HttpsUnverified => Speech::Http11,
-        }
+            // Behind TLS the agent follows what is spoken here.
+            TargetScheme::Plain | TargetScheme::Https | TargetScheme::HttpsUnverified => {
+                Speech::Plain
+            }
+        };
+        Manner { speech, host: web.host_header }
+    }
+
+    fn tls_minimum(&self, host: &Hostname) -> Option<TlsMinimum> {
+        let (_, web) = self.steward.web_service(self.find(host, Protocol::Http)?)?;
+        web.tls_min.map(|version| match version {
+            TlsVersion::Tls12 => TlsMinimum::Tls12,
+            TlsVersion::Tls13 => TlsMinimum::Tls13,
+        })
     }
 
     async fn open(&self, origin: OriginId, visitor: SocketAddr) -> Result<OverlayStream, Unopened> {

@@ -484,6 +484,7 @@ mod tests {
             overlay_port: 1024,
             target: "127.0.0.1:1".to_owned(),
             access: bore_policy::Access::default(),
+            web: bore_control::model::WebOptions::default(),
             lifetime: bore_control::model::Lifetime::Session,
             created_at: 0,
         }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bore_control::model::{NodeKind, Protocol, Publication};
+use bore_control::model::{NodeKind, Protocol, Publication, WebOptions};
 use bore_control::runtime::Step;
 use bore_control::{Change, ChangeKind, Control};
 use bore_driver::{Dial, Shard};
@@ -417,11 +417,12 @@ impl Steward {
         self.read_known().get(&id).is_some_and(|item| item.protocol == protocol)
     }
 
-    /// How the target of a publication is spoken to.
-    pub(crate) fn scheme_of(&self, id: Uuid) -> TargetScheme {
+    /// How the target of a publication is spoken to, and what is particular to it.
+    pub(crate) fn web_service(&self, id: Uuid) -> Option<(TargetScheme, WebOptions)> {
         let known = self.read_known();
-        let target = known.get(&id).and_then(|item| Target::parse(&item.target).ok());
-        target.map(|target| target.scheme()).unwrap_or_default()
+        let item = known.get(&id)?;
+        let target = Target::parse(&item.target).ok();
+        Some((target.map(|target| target.scheme()).unwrap_or_default(), item.web.clone()))
     }
 
     fn is_known(&self, id: Uuid) -> bool {

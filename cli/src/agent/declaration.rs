@@ -1,6 +1,6 @@
 //! What is published, as it was declared on this agent. Only a declaration names a target; nothing that the relay says can.
 
-use bore_control::model::{Lifetime, Protocol};
+use bore_control::model::{Lifetime, Protocol, WebOptions};
 use bore_policy::{Access, Source, Target};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,9 @@ pub(crate) struct Declaration {
     /// Who may visit.
     #[serde(default)]
     pub(crate) access: Access,
+    /// What is particular to a web service (http).
+    #[serde(default)]
+    pub(crate) web: WebOptions,
     /// How long it stays.
     pub(crate) lifetime: Lifetime,
     /// Take the name over from another node.
@@ -66,6 +69,7 @@ impl Declaration {
             hostnames: self.hostnames.clone(),
             target: self.target.clone(),
             access: lists(&self.access),
+            web: self.web.clone(),
             lifetime: self.lifetime,
             replace: self.replace,
         }

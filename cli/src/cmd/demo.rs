@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use bore_control::model::{Lifetime, Protocol};
+use bore_control::model::{Lifetime, Protocol, WebOptions};
 use bore_overlay::JoinKey;
 use bore_policy::Access;
 use bore_relay::{InitOptions, InitSettings, Relay};
@@ -124,6 +124,7 @@ impl Stage {
             any_port: protocol.has_port(),
             hostnames: (!protocol.has_port()).then(|| name.to_owned()).into_iter().collect(),
             access: Access::default(),
+            web: WebOptions::default(),
             lifetime: Lifetime::Session,
             replace: false,
         }

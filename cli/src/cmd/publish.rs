@@ -5,7 +5,7 @@ mod report;
 
 use std::time::Duration;
 
-use bore_control::model::{Lifetime, Protocol};
+use bore_control::model::{Lifetime, Protocol, TlsVersion, WebOptions};
 use bore_policy::{Access, Source, Target};
 
 use self::report::Declared;
@@ -15,7 +15,10 @@ use crate::error::{CliError, CliResult};
 use crate::hostname::parse_hostname;
 use crate::link::{Feed, Link};
 use crate::signal::Interrupt;
-use crate::wanted::{check, parse_name, parse_source, parse_target, set_port};
+use crate::wanted::{
+    HostHeader, check, parse_host_header, parse_name, parse_source, parse_target, parse_tls_min,
+    set_port,
+};
 
 pub(super) use report::{announce, declare, fields, follow, follow_announced, settle, standing};
 
@@ -30,7 +33,7 @@ pub(super) const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) enum Publish {
     /// A web service, by hostname
     #[command(
-        after_help = "Examples:\n  bore publish http 3000\n  bore publish http 3000 --name app --host app\n  bore publish http 3000 --host shop.example.com --host *.shop.example.com\n  bore publish http unix:/run/app.sock\n  bore publish http https://192.168.1.1:8443 --insecure-origin"
+        after_help = "Examples:\n  bore publish http 3000\n  bore publish http 3000 --name app --host app\n  bore publish http 3000 --host shop.example.com --host *.shop.example.com\n  bore publish http unix:/run/app.sock\n  bore publish http https://192.168.1.1:8443 --insecure-origin --host-header rewrite"
     )]
     Http(Flags),
     /// A service that terminates TLS itself, by hostname: the relay passes it through unread
@@ -74,6 +77,12 @@ pub(crate) struct Flags {
     /// Take any certificate of an https:// target
     #[arg(long)]
     insecure_origin: bool,
+    /// What the service sees as its host: rewrite (the target's own), preserve (the visitor's), or a name (http) [default: preserve]
+    #[arg(long, value_name = "HOST", value_parser = parse_host_header)]
+    host_header: Option<HostHeader>,
+    /// Oldest TLS that visitors may speak, 1.2 or 1.3 (http) [default: what the relay says]
+    #[arg(long, value_name = "VERSION", value_parser = parse_tls_min)]
+    tls_min: Option<TlsVersion>,
     /// Leave it to the running agent and return; it stays until `bore rm NAME`
     #[arg(long)]
     bg: bool,
@@ -133,12 +142,22 @@ impl Flags {
             any_port: false,
             hostnames: self.host.clone(),
             access: Access { allow: self.allow.clone(), deny: self.deny.clone() },
+            web: self.web(&target)?,
             lifetime: if self.bg { Lifetime::Persistent } else { Lifetime::Session },
             replace: self.replace,
         };
         set_port(&mut declaration, self.port);
         check(&declaration, &target).map_err(CliError::usage)?;
         Ok(declaration)
+    }
+
+    fn web(&self, target: &Target) -> CliResult<WebOptions> {
+        let wish = self.host_header.clone().unwrap_or_default();
+        if self.node.is_some() && wish == HostHeader::Rewrite {
+            let what = "only an agent knows what its target is called: name it, as in --host-header app.local";
+            return Err(CliError::usage(what));
+        }
+        Ok(WebOptions { host_header: wish.towards(target), tls_min: self.tls_min })
     }
 
     async fn in_background(&self, context: &Context<'_>, declaration: Declaration) -> CliResult {
@@ -254,6 +273,8 @@ mod tests {
             allow: Vec::new(),
             deny: Vec::new(),
             insecure_origin: false,
+            host_header: None,
+            tls_min: None,
             bg: false,
             wait: false,
             no_wait: false,

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
-use bore_control::model::{Lifetime, Protocol};
+use bore_control::model::{Lifetime, Protocol, WebOptions};
 use bore_policy::{Access, Target};
 use tokio::process::Command;
 
@@ -141,6 +141,7 @@ fn declare(protocol: Protocol, target: &Target) -> CliResult<Declaration> {
         any_port: protocol.has_port(),
         hostnames: Vec::new(),
         access: Access::default(),
+        web: WebOptions::default(),
         lifetime: Lifetime::Session,
         replace: false,
     };

@@ -61,6 +61,18 @@ impl<'t> Reader<'t> {
         self.expect(text, value, key, "a string")
     }
 
+    /// A string that `parse` understands.
+    pub(super) fn parsed<T>(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.string(table, key)?;
+        let span = table.get(key)?.span();
+        self.parse(span, &text, parse)
+    }
+
     /// A port number, 0 to 65535.
     pub(super) fn port(&mut self, table: &DeTable<'_>, key: &str) -> Option<u16> {
         let value = table.get(key)?;

@@ -4,6 +4,7 @@
 //! cluster. Nothing here holds a secret that is not sealed: secrets are shown once, by the call that makes them.
 
 mod certificate;
+mod web;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -15,6 +16,7 @@ use uuid::Uuid;
 pub use certificate::{
     AcmeAccount, Certificate, CertificateOrder, CertificateProblem, RenewalWindow, StandingOrder,
 };
+pub use web::{TlsVersion, TlsVersionError, WebOptions};
 
 /// Microseconds since the Unix epoch.
 pub type Micros = i64;
@@ -238,6 +240,9 @@ pub struct Publication {
     /// Who may visit.
     #[schema(value_type = Object)]
     pub access: Access,
+    /// What is particular to a web service (http).
+    #[serde(default)]
+    pub web: WebOptions,
     /// How long it stays.
     pub lifetime: Lifetime,
     /// When it was made.

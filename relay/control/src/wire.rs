@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::model::{
     ApiKey, DnsRecord, Domain, JoinKey, Lifetime, Micros, Network, Node, Protocol, Publication,
-    Scope,
+    Scope, WebOptions,
 };
 use crate::runtime::{NodeState, PublicationState, RelayInfo, Step};
 
@@ -47,6 +47,9 @@ pub struct PublishRequest {
     /// Who may visit. Default: anyone.
     #[serde(default)]
     pub access: AccessLists,
+    /// What is particular to a web service (http). Default: nothing.
+    #[serde(default)]
+    pub web: WebOptions,
     /// How long it stays. Default `session`.
     #[serde(default = "session")]
     pub lifetime: Lifetime,

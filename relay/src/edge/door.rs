@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bore_policy::{AuthorityHost, Hostname};
-use rustls::{AlertDescription, HandshakeKind};
+use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
@@ -27,7 +27,7 @@ use super::connection::Shared;
 use super::counters::{Deadline, DeadlineLabels, Door, DoorLabels, Handshake, HandshakeLabels};
 use super::origins::{OriginId, Origins, Route};
 use super::splice::splice;
-use crate::tls::{ACME_TLS, CARRIER, Entry, H2, Hello, VISIT};
+use crate::tls::{ACME_TLS, CARRIER, Entry, H2, Hello, TlsMinimum, VISIT};
 
 /// Who has come, and when.
 #[derive(Debug, Clone, Copy)]
@@ -43,9 +43,18 @@ pub(super) struct Arrival {
 pub(super) struct Secured {
     entry: Arc<Entry>,
     is_http2: bool,
+    /// What was agreed on.
+    pub(super) version: TlsMinimum,
 }
 
 impl Secured {
+    fn new(entry: Arc<Entry>, connection: &rustls::ServerConnection) -> Self {
+        let is_http2 = connection.alpn_protocol() == Some(H2);
+        let is_newest = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let version = if is_newest { TlsMinimum::Tls13 } else { TlsMinimum::Tls12 };
+        Self { entry, is_http2, version }
+    }
+
     /// Whether the certificate that was shown speaks for `host`.
     pub(super) fn covers(&self, host: &AuthorityHost) -> bool {
         match host {
@@ -66,7 +75,8 @@ enum Way {
     Visit(Visited),
     Through(OriginId),
     Closed(Door, AlertDescription),
-    Https(Arc<Entry>),
+    /// With visitors who speak at least this, if it is particular to the name.
+    Https(Arc<Entry>, Option<TlsMinimum>),
 }
 
 /// Gives the token when the agent has it.
@@ -129,12 +139,12 @@ impl<O: Origins> Shared<O> {
                 self.count_door(door);
                 hello.refuse(alert).await?;
             }
-            Way::Https(entry) => {
+            Way::Https(entry, minimum) => {
                 self.count_door(Door::Https);
-                let config = self.tls.configs.for_visitor(Arc::clone(&entry.certificate));
+                let config = self.tls.configs.for_visitor(Arc::clone(&entry.certificate), minimum);
                 let stream = self.shake_hands(hello, config, arrival).await?;
-                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
-                self.run(stream, arrival, Some(Secured { entry, is_http2 })).await;
+                let secured = Secured::new(entry, stream.get_ref().1);
+                self.run(stream, arrival, Some(secured)).await;
             }
         }
         Ok(())
@@ -160,7 +170,8 @@ impl<O: Origins> Shared<O> {
             Route::Unavailable(_) => Way::Closed(Door::Away, AlertDescription::InternalError),
             Route::Unknown => {
                 let entry = self.tls.certificates.entry(name.as_str());
-                entry.map_or_else(unknown, Way::Https)
+                let https = |entry| Way::Https(entry, self.origins.tls_minimum(&name));
+                entry.map_or_else(unknown, https)
             }
         }
     }
@@ -186,7 +197,7 @@ impl<O: Origins> Shared<O> {
         let find = |address| self.tls.certificates.entry_for_address(address);
         let meant = arrival.dialled.into_iter().chain(self.settings.address);
         match meant.into_iter().find_map(find) {
-            Some(entry) => Way::Https(entry),
+            Some(entry) => Way::Https(entry, None),
             None => Way::Closed(Door::NoName, AlertDescription::UnrecognisedName),
         }
     }

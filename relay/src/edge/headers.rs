@@ -3,13 +3,14 @@
 //! From a request: everything that speaks about one connection only, everything that claims who the
 //! visitor is in any spelling that some origin might read (`_` and `.` for `-`, any case), then our
 //! own statement goes in. From a response: what speaks about one connection only, and our own
-//! header of an error page. The `Host` header stays as the visitor wrote it.
+//! header of an error page. The `Host` header stays as the visitor wrote it, unless whoever publishes the
+//! service wants it called otherwise; the visitor's word is in our statement either way.
 //!
 //! Source: RFC 9110 §7.6.1 (Connection), §10.1.4 (TE), RFC 7239 (Forwarded).
 
 use std::net::{IpAddr, SocketAddr};
 
-use bore_policy::CanonicalAddress;
+use bore_policy::{CanonicalAddress, OriginHost};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
@@ -42,6 +43,11 @@ pub(super) fn clean_request(headers: &mut HeaderMap, statement: Statement) {
     }
 }
 
+/// Calls the origin by another name than the visitor did.
+pub(super) fn call(headers: &mut HeaderMap, host: &OriginHost) {
+    set(headers, HOST, host.as_str());
+}
+
 /// Some origins read trailers as if they were headers, so the same claims go.
 pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
     remove_hop_by_hop(trailers);
@@ -57,6 +63,11 @@ pub(super) fn clean_response(headers: &mut HeaderMap) {
     }
     remove_hop_by_hop(headers);
     headers.remove(BORE_ERROR);
+}
+
+/// Whether the visitor waits with its body until it is told to go on (RFC 9110 §10.1.1).
+pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
+    lists(headers, &EXPECT, "100-continue")
 }
 
 /// The protocol that a head asks to change to, when it really does. `h2c` is not offered: it would

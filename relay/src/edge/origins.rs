@@ -5,9 +5,11 @@
 use std::future::Future;
 use std::net::SocketAddr;
 
-use bore_policy::{AuthorityHost, Hostname};
+use bore_policy::{AuthorityHost, Hostname, OriginHost};
 use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
+
+use crate::tls::TlsMinimum;
 
 /// What the edge needs from the rest of the relay.
 pub trait Origins: Send + Sync + 'static {
@@ -22,8 +24,11 @@ pub trait Origins: Send + Sync + 'static {
     /// [`Self::route`]. [`Route::Unknown`]: nobody, TLS ends here.
     fn passthrough(&self, sni: &Hostname, visitor: SocketAddr) -> Route;
 
-    /// In what `origin` wants to be spoken to.
-    fn speech(&self, origin: OriginId) -> Speech;
+    /// How requests are put to `origin`.
+    fn manner(&self, origin: OriginId) -> Manner;
+
+    /// The oldest TLS that visitors of `host` may speak, if whoever publishes it has said so.
+    fn tls_minimum(&self, host: &Hostname) -> Option<TlsMinimum>;
 
     /// Opens one connection to `origin` on behalf of `visitor`.
     fn open(
@@ -55,14 +60,21 @@ pub trait Origins: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OriginId(pub Uuid);
 
+/// How requests are put to an origin.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Manner {
+    /// In what.
+    pub speech: Speech,
+    /// By which name it is called; `None`: as the visitor called it.
+    pub host: Option<OriginHost>,
+}
+
 /// In what an origin is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Speech {
     /// HTTP/1.1, but HTTP/2 for gRPC, which knows nothing else.
     #[default]
     Plain,
-    /// HTTP/1.1 and nothing else: the agent puts it into TLS.
-    Http11,
     /// HTTP/2 from the first byte on.
     H2c,
 }

@@ -10,11 +10,13 @@ use tokio::time::timeout;
 
 use super::body::EdgeBody;
 use super::counters::Outcome;
+use super::door::Secured;
 use super::limits::TOKEN_BYTES_MAX;
 use super::origins::{Origins, Route};
 use super::pages::Notice;
 use super::service::{Visit, down};
 use super::settings::Scheme;
+use crate::tls::TlsMinimum;
 
 impl<O: Origins> Visit<O> {
     /// An answer of the edge's own, where the request asks for one.
@@ -26,13 +28,26 @@ impl<O: Origins> Visit<O> {
         if let Some(response) = self.challenged(host, uri.path()) {
             return Ok(Some(response));
         }
-        if self.secured.as_ref().is_some_and(|secured| !secured.covers(host)) {
+        if self.secured.as_ref().is_some_and(|secured| !self.serves(secured, host)) {
             return Err(Notice::Misdirected);
         }
         match self.probed(host, uri.path()).await? {
             Some(response) => Ok(Some(response)),
             None => Ok(self.sent_to_https(host, uri)),
         }
+    }
+
+    /// What was decided in the handshake for one name has to do for another as well (RFC 9110 §7.4).
+    fn serves(&self, secured: &Secured, host: &AuthorityHost) -> bool {
+        let is_new = secured.version == TlsMinimum::Tls13;
+        let suffices = || {
+            let minimum = match host {
+                AuthorityHost::Name(name) => self.origins.tls_minimum(name),
+                AuthorityHost::Address(_) => None,
+            };
+            self.tls.configs.suffices(secured.version, minimum)
+        };
+        secured.covers(host) && (is_new || suffices())
     }
 
     /// Why nothing is served for `host`. Browsers send requests for every name of a certificate through one connection (RFC 9113 §9.1.1),

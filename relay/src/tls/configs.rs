@@ -16,7 +16,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
 /// The oldest protocol that visitors may speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum TlsMinimum {
     /// TLS 1.2, for old visitors.
     Tls12,
@@ -28,24 +28,44 @@ pub enum TlsMinimum {
 /// What connections begin from.
 #[derive(Debug)]
 pub(crate) struct Configs {
-    visitors: ServerConfig,
+    minimum: TlsMinimum,
+    strict: ServerConfig,
+    lenient: ServerConfig,
     challenge: ServerConfig,
 }
 
 impl Configs {
     pub(crate) fn new(minimum: TlsMinimum) -> Result<Self, rustls::Error> {
-        let mut visitors = base(minimum)?;
-        visitors.alpn_protocols = vec![H2.to_vec(), HTTP_11.to_vec(), HTTP_10.to_vec()];
-        visitors.ticketer = Ticketer::new()?;
+        let ticketer = Ticketer::new()?;
+        let for_http = |minimum| {
+            let mut config = base(minimum)?;
+            config.alpn_protocols = vec![H2.to_vec(), HTTP_11.to_vec(), HTTP_10.to_vec()];
+            config.ticketer = Arc::clone(&ticketer);
+            Ok::<_, rustls::Error>(config)
+        };
+        let (strict, lenient) = (for_http(TlsMinimum::Tls13)?, for_http(TlsMinimum::Tls12)?);
         let mut challenge = base(TlsMinimum::Tls12)?;
         challenge.alpn_protocols = vec![ACME_TLS.to_vec()];
         challenge.send_tls13_tickets = 0;
-        Ok(Self { visitors, challenge })
+        Ok(Self { minimum, strict, lenient, challenge })
     }
 
-    /// For HTTP.
-    pub(crate) fn for_visitor(&self, certificate: Arc<CertifiedKey>) -> Arc<ServerConfig> {
-        with(&self.visitors, certificate)
+    /// For HTTP with visitors who speak at least `minimum`; `None`: what goes for all.
+    pub(crate) fn for_visitor(
+        &self,
+        certificate: Arc<CertifiedKey>,
+        minimum: Option<TlsMinimum>,
+    ) -> Arc<ServerConfig> {
+        let base = match minimum.unwrap_or(self.minimum) {
+            TlsMinimum::Tls13 => &self.strict,
+            TlsMinimum::Tls12 => &self.lenient,
+        };
+        with(base, certificate)
+    }
+
+    /// Whether a connection in `spoken` may carry requests for a host that asks for `minimum`.
+    pub(crate) fn suffices(&self, spoken: TlsMinimum, minimum: Option<TlsMinimum>) -> bool {
+        spoken >= minimum.unwrap_or(self.minimum)
     }
 
     /// For a certificate authority that checks a name.

@@ -1,6 +1,17 @@
 //! Which host a request is for, and who is said to ask (attacks 16 to 18).
 
-use super::lab::{Lab, header};
+use super::lab::{GET, Lab, header};
+
+#[tokio::test]
+async fn an_origin_is_called_as_whoever_publishes_it_says() {
+    let lab = Lab::new().await;
+    let mut visitor = lab.visitor().await;
+    visitor.send(&GET.replace("app.example", "Renamed.example:80")).await;
+    let head = lab.accept().await.head().await;
+    assert_eq!(header(&head, "host"), Some("intranet.local:8080"));
+    assert_eq!(header(&head, "x-forwarded-host"), Some("Renamed.example:80"));
+    assert!(header(&head, "forwarded").unwrap().contains("host=\"Renamed.example:80\""), "{head}");
+}
 
 #[tokio::test]
 async fn attack_16_contradicting_or_unreadable_hosts_get_400() {
@@ -125,14 +136,14 @@ async fn attack_17_only_our_word_about_the_visitor_reaches_the_origin() {
 #[tokio::test]
 async fn visitor_and_origin_speak_of_a_request_by_one_id() {
     let lab = Lab::new().await;
-    let (mut visitor, mut origin) = lab.pair(super::lab::GET).await;
+    let (mut visitor, mut origin) = lab.pair(GET).await;
     let asked = origin.head().await;
     origin.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     let told = visitor.head().await;
     assert!(header(&asked, "x-request-id").is_some(), "{asked}");
     assert_eq!(header(&told, "x-request-id"), header(&asked, "x-request-id"));
 
-    visitor.send(super::lab::GET).await;
+    visitor.send(GET).await;
     origin.head().await;
     origin.send("HTTP/1.1 200 OK\r\nX-Request-Id: own\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(header(&visitor.head().await, "x-request-id"), Some("own"));
@@ -141,7 +152,7 @@ async fn visitor_and_origin_speak_of_a_request_by_one_id() {
 #[tokio::test]
 async fn what_belongs_to_one_connection_of_the_origin_stays_there() {
     let lab = Lab::new().await;
-    let (mut visitor, mut origin) = lab.pair(super::lab::GET).await;
+    let (mut visitor, mut origin) = lab.pair(GET).await;
     origin.head().await;
     origin.send("HTTP/1.1 200 Fine\r\nConnection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nBore-Error: down\r\nX-End: 1\r\nContent-Length: 0\r\n\r\n").await;
     let head = visitor.head().await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bore_policy::{AuthorityHost, Hostname};
 use bore_relay::edge::{
-    DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, Speech,
-    Unopened, serve,
+    DenialKind, EdgeCounters, EdgeSettings, Manner, OriginId, Origins, Outage, Route, Scheme,
+    Speech, Unopened, serve,
 };
 use bore_relay::tls::{CertificateOrigin, Tls, TlsMinimum};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -51,7 +51,8 @@ impl Lab {
 
     pub(crate) async fn secure_speaking(settings: EdgeSettings, minimum: TlsMinimum) -> Self {
         let lab = Self::speaking(EdgeSettings { scheme: Scheme::Https, ..settings }, minimum).await;
-        lab.certify(1, &["app.example", "second.example", "gone.example", "h2c.example"]);
+        let names = ["app.example", "second.example", "gone.example", "h2c.example"];
+        lab.certify(1, &[&names[..], &["renamed.example", "old.example", "new.example"]].concat());
         lab.certify(2, &["other.example"]);
         lab.certify(3, &["*.wild.example"]);
         lab
@@ -236,6 +237,8 @@ impl Origins for Fixed {
             "crowded.example" => Route::To(CROWDED),
             "slow.example" => Route::To(SLOW),
             "closing.example" => Route::To(CLOSING),
+            "renamed.example" => Route::To(RENAMED),
+            "old.example" | "new.example" => Route::To(OriginId(Uuid::from_u128(7))),
             "hidden.example" => Route::Denied { by: DenialKind::AllowList },
             "offline.example" => Route::Unavailable(Outage::Offline {
                 cause: "The agent was last seen <3> minutes ago.".to_owned(),
@@ -252,8 +255,18 @@ impl Origins for Fixed {
         }
     }
 
-    fn speech(&self, origin: OriginId) -> Speech {
-        if origin == H2C { Speech::H2c } else { Speech::Plain }
+    fn manner(&self, origin: OriginId) -> Manner {
+        let speech = if origin == H2C { Speech::H2c } else { Speech::Plain };
+        let host = (origin == RENAMED).then(|| "intranet.local:8080".parse().unwrap());
+        Manner { speech, host }
+    }
+
+    fn tls_minimum(&self, host: &Hostname) -> Option<TlsMinimum> {
+        match host.as_str() {
+            "old.example" => Some(TlsMinimum::Tls12),
+            "new.example" => Some(TlsMinimum::Tls13),
+            _ => None,
+        }
     }
 
     async fn open(&self, origin: OriginId, _visitor: SocketAddr) -> Result<TcpStream, Unopened> {
@@ -314,6 +327,8 @@ fn text(host: &AuthorityHost) -> String {
 pub(crate) const ADDRESS: &str = "192.0.2.80";
 
 const H2C: OriginId = OriginId(Uuid::from_u128(5));
+/// Wants to be called by another name.
+const RENAMED: OriginId = OriginId(Uuid::from_u128(6));
 
 /// Visitors that a load balancer brings.
 const BALANCED: [IpAddr; 2] =

@@ -102,6 +102,43 @@ async fn attack_22_tls_1_2_is_for_those_who_ask_for_it_and_older_ones_for_nobody
 }
 
 #[tokio::test]
+async fn attack_22_a_publication_decides_by_its_name_how_old_tls_may_be() {
+    let strict = Lab::secure().await;
+    let lenient = Lab::secure_speaking(EdgeSettings::default(), TlsMinimum::Tls12).await;
+    for (lab, name, is_served) in [
+        (&strict, "old.example", true),
+        (&strict, "app.example", false),
+        (&strict, "new.example", false),
+        (&lenient, "old.example", true),
+        (&lenient, "app.example", true),
+        (&lenient, "new.example", false),
+    ] {
+        let stream = TcpStream::connect(lab.edge).await.unwrap();
+        let shaken = lab.authority.connect_speaking(stream, name, &[&TLS12]).await;
+        assert_eq!(shaken.is_ok(), is_served, "{name}: {shaken:?}");
+        lab.secured(name, "http/1.1").await;
+    }
+}
+
+#[tokio::test]
+async fn attack_16_old_tls_that_one_publication_permits_is_no_way_to_another() {
+    let lab = Lab::secure().await;
+    let stream = TcpStream::connect(lab.edge).await.unwrap();
+    let shaken = lab.authority.connect_speaking(stream, "old.example", &[&TLS12]).await;
+    let mut visitor = Wire::new(shaken.unwrap());
+    for host in ["app.example", "new.example"] {
+        visitor.send(&GET.replace("app.example", host)).await;
+        let head = visitor.head().await;
+        assert!(head.starts_with("HTTP/1.1 421 "), "{host}: {head}");
+        let length = header(&head, "content-length").unwrap().parse().unwrap();
+        visitor.exactly(length).await;
+    }
+    visitor.send(&GET.replace("app.example", "old.example")).await;
+    assert!(lab.accept().await.head().await.starts_with("GET / "));
+    assert_eq!(lab.counters.origins_opened.get(), 1, "nobody else's origin was asked");
+}
+
+#[tokio::test]
 async fn attack_22_a_hello_in_pieces_is_read_and_one_without_end_is_not() {
     let lab = Lab::secure().await;
     let (mut relayed, near) = tokio::io::duplex(64 * 1024);

@@ -46,6 +46,7 @@ fn request(node: &str, declaration: Declaration, target: &Target) -> CliResult<P
             allow: texts(&declaration.access.allow),
             deny: texts(&declaration.access.deny),
         },
+        web: declaration.web,
         lifetime: Lifetime::Persistent,
         replace: declaration.replace,
     })

@@ -186,6 +186,7 @@ pub(crate) fn fields(view: &PublicationView) -> Value {
         "verified": view.state.state == State::Live,
         "steps": view.state.steps,
         "access": view.publication.access,
+        "web": view.publication.web,
         "access_notes": view.access_notes,
         "lifetime": view.publication.lifetime,
     })

@@ -9,7 +9,7 @@ use super::label;
 use crate::limits::{
     ACCESS_ENTRIES_MAX, HOSTNAMES_PER_PUBLICATION_MAX, PORT_COUNT_MAX, TARGET_CHARS_MAX,
 };
-use crate::model::{Lifetime, NodeKind, Protocol};
+use crate::model::{Lifetime, NodeKind, Protocol, WebOptions};
 use crate::names::readable_label;
 use crate::refusal::{Code, Refusal};
 use crate::text::check_text;
@@ -28,6 +28,7 @@ pub(super) struct Draft {
     pub(super) overlay_port: Option<u16>,
     pub(super) access: Access,
     pub(super) compiled: CompiledAccess,
+    pub(super) web: WebOptions,
     pub(super) lifetime: Lifetime,
     pub(super) replace: bool,
 }
@@ -65,6 +66,7 @@ impl Draft {
             overlay_port: overlay_port(request, kind)?,
             access,
             compiled,
+            web: web_options(request)?,
             lifetime: request.lifetime,
             replace: request.replace,
         })
@@ -140,6 +142,13 @@ fn hostname_wishes(request: &PublishRequest) -> Result<Vec<String>, Refusal> {
     }
 }
 
+fn web_options(request: &PublishRequest) -> Result<WebOptions, Refusal> {
+    if request.protocol != Protocol::Http && request.web != WebOptions::default() {
+        return Err(Refusal::new(Code::BadRequest, "`web`: only http services are spoken for"));
+    }
+    Ok(request.web.clone())
+}
+
 /// On a WireGuard node the target is a port of its overlay address, and nothing else can be dialled.
 fn overlay_port(request: &PublishRequest, kind: NodeKind) -> Result<Option<u16>, Refusal> {
     let target = Target::parse(&request.target)
@@ -188,6 +197,17 @@ mod tests {
         ] {
             assert_eq!(wish(nonsense).unwrap_err().code, Code::BadRequest, "{nonsense}");
         }
+    }
+
+    #[test]
+    fn options_of_a_web_service_are_for_web_services() {
+        let web = r#""any_port": true, "web": {"tls_min": "1.2"}"#;
+        let refused = Draft::check(&request(web), NodeKind::Agent, &Groups::default());
+        assert_eq!(refused.unwrap_err().code, Code::BadRequest);
+        let asked = PublishRequest { protocol: Protocol::Http, ..request(web) };
+        let asked = PublishRequest { any_port: false, ..asked };
+        let draft = Draft::check(&asked, NodeKind::Agent, &Groups::default()).unwrap();
+        assert_eq!(draft.web, asked.web);
     }
 
     #[test]

@@ -150,6 +150,7 @@ impl Job<'_> {
                 .unwrap_or(0),
             target: self.draft.target.clone(),
             access: self.draft.access.clone(),
+            web: self.draft.web.clone(),
             lifetime: self.draft.lifetime,
             created_at: before.map_or(self.at, |before| before.created_at),
         }

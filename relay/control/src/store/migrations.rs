@@ -15,7 +15,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step {
         number: 1,
         name: "initial",
@@ -33,6 +33,12 @@ const STEPS: [Step; 4] = [
         name: "names",
         sqlite: include_str!("../../migrations/sqlite/0003_names.sql"),
         postgres: include_str!("../../migrations/postgres/0003_names.sql"),
+    },
+    Step {
+        number: 4,
+        name: "web",
+        sqlite: include_str!("../../migrations/sqlite/0004_web.sql"),
+        postgres: include_str!("../../migrations/postgres/0004_web.sql"),
     },
     Step {
         number: 5,

@@ -1,5 +1,8 @@
 //! Publications: put, listed, removed. Who holds which port is in `ports`, which hostname in `hostnames`.
 
+use std::str::FromStr;
+
+use bore_policy::OriginHost;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -7,7 +10,9 @@ use super::audit::{self, Entry};
 use super::ports::{self, protocol_text};
 use super::sql::{self, Row, Transaction, values};
 use super::{StoreError, hostnames, nodes};
-use crate::model::{Actor, Lifetime, Micros, NodeKind, Protocol, Publication};
+use crate::model::{
+    Actor, Lifetime, Micros, NodeKind, Protocol, Publication, TlsVersion, WebOptions,
+};
 
 /// Adds a publication, or replaces the one of the same network, node and name, and answers what is stored.
 pub(super) async fn put(
@@ -121,9 +126,10 @@ async fn store(open: &mut Transaction, publication: &Publication) -> Result<(), 
     let access = sql::to_json(&publication.access)?;
     open.execute(
         "INSERT INTO publications (id, network, node, name, protocol, public_port, port_count, overlay_port, \
-         target, access, lifetime, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         target, access, lifetime, created_at, host_header, tls_min) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
          ON CONFLICT (network, name) DO UPDATE SET protocol = $5, public_port = $6, port_count = $7, \
-         overlay_port = $8, target = $9, access = $10, lifetime = $11",
+         overlay_port = $8, target = $9, access = $10, lifetime = $11, host_header = $13, tls_min = $14",
         values![
             publication.id,
             publication.network,
@@ -137,6 +143,8 @@ async fn store(open: &mut Transaction, publication: &Publication) -> Result<(), 
             &access,
             lifetime_text(publication.lifetime),
             publication.created_at,
+            publication.web.host_header.as_ref().map(OriginHost::as_str),
+            publication.web.tls_min.map(TlsVersion::as_str),
         ],
     )
     .await?;
@@ -165,6 +173,7 @@ async fn append(
             "hostnames": publication.hostnames,
             "target": publication.target,
             "access": publication.access,
+            "web": publication.web,
             "lifetime": publication.lifetime,
         }),
     };
@@ -204,9 +213,20 @@ fn publication(row: &Row) -> Result<Publication, StoreError> {
         overlay_port: row.number("overlay_port")?,
         target: row.get("target")?,
         access: row.json("access")?,
+        web: WebOptions {
+            host_header: parsed(row, "host_header")?,
+            tls_min: parsed(row, "tls_min")?,
+        },
         lifetime: lifetime(row)?,
         created_at: row.get("created_at")?,
     })
+}
+
+/// A text that has a type of its own.
+fn parsed<T: FromStr>(row: &Row, column: &'static str) -> Result<Option<T>, StoreError> {
+    let text: Option<String> = row.get(column)?;
+    let corrupt = |text: &String| StoreError::Corrupt(format!("{column} {text}"));
+    text.map(|text| text.parse().map_err(|_| corrupt(&text))).transpose()
 }
 
 fn protocol(row: &Row) -> Result<Protocol, StoreError> {
@@ -236,7 +256,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, network, node, name, protocol, public_port, port_count, overlay_port, ",
-            "target, access, lifetime, created_at FROM publications ",
+            "target, access, lifetime, created_at, host_header, tls_min FROM publications ",
             $tail
         )
     };

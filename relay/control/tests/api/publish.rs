@@ -49,6 +49,29 @@ async fn the_same_request_again_changes_nothing_and_another_is_an_update() {
 }
 
 #[tokio::test]
+async fn a_web_service_is_called_as_it_wishes_and_nothing_else_is() {
+    let lab = Lab::new().await;
+    let nas = lab.node(lab.network("home").await, "nas").await;
+    let web = json!({"host_header": "Intranet.Local:8080", "tls_min": "1.2"});
+    let view = lab.publish(&nas, http("app", json!({"web": web}))).await.ok();
+    assert_eq!(view["web"], json!({"host_header": "intranet.local:8080", "tls_min": "1.2"}));
+    let plain = lab.publish(&nas, http("app", json!({}))).await.ok();
+    assert_eq!((&plain["web"], &plain["id"]), (&json!({}), &view["id"]));
+    for web in [
+        json!({"host_header": "a b"}),
+        json!({"host_header": "a\r\nX-Evil: 1"}),
+        json!({"tls_min": "1.1"}),
+        json!({"tls_mim": "1.2"}),
+    ] {
+        let refused = lab.publish(&nas, http("app", json!({"web": web}))).await;
+        assert_eq!(refused.refusal(), (400, "B2112"), "{web}");
+    }
+    let refused =
+        lab.publish(&nas, udp("game", json!({"port": 7, "web": {"tls_min": "1.2"}}))).await;
+    assert_eq!(refused.refusal(), (400, "B2112"));
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_refused_by_name_and_across_networks_without() {
     let lab = Lab::new().await;
     let (home, other) = (lab.network("home").await, lab.network("other").await);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bore_control::model::{
     Actor, Group, JoinKey, Lifetime, Micros, Network, Node, NodeKind, Protocol, Publication,
+    WebOptions,
 };
 use bore_control::store::{self, AuditVerdict, JoinRequest, NewNode, Store};
 use bore_policy::Access;
@@ -209,6 +210,7 @@ pub(crate) fn udp(node: &Node, name: &str, port: u16) -> Publication {
         overlay_port: 0,
         target: "127.0.0.1:7777".to_owned(),
         access: Access::default(),
+        web: WebOptions::default(),
         lifetime: Lifetime::Session,
         created_at: START,
     }

@@ -1,6 +1,6 @@
 //! Publications and the ports and hostnames that they hold.
 
-use bore_control::model::{Node, NodeKind, Protocol, Publication};
+use bore_control::model::{Node, NodeKind, Protocol, Publication, TlsVersion, WebOptions};
 use bore_control::store::{NewNode, StoreError};
 use bore_policy::Access;
 use uuid::Uuid;
@@ -13,7 +13,11 @@ pub(crate) async fn are_stored_as_given_with_an_overlay_port(lab: Lab) {
         allow: vec!["10.0.0.0/8".parse().unwrap()],
         deny: vec!["10.9.0.0/16".parse().unwrap()],
     };
-    let wanted = Publication { access, ..udp(&node, "game", 7777) };
+    let web = WebOptions {
+        host_header: "intranet.local:8080".parse().ok(),
+        tls_min: Some(TlsVersion::Tls12),
+    };
+    let wanted = Publication { access, web, ..udp(&node, "game", 7777) };
 
     let stored = put(&lab, &wanted).await;
 

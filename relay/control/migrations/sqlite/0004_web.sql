@@ -1,0 +1,4 @@
+-- What a web service is asked for, and how its visitors may come; nothing particular by default.
+
+ALTER TABLE publications ADD COLUMN host_header TEXT;
+ALTER TABLE publications ADD COLUMN tls_min TEXT CHECK (tls_min IN ('1.2', '1.3'));
