@@ -11,6 +11,10 @@ mod abuse;
 mod authority;
 #[path = "edge/bodies.rs"]
 mod bodies;
+#[path = "edge/differential.rs"]
+mod differential;
+#[path = "edge/expect.rs"]
+mod expect;
 #[path = "edge/grpc.rs"]
 mod grpc;
 #[path = "edge/hosts.rs"]
@@ -29,6 +33,8 @@ mod proxied;
 mod raw_http2;
 #[path = "edge/redirects.rs"]
 mod redirects;
+#[path = "edge/referees.rs"]
+mod referees;
 #[path = "edge/smuggling.rs"]
 mod smuggling;
 #[path = "edge/tls.rs"]

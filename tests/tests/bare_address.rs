@@ -4,11 +4,7 @@
 //! exchange 44.128.0.53   Pebble
 //! relay .1   agent .2   visitor .7
 //! ```
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what a test looks for and does not find fails it"
-)]
+#![expect(clippy::unwrap_used, reason = "what a test looks for and does not find fails it")]
 
 use std::process::Command;
 use std::time::Duration;

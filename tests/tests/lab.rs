@@ -10,6 +10,7 @@ use bore_tests::lab::{AGENT, AGENT_BEHIND_NAT, Lab, RELAY, RELAY_V6};
 use bore_tests::namespace::Namespace;
 use bore_tests::origins::{Bind9, Iperf3, Nginx, Sshd, iperf3};
 use bore_tests::service::Service;
+use bore_tests::wait::{SOON, until};
 
 #[test]
 fn visitors_reach_the_relay_by_ipv4_and_ipv6_and_never_the_agent() {
@@ -103,6 +104,10 @@ fn names_resolve_only_where_they_were_given() {
 fn a_namespace_goes_with_its_processes() {
     let namespace = Namespace::new("brief");
     let mut child = namespace.command("sleep").arg("600").spawn().unwrap();
+    let comm = format!("/proc/{}/comm", child.id());
+    until("it to be inside", SOON, || {
+        (std::fs::read_to_string(&comm).ok()?.trim() == "sleep").then_some(())
+    });
     drop(namespace);
     let status = child.wait().unwrap();
     assert!(!status.success(), "it was killed");

@@ -3,7 +3,8 @@
 //! [`Framing`] looks at every byte before hyper does. It repeats none of hyper's work except what
 //! decides about boundaries, and there it refuses what two readers could take differently: a bare
 //! LF or CR, folded lines, a space before the colon, more than one `Content-Length`, a length that
-//! is not digits only, `Transfer-Encoding` that is not one `chunked`, both at once, or in HTTP/1.0.
+//! is not digits only, `Transfer-Encoding` that is not one `chunked`, either with a tab, both at once, or
+//! in HTTP/1.0, a fragment in the target, and `*` for anything but OPTIONS.
 //! hyper alone would take the bare LF, equal lengths twice, and would drop a length beside chunked.
 //!
 //! After a message that asks for an upgrade it holds: no later byte is a request until the answer
@@ -239,11 +240,10 @@ impl Framing {
         }
         let mut parts = line.split(|byte| *byte == b' ');
         let (method, target, version) = (parts.next(), parts.next(), parts.next());
-        let is_visible = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_graphic);
-        if parts.next().is_some()
-            || !method.is_some_and(is_token)
-            || !target.is_some_and(is_visible)
-        {
+        let (Some(method), Some(target), None) = (method, target, parts.next()) else {
+            return Err(Fault::RequestLine);
+        };
+        if !is_token(method) || !is_target(target) || (target == b"*" && method != b"OPTIONS") {
             return Err(Fault::RequestLine);
         }
         let http_10 = match version {
@@ -259,12 +259,13 @@ impl Framing {
     fn field(&mut self, line: &[u8]) -> Result<(), Fault> {
         let (name, value) = split_field(line)?;
         if name.eq_ignore_ascii_case(b"content-length") {
-            if self.head.length.is_some() {
+            if self.head.length.is_some() || line.contains(&b'\t') {
                 return Err(Fault::ContentLength);
             }
             self.head.length = Some(decimal(value).ok_or(Fault::ContentLength)?);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            if self.head.chunked || self.head.http_10 || !value.eq_ignore_ascii_case(b"chunked") {
+            let is_chunked = value.eq_ignore_ascii_case(b"chunked") && !line.contains(&b'\t');
+            if self.head.chunked || self.head.http_10 || !is_chunked {
                 return Err(Fault::TransferEncoding);
             }
             self.head.chunked = true;
@@ -338,6 +339,11 @@ fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
 }
 
 /// A `token` of RFC 9110 §5.6.2.
+/// A fragment is for browsers: some readers cut it off, others refuse it (RFC 9112 §3.2).
+fn is_target(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#')
+}
+
 fn is_token(text: &[u8]) -> bool {
     let is_token_byte =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);

@@ -69,6 +69,34 @@ impl Raw {
         self.frame(HEADERS, flags, stream, &block).await;
     }
 
+    /// A head of exactly these fields.
+    pub(crate) async fn fields(&mut self, stream: u32, fields: &[(&[u8], &[u8])], ends: bool) {
+        let flags = END_HEADERS | if ends { END_STREAM } else { 0 };
+        self.frame(HEADERS, flags, stream, &literals(fields.iter().copied())).await;
+    }
+
+    /// The end of a body.
+    pub(crate) async fn last_data(&mut self, stream: u32, bytes: &[u8]) {
+        self.frame(DATA, END_STREAM, stream, bytes).await;
+    }
+
+    /// Reads until `stream` is answered; true for 200, false for anything else, a reset and the end among it.
+    pub(crate) async fn is_answered(&mut self, stream: u32) -> bool {
+        let reading = async {
+            while let Some((kind, on, payload)) = self.next().await {
+                match kind {
+                    // :status 200 is index 8 of the static table.
+                    HEADERS if on == stream => return payload.starts_with(&[0x88]),
+                    RST_STREAM if on == stream => return false,
+                    GOAWAY => return false,
+                    _ => {}
+                }
+            }
+            false
+        };
+        within("an answer", reading).await
+    }
+
     /// What some floods need first.
     pub(crate) async fn prepare(&mut self, name: &str) {
         match name {
@@ -158,7 +186,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head[..], payload].concat()
 }
 
-/// Fields as literals that nobody remembers (RFC 7541 §6.2.2), so that each byte is what it is.
+/// A head of the usual fields and these.
 fn block(host: &str, path: &str, fields: &[(&str, &[u8])]) -> Vec<u8> {
     let pseudo: [(&str, &[u8]); 4] = [
         (":method", b"GET"),
@@ -166,10 +194,15 @@ fn block(host: &str, path: &str, fields: &[(&str, &[u8])]) -> Vec<u8> {
         (":authority", host.as_bytes()),
         (":path", path.as_bytes()),
     ];
+    literals(pseudo.iter().chain(fields).map(|(name, value)| (name.as_bytes(), *value)))
+}
+
+/// Fields as literals that nobody remembers (RFC 7541 §6.2.2), so that each byte is what it is.
+fn literals<'f>(fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> Vec<u8> {
     let mut block = Vec::new();
-    for (name, value) in pseudo.iter().chain(fields) {
+    for (name, value) in fields {
         block.push(0);
-        for text in [name.as_bytes(), value] {
+        for text in [name, value] {
             block.push(u8::try_from(text.len()).unwrap());
             block.extend_from_slice(text);
         }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bore_relay::edge::EdgeSettings;
 use bore_relay::edge::limits::HELD_BYTES_MAX;
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::lab::{Lab, eventually, header, within};
@@ -118,6 +119,111 @@ async fn either_side_that_goes_away_takes_the_other_along() {
         }
     }
 }
+
+/// The edge never looks into what it has switched to: nothing there can make it keep more than it copies at a time, or change a byte.
+#[tokio::test]
+async fn attack_21_hostile_frames_pass_unread_and_in_bounded_memory() {
+    for from_visitor in [true, false] {
+        let lab = Lab::new().await;
+        let (mut visitor, mut origin) = lab.pair(UPGRADE).await;
+        origin.head().await;
+        origin.send(SWITCHING).await;
+        visitor.head().await;
+        let (near, far) = (visitor.stream, origin.stream);
+        let (mut writer, mut reader) = if from_visitor { (near, far) } else { (far, near) };
+        let before = resident_bytes();
+        // Nobody reads: whoever writes must stop soon.
+        let mut sent = 0;
+        let mut frames = Frames::default();
+        while let Ok(written) = timeout(STUCK, writer.write(frames.rest())).await {
+            sent += written.unwrap();
+            frames.skip(sent);
+            assert!(sent < FRAMES_BYTES / 2, "{sent} bytes are held for nobody");
+        }
+        let grown = resident_bytes().saturating_sub(before);
+        println!("attack 21: {sent} bytes in flight, {} KiB more", grown / 1024);
+        assert!(grown < 16 << 20, "{grown} bytes");
+        let writing = async {
+            while sent < FRAMES_BYTES {
+                sent += writer.write(frames.rest()).await.unwrap();
+                frames.skip(sent);
+            }
+            writer.shutdown().await.unwrap();
+            sent
+        };
+        let reading = async {
+            let (mut wanted, mut read) = (Frames::default(), 0);
+            let mut buffer = vec![0; 64 * 1024];
+            loop {
+                let bytes = reader.read(&mut buffer).await.unwrap();
+                let Some(came) = buffer.get(..bytes).filter(|came| !came.is_empty()) else {
+                    return read;
+                };
+                for byte in came {
+                    assert_eq!(wanted.rest().first(), Some(byte), "byte {read}");
+                    read += 1;
+                    wanted.skip(read);
+                }
+            }
+        };
+        let (sent, read) = within("all of it", async { tokio::join!(writing, reading) }).await;
+        assert_eq!(read, sent);
+        let grown = resident_bytes().saturating_sub(before);
+        assert!(grown < 16 << 20, "{grown} bytes");
+    }
+}
+
+/// An endless row of frames that no WebSocket may contain (RFC 6455 §5.2 to §5.5, RFC 7692 §7.2), from anywhere in it.
+struct Frames {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        let unmasked = b"\x81\x05hello".to_vec();
+        let fragmented_ping = b"\x09\x80\x01\x02\x03\x04".to_vec();
+        let reserved = b"\xf3\x80\x01\x02\x03\x04".to_vec();
+        // One message of 2^63 - 1 bytes: it would take all that follows.
+        let huge = b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04".to_vec();
+        let mut bomb = vec![0xc1, 0xfe];
+        let deflated = bomb_of_zeros();
+        bomb.extend(u16::try_from(deflated.len()).unwrap().to_be_bytes());
+        bomb.extend([0; 4]);
+        bomb.extend(deflated);
+        Self { bytes: [unmasked, fragmented_ping, reserved, bomb, huge].concat(), at: 0 }
+    }
+}
+
+impl Frames {
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap()
+    }
+
+    fn skip(&mut self, sent: usize) {
+        self.at = sent % self.bytes.len();
+    }
+}
+
+/// About 10 MB of zeros, deflated (RFC 1951 §3.2.6): a zero, then matches of 258 bytes at distance 1, which take 13 bits each.
+fn bomb_of_zeros() -> Vec<u8> {
+    let zero = [0, 0, 1, 1, 0, 0, 0, 0];
+    let repeat = [1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0];
+    let begin = [0, 1, 0];
+    let bits: Vec<u8> =
+        begin.iter().chain(&zero).chain(repeat.repeat(40_000).iter()).copied().collect();
+    let byte = |bits: &[u8]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | bit);
+    bits.chunks(8).map(byte).collect()
+}
+
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+const FRAMES_BYTES: usize = 32 << 20;
+/// A writer that gets nothing away for so long is stopped.
+const STUCK: Duration = Duration::from_millis(500);
 
 const UPGRADE: &str =
     "GET / HTTP/1.1\r\nHost: app.example\r\nConnection: Upgrade\r\nUpgrade: tunnel\r\n\r\n";

@@ -24,6 +24,8 @@ fn every_ambiguity_is_refused_with_its_name() {
         ("GET  / HTTP/1.1\r\n", Fault::RequestLine),
         ("GET / HTTP/2.0\r\n", Fault::RequestLine),
         ("GET /\r\n", Fault::RequestLine),
+        ("GET /#a HTTP/1.1\r\n", Fault::RequestLine),
+        ("GET * HTTP/1.1\r\n", Fault::RequestLine),
         ("PRI * HTTP/2.0\r\n", Fault::RequestLine),
         ("GET / HTTP/1.1\r\nHost: a\r\n b\r\n", Fault::FieldName),
         ("GET / HTTP/1.1\r\n Host: a\r\n", Fault::FieldName),
@@ -34,6 +36,8 @@ fn every_ambiguity_is_refused_with_its_name() {
         ("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n", Fault::ContentLength),
         ("POST / HTTP/1.1\r\nContent-Length: 18446744073709551616\r\n", Fault::ContentLength),
         ("POST / HTTP/1.1\r\nContent-Length:\r\n", Fault::ContentLength),
+        ("POST / HTTP/1.1\r\nContent-Length:\t5\r\n", Fault::ContentLength),
+        ("POST / HTTP/1.1\r\nTransfer-Encoding:\tchunked\r\n", Fault::TransferEncoding),
         (
             "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
             Fault::TransferEncoding,
