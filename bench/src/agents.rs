@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use bore::swarm::{Plan, Swarm};
 use tokio::task::JoinSet;
 
-use crate::process::Relay;
+use crate::process::{Relay, Setup};
 use crate::report::{head, ms, quantile, row};
 use crate::{Result, origin};
 
 pub(crate) async fn run(bore: &Path, count: usize) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let (mut relay, _) = Relay::start(bore, folder.path(), None)?;
+    let mut relay = Relay::start(bore, folder.path(), Setup::default())?;
     let target = origin::echo().await?.to_string();
     let empty_kib = relay.process().resident_kib()?;
 

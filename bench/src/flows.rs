@@ -1,25 +1,25 @@
 //! Many open flows through one relay and one agent.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::process::{Measured, Relay, free_tcp_port};
+use crate::process::{Measured, Node, PATIENCE, POLL, Relay, Setup, free_tcp_port};
 use crate::report::{head, ms, quantile, row};
 use crate::{Result, origin};
 
 pub(crate) async fn run(bore: &Path, count: usize) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let (relay, _) = Relay::start(bore, folder.path(), None)?;
+    let relay = Relay::start(bore, folder.path(), Setup::default())?;
     let port = free_tcp_port()?;
-    let (_origin, target) = origin::start()?;
-    let agent = publish(bore, folder.path(), &relay.join_key, &target, port)?;
+    let (_origin, target) = origin::start("origin")?;
+    let node = Node::join(bore, folder.path(), &relay.join_key)?;
+    node.publish(&["tcp", &target, "--port", &port.to_string()])?;
     let mut busy = until_published(port).await?;
 
-    let parts = [relay.process(), &agent];
+    let parts = [relay.process(), node.process()];
     let before = [parts[0].resident_kib()?, parts[1].resident_kib()?];
     let mut alone = Vec::new();
     for _ in 0..ROUNDS {
@@ -58,33 +58,6 @@ pub(crate) async fn run(bore: &Path, count: usize) -> Result<()> {
     );
     drop(idle);
     Ok(())
-}
-
-fn publish(bore: &Path, folder: &Path, key: &str, target: &str, port: u16) -> Result<Measured> {
-    let state = folder.join("agent");
-    let key_file = folder.join("key");
-    std::fs::write(&key_file, key)?;
-    let joining = Measured::start(
-        Command::new(bore)
-            .arg("-q")
-            .arg("join")
-            .arg("--key-file")
-            .arg(&key_file)
-            .arg("--state")
-            .arg(&state),
-    )?;
-    let began = Instant::now();
-    while !state.join("agent.sock").exists() {
-        if began.elapsed() > PATIENCE {
-            return Err("the agent did not join".into());
-        }
-        std::thread::sleep(POLL);
-    }
-    let published = Command::new(bore)
-        .args(["-q", "publish", "tcp", target, "--bg", "--port", &port.to_string(), "--state"])
-        .arg(&state)
-        .status()?;
-    if published.success() { Ok(joining) } else { Err("publish failed".into()) }
 }
 
 async fn until_published(port: u16) -> Result<TcpStream> {
@@ -170,5 +143,3 @@ const FLOWS_A_VISITOR: usize = 2_000;
 const ROUNDS: usize = 5;
 const BULK_MIB: u32 = 64;
 const TRIPS: usize = 2_000;
-const PATIENCE: Duration = Duration::from_secs(20);
-const POLL: Duration = Duration::from_millis(20);

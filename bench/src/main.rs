@@ -1,14 +1,18 @@
 //! Scale and cost of one relay, measured on this machine: `cargo run --release -p bore-bench -- --help`.
 //!
-//! The relay (and for `flows` the agent) is the real binary in a process of its own, and so is the origin of `flows`; visitors are in
+//! The relay (and the agent where there is one) is the real binary in a process of its own, and so are most origins; visitors are in
 //! this one. Everything stays on loopback. Results are printed as a table for `bench/RESULTS.md`.
 
 mod agents;
+mod certificate;
 mod flows;
+mod handshakes;
 mod origin;
 mod process;
 mod publish;
 mod report;
+mod tls;
+mod web_sockets;
 
 use std::path::PathBuf;
 
@@ -51,9 +55,27 @@ enum Measurement {
         #[arg(default_value_t = 20)]
         round_trip_ms: u64,
     },
+    /// HTTPS beside nginx and haproxy, which end TLS in front of the same origin: requests, full and resumed handshakes
+    Tls {
+        /// Seconds of each measure in each round
+        #[arg(default_value_t = 3)]
+        seconds: u64,
+        /// How often each is taken; the median counts
+        #[arg(default_value_t = 3)]
+        rounds: usize,
+    },
+    /// Many idle WebSockets by HTTPS: memory of each
+    WebSockets {
+        /// How many
+        #[arg(default_value_t = 10_000)]
+        count: usize,
+    },
     /// The service behind the agents, for the other measurements: says where it is and runs until it is killed
     #[command(hide = true)]
     Origin,
+    /// The same for `web-sockets`
+    #[command(hide = true)]
+    WebSocketOrigin,
 }
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -70,6 +92,13 @@ async fn main() -> Result<()> {
         Measurement::Publish { round_trip_ms } => {
             publish::run(&arguments.bore, round_trip_ms).await
         }
+        Measurement::Tls { seconds, rounds } => {
+            Box::pin(tls::run(&arguments.bore, seconds, rounds)).await
+        }
+        Measurement::WebSockets { count } => {
+            Box::pin(web_sockets::run(&arguments.bore, count)).await
+        }
         Measurement::Origin => origin::run().await,
+        Measurement::WebSocketOrigin => origin::run_web_sockets().await,
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::Command;
 
+use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -22,15 +23,32 @@ pub(crate) async fn echo() -> Result<SocketAddr> {
     Ok(address)
 }
 
-/// The echo in a process of its own, so that its open files are not ours.
-pub(crate) fn start() -> Result<(Measured, String)> {
-    Measured::start_and_read(Command::new(std::env::current_exe()?).arg("origin"))
+/// A service in a process of its own, so that its open files are not ours: `origin` or `web-socket-origin`.
+pub(crate) fn start(which: &str) -> Result<(Measured, String)> {
+    Measured::start_and_read(Command::new(std::env::current_exe()?).arg(which))
 }
 
 /// What that process does.
 pub(crate) async fn run() -> Result<()> {
     writeln!(std::io::stdout(), "{}", echo().await?)?;
     std::future::pending().await
+}
+
+/// What it does when it is to speak WebSocket: echoes every message.
+pub(crate) async fn run_web_sockets() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
+    loop {
+        let (socket, _) = listener.accept().await?;
+        tokio::spawn(async move {
+            let Ok(mut socket) = tokio_tungstenite::accept_async(socket).await else { return };
+            while let Some(Ok(message)) = socket.next().await {
+                if !message.is_text() || socket.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
 }
 
 async fn echo_one(mut socket: TcpStream) {

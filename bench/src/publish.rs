@@ -10,7 +10,7 @@ use bore::swarm::{Plan, Swarm};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-use crate::process::{Relay, free_udp_port};
+use crate::process::{Relay, Setup, free_udp_port};
 use crate::report::{head, ms, quantile, row};
 use crate::{Result, origin};
 
@@ -63,9 +63,11 @@ async fn until_visited(port: u16) -> Result<()> {
 /// A relay, and one agent behind a link with delay.
 async fn far_agent(bore: &Path, folder: &Path, round_trip_ms: u64) -> Result<(Relay, Swarm)> {
     let announced = free_udp_port()?;
-    let (relay, overlay) = Relay::start(bore, folder, Some(announced))?;
+    let setup = Setup { announced_port: Some(announced), ..Setup::default() };
+    let relay = Relay::start(bore, folder, setup)?;
     let delay = Duration::from_millis(round_trip_ms) / 2;
-    tokio::spawn(delay_link(announced, SocketAddr::from(([127, 0, 0, 1], overlay)), delay));
+    let listening = SocketAddr::from(([127, 0, 0, 1], relay.overlay_port));
+    tokio::spawn(delay_link(announced, listening, delay));
     let plan = Plan { join_key: &relay.join_key, folder, agents: 1, at_once: 1 };
     let swarm = Swarm::join(&plan).await?;
     Ok((relay, swarm))

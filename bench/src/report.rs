@@ -15,6 +15,19 @@ pub(crate) fn head(title: &str) {
     row("---", "---");
 }
 
+/// Prints a table of more columns.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) {
+    let print = |cells: &[&str]| {
+        // As above.
+        let _ = writeln!(std::io::stdout(), "| {} |", cells.join(" | "));
+    };
+    print(head);
+    print(&vec!["---"; head.len()]);
+    for row in rows {
+        print(&row.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
 /// The `share` quantile (0 to 1) of `samples`, which it sorts.
 pub(crate) fn quantile(samples: &mut [Duration], share: f64) -> Duration {
     samples.sort_unstable();
