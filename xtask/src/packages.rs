@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use crate::shell::{cargo, run, say};
+use crate::shell::{cargo, output, root, run, say};
 
 /// Program → the package that brings it.
-const PROGRAMS: [(&str, &str); 20] = [
+const PROGRAMS: [(&str, &str); 24] = [
     ("cc", "gcc"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
@@ -26,6 +26,10 @@ const PROGRAMS: [(&str, &str); 20] = [
     ("wrk", "wrk"),
     ("python3", "python3"),
     ("systemd-analyze", "systemd"),
+    ("h2load", "nghttp2-client"),
+    ("slowhttptest", "slowhttptest"),
+    ("chromium", "chromium"),
+    ("certutil", "libnss3-tools"),
 ];
 
 /// What a package brings that is no program of the path → the package.
@@ -33,6 +37,10 @@ const FILES: [(&str, &str); 2] = [
     ("/usr/lib/postgresql", "postgresql"),
     ("/usr/lib/python3/dist-packages/grpc", "python3-grpcio"),
 ];
+
+/// Python's own packages, below `target`: a scanner of TLS, and OpenSSL 3.5, which knows post-quantum key exchange.
+const PYTHON: &str = "target/tools/python";
+const PYTHON_PACKAGES: [&str; 2] = ["sslyze==6.3.1", "pyOpenSSL==26.0.0"];
 
 /// Installs what is missing, and only that.
 pub(crate) fn install() -> Result<(), String> {
@@ -53,13 +61,32 @@ pub(crate) fn install() -> Result<(), String> {
         say("installing cargo-nextest (a few minutes, once)");
         run(&mut cargo(&["install", "--locked", "cargo-nextest"]))?;
     }
-    Ok(())
+    install_python_packages()
+}
+
+/// The list beside the packages says what is there: a changed list installs again.
+fn install_python_packages() -> Result<(), String> {
+    let folder = root().join(PYTHON);
+    let (list, wanted) = (folder.join("installed"), PYTHON_PACKAGES.join("\n"));
+    if std::fs::read_to_string(&list).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    say(&format!("installing {}", PYTHON_PACKAGES.join(" ")));
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    run(pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(PYTHON_PACKAGES))?;
+    std::fs::write(&list, wanted).map_err(|error| format!("{}: {error}", list.display()))
 }
 
 fn missing() -> Vec<&'static str> {
     let programs = PROGRAMS.iter().filter(|(program, _)| !found(program));
     let files = FILES.iter().filter(|(file, _)| !std::path::Path::new(file).exists());
-    programs.chain(files).map(|(_, package)| *package).collect()
+    let mut packages: Vec<&str> = programs.chain(files).map(|(_, package)| *package).collect();
+    // Debian ships this part of Python's library by itself.
+    if output(Command::new("python3").args(["-c", "import ensurepip"])).is_err() {
+        packages.push("python3-venv");
+    }
+    packages
 }
 
 fn found(program: &str) -> bool {

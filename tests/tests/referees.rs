@@ -1,0 +1,11 @@
+//! HTTPS as other people's programs find it: h2load, sslyze, slowhttptest, curl, Chromium. They decide what is right.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "what a test looks for and does not find fails it, and its figures are for the person who ran it"
+)]
+
+#[path = "referees/load.rs"]
+mod load;
+#[path = "referees/scene.rs"]
+mod scene;
