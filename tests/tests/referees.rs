@@ -7,5 +7,7 @@
 
 #[path = "referees/load.rs"]
 mod load;
+#[path = "referees/scan.rs"]
+mod scan;
 #[path = "referees/scene.rs"]
 mod scene;
