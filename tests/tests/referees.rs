@@ -11,3 +11,5 @@ mod load;
 mod scan;
 #[path = "referees/scene.rs"]
 mod scene;
+#[path = "referees/slow.rs"]
+mod slow;

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -18,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use super::connection::Shared;
 use super::counters::{EdgeCounters, Limit};
 use super::door::Arrival;
-use super::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN};
+use super::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, TCP_UNTAKEN_MAX};
 use super::origins::Origins;
 use super::prefixed::Prefixed;
 use super::proxied::{self, Proxied};
@@ -223,9 +224,11 @@ impl Acceptor {
     }
 }
 
-/// Small answers leave at once, and a visitor that vanished is noticed.
+/// Small answers leave at once, and a visitor that vanished is noticed. For one that makes no room the kernel would keep what is left of a
+/// closed connection for minutes.
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_user_timeout(Some(TCP_UNTAKEN_MAX))?;
     keep_alive(stream)
 }
 
@@ -255,5 +258,7 @@ mod tests {
         let (stream, _) = accepted.unwrap();
         prepare(&stream).unwrap();
         assert_kept_alive(&stream);
+        let untaken = SockRef::from(&stream).tcp_user_timeout().unwrap();
+        assert_eq!(untaken, Some(TCP_UNTAKEN_MAX));
     }
 }

@@ -59,6 +59,9 @@ pub const LINGER_MAX: Duration = Duration::from_secs(2);
 /// (RFC 9110 §10.1.1).
 pub const EXPECT_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// How long the kernel keeps bytes that a visitor neither acknowledges nor makes room for (RFC 5482).
+pub const TCP_UNTAKEN_MAX: Duration = Duration::from_secs(60);
+
 /// What `Retry-After` says, in seconds, when a service is away.
 pub const RETRY_AFTER_SECONDS: u16 = 5;
 
