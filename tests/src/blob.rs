@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{File, Permissions};
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -28,15 +28,9 @@ impl Blob {
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755))
             .expect("the owner may");
         let mut file = File::create(folder.path().join(NAME)).expect("room in /dev/shm");
-        let mut hash = Sha256::new();
-        let mut block = Vec::with_capacity(BLOCK_BYTES);
-        for number in 0..u64::from(mebibytes) {
-            fill(&mut block, number);
-            hash.update(&block);
-            file.write_all(&block).expect("room in /dev/shm");
-        }
+        let sha256 = pour(mebibytes, &mut file).expect("room in /dev/shm");
         let size_bytes = u64::from(mebibytes) << 20;
-        Self { folder, size_bytes, sha256: hexadecimal(&hash.finalize()) }
+        Self { folder, size_bytes, sha256 }
     }
 
     /// The file.
@@ -58,6 +52,21 @@ impl Blob {
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
+}
+
+/// Writes what such a file holds anywhere else, and returns its hash.
+///
+/// # Errors
+/// Of the writer.
+pub fn pour(mebibytes: u32, to: &mut impl Write) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut block = Vec::with_capacity(BLOCK_BYTES);
+    for number in 0..u64::from(mebibytes) {
+        fill(&mut block, number);
+        hash.update(&block);
+        to.write_all(&block)?;
+    }
+    Ok(hexadecimal(&hash.finalize()))
 }
 
 /// The hash of a file.

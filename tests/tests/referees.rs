@@ -13,3 +13,5 @@ mod scan;
 mod scene;
 #[path = "referees/slow.rs"]
 mod slow;
+#[path = "referees/uploads.rs"]
+mod uploads;

@@ -56,7 +56,7 @@ events {{ worker_connections 2000; }}
 http {{
   access_log {folder}/access.log; keepalive_requests 1000000;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi; client_max_body_size 4g;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi; client_max_body_size 6g;
   server {{
     listen {port}; listen [::]:{port};
     location / {{ return 200 'nginx behind bore\\n'; }}
