@@ -5,6 +5,8 @@
     reason = "what a test looks for and does not find fails it, and its figures are for the person who ran it"
 )]
 
+#[path = "referees/browser.rs"]
+mod browser;
 #[path = "referees/load.rs"]
 mod load;
 #[path = "referees/scan.rs"]
