@@ -135,7 +135,7 @@ enum Door {
 }
 
 /// Routes that take a body, and any path at all (the empty ones). The watch, which does not end, is asked for by no body.
-const ROUTES: [(Door, &str, &str); 24] = [
+const ROUTES: [(Door, &str, &str); 25] = [
     (Door::Garden, "POST", "/v1/join"),
     (Door::Garden, "POST", ""),
     (Door::Overlay, "POST", "/v1/nodes/self/publications"),
@@ -168,6 +168,7 @@ const ROUTES: [(Door, &str, &str); 24] = [
     (Door::Tcp, "POST", ""),
     (Door::Tcp, "PUT", ""),
     (Door::Tcp, "DELETE", ""),
+    (Door::Tcp, "POST", "/v1/networks/{network}/domains"),
 ];
 
 /// Small, so that a long run stays one of parsing; as many requests as the machine can.
@@ -179,6 +180,7 @@ const QUOTAS: Quotas = Quotas {
     ports_per_network: 64,
     join_keys_per_network: 32,
     api_keys_per_network: 32,
+    domains_per_network: 32,
     groups_per_network: 32,
     policies_per_network: 16,
     requests_per_second: 1_000_000,

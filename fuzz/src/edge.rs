@@ -10,14 +10,19 @@ mod host;
 #[path = "../../relay/src/edge/limits.rs"]
 #[allow(dead_code, reason = "the bounds of the whole edge")]
 mod limits;
+#[path = "../../relay/src/edge/proxied.rs"]
+mod proxied;
 #[path = "../../relay/src/edge/settings.rs"]
 #[allow(dead_code, reason = "the settings of the whole edge")]
 mod settings;
 
 use bore_policy::AuthorityHost;
+use futures_util::FutureExt as _;
 use http::Request;
 
 use self::framing::{Framing, Phase, Scanned};
+use self::limits::PROXY_HEADER_BYTES_MAX;
+use self::proxied::Proxied;
 use self::settings::Scheme;
 use crate::choices::Choices;
 
@@ -95,3 +100,70 @@ pub fn host(bytes: &[u8]) {
         assert_eq!(again, Ok(AuthorityHost::Name(name)), "one spelling of one host");
     }
 }
+
+/// Reads the header that a load balancer puts in front: behind it every byte is the visitor's, however they come.
+pub fn proxy_header(bytes: &[u8]) {
+    let mut choices = Choices::new(bytes);
+    let bytes = match choices.small() % 4 {
+        0 => [b"PROXY TCP4 ", choices.rest()].concat(),
+        1 => [V2_SIGNATURE, choices.rest()].concat(),
+        _ => choices.rest().to_vec(),
+    };
+    let Some(whole) = after_header(&mut &bytes[..]) else {
+        assert!(after_header(&mut Bytewise(&bytes)).is_none(), "one verdict");
+        return;
+    };
+    let header = bytes.len() - whole.1;
+    assert!(header <= PROXY_HEADER_BYTES_MAX);
+    let pieces = after_header(&mut Bytewise(&bytes)).expect("one verdict");
+    assert_eq!(pieces, whole);
+    if let Some((visitor, dialled)) = whole.0 {
+        assert_eq!((visitor.ip().to_canonical(), dialled.to_canonical()), (visitor.ip(), dialled));
+    }
+}
+
+type Pair = Option<(std::net::SocketAddr, std::net::IpAddr)>;
+
+/// Who comes, and how many bytes follow the header: those that were read with it, and those that were not.
+fn after_header<'a, S: tokio::io::AsyncRead + Unpin + Left<'a>>(
+    stream: &mut S,
+) -> Option<(Pair, usize)> {
+    let Proxied { pair, rest } = proxied::read(stream).now_or_never().expect("it has all come").ok()?;
+    Some((pair, rest.len() + stream.left().len()))
+}
+
+/// What has not been read.
+trait Left<'a> {
+    fn left(&self) -> &'a [u8];
+}
+
+impl<'a> Left<'a> for &'a [u8] {
+    fn left(&self) -> &'a [u8] {
+        self
+    }
+}
+
+impl<'a> Left<'a> for Bytewise<'a> {
+    fn left(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// Gives one byte at a time.
+struct Bytewise<'a>(&'a [u8]);
+
+impl tokio::io::AsyncRead for Bytewise<'_> {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        if let Some((first, rest)) = self.0.split_first() {
+            buffer.put_slice(&[*first]);
+            self.0 = rest;
+        }
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";

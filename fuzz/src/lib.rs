@@ -18,3 +18,4 @@ pub mod netstack;
 pub mod overlay;
 pub mod policy;
 pub mod texts;
+pub mod tls;

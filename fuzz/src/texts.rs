@@ -1,6 +1,7 @@
-//! Texts that people paste and write: join keys, relay.toml.
+//! Texts that people paste and write: join keys, relay.toml, names of hosts.
 
 use bore_overlay::{JoinKey, JoinKeyError};
+use bore_policy::{HostPattern, Hostname, PublicHost};
 use bore_relay::Config;
 
 /// Reads the bytes as a key's text, and as what stands in the base32 of a key.
@@ -42,5 +43,24 @@ pub fn relay_toml(bytes: &[u8]) {
     match Config::parse(text) {
         Ok(config) => assert!(!config.host.is_empty() && !config.public_ports.is_empty()),
         Err(errors) => assert!(!errors.is_empty(), "a refusal says why"),
+    }
+}
+
+/// Reads two names, as a hostname, a public name and a pattern. What is covered is found below its wildcard, and only there.
+pub fn hostnames(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (first, second) = text.split_once('\n').unwrap_or((text, text));
+    let Ok(host) = PublicHost::parse(first) else { return };
+    assert_eq!(PublicHost::parse(&host.to_string()).as_ref(), Ok(&host), "one spelling");
+    let Ok(name) = Hostname::parse(second) else { return };
+    assert_eq!(Hostname::parse(name.as_str()).as_ref(), Ok(&name), "one spelling");
+    let exact = PublicHost::Exact(name.clone());
+    assert!(exact.covers(&name));
+    let wildcard = PublicHost::wildcard_of(&name).map(|text| PublicHost::parse(&text));
+    let by_wildcard = wildcard == Some(Ok(host.clone()));
+    assert_eq!(host.covers(&name), host == exact || by_wildcard);
+    if let Ok(pattern) = HostPattern::parse(first) {
+        assert!(!pattern.covers_all(&exact) || pattern.overlaps(&exact), "all is some");
+        assert_eq!(pattern.covers_all(&exact), pattern.covers(&name));
     }
 }
