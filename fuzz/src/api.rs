@@ -181,6 +181,7 @@ const QUOTAS: Quotas = Quotas {
     join_keys_per_network: 32,
     api_keys_per_network: 32,
     domains_per_network: 32,
+    hostnames_per_network: 256,
     groups_per_network: 32,
     policies_per_network: 16,
     requests_per_second: 1_000_000,
