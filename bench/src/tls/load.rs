@@ -72,8 +72,8 @@ impl Load {
 /// `requests: … 0 failed, 0 errored, 0 timeout`, and only 2xx.
 fn all_well(text: &str) -> bool {
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-    line("requests:").ends_with("0 failed, 0 errored, 0 timeout")
-        && line("status codes:").ends_with("0 3xx, 0 4xx, 0 5xx")
+    line("requests:").ends_with(", 0 failed, 0 errored, 0 timeout")
+        && line("status codes:").ends_with(", 0 3xx, 0 4xx, 0 5xx")
 }
 
 /// Each line: when it began, the status, how many microseconds it took.
