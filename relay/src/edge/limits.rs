@@ -55,6 +55,10 @@ pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// response that is still on its way (RFC 9112 §9.6).
 pub const LINGER_MAX: Duration = Duration::from_secs(2);
 
+/// How long after its answer a stream of HTTP/2 stays open whose body nobody wants. Short, because what has come of the body takes of the
+/// window that it shares with others.
+pub const H2_LINGER_MAX: Duration = Duration::from_millis(100);
+
 /// How long an origin is waited for that was asked whether it wants a body and says nothing: it may know nothing of such questions
 /// (RFC 9110 §10.1.1).
 pub const EXPECT_WAIT_MAX: Duration = Duration::from_secs(1);

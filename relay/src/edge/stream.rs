@@ -1,7 +1,8 @@
 //! One request of an HTTP/2 connection: its body on the way in, its answer on the way out.
 //!
 //! The visitor is told to send its body when the origin asks for it, and is not when the origin answers without. A visitor that takes its
-//! request back takes the origin's connection along; a body that breaks off never looks complete.
+//! request back takes the origin's connection along; a body that breaks off never looks complete. An answer that comes before the body has
+//! ended is followed by a reset, a little later: visitors that still send lose an answer that the reset comes along with.
 //!
 //! Source: RFC 9113 §5.1, §8.1, RFC 9110 §10.1.1.
 
@@ -19,16 +20,20 @@ use http::header::{CONTENT_LENGTH, DATE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::body::{EdgeBody, Inbound};
 use super::headers::expects_continue;
+use super::limits::H2_LINGER_MAX;
 use super::origins::Origins;
 use super::service::Visit;
 
 /// The body of a request, as the visitor sends it.
 #[derive(Debug)]
 pub(super) struct StreamBody {
-    stream: RecvStream,
+    stream: Option<RecvStream>,
+    /// Takes a stream that nobody reads to its end.
+    rest: Option<oneshot::Sender<RecvStream>>,
     /// What is left of a declared length.
     left: Option<u64>,
     data_done: bool,
@@ -38,13 +43,24 @@ pub(super) struct StreamBody {
 
 impl StreamBody {
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
-        let data = ready!(self.stream.poll_data(cx));
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+        let data = ready!(stream.poll_data(cx));
         if let Some(Ok(bytes)) = &data {
             self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
             // Fails only where the stream is gone, which the next poll tells.
-            let _ = self.stream.flow_control().release_capacity(bytes.len());
+            let _ = stream.flow_control().release_capacity(bytes.len());
         }
         Poll::Ready(data)
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        let unread = self.stream.take().filter(|stream| !stream.is_end_stream());
+        if let (Some(stream), Some(rest)) = (unread, self.rest.take()) {
+            // Nobody takes it where the request is over.
+            let _ = rest.send(stream);
+        }
     }
 }
 
@@ -66,12 +82,13 @@ impl Body for StreamBody {
             }
             self.data_done = true;
         }
-        let trailers = ready!(self.stream.poll_trailers(cx));
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+        let trailers = ready!(stream.poll_trailers(cx));
         Poll::Ready(trailers.transpose().map(|trailers| trailers.map(Frame::trailers)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -89,12 +106,30 @@ pub(super) async fn serve<O: Origins>(
     let expects = expects_continue(request.headers());
     let left = declared(&request);
     let wanted = expects.then_some(wanted);
-    let request = request.map(|stream| StreamBody { stream, left, data_done: false, wanted });
+    let (rest, unread) = oneshot::channel();
+    let request = request.map(|stream| StreamBody {
+        stream: Some(stream),
+        rest: Some(rest),
+        left,
+        data_done: false,
+        wanted,
+    });
     let handling = visit.handle(request.map(Inbound::Http2));
     let Some(response) = answer(handling, &mut respond, wants, expects).await else { return };
-    if let Err(error) = send(response, respond).await {
-        tracing::debug!(%error, "an answer was not taken to its end");
+    match send(response, respond).await {
+        Ok(()) => linger(unread).await,
+        Err(error) => tracing::debug!(%error, "an answer was not taken to its end"),
     }
+}
+
+/// Waits for the visitor to end a body that nobody reads; its window stays closed. What follows is a reset without an error (RFC 9113 §8.1).
+async fn linger(unread: oneshot::Receiver<RecvStream>) {
+    let ending = async {
+        let Ok(mut stream) = unread.await else { return };
+        while let Some(Ok(_)) = stream.data().await {}
+    };
+    // One that does not end it by then has had time to read its answer.
+    let _ = timeout(H2_LINGER_MAX, ending).await;
 }
 
 fn declared(request: &Request<RecvStream>) -> Option<u64> {

@@ -184,6 +184,7 @@ async fn uploads_that_are_refused_are_no_flood() {
             raw.frame(DATA, 0, stream, &part).await;
         }
         raw.until_refused(stream).await;
+        raw.until_reset(stream).await;
     }
     assert_eq!(flooded(&lab), 0);
     raw.head_to("nobody.example", 41, "/", &[], true).await;

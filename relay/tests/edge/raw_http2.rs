@@ -128,6 +128,19 @@ impl Raw {
         is_told
     }
 
+    /// Reads until the edge resets `stream`: what was sent on it takes of the connection's window no more.
+    pub(crate) async fn until_reset(&mut self, stream: u32) {
+        let reading = async {
+            loop {
+                let (kind, on, _) = self.next().await.expect("a reset before the end");
+                if kind == RST_STREAM && on == stream {
+                    return;
+                }
+            }
+        };
+        within("a reset", reading).await;
+    }
+
     /// Reads until the edge closes, resets `stream` or answers it with 400 or 421; fails at any other answer.
     pub(crate) async fn until_refused(&mut self, stream: u32) {
         let reading = async {
