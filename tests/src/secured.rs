@@ -30,11 +30,20 @@ impl Secured {
     /// # Panics
     /// When the relay does not say what its agent needs.
     pub fn new(names: &[&str]) -> Self {
+        Self::with(names, "")
+    }
+
+    /// The same, with more lines in the `[tls]` table of the relay.
+    ///
+    /// # Panics
+    /// When the relay does not say what its agent needs.
+    pub fn with(names: &[&str], tls: &str) -> Self {
         let lab = Lab::new();
         let authority = Authority::new(lab.path());
-        let certified = authority.issue("relay", names);
+        // As public authorities do: what the relay shows is a chain.
+        let certified = authority.below().issue("relay", names);
         let mut relay = Relay::init(&lab, &[]);
-        serve_from(&relay, &certified);
+        serve_from(&relay, &certified, tls);
         relay.run();
         let agent = Agent::new(&lab, &lab.agent, "nas").trusting(authority.roots());
         let mut agent = agent.knows_hosts(&HOSTS);
@@ -42,7 +51,7 @@ impl Secured {
         agent.start_with(&["--key-file", &key, "--name", "nas"]);
         let hosts = HOSTS.map(|host| format!("{host}.t.test"));
         let hosts: Vec<_> = hosts.iter().map(|host| (host.as_str(), RELAY.into())).collect();
-        lab.visitor.set_hosts(&hosts);
+        [&lab.visitor, &lab.colleague].iter().for_each(|visitor| visitor.set_hosts(&hosts));
         Self { agent, relay, authority, certified, lab }
     }
 
@@ -83,14 +92,14 @@ impl Secured {
     }
 }
 
-/// Makes a relay that does not run yet serve a certificate.
+/// Makes a relay that does not run yet serve a certificate; `more` are lines of the same table.
 ///
 /// # Panics
 /// When its configuration cannot be changed.
-pub fn serve_from(relay: &Relay, Certified { chain, key }: &Certified) {
+pub fn serve_from(relay: &Relay, Certified { chain, key }: &Certified, more: &str) {
     let text = fs::read_to_string(relay.config()).expect("what relay init wrote");
     let tls = format!(
-        "[tls]\ncertificate_files = [{{ chain = \"{}\", key = \"{}\" }}]\n",
+        "[tls]\ncertificate_files = [{{ chain = \"{}\", key = \"{}\" }}]\n{more}\n",
         chain.display(),
         key.display()
     );
@@ -98,4 +107,4 @@ pub fn serve_from(relay: &Relay, Certified { chain, key }: &Certified) {
 }
 
 /// First labels of the names that resolve to the relay, at visitors' and agents' machines.
-const HOSTS: [&str; 5] = ["app", "good", "bad", "any", "other"];
+const HOSTS: [&str; 6] = ["app", "good", "bad", "any", "other", "plain"];

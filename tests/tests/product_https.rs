@@ -181,7 +181,7 @@ fn a_relay_does_not_start_without_a_certificate_that_it_was_told_to_show() {
     let authority = Authority::new(lab.path());
     let certified = authority.issue("relay", &["*.t.test"]);
     fs::write(&certified.key, "nothing").unwrap();
-    serve_from(&relay, &certified);
+    serve_from(&relay, &certified, "");
     let config = relay.config().display().to_string();
     let refusal = relay.bore(&["relay", "run", "--config", &config]).refused("B1015", 2);
     assert!(refusal.text().contains("relay.key"), "{refusal:?}");

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bore_tests::namespace::must_run;
+use bore_tests::secured::Secured;
 
-use crate::scene::{HOST, Secured};
+use crate::scene::{self, HOST};
 
 #[test]
 fn a_browser_opens_a_published_page_without_a_warning() {
-    let scene = Secured::new();
-    fs::write(scene.files().join("page.html"), PAGE).unwrap();
-    let _published = scene.publish();
+    let (scene, _nginx) = scene::start();
+    fs::write(scene::files(&scene).join("page.html"), PAGE).unwrap();
+    let _published = scene::publish(&scene);
     let trusting = Home::new(&scene, "trusting");
     trusting.trust(scene.authority.roots());
     let (shown, complaints) = trusting.dump(&scene);

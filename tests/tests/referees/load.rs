@@ -2,13 +2,14 @@
 
 use bore_tests::blob::{Blob, sha256_of};
 use bore_tests::length::Length;
+use bore_tests::secured::Secured;
 
-use crate::scene::{HOST, Secured};
+use crate::scene::{self, HOST};
 
 #[test]
 fn ten_thousand_requests_over_many_streams_are_answered_and_no_flood() {
-    let scene = Secured::new();
-    let _published = scene.publish();
+    let (scene, _nginx) = scene::start();
+    let _published = scene::publish(&scene);
     let requests = Length::pick(10_000, 20_000, 200_000);
     let url = format!("https://{HOST}/");
     // One connection with every stream that it may have, then many.
@@ -24,8 +25,8 @@ fn ten_thousand_requests_over_many_streams_are_answered_and_no_flood() {
 
 #[test]
 fn uploads_over_many_streams_are_answered_and_no_flood() {
-    let scene = Secured::new();
-    let _published = scene.publish();
+    let (scene, nginx) = scene::start();
+    let _published = scene::publish(&scene);
     let small = scene.lab.file("small", &"a form that somebody sends\n".repeat(40));
     let large = Blob::new(1);
     // What nginx answers at once, and what it takes to the end.
@@ -43,7 +44,7 @@ fn uploads_over_many_streams_are_answered_and_no_flood() {
         ];
         demand_all_answered(&scene, &asked, requests, &format!("https://{HOST}/{path}"));
     }
-    assert_eq!(sha256_of(&scene.nginx.upload("copy")), large.sha256());
+    assert_eq!(sha256_of(&nginx.upload("copy")), large.sha256());
 }
 
 /// Every single request is answered with 2xx.

@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bore_tests::namespace::must_run;
+use bore_tests::secured::Secured;
 use serde_json::Value;
 
-use crate::scene::{HOST, Secured};
+use crate::scene::{self, HOST};
 
 #[test]
 fn a_relay_speaks_tls_1_3_alone_and_no_weakness_is_found() {
-    let scene = Secured::new();
-    let _published = scene.publish();
+    let (scene, _nginx) = scene::start();
+    let _published = scene::publish(&scene);
     let scan = Scan::of(&scene);
     assert_eq!(scan.protocols(), BTreeSet::from(["tls_1_3_cipher_suites"]));
     scan.demand_strong_suites();
@@ -23,8 +24,8 @@ fn a_relay_speaks_tls_1_3_alone_and_no_weakness_is_found() {
 
 #[test]
 fn tls_1_2_is_spoken_where_it_is_asked_for_with_forward_secrecy_alone() {
-    let scene = Secured::with("min = \"1.2\"");
-    let _published = scene.publish();
+    let (scene, _nginx) = scene::start_with("min = \"1.2\"");
+    let _published = scene::publish(&scene);
     let scan = Scan::of(&scene);
     let both = BTreeSet::from(["tls_1_2_cipher_suites", "tls_1_3_cipher_suites"]);
     assert_eq!(scan.protocols(), both);
@@ -40,11 +41,11 @@ fn tls_1_2_is_spoken_where_it_is_asked_for_with_forward_secrecy_alone() {
 
 #[test]
 fn key_exchange_is_post_quantum_for_a_visitor_that_knows_it() {
-    let scene = Secured::new();
-    let _published = scene.publish();
+    let (scene, _nginx) = scene::start();
+    let _published = scene::publish(&scene);
     let script = scene.lab.file("group.py", GROUP);
     let mut command = scene.lab.visitor.command(python());
-    command.arg(script).args([HOST, &scene.roots()]);
+    command.arg(script).args([HOST, &scene::roots(&scene)]);
     assert_eq!(must_run(&mut command).trim(), "TLSv1.3 X25519MLKEM768");
 }
 

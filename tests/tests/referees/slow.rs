@@ -9,14 +9,15 @@ use bore_tests::length::Length;
 use bore_tests::metrics::Metrics;
 use bore_tests::namespace::Namespace;
 use bore_tests::process::Process;
+use bore_tests::secured::Secured;
 
-use crate::scene::{HOST, PLAIN_HOST, Secured};
+use crate::scene::{self, HOST, PLAIN_HOST};
 
 #[test]
 fn attack_20_slow_visitors_are_dropped_on_deadlines_and_a_good_one_is_served() {
-    let scene = Secured::new();
-    std::fs::write(scene.files().join("large"), vec![b'.'; LARGE_BYTES]).unwrap();
-    let _published = scene.publish();
+    let (scene, _nginx) = scene::start();
+    std::fs::write(scene::files(&scene).join("large"), vec![b'.'; LARGE_BYTES]).unwrap();
+    let _published = scene::publish(&scene);
     let _plain = scene.agent.publish(&["http", "3000", "--name", "plain"]);
     scene.relay.wait_for_state("plain", "live");
 
@@ -125,7 +126,8 @@ fn serve_the_good_one_until(scene: &Secured, mut is_over: impl FnMut() -> bool) 
         assert!(passed < PATIENCE, "after {passed:?}: {:?}", state());
         for (pin, door) in pins.iter().zip(DOORS) {
             let asked = Instant::now();
-            let arguments = ["--cacert", &scene.roots(), "--resolve", pin, &format!("{door}/")];
+            let arguments =
+                ["--cacert", &scene::roots(scene), "--resolve", pin, &format!("{door}/")];
             let answer = curl(&scene.lab.visitor, &arguments);
             assert_eq!(answer.status, 200, "{door} after {passed:?}: {answer:?}");
             served.slowest = served.slowest.max(asked.elapsed());

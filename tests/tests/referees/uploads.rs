@@ -5,8 +5,9 @@ use std::process::{Child, Stdio};
 use bore_tests::blob::{pour, sha256_of};
 use bore_tests::length::Length;
 use bore_tests::memory::resident_kib;
+use bore_tests::secured::Secured;
 
-use crate::scene::{HOST, Secured};
+use crate::scene::{self, HOST};
 
 #[test]
 fn a_huge_upload_by_http_1_takes_no_memory() {
@@ -20,8 +21,8 @@ fn a_huge_upload_by_http_2_takes_no_memory() {
 
 /// The body's length is not known beforehand; what arrives is what was sent, and nobody keeps it on the way.
 fn upload(version: &str) {
-    let mut scene = Secured::new();
-    let _published = scene.publish();
+    let (mut scene, nginx) = scene::start();
+    let _published = scene::publish(&scene);
     let mebibytes = Length::pick(128, 512, 5 * 1024);
     let parts = [scene.relay.process().id(), scene.agent.process().id()];
     let before = parts.map(resident_kib);
@@ -37,7 +38,7 @@ fn upload(version: &str) {
     let output = curl.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "201", "{output:?}");
     most = keep_most(most, parts.map(resident_kib));
-    let copy = scene.nginx.upload("copy");
+    let copy = nginx.upload("copy");
     assert_eq!(sha256_of(&copy), sent);
     println!("{version}, {mebibytes} MiB: relay and agent had {before:?}, at most {most:?} KiB");
     for (before, most) in before.iter().zip(most) {
@@ -48,7 +49,7 @@ fn upload(version: &str) {
 fn start_curl(scene: &Secured, version: &str) -> Child {
     let mut command = scene.lab.visitor.command("curl");
     command.args(["--silent", "--show-error", "--write-out", "%{http_code}", version]);
-    command.args(["--cacert", &scene.roots(), "--upload-file", "-"]);
+    command.args(["--cacert", &scene::roots(scene), "--upload-file", "-"]);
     command.arg(format!("https://{HOST}/uploads/copy"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
