@@ -70,7 +70,7 @@ fn a_certificate_that_fails_is_told_by_the_publication_that_lacks_it() {
     scene.names.set_zone(&format!("relay A {address}\n*.t A {address}"));
     scene.lab.relay.nft(&format!(
         "table ip ca {{ chain in {{ type filter hook input priority 0; policy accept;
-            ip saddr {EXCHANGE} tcp dport {{ 80, 443 }} reject with tcp reset; }} }}"
+            ip saddr {EXCHANGE} tcp dport {{ 80, 443 }} reject with tcp reset; }}; }}"
     ));
     let _nginx = Nginx::start(&scene.lab, 3000, scene.lab.path());
     let mut relay = scene.init("");

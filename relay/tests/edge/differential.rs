@@ -21,9 +21,7 @@ async fn attack_12_everybody_reads_what_the_edge_passes_on_in_one_way() {
         let verdict = court.try_http1(&case).await;
         differences.extend(verdict.differences(&shown));
         for referee in REFEREES {
-            let answered = good(&court.referees.show(referee, &case).await);
-            // Node keeps the answer to a good request back when a bad one comes right behind it.
-            let taken = answered.max(court.referees.records().await.len());
+            let taken = court.taken_by(referee, &case, verdict.taken()).await;
             if taken < verdict.taken() && !is_excused(referee, &shown) {
                 differences.push(format!("{referee:?} refuses what the edge takes: {shown:?}"));
             }
@@ -95,6 +93,21 @@ impl Court {
             seen.push((*referee, statuses(&answer), self.referees.records().await));
         }
         Verdict(seen)
+    }
+
+    /// How many requests of `case` a referee takes. It is asked again while that is less than `wanted`: haproxy leaves requests unread when
+    /// it sees the visitor's end before them.
+    async fn taken_by(&mut self, referee: Referee, case: &[u8], wanted: usize) -> usize {
+        let mut most = 0;
+        for _ in 0..SHOWN_MAX {
+            let answered = good(&self.referees.show(referee, case).await);
+            // Node keeps the answer to a good request back when a bad one comes right behind it.
+            most = most.max(answered).max(self.referees.records().await.len());
+            if most >= wanted {
+                break;
+            }
+        }
+        most
     }
 
     async fn try_http2(&mut self, case: &Http2Case) -> Verdict {
@@ -352,3 +365,6 @@ const BODIES: &[&str] = &[
     "0\r\nContent-Length: 9\r\nX : a\r\n\r\n",
     "0\r\n\nGET /smuggled HTTP/1.1\r\nHost: app.example\r\n\r\n",
 ];
+
+/// A referee that refuses something does so every time.
+const SHOWN_MAX: usize = 8;
