@@ -100,16 +100,8 @@ fn records_that_are_wrong_are_told_apart() {
         assert_told(&lab, &home, &BUILT_IN, name, words);
     }
     let home = lab.folder("by-address");
-    let by_address = [
-        "--host",
-        "203.0.113.1",
-        "--domain",
-        "t.test",
-        "--dns",
-        "built-in",
-        "--dns-listen",
-        "203.0.113.1:53",
-    ];
+    let mut by_address = BUILT_IN;
+    by_address[1] = "203.0.113.1";
     names.set_zone("t NS ns.t\nns.t A 192.0.2.9");
     let words = "made, but the zone test has 192.0.2.9 as address of ns.t.test";
     assert_told(&lab, &home, &by_address, "t.test NS", words);

@@ -7,8 +7,8 @@ use bore_control::runtime::CertificateStatus;
 use bore_relay::dns::zone::Issuer;
 use bore_relay::dns::{TxtError, TxtRecords};
 
-use super::fake_ca::{DIRECTORY, FakeCa, Manners};
-use super::lab::{Lab, one, until_some};
+use super::fake_ca::{FakeCa, Manners, lab};
+use super::lab::{one, until_some};
 
 const HOST: &str = "app.example.com";
 const NAMED: Manners = Manners {
@@ -58,15 +58,6 @@ async fn a_ca_that_does_not_name_itself_shuts_nobody_out() {
     let running = lab.run(vec![one(HOST)]).await;
     running.until(HOST, |state| state.status == CertificateStatus::Valid).await;
     assert!(zone.told.lock().unwrap().iter().all(|(told, _)| told.is_empty()));
-}
-
-async fn lab(manners: Manners) -> (FakeCa, Lab) {
-    let challenges = Arc::default();
-    let ca = FakeCa::new(Arc::clone(&challenges));
-    let lab = Lab::with_challenges(DIRECTORY, Arc::new(ca.clone()), challenges).await;
-    ca.set_clock(Arc::clone(&lab.settings.clock));
-    ca.behave(manners);
-    (ca, lab)
 }
 
 /// Remembers who was admitted, and how many orders the CA had by then.

@@ -21,6 +21,8 @@ use rcgen::{
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::lab::Lab;
+
 /// The CA. Cloning shares it.
 #[derive(Clone)]
 pub(crate) struct FakeCa(Arc<Mutex<Inner>>);
@@ -61,6 +63,16 @@ struct Order {
     chain: Option<String>,
     problem: Option<&'static str>,
     replaces: Option<String>,
+}
+
+/// A lab whose CA is one of these, with the lab's clock.
+pub(crate) async fn lab(manners: Manners) -> (FakeCa, Lab) {
+    let challenges = Arc::default();
+    let ca = FakeCa::new(Arc::clone(&challenges));
+    let lab = Lab::with_challenges(DIRECTORY, Arc::new(ca.clone()), challenges).await;
+    ca.set_clock(Arc::clone(&lab.settings.clock));
+    ca.behave(manners);
+    (ca, lab)
 }
 
 impl FakeCa {

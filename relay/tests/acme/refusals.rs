@@ -1,25 +1,15 @@
 //! A CA that refuses: why, in words, and when it is asked again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bore_control::runtime::CertificateStatus;
 use bore_relay::acme::{Name, Wanted};
 
-use super::fake_ca::{DIRECTORY, FakeCa, Manners};
-use super::lab::{Lab, one, until_some};
+use super::fake_ca::{DIRECTORY, Manners, lab};
+use super::lab::{one, until_some};
 
 const HOST: &str = "app.example.com";
 const HOUR: Duration = Duration::from_secs(60 * 60);
-
-async fn lab(manners: Manners) -> (FakeCa, Lab) {
-    let challenges = Arc::default();
-    let ca = FakeCa::new(Arc::clone(&challenges));
-    let lab = Lab::with_challenges(DIRECTORY, Arc::new(ca.clone()), challenges).await;
-    ca.set_clock(Arc::clone(&lab.settings.clock));
-    ca.behave(manners);
-    (ca, lab)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_limit_is_remembered_over_a_restart() {
