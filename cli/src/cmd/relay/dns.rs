@@ -91,5 +91,6 @@ fn tell(context: &Context<'_>, finding: &Finding) {
 
 /// A relay that is known by its address.
 const ADDRESS_ONLY: &str =
-    "no domain: tcp, udp and one web service work by address; more need --domain later";
-const NO_DOMAIN: &str = "no domain: tcp and udp work by address; http needs --domain later";
+    "no domain: tcp, udp and one web service work by address; more need `domain` in relay.toml";
+const NO_DOMAIN: &str =
+    "no domain: tcp and udp work by address; http needs `domain` in relay.toml, or --host";
