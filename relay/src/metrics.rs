@@ -28,6 +28,7 @@ pub(crate) struct IngressMetrics {
     pub(crate) udp_unreachable: Counter,
     pub(crate) udp_sends_failed: Counter,
     pub(crate) udp_answers_refused: Counter,
+    pub(crate) udp_refusals_lost: Counter,
     pub(crate) one_sided_refused: Counter,
     pub(crate) doors_refused: Counter,
 }
@@ -66,7 +67,7 @@ impl IngressMetrics {
         }
     }
 
-    fn plain(&self) -> [(&'static str, &'static str, &Counter); 18] {
+    fn plain(&self) -> [(&'static str, &'static str, &Counter); 19] {
         [
             ("tcp_flows_opened", "TCP flows that the agent took", &self.tcp_flows_opened),
             ("udp_flows_opened", "UDP flows opened", &self.udp_flows_opened),
@@ -92,6 +93,11 @@ impl IngressMetrics {
                 "udp_answers_refused",
                 "Answers refused by the visitor's host",
                 &self.udp_answers_refused,
+            ),
+            (
+                "udp_refusals_lost",
+                "Refusals of answers by somebody whom a full queue hides",
+                &self.udp_refusals_lost,
             ),
             (
                 "udp_one_sided_refused",

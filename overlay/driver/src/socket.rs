@@ -186,3 +186,45 @@ fn without_ipv6(error: &io::Error) -> bool {
 
 /// GRO may fill a block up to the largest UDP payload; a smaller one would cut trains.
 const BLOCK_BYTES: usize = 65_535;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What `relay/src/ingress/udp.rs` leans on.
+    #[tokio::test]
+    async fn a_refusal_names_its_sender_unless_the_queue_is_full() {
+        let port = UdpPort::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        port.hear_refusals().unwrap();
+        let nobody = UdpPort::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr();
+
+        port.writable().await.unwrap();
+        port.send(nobody, None, b"anybody there?").unwrap();
+        assert_eq!(within(|| port.take_refused()).await, nobody.ip());
+
+        let flood = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..2 * SOCKET_BUFFER_BYTES / SMALLEST_IN_QUEUE_BYTES {
+            flood.send_to(&[0], port.local_addr()).unwrap();
+        }
+        let error = within(|| port.send(nobody, None, b"anybody there?").err()).await;
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(port.take_refused(), None);
+    }
+
+    async fn within<T>(mut look: impl FnMut() -> Option<T>) -> T {
+        let found = async {
+            loop {
+                match look() {
+                    Some(found) => return found,
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), found).await.unwrap()
+    }
+
+    /// The least that a datagram counts for in a queue, and a refusal counts for more. The kernel doubles the room that it is asked for.
+    const SMALLEST_IN_QUEUE_BYTES: usize = 512;
+}

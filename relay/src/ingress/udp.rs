@@ -1,7 +1,8 @@
 //! One public UDP port: a table of visitors, no socket per visitor.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -66,6 +67,7 @@ impl UdpPublication {
             room,
             served: RefCell::default(),
             visitors: RefCell::default(),
+            refusal_lost_at: Cell::default(),
         });
         let receive = |socket| tokio::task::spawn_local(receive_at(Rc::clone(&inner), socket));
         let mut tasks: Vec<_> = (0..inner.sockets.len()).map(receive).collect();
@@ -95,6 +97,8 @@ struct Inner {
     room: Rc<Room>,
     served: RefCell<Option<Served>>,
     visitors: RefCell<Visitors>,
+    /// When a refusal was last heard of without its sender.
+    refusal_lost_at: Cell<Option<Instant>>,
 }
 
 /// A route, and the bindings that bring its answers.
@@ -149,17 +153,42 @@ async fn sweep(inner: Rc<Inner>) {
 }
 
 impl Inner {
-    /// Whoever is answered and refuses the answers has not asked: somebody uses its address.
-    fn distrust_refusers(&self, port: &UdpPort) {
-        for refuser in std::iter::from_fn(|| port.take_refused()).take(REFUSALS_PER_TURN_MAX) {
+    /// Whoever is answered and refuses the answers has not asked: somebody uses its address. Says how many refused.
+    fn distrust_refusers(&self, port: &UdpPort) -> usize {
+        let refusers = std::iter::from_fn(|| port.take_refused()).take(REFUSALS_PER_TURN_MAX);
+        let note = |refuser| {
             self.shared.metrics.udp_answers_refused.inc();
             self.room.budget.borrow_mut().note_refusal(refuser, Instant::now());
+        };
+        refusers.map(note).count()
+    }
+
+    /// The kernel tells of a refusal by failing whatever call comes next, and keeps who refused only while the port's queue has room: a flood
+    /// leaves none. Then nobody is trusted for a while.
+    fn heard_refusal(&self, port: &UdpPort, error: &io::Error) -> bool {
+        let heard = error.kind() == io::ErrorKind::ConnectionRefused;
+        if heard && self.distrust_refusers(port) == 0 {
+            self.shared.metrics.udp_refusals_lost.inc();
+            self.refusal_lost_at.set(Some(Instant::now()));
         }
+        heard
+    }
+
+    fn distrusts(&self, visitor: IpAddr, now: Instant) -> bool {
+        let lost_lately = |at| now.saturating_duration_since(at) <= REFUSAL_LOST_FOR;
+        self.refusal_lost_at.get().is_some_and(lost_lately)
+            || self.room.budget.borrow().is_distrusted(visitor, now)
     }
 
     fn receive(self: &Rc<Self>, port: &UdpPort, socket: usize) {
         let mut batch = self.room.batch.borrow_mut();
-        let Ok(count) = port.receive(&mut batch) else { return };
+        let count = match port.receive(&mut batch) {
+            Ok(count) => count,
+            Err(error) => {
+                self.heard_refusal(port, &error);
+                return;
+            }
+        };
         let now = Instant::now();
         for datagram in batch.datagrams(count) {
             self.handle_visitor(&datagram, socket, now);
@@ -273,9 +302,9 @@ impl Inner {
         if visit.open.is_cut() {
             return;
         }
-        let mut budget = self.room.budget.borrow_mut();
-        let trusted = visit.two_sided && !budget.is_distrusted(visitor.ip(), now);
-        if !trusted && !budget.take(visitor.ip(), payload.len(), now) {
+        let trusted = visit.two_sided && !self.distrusts(visitor.ip(), now);
+        let within_budget = || self.room.budget.borrow_mut().take(visitor.ip(), payload.len(), now);
+        if !trusted && !within_budget() {
             self.shared.metrics.one_sided_refused.inc();
             return;
         }
@@ -286,7 +315,13 @@ impl Inner {
 
     fn send(&self, visitor: SocketAddr, asked: Asked, payload: &[u8]) {
         let Some(port) = self.sockets.get(asked.socket) else { return };
-        if let Err(error) = port.send(visitor, asked.address, payload) {
+        let send = || port.send(visitor, asked.address, payload);
+        // A refusal that failed the call was of an earlier answer.
+        let sent = send().or_else(|error| match self.heard_refusal(port, &error) {
+            true => send(),
+            false => Err(error),
+        });
+        if let Err(error) = sent {
             self.shared.metrics.udp_sends_failed.inc();
             tracing::trace!(%error, "answer refused by the kernel");
         }
@@ -394,5 +429,7 @@ impl Visitors {
 }
 
 const REFUSALS_PER_TURN_MAX: usize = 64;
+/// Longer than the second that Linux waits between two refusals to one address (`icmp_ratelimit`).
+const REFUSAL_LOST_FOR: Duration = Duration::from_secs(5);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const MASQUERADE_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
