@@ -41,10 +41,9 @@ async fn every_series_moves_or_it_is_said_why_a_test_cannot_move_it() {
 
     scenes::tcp(&lab, &agent).await;
     scenes::udp(&lab, &agent).await;
-    scenes::http(&lab, &agent).await;
+    let visitor = scenes::http(&lab, &agent).await;
     scenes::nobody(&agent).await;
     names::ask(&lab).await;
-    let visitor = tokio::net::TcpStream::connect(lab.at().http).await.unwrap();
     let during = lab.until_scraped(|text| !text.contains("\nbore_edge_connections_open 0\n")).await;
     let during = Exposed::parse(&during);
     drop(visitor);

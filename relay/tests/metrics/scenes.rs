@@ -48,6 +48,14 @@ async fn delayed(lab: &Lab, agent: &Agent) {
         waiting.push(TcpStream::connect(public(&slow)).await);
     }
     is_reset(TcpStream::connect(public(&slow)).await).await;
+    // The next scene's visitors have the same address.
+    let control = lab.relay.control();
+    control.delete_publication(slow.network, None, "slow", &Actor::System).await.unwrap();
+    let few = |line: &str| {
+        let open = line.strip_prefix("bore_flows_open ").map(|open| open.parse::<usize>().unwrap());
+        open.is_some_and(|open| open < FLOWS_PER_SOURCE / 2)
+    };
+    lab.until_scraped(|text| text.lines().any(few)).await;
 }
 
 /// The announced visit of an agent, and what it makes of the publication.
@@ -90,7 +98,8 @@ pub(crate) async fn udp(lab: &Lab, agent: &Agent) {
     never_served.send_to(b"e", public(&stopped)).await.unwrap();
 }
 
-pub(crate) async fn http(lab: &Lab, agent: &Agent) {
+/// The last visitor stays.
+pub(crate) async fn http(lab: &Lab, agent: &Agent) -> TcpStream {
     let web = published(lab, agent, json!({"name": "web", "protocol": "http"})).await;
     let host = web.hostnames[0].clone();
     agent.serve(web.overlay_port, Service::Http).await;
@@ -103,6 +112,10 @@ pub(crate) async fn http(lab: &Lab, agent: &Agent) {
     let token = order["token"].as_str().unwrap();
     request(lab, &format!("GET /.well-known/bore/{token} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
     refused(lab, agent, &host).await;
+    let mut visitor = TcpStream::connect(lab.at().http).await.unwrap();
+    visitor.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await.unwrap();
+    within("an answer", visitor.read_exact(&mut [0])).await.unwrap();
+    visitor
 }
 
 /// Requests that do not reach a service.
