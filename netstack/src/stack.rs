@@ -56,6 +56,10 @@ impl Stack {
     /// only then are tasks woken.
     #[must_use]
     pub fn handle_packet<'p>(&self, peer: PeerKey, packet: &'p [u8], now: Instant) -> Verdict<'p> {
+        // Told apart out here: to hand on a verdict costs as much as to take such a packet.
+        if self.core.borrow_mut().take_next_of_run(peer, packet, now) {
+            return Verdict::Consumed;
+        }
         self.with(|core| core.handle_packet(peer, packet, now), Core::take_wakers_for_driver)
     }
 
@@ -64,7 +68,7 @@ impl Stack {
     #[must_use]
     pub fn poll_transmit(&self, buffer: &mut [u8], now: Instant) -> Option<(PeerKey, usize)> {
         let train = self.drive(|core| core.poll_transmit(buffer, 1, now))?;
-        Some((train.peer, train.bytes))
+        Some((train.peer, train.bytes()))
     }
 
     /// As [`Self::poll_transmit`], for as many packets of one flow as `buffer` holds: what the flow may send at once leaves at once, and costs

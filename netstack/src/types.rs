@@ -1,6 +1,7 @@
 //! The small public words of the room: keys, settings, bindings, verdicts.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 
 /// Which tunnel a packet came from or goes to. The driver gives the numbers.
@@ -48,17 +49,49 @@ pub enum Congestion {
 pub struct Train {
     /// The tunnel that they are for.
     pub peer: PeerKey,
-    /// Length of each packet; only the last may be shorter.
-    pub packet_bytes: usize,
-    /// Length of all.
-    pub bytes: usize,
+    pub(crate) lengths: Lengths,
 }
 
 impl Train {
+    /// Length of each packet; only the last may be shorter. Never zero.
+    #[must_use]
+    pub fn packet_bytes(&self) -> usize {
+        self.lengths.packet_bytes()
+    }
+
+    /// Length of all.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.lengths.bytes()
+    }
+
     /// How many packets there are.
     #[must_use]
     pub fn packets(&self) -> usize {
-        self.bytes.div_ceil(self.packet_bytes.max(1))
+        self.bytes().div_ceil(self.packet_bytes())
+    }
+}
+
+/// Lengths of packets that lie one behind the other: narrow, so that they travel in registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    packet_bytes: NonZeroU16,
+    bytes: u32,
+}
+
+impl Lengths {
+    /// Of each packet, and of all together; `None` where that is nothing, or more than IP or a train can hold.
+    pub(crate) fn new(packet_bytes: usize, bytes: usize) -> Option<Self> {
+        let packet_bytes = u16::try_from(packet_bytes).ok().and_then(NonZeroU16::new)?;
+        Some(Self { packet_bytes, bytes: bytes.try_into().ok()? })
+    }
+
+    pub(crate) fn packet_bytes(self) -> usize {
+        self.packet_bytes.get().into()
+    }
+
+    pub(crate) fn bytes(self) -> usize {
+        usize::try_from(self.bytes).unwrap_or(usize::MAX)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::Core;
 use super::slab::FlowId;
 use crate::tcp::Sent;
-use crate::types::{PeerKey, Train};
+use crate::types::{Lengths, PeerKey, Train};
 
 impl Core {
     /// Writes the next packets of one flow into `buffer`, at most `packets_max`; gives where they go and how long they are.
@@ -84,14 +84,14 @@ impl Core {
             let bytes = reply.len();
             self.reply_buffers.give_back(reply);
             if copied.is_some() {
-                return Some(Train { peer: key, packet_bytes: bytes, bytes });
+                return Lengths::new(bytes, bytes).map(|lengths| Train { peer: key, lengths });
             }
             self.counters.replies_dropped += 1;
         }
         let mut next = peer.ready.pop_front();
         while let Some(id) = next {
-            if let Some((packet_bytes, bytes)) = self.transmit_flow(id, buffer, packets_max, now) {
-                return Some(Train { peer: key, packet_bytes, bytes });
+            if let Some(lengths) = self.transmit_flow(id, buffer, packets_max, now) {
+                return Some(Train { peer: key, lengths });
             }
             next = self.peers.get_mut(&key)?.ready.pop_front();
         }
@@ -105,7 +105,7 @@ impl Core {
         buffer: &mut [u8],
         packets_max: usize,
         now: Instant,
-    ) -> Option<(usize, usize)> {
+    ) -> Option<Lengths> {
         self.flows.get_mut(id)?.is_queued = false;
         self.counters.engine_polls += 1;
         let Some(first) = self.transmit_packets(id, buffer, packets_max, now) else {
@@ -113,25 +113,26 @@ impl Core {
             return None;
         };
         let whole = self.flows.get(id).map_or(0, |flow| flow.connection.packet_bytes_max());
-        let mut end = first.bytes;
-        for count in first.bytes / first.packet_bytes.max(1).. {
+        let (packet_bytes, mut end) = (first.lengths.packet_bytes(), first.lengths.bytes());
+        for count in end / packet_bytes.. {
             let room = buffer.get_mut(end..).filter(|room| room.len() >= whole);
             let Some(room) = room.filter(|_| count < packets_max) else {
                 self.settle_later(id, now);
-                return Some((first.packet_bytes, end));
+                return Lengths::new(packet_bytes, end);
             };
-            let Some(Sent { bytes, .. }) = self.transmit_packets(id, room, 1, now) else { break };
-            if bytes > first.packet_bytes {
+            let Some(sent) = self.transmit_packets(id, room, 1, now) else { break };
+            let bytes = sent.lengths.bytes();
+            if bytes > packet_bytes {
                 self.keep_longer(id, room.get(..bytes).unwrap_or_default());
                 break;
             }
             end += bytes;
-            if bytes < first.packet_bytes {
+            if bytes < packet_bytes {
                 break;
             }
         }
         self.settle(id);
-        Some((first.packet_bytes, end))
+        Lengths::new(packet_bytes, end)
     }
 
     fn transmit_packets(

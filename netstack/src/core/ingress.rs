@@ -12,7 +12,7 @@ use crate::tcp::Phase;
 use crate::types::{PeerKey, Verdict};
 
 impl Core {
-    /// Takes one packet of `peer`.
+    /// Takes one packet of `peer`, which [`Self::take_next_of_run`] did not.
     pub(crate) fn handle_packet<'p>(
         &mut self,
         peer: PeerKey,
@@ -21,9 +21,6 @@ impl Core {
     ) -> Verdict<'p> {
         let now = self.observe(now);
         self.counters.packets_in += 1;
-        if self.take_next_of_run(peer, bytes) {
-            return Verdict::Consumed;
-        }
         let Some(verify) = self.peers.get(&peer).map(|peer| peer.is_foreign) else {
             self.counters.unknown_peer += 1;
             return Verdict::Unmatched;

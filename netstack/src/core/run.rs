@@ -4,6 +4,8 @@
 //! moved on, only their bytes are news: the acknowledgment, window and timestamps that they repeat were heard. So a run costs little more than
 //! one segment, as merged ones do in a kernel (GRO). Only of a peer whose checksums need no look: ours.
 
+use std::time::Instant;
+
 use super::Core;
 use super::slab::FlowId;
 use crate::packet::{Packet, Segment};
@@ -37,19 +39,20 @@ impl Run {
 }
 
 impl Core {
-    /// Takes `packet` if it goes on where the last one ended.
-    pub(super) fn take_next_of_run(&mut self, peer: PeerKey, packet: &[u8]) -> bool {
+    /// Takes `packet` if it goes on where the last one ended. Nobody is to be woken before [`Self::settled`].
+    pub(crate) fn take_next_of_run(&mut self, peer: PeerKey, packet: &[u8], now: Instant) -> bool {
         let Some(run) = self.running.as_mut().filter(|run| run.peer == peer) else { return false };
         let Some(head) = &mut run.head else { return false };
-        let (Some(now), Some(payload)) = (self.now, head.payload_of_next(packet)) else {
-            return false;
-        };
+        let Some(payload) = head.payload_of_next(packet) else { return false };
+        let now = self.now.map_or(now, |latest| latest.max(now));
         let Some(flow) = self.flows.get_mut(run.id).filter(|flow| flow.end.is_none()) else {
             return false;
         };
         let is_taken = flow.connection.continue_run(payload, now);
         if is_taken {
             head.advance(payload.len());
+            self.now = Some(now);
+            self.counters.packets_in += 1;
         }
         is_taken
     }

@@ -75,13 +75,15 @@ impl Chain {
         self.shrink();
     }
 
+    /// Writes `bytes` at `position` if the last block has room for all of them, as it nearly always has; gives whether it did.
+    pub(crate) fn write_in_last(&mut self, position: u64, bytes: &[u8]) -> bool {
+        let room = self.blocks.back_mut().and_then(|last| last.room_for(position, bytes.len()));
+        room.map(|room| room.copy_from_slice(bytes)).is_some()
+    }
+
     /// Writes `bytes` at `position`, which must not be before the start.
     pub(crate) fn write(&mut self, position: u64, bytes: &[u8]) {
-        // Nearly always there is room where the last bytes went.
-        if let Some(last) = self.blocks.back_mut()
-            && let Some(room) = last.room_for(position, bytes.len())
-        {
-            room.copy_from_slice(bytes);
+        if self.write_in_last(position, bytes) {
             return;
         }
         self.cover(position + bytes.len() as u64);

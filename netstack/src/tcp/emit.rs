@@ -8,9 +8,9 @@ use smoltcp::wire::{
     TcpPacket, TcpSeqNumber,
 };
 
-use super::Sent;
 use super::options::{OPTIONS_BYTES_MAX, Options};
 use crate::packet::checksum::checksum;
+use crate::types::Lengths;
 
 /// Everything of a segment but its payload.
 #[derive(Debug, Clone, Copy)]
@@ -48,9 +48,9 @@ impl Header {
         self.head_bytes() + payload_bytes
     }
 
-    /// Writes a packet without payload into `buffer`; gives its length, or `None` as [`Self::emit_train`] does.
-    pub(crate) fn emit_bare(&self, buffer: &mut [u8]) -> Option<usize> {
-        self.emit_train(buffer, 0, 0, |_| true).map(|sent| sent.bytes)
+    /// Writes a packet without payload into `buffer`; gives its lengths, or `None` as [`Self::emit_train`] does.
+    pub(crate) fn emit_bare(&self, buffer: &mut [u8]) -> Option<Lengths> {
+        self.emit_train(buffer, 0, 0, |_| true)
     }
 
     /// Writes `payload_bytes` as packets of `segment_bytes` each, a whole number of them, one behind the other into `buffer`; `fill` writes
@@ -63,7 +63,7 @@ impl Header {
         payload_bytes: usize,
         segment_bytes: usize,
         mut fill: impl FnMut(&mut [u8]) -> bool,
-    ) -> Option<Sent> {
+    ) -> Option<Lengths> {
         let packet_bytes = self.packet_bytes(segment_bytes);
         let count = payload_bytes / segment_bytes.max(1);
         let bytes = packet_bytes * count.max(1);
@@ -85,8 +85,7 @@ impl Header {
             }
             sequence = sequence.wrapping_add(u32::try_from(segment_bytes).unwrap_or(0));
         }
-        let elicits_answer = payload_bytes > 0 || self.flags.syn || self.flags.fin;
-        Some(Sent { packet_bytes, bytes, elicits_answer })
+        Lengths::new(packet_bytes, bytes)
     }
 
     /// Sets what the headers of a train differ in.

@@ -77,13 +77,13 @@ impl Connection {
         let payload_bytes = usize::try_from(plan.data_end - from).unwrap_or(0);
         let mut stream = self.sender.stream.reader(from);
         let fill = |payload: &mut [u8]| stream.fill(payload);
-        let sent = header.emit_train(buffer, payload_bytes, segment_bytes, fill)?;
+        let lengths = header.emit_train(buffer, payload_bytes, segment_bytes, fill)?;
         self.sender.note_sent(&plan, self.timestamps.ticks(self.now), self.now);
         // SACK blocks have no room beside a full payload, so a gap still wants a bare acknowledgment.
         if !self.has_gap_to_tell() {
             self.note_acknowledged();
         }
-        Some(sent)
+        Some(Sent { lengths, elicits_answer: true })
     }
 
     fn has_gap_to_tell(&self) -> bool {
@@ -98,17 +98,17 @@ impl Connection {
             let receiver = self.receiver.as_mut()?;
             header.options.sack = receiver.sack_blocks(blocks_max);
         }
-        let bytes = header.emit_bare(buffer)?;
+        let lengths = header.emit_bare(buffer)?;
         self.note_acknowledged();
-        Some(Sent { packet_bytes: bytes, bytes, elicits_answer: false })
+        Some(Sent { lengths, elicits_answer: false })
     }
 
     /// A segment that says nothing new and must be answered (RFC 9293 §3.8.4): of a closed window, or of an idle connection.
     fn send_question(&mut self, buffer: &mut [u8]) -> Option<Sent> {
         let header = self.header(self.sender.una().saturating_sub(1));
-        let bytes = header.emit_bare(buffer)?;
+        let lengths = header.emit_bare(buffer)?;
         self.keep_alive.quiet_since = self.now;
-        Some(Sent { packet_bytes: bytes, bytes, elicits_answer: true })
+        Some(Sent { lengths, elicits_answer: true })
     }
 
     fn send_reset(&mut self, buffer: &mut [u8]) -> Option<Sent> {
@@ -119,8 +119,8 @@ impl Connection {
         let mut header = self.header(self.sender.next());
         header.flags = Flags { reset: true, ..Flags::default() };
         header.window = 0;
-        let bytes = header.emit_bare(buffer)?;
-        Some(Sent { packet_bytes: bytes, bytes, elicits_answer: false })
+        let lengths = header.emit_bare(buffer)?;
+        Some(Sent { lengths, elicits_answer: false })
     }
 
     fn wants_question(&mut self) -> bool {

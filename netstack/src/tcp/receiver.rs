@@ -116,10 +116,15 @@ impl Receiver {
     pub(crate) fn append(&mut self, payload: &[u8]) -> bool {
         let end = self.next + payload.len() as u64;
         let is_plain = self.ahead.is_empty() && self.end.is_none();
-        if !is_plain || end > self.window.edge(self.next) || !self.has_memory_for(end) {
+        if !is_plain || end > self.window.edge(self.next) {
             return false;
         }
-        self.chain.write(self.next, payload);
+        if !self.chain.write_in_last(self.next, payload) {
+            if !self.has_memory_for(end) {
+                return false;
+            }
+            self.chain.write(self.next, payload);
+        }
         self.next = end;
         true
     }

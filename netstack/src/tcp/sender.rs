@@ -221,12 +221,26 @@ impl Sender {
 
     /// The next segment to send at `now`, if any may leave.
     pub(crate) fn plan(&mut self, now: Moment) -> Option<Plan> {
+        if self.has_whole_segment() && !self.stream.is_shut() {
+            return self.pacer.allows(now).then(|| self.plan_whole());
+        }
         let plan = self.ready()?;
         let is_urgent = self.tail_probe.is_wanted() || plan.syn;
         if !is_urgent && !self.pacer.allows(now) {
             return None;
         }
         Some(plan)
+    }
+
+    /// What [`Self::ready`] gives while the stream goes on and [`Self::has_whole_segment`].
+    fn plan_whole(&self) -> Plan {
+        Plan {
+            start: self.next,
+            data_end: self.next + self.mss,
+            syn: false,
+            fin: false,
+            is_retransmission: false,
+        }
     }
 
     /// Makes a train of `plan` by what [`Self::plan`] would give next, up to `segments_max` segments in all: only whole ones of new data.

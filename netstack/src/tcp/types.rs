@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::memory::PeerMemory;
-use crate::types::Congestion;
+use crate::types::{Congestion, Lengths};
 
 /// What a connection is made from.
 #[derive(Debug, Clone)]
@@ -45,10 +45,7 @@ pub(crate) enum Phase {
 /// Packets that were written, one behind the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
-    /// Of each.
-    pub(crate) packet_bytes: usize,
-    /// Of all.
-    pub(crate) bytes: usize,
+    pub(crate) lengths: Lengths,
     /// Whether the other side must answer it.
     pub(crate) elicits_answer: bool,
 }

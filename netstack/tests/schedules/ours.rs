@@ -50,7 +50,7 @@ impl End for Ours {
         if self.train.is_empty() {
             let mut room = vec![0; 64 * 1024];
             let train = self.stack.poll_transmit_train(&mut room, now)?;
-            let packets = room[..train.bytes].chunks(train.packet_bytes);
+            let packets = room[..train.bytes()].chunks(train.packet_bytes());
             self.train.extend(packets.map(<[u8]>::to_vec));
         }
         let packet = self.train.pop_front()?;

@@ -274,8 +274,8 @@ impl Engine {
         let Buffers { inner, sealed } = &mut *buffers;
         let Some(train) = self.stack.poll_transmit_train(inner, now) else { return 0 };
         let peer = PeerId::from_index(train.peer.0);
-        let packets = inner.get(..train.bytes).unwrap_or_default();
-        for packet in packets.chunks(train.packet_bytes.max(1)) {
+        let packets = inner.get(..train.bytes()).unwrap_or_default();
+        for packet in packets.chunks(train.packet_bytes()) {
             let sealing = self.overlay.borrow_mut().encapsulate(peer, packet, sealed, now);
             match sealing {
                 Encapsulated::Datagram { to, payload } => self.send_or_keep(to, payload),

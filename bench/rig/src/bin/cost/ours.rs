@@ -57,7 +57,7 @@ impl End for Ours {
     fn poll_transmit(&mut self, train: &mut Train, now: Instant) -> bool {
         let write = |room: &mut [u8]| {
             let train = self.stack.poll_transmit_train(room, now)?;
-            Some((train.bytes, train.packet_bytes))
+            Some((train.bytes(), train.packet_bytes()))
         };
         train.fill(write).is_some()
     }
