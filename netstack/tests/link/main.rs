@@ -30,6 +30,8 @@ mod commands;
 #[cfg(test)]
 mod end;
 #[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod loss;
 #[cfg(test)]
 mod meter;

@@ -40,7 +40,7 @@ fn rows_at_1_gigabit_equal_the_snapshot() {
 
 #[test]
 fn rows_of_four_flows_equal_the_snapshot() {
-    assert_rows(&["100M/20ms/q20ms/l0%/r0%/x4"]);
+    assert_rows(&["100M/20ms/q20ms/l0%/r0%/x4", "100M/20ms/q200ms/l0%/r0%/x4"]);
 }
 
 fn assert_rows(names: &[&str]) {

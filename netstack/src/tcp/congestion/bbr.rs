@@ -1,7 +1,8 @@
 //! A model of the path: how fast it delivers, how long it takes, how much it holds.
 //!
-//! In the family of BBRv3 (draft-ietf-ccwg-bbr): the rate sent at follows the highest rate delivered lately, the amount in flight the
-//! product of that rate and the lowest round-trip time; both are probed now and then, and congestion sets bounds to both.
+//! In the family of BBRv3 (draft-ietf-ccwg-bbr-04, whose sections are named): the rate sent at follows the highest rate delivered lately,
+//! the amount in flight the product of that rate and the lowest round-trip time; both are probed now and then, and congestion sets bounds
+//! to both.
 //!
 //! ```text
 //! Startup ─full─▶ Drain ─▶ Down ─▶ Cruise ─▶ Refill ─▶ Up ─▶ Down …      any ─▶ ProbeRtt ─▶ back
@@ -14,13 +15,18 @@
 //! | [`losses`] | which losses are of our making |
 //! | [`full`] | whether the rate still grows |
 //! | [`cycle`] | which state comes when |
+//! | [`crowd`] | what is different where others fill the queue as well |
 //!
 //! It differs from the draft in what counts as congestion. A path that loses a steady share whether it is loaded or not (radio, a long
 //! bad line) has that share taken as its nature and subtracted; what is left counts where the round-trip time shows a queue, or where it
 //! is so much that no line would do it by itself. The draft backs off at two percent, whatever the cause.
+//!
+//! It differs also in how long Up lasts: as long as the draft says (§5.3.3.6) only in a crowd, which [`crowd`] defines and the draft does
+//! not know. A flow alone goes down once a quarter more than the path holds is in flight: its queue would be all that grows.
 
 mod aggregation;
 mod bandwidth;
+mod crowd;
 mod cycle;
 mod delay;
 mod full;
@@ -72,21 +78,23 @@ pub(crate) struct Bbr {
 struct Rounds {
     count: u64,
     ends_at: u64,
+    delivered_total: u64,
     has_begun: bool,
 }
 
 impl Rounds {
     /// A round is over when a segment sent after its beginning is delivered.
     fn handle_acked(&mut self, acked: &Acked) {
+        self.delivered_total = acked.delivered_total;
         self.has_begun = acked.rate.is_some_and(|rate| rate.sent.delivered_bytes >= self.ends_at);
         if self.has_begun {
             self.count += 1;
-            self.begin(acked.delivered_total);
+            self.begin();
         }
     }
 
-    fn begin(&mut self, delivered_total: u64) {
-        self.ends_at = delivered_total;
+    fn begin(&mut self) {
+        self.ends_at = self.delivered_total;
     }
 }
 
@@ -155,7 +163,7 @@ impl Bbr {
                 self.bandwidth.sample(rate.bytes_per_second);
             }
         }
-        let bandwidth = self.bandwidth_now();
+        let bandwidth = self.bandwidth.highest();
         self.aggregation.handle_acked(acked, bandwidth, self.rounds.has_begun, self.window);
         self.judge_losses(acked);
         self.bandwidth.end_round(self.losses.round_has_ended);
@@ -173,7 +181,7 @@ impl Bbr {
             return;
         }
         if !self.losses.is_congested() {
-            self.relax_short();
+            self.adapt_short(acked);
             return;
         }
         match self.phase {
@@ -204,6 +212,16 @@ impl Bbr {
         let (bandwidth, inflight) = (self.bandwidth_short, self.inflight_short);
         self.bandwidth_short = self.bandwidth.latest().max(scale(bandwidth, BETA));
         self.inflight_short = self.bandwidth.inflight_latest().max(scale(inflight, BETA));
+    }
+
+    /// After a round without congestion.
+    fn adapt_short(&mut self, acked: &Acked) {
+        let is_at_ease = matches!(self.phase, Phase::Down | Phase::Cruise);
+        if is_at_ease && self.losses.has_queue() && self.is_crowded(acked) {
+            self.settle_short();
+        } else {
+            self.relax_short();
+        }
     }
 
     /// A round without congestion or queue takes an eighth of what the bounds hold back.

@@ -1,4 +1,7 @@
 //! How much more is acknowledged at once than the rate says: what links and receivers hold back and then let go.
+//!
+//! The rate is the highest that was delivered, not the one that congestion allows at present, which the draft takes: against a bound below
+//! what is delivered everything looks held back, and the window would grow by what the bound is there to take.
 
 use crate::tcp::congestion::Acked;
 use crate::tcp::moment::Moment;

@@ -66,6 +66,8 @@ pub(super) struct Cycle {
     pub(super) is_sampling: bool,
     /// The first round of Down still delivers what Up sent.
     is_stopping: bool,
+    /// Up has begun in a crowd.
+    is_crowded: bool,
     /// Rounds of Up, and what is acknowledged since the safe amount last grew.
     up_rounds: u32,
     up_acked: u64,
@@ -98,9 +100,9 @@ impl Bbr {
         }
         self.raise_long(acked);
         match self.phase {
-            Phase::Down if self.is_time_to_probe(acked) => self.begin_refill(acked),
+            Phase::Down if self.is_time_to_probe(acked) => self.begin_refill(),
             Phase::Down if self.is_time_to_cruise(acked) => self.phase = Phase::Cruise,
-            Phase::Cruise if self.is_time_to_probe(acked) => self.begin_refill(acked),
+            Phase::Cruise if self.is_time_to_probe(acked) => self.begin_refill(),
             Phase::Refill if self.rounds.has_begun => self.begin_up(acked),
             Phase::Up => self.step_up(acked),
             Phase::Startup | Phase::Drain | Phase::ProbeRtt { .. } => {}
@@ -111,39 +113,45 @@ impl Bbr {
     /// Down, from where the time of the last acknowledgment is known.
     pub(super) fn begin_down(&mut self) {
         self.reset_short();
-        self.cycle.is_sampling = false;
+        // Losses of Up come back a round later. In a crowd, where Up lasts, they say what is safe (§5.3.3.6).
+        self.cycle.is_sampling &= self.cycle.is_crowded;
         self.cycle.is_stopping = true;
         self.cycle.wait = PROBE_WAIT_MIN + PROBE_WAIT_MORE.mul_f64(self.random.random());
         self.cycle.rounds_since_probe = self.random.random_range(0..=1);
         self.phase = Phase::Down;
+        self.rounds.begin();
     }
 
-    fn begin_down_at(&mut self, now: Moment) {
+    pub(super) fn begin_down_at(&mut self, now: Moment) {
         self.begin_down();
         self.cycle.began = now;
     }
 
-    fn begin_refill(&mut self, acked: &Acked) {
+    fn begin_refill(&mut self) {
         self.reset_short();
         self.cycle.up_rounds = 0;
         self.cycle.up_acked = 0;
         self.phase = Phase::Refill;
-        self.rounds.begin(acked.delivered_total);
+        self.rounds.begin();
     }
 
     fn begin_up(&mut self, acked: &Acked) {
         self.full.reset();
         self.cycle.is_sampling = true;
+        self.cycle.is_crowded = self.is_crowded(acked);
         self.cycle.began = acked.now;
         self.cycle.began_at = self.bandwidth.highest();
         self.phase = Phase::Up;
-        self.rounds.begin(acked.delivered_total);
+        self.rounds.begin();
     }
 
-    /// One round after Up its effect has been seen: a cycle is over.
+    /// One round after Up its effect has been seen: a cycle is over (§5.3.3.6).
     fn end_stopping(&mut self, acked: &Acked) {
-        let is_known = acked.rate.is_some_and(|rate| !rate.is_app_limited);
-        if std::mem::take(&mut self.cycle.is_stopping) && is_known {
+        if !std::mem::take(&mut self.cycle.is_stopping) {
+            return;
+        }
+        self.cycle.is_sampling = false;
+        if acked.rate.is_some_and(|rate| !rate.is_app_limited) {
             self.bandwidth.advance();
         }
     }
@@ -184,8 +192,12 @@ impl Bbr {
             && acked.in_flight <= self.inflight(self.bandwidth.highest(), 1.0)
     }
 
-    /// Goes down once the path is full and delivers no more for it; while it delivers more, Up goes on.
     fn step_up(&mut self, acked: &Acked) {
+        if self.cycle.is_crowded { self.step_up_crowded(acked) } else { self.step_up_alone(acked) }
+    }
+
+    /// Goes down once the path is full and delivers no more for it; while it delivers more, Up goes on.
+    fn step_up_alone(&mut self, acked: &Acked) {
         let lowest = self.delay.lowest().unwrap_or_default();
         let has_filled = acked.now.since(self.cycle.began) > lowest
             && acked.in_flight_before >= self.inflight(self.bandwidth.highest(), 1.25);
@@ -229,9 +241,9 @@ impl Bbr {
         }
     }
 
+    /// A cycle is over here too (§5.3.4): what was delivered before the last one no longer counts.
     fn end_probe_rtt(&mut self, now: Moment) {
         self.begin_down_at(now);
-        self.cycle.is_stopping = false;
         self.phase = Phase::Cruise;
     }
 }

@@ -33,6 +33,13 @@ impl FullPipe {
         self.rounds = 0;
     }
 
+    /// Something else than the path has held the rate back so far.
+    pub(super) fn restart(&mut self, acked: &Acked) {
+        self.has_stopped_growing = false;
+        self.highest = acked.rate.map_or(0, |rate| rate.bytes_per_second);
+        self.rounds = 0;
+    }
+
     pub(super) fn handle_round(&mut self, acked: &Acked, bandwidth: u64) {
         let Some(rate) = acked.rate else { return };
         if self.has_stopped_growing || rate.is_app_limited {

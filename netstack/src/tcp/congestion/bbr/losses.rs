@@ -1,7 +1,8 @@
 //! Which losses say that there is too much in flight.
 //!
 //! Counted over rounds of at least [`SEGMENTS_MIN`] segments. A round without a queue shows what the path loses by itself; that share, and
-//! somewhat more for chance, is no sign of congestion.
+//! somewhat more for chance, is no sign of congestion. A flow that starts into a standing queue takes its delay for the path's: once a
+//! shorter round trip proves that, nothing learned until then counts.
 
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(super) struct Losses {
     /// The share that the path loses unloaded.
     natural: f64,
     rounds: u32,
+    /// The lowest round-trip time by which rounds were said to have no queue.
+    lowest: Option<Duration>,
 }
 
 /// What the last round showed.
@@ -72,6 +75,7 @@ impl Losses {
         let is_over = acked.rate.is_some_and(|rate| rate.sent.delivered_bytes >= self.ends_at);
         self.round_has_ended = is_over && seen >= SEGMENTS_MIN * SEGMENT_BYTES;
         if self.round_has_ended {
+            self.forget_if_queued(lowest);
             self.end_round(acked, is_quiet);
         }
     }
@@ -97,6 +101,16 @@ impl Losses {
         self.ends_at = acked.delivered_total;
     }
 
+    /// A path that turns out to be shorter had a queue in the rounds that seemed to have none.
+    fn forget_if_queued(&mut self, lowest: Option<Duration>) {
+        let Some(lowest) = lowest else { return };
+        if self.lowest.is_some_and(|before| before > lowest + queue_visible(lowest)) {
+            self.natural = 0.0;
+            self.rounds = 0;
+        }
+        self.lowest = Some(lowest);
+    }
+
     fn learn(&mut self, lost: f64) {
         self.rounds = (self.rounds + 1).min(LEARNING_ROUNDS);
         self.natural += (lost - self.natural) / f64::from(self.rounds);
@@ -119,3 +133,58 @@ const NATURAL_MAX: f64 = 0.2;
 /// Chance alone makes rounds differ by half.
 const CHANCE: f64 = 1.5;
 const LEARNING_ROUNDS: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::moment::Moment;
+    use crate::tcp::rate::{RateSample, Snapshot};
+
+    #[test]
+    fn losses_of_a_queue_that_was_taken_for_the_path_are_forgotten() {
+        let mut losses = Losses::default();
+        lose_in_a_round(&mut losses, 5_000, 50);
+        assert!(losses.threshold() > 2.0 * SHARE_ALLOWED, "taken for the path's nature");
+
+        lose_in_a_round(&mut losses, 0, 20);
+        assert!(losses.threshold() <= SHARE_ALLOWED, "the path takes 20 ms: 50 were a queue");
+    }
+
+    #[test]
+    fn losses_of_a_path_that_has_changed_little_are_remembered() {
+        let mut losses = Losses::default();
+        lose_in_a_round(&mut losses, 5_000, 50);
+        lose_in_a_round(&mut losses, 5_000, 49);
+        assert!(losses.threshold() > 2.0 * SHARE_ALLOWED);
+    }
+
+    /// A round in which every round trip takes `lowest_ms`, which is the lowest.
+    fn lose_in_a_round(losses: &mut Losses, bytes: u64, lowest_ms: u64) {
+        let lowest = Duration::from_millis(lowest_ms);
+        losses.handle_loss(bytes);
+        losses.handle_acked(&acked(lowest), Some(lowest), true);
+        assert!(losses.round_has_ended);
+    }
+
+    fn acked(round_trip: Duration) -> Acked {
+        let rate = RateSample {
+            bytes_per_second: 1,
+            delivered_bytes: 45_000,
+            is_app_limited: false,
+            sent: Snapshot::default(),
+            in_flight_bytes: 50_000,
+        };
+        Acked {
+            now: Moment::default(),
+            delivered_bytes: 45_000,
+            delivered_total: 0,
+            in_flight_before: 50_000,
+            in_flight: 5_000,
+            round_trip: Some(round_trip),
+            round_trip_smoothed: round_trip,
+            rate: Some(rate),
+            is_window_limited: true,
+            is_marked: false,
+        }
+    }
+}
