@@ -75,7 +75,7 @@ impl<O: Origins> Shared<O> {
             port: self.port,
             gate,
             ledger: is_http2.then(|| Ledger::new(arrival.accepted_at)),
-            kept: Arc::new(Kept::default()),
+            kept: Arc::new(Kept::by(is_http2)),
             tls: Arc::clone(&self.tls),
             secured,
             switched: Mutex::new(None),

@@ -10,15 +10,15 @@
 //! Source: RFC 9113.
 
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use h2::server::{Builder, Connection};
 use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::connection::Shared;
@@ -67,28 +67,32 @@ impl<O: Origins> Shared<O> {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let mut requests = JoinSet::new();
+        // In the task of their connection: what several of them send leaves in one write.
+        let mut requests = FuturesUnordered::new();
         let mut pulse = Pulse::new(connection.ping_pong());
         let mut draining = self.draining.clone();
+        let mut draining = pin!(draining.wait_for(|draining| *draining));
         let mut leaving: Option<Instant> = None;
         let mut beat = interval(self.settings.shortest() / BEATS_PER_DEADLINE);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let verdict = tokio::select! {
-                accepted = connection.accept() => {
-                    let Some(accepted) = accepted else { return Ok(()) };
-                    let (request, respond) = accepted?;
-                    requests.spawn(stream::serve(Arc::clone(visit), request, respond));
-                    continue;
-                }
-                Some(_) = requests.join_next(), if !requests.is_empty() => continue,
-                _ = draining.wait_for(|draining| *draining), if leaving.is_none() => Verdict::Leave,
+                // The beat goes before what may be ready each time, and answers go before the look at the connection, which sends them.
+                biased;
+                _ = draining.as_mut(), if leaving.is_none() => Verdict::Leave,
                 _ = beat.tick() => {
                     if !pulse.beats(ledger.received_at(), Instant::now()) {
                         tracing::debug!("a visitor gives no sign of life");
                         return Ok(());
                     }
                     ledger.judge(&self.settings, Instant::now())
+                }
+                Some(()) = requests.next() => continue,
+                accepted = connection.accept() => {
+                    let Some(accepted) = accepted else { return Ok(()) };
+                    let (request, respond) = accepted?;
+                    requests.push(stream::serve(Arc::clone(visit), request, respond));
+                    continue;
                 }
             };
             if let Some(deadline) = self.overdue(verdict, leaving, ledger) {

@@ -130,6 +130,6 @@ pub const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long the sign of life may take.
 pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Connections to one origin that are kept for one visitor connection: as many as it may have requests at once. With fewer a busy visitor would
+/// Connections to origins that are kept for one visitor connection: as many as it may have requests at once. With fewer a busy visitor would
 /// have one opened for nearly every request, and the agent's kernel, which remembers each for a minute (TIME-WAIT), would run out of ports.
 pub const KEPT_MAX: usize = H2_STREAMS_MAX as usize;

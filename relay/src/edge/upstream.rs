@@ -141,25 +141,36 @@ where
     Ok((Sender::Http2(sender), Driver::drive(connection)))
 }
 
-/// The place where a visitor connection keeps its origin connections between requests: one, or over HTTP/2 as many as ran at once.
-#[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<Vec<Upstream>>);
+/// The place where a visitor connection keeps its origin connections between requests: one, or over HTTP/2 as many as ran at once. Browsers ask
+/// for several hosts of one certificate on one HTTP/2 connection (RFC 9113 §9.1.1), so those may lead to several origins.
+#[derive(Debug)]
+pub(super) struct Kept {
+    upstreams: Mutex<Vec<Upstream>>,
+    max: usize,
+}
 
 impl Kept {
-    /// A kept connection that leads to `origin`; those that lead elsewhere are closed.
-    pub(super) fn take(&self, origin: OriginId, is_http2: bool) -> Option<Upstream> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|upstream| upstream.origin == origin && !upstream.sender.is_closed());
-        let fit = kept.iter().position(|upstream| upstream.sender.is_http2() == is_http2)?;
-        Some(kept.swap_remove(fit))
+    /// Of a visitor that speaks HTTP/2, or HTTP/1.1.
+    pub(super) fn by(is_http2: bool) -> Self {
+        Self { upstreams: Mutex::default(), max: if is_http2 { KEPT_MAX } else { 1 } }
     }
 
-    /// Keeps a connection on which nothing runs, while there is room.
+    /// A kept connection that leads to `origin`, the one that was used last.
+    pub(super) fn take(&self, origin: OriginId, is_http2: bool) -> Option<Upstream> {
+        let mut kept = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|upstream| !upstream.sender.is_closed());
+        let fits = |kept: &Upstream| kept.origin == origin && kept.sender.is_http2() == is_http2;
+        let fit = kept.iter().rposition(fits)?;
+        Some(kept.remove(fit))
+    }
+
+    /// Keeps a connection on which nothing runs; the one that has waited longest makes room.
     pub(super) fn put(&self, upstream: Upstream) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < KEPT_MAX {
-            kept.push(upstream);
+        let mut kept = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= self.max {
+            kept.remove(0);
         }
+        kept.push(upstream);
     }
 }
 

@@ -151,6 +151,27 @@ async fn a_request_that_is_taken_back_closes_its_origin_and_no_other() {
 }
 
 #[tokio::test]
+async fn each_host_of_a_connection_keeps_its_origin_connection() {
+    let lab = Lab::secure().await;
+    let mut visitor = speak::<Empty<Bytes>>(&lab).await;
+    let hosts = ["app.example", "second.example"];
+    let mut origins: Vec<Wire> = Vec::new();
+    for turn in 0..6 {
+        let host = hosts[turn % hosts.len()];
+        let asked = tokio::spawn(visitor.send_request(get_of(host)));
+        if turn < hosts.len() {
+            origins.push(lab.accept().await);
+        }
+        let origin = &mut origins[turn % hosts.len()];
+        assert_eq!(header(&origin.head().await, "host"), Some(host));
+        origin.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        let answer = within("the answer", asked).await.unwrap().unwrap();
+        assert_eq!(text(answer).await, "ok");
+    }
+    assert_eq!(lab.counters.origins_opened.get(), 2);
+}
+
+#[tokio::test]
 async fn attack_15_an_origin_that_answers_early_is_not_used_again() {
     let lab = Lab::secure().await;
     let mut visitor = speak(&lab).await;

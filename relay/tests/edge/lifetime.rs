@@ -32,6 +32,7 @@ async fn a_request_for_another_publication_takes_another_connection() {
     visitor.send("GET / HTTP/1.1\r\nHost: second.example\r\n\r\n").await;
     let mut second = lab.accept().await;
     assert_eq!(header(&second.head().await, "host"), Some("second.example"));
+    second.send(OK).await;
     origin.assert_closed().await;
 }
 
