@@ -50,9 +50,16 @@ type Pair = Option<(SocketAddr, IpAddr)>;
 
 /// The header's length and what it says; `None` while more of it has to come.
 fn parse(bytes: &[u8]) -> Result<Option<(usize, Pair)>, ProxiedError> {
-    // The parser takes half an address in a line without end for a wrong one.
-    if bytes.first() == Some(&b'P') && !bytes.contains(&b'\n') {
-        return Ok(None);
+    // The parser takes half an address in a line without end for a wrong one, and a space before the end for a carriage return.
+    if bytes.first() == Some(&b'P') {
+        let mut lines = bytes.split(|byte| *byte == b'\n');
+        let line = lines.next().unwrap_or_default();
+        if lines.next().is_none() {
+            return Ok(None);
+        }
+        if !line.ends_with(b"\r") {
+            return Err(ProxiedError::Absent);
+        }
     }
     let parsed = HeaderResult::parse(bytes);
     if parsed.is_incomplete() {
@@ -125,6 +132,7 @@ mod tests {
             b"GET / HTTP/1.1\r\n\r\n".as_slice(),
             b"PROXY TCP4 192.0.2.7 nonsense 1 2\r\n",
             b"PROXY TCP4 192.0.2.7\r\n",
+            b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443 \n",
             b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\0",
             &endless,
         ] {
