@@ -41,17 +41,16 @@ impl Run {
 impl Core {
     /// Takes `packet` if it goes on where the last one ended. Nobody is to be woken before [`Self::settled`].
     pub(crate) fn take_next_of_run(&mut self, peer: PeerKey, packet: &[u8], now: Instant) -> bool {
+        let now = self.observe(now);
         let Some(run) = self.running.as_mut().filter(|run| run.peer == peer) else { return false };
         let Some(head) = &mut run.head else { return false };
         let Some(payload) = head.payload_of_next(packet) else { return false };
-        let now = self.now.map_or(now, |latest| latest.max(now));
         let Some(flow) = self.flows.get_mut(run.id).filter(|flow| flow.end.is_none()) else {
             return false;
         };
         let is_taken = flow.connection.continue_run(payload, now);
         if is_taken {
             head.advance(payload.len());
-            self.now = Some(now);
             self.counters.packets_in += 1;
         }
         is_taken
