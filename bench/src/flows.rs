@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::process::{Measured, Node, PATIENCE, POLL, Relay, Setup, free_tcp_port};
+use crate::process::{Measured, Node, Relay, Setup, free_tcp_port, patiently};
 use crate::report::{head, ms, quantile, row};
 use crate::{Result, origin};
 
@@ -61,14 +61,7 @@ pub(crate) async fn run(bore: &Path, count: usize) -> Result<()> {
 }
 
 async fn until_published(port: u16) -> Result<TcpStream> {
-    let began = Instant::now();
-    loop {
-        match origin::visit(port).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) if began.elapsed() > PATIENCE => return Err(error.into()),
-            Err(_) => tokio::time::sleep(POLL).await,
-        }
-    }
+    patiently(async || Ok(origin::visit(port).await?)).await
 }
 
 /// What one flow costs and how quick it is.

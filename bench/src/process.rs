@@ -255,6 +255,18 @@ pub(crate) fn free_udp_port() -> Result<u16> {
     Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// Looks until there is something, or gives the last error when it has taken too long.
+pub(crate) async fn patiently<T>(look: impl AsyncFn() -> Result<T>) -> Result<T> {
+    let began = Instant::now();
+    loop {
+        match look().await {
+            Err(error) if began.elapsed() > PATIENCE => return Err(error),
+            Err(_) => tokio::time::sleep(POLL).await,
+            found => return found,
+        }
+    }
+}
+
 /// Linux reports processor time in ticks of 10 ms.
 const MILLISECONDS_PER_TICK: u64 = 10;
 /// How long anything may take to come up.

@@ -16,7 +16,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::certificate::{Certified, HOST};
-use crate::process::{Measured, Node, PATIENCE, POLL, Relay, Setup};
+use crate::process::{Measured, Node, Relay, Setup, patiently};
 use crate::report::{head, ms, row};
 use crate::{Result, origin};
 
@@ -81,14 +81,7 @@ struct Visitors {
 
 impl Visitors {
     async fn until_welcome(&self) -> Result<Socket> {
-        let began = Instant::now();
-        loop {
-            match self.visit(1).await {
-                Err(error) if began.elapsed() > PATIENCE => return Err(error),
-                Err(_) => tokio::time::sleep(POLL).await,
-                socket => return socket,
-            }
-        }
+        patiently(async || self.visit(1).await).await
     }
 
     async fn open(&self, count: usize) -> Result<Vec<Socket>> {

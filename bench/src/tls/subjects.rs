@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::NamedGroup;
 use tokio::net::TcpStream;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use crate::Result;
 use crate::certificate::{Certified, HOST};
 use crate::handshakes::Wanted;
-use crate::process::{Measured, Node, PATIENCE, POLL, Relay, Setup, free_tcp_port};
+use crate::process::{Measured, Node, POLL, Relay, Setup, free_tcp_port, patiently};
 
 /// A program that speaks HTTPS for the origin.
 pub(super) struct Subject {
@@ -166,25 +166,13 @@ http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 300;
 }
 
 async fn until_it_listens(address: SocketAddr) -> Result<()> {
-    let began = Instant::now();
-    while TcpStream::connect(address).await.is_err() {
-        if began.elapsed() > PATIENCE {
-            return Err(format!("nothing listens at {address}").into());
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok(())
+    let connected = patiently(async || Ok(TcpStream::connect(address).await?)).await;
+    connected.map(drop).map_err(|error| format!("nothing listens at {address}: {error}").into())
 }
 
 /// The certificate is there, and in the case of the product the way to the origin too.
 async fn until_it_shakes_hands(subject: &Subject, certified: &Certified) -> Result<()> {
-    let began = Instant::now();
     let wanted = Wanted { group: NamedGroup::X25519, resumed: true };
-    while let Err(error) = wanted.measure(subject.address, certified, POLL).await {
-        if began.elapsed() > PATIENCE {
-            return Err(format!("{}: {error}", subject.name).into());
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok(())
+    let made = patiently(async || wanted.measure(subject.address, certified, POLL).await).await;
+    made.map(drop).map_err(|error| format!("{}: {error}", subject.name).into())
 }
