@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::fs::Mode;
+
 use crate::error::{CliError, CliResult};
 use crate::output::Output;
 
@@ -66,6 +68,7 @@ impl Unit {
         output: &Output,
         prepare: impl FnOnce(&Output) -> CliResult,
     ) -> CliResult {
+        open_to_services();
         make_user(output)?;
         prepare(output)?;
         let path = PathBuf::from(UNITS).join(self.name);
@@ -100,6 +103,14 @@ pub(crate) fn demand_root(what: &str) -> CliResult {
     }
     let error = CliError::new("B1005", format!("{what} changes the system and needs root"));
     Err(error.next(format!("sudo bore {what} (look first: bore {what} --print)")))
+}
+
+/// Lets the user of the services read what root makes from here on without a mode of its own: units, configuration, folders above the state.
+/// Root's umask may hide all of it from them. Secrets are made with a mode of their own.
+pub(crate) fn open_to_services() {
+    if rustix::process::geteuid().is_root() {
+        rustix::process::umask(Mode::WGRP | Mode::WOTH);
+    }
 }
 
 /// Gives a folder and all in it to the user of the services.

@@ -81,6 +81,8 @@ enum Provider {
 impl Init {
     /// Sets up, or makes another join key where a relay exists.
     pub(super) async fn run(self, context: &Context<'_>) -> CliResult {
+        // The configuration holds no secret, and the service that reads it is not root.
+        crate::systemd::open_to_services();
         let wait = self.wait || (!self.no_wait && std::io::stderr().is_terminal());
         let run = self.run;
         let options = self.options()?;
