@@ -30,11 +30,7 @@ pub fn binary() -> PathBuf {
 /// `bore` inside a namespace, as a user whose home is `home`; JSON lines, and nobody to ask.
 pub fn bore(namespace: &Namespace, home: &Path, arguments: &[&str]) -> Command {
     let mut command = namespace.command(binary());
-    let of_this_shell = std::env::vars_os().map(|(name, _)| name);
-    for name in of_this_shell.filter(|name| name.to_string_lossy().starts_with("BORE_")) {
-        command.env_remove(name);
-    }
-    command.env_remove("XDG_CONFIG_HOME").env("HOME", home).current_dir(home);
+    command.env("HOME", home).current_dir(home);
     command.env("BORE_LOG", LOG).args(["--json", "--no-input"]).args(arguments);
     command
 }

@@ -53,7 +53,7 @@ impl Lab {
         nat.add_address("relay", &format!("{AGENT}/24"));
         nat.add_address("agent", "192.168.77.1/24");
         nat.set_gateway(RELAY_TOWARDS_AGENTS.into());
-        nat.run("sysctl", &["-qw", "net.ipv4.ip_forward=1"]);
+        nat.forward_ipv4();
         nat.nft(NAT_RULES);
         lab.agent.add_address("nat", &format!("{AGENT_BEHIND_NAT}/24"));
         lab.finish(NAT_TOWARDS_AGENT.into())

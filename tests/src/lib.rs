@@ -11,6 +11,7 @@ pub mod bore;
 pub mod curl;
 pub mod lab;
 pub mod length;
+pub mod machine;
 pub mod memory;
 pub mod metrics;
 pub mod name_server;

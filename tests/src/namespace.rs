@@ -1,6 +1,6 @@
 //! Network namespaces of a test: made with a name of their own, removed when the last handle goes.
 //!
-//! A test that was killed leaves its namespaces behind; the next test removes those whose process is gone.
+//! Nothing of the machine shows inside, as [`crate::machine`] lists. A test that was killed leaves its namespaces behind; the next test removes those whose process is gone.
 
 use std::fs;
 use std::net::IpAddr;
@@ -12,6 +12,9 @@ use std::sync::{Arc, Once};
 
 use rustix::process::{Pid, Signal};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tempfile::TempDir;
+
+use crate::machine;
 
 /// A namespace with loopback up and a resolver that knows [`Namespace::set_hosts`] and nothing else.
 #[derive(Debug, Clone)]
@@ -21,6 +24,8 @@ pub struct Namespace(Arc<Inner>);
 struct Inner {
     name: String,
     label: String,
+    /// Of programs that have no home of their own.
+    home: TempDir,
 }
 
 impl Namespace {
@@ -30,13 +35,16 @@ impl Namespace {
     /// Without root.
     pub fn new(label: &str) -> Self {
         demand_root();
+        machine::settle();
         static SWEPT: Once = Once::new();
         SWEPT.call_once(remove_stale);
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}-{label}", std::process::id());
         ip(&["netns", "add", &name]);
-        let this = Self(Arc::new(Inner { name, label: label.to_owned() }));
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let this = Self(Arc::new(Inner { name, label: label.to_owned(), home }));
+        this.enter(machine::set_kernel_defaults);
         this.ip(&["link", "set", "lo", "up"]);
         fs::create_dir_all(this.settings()).expect("a folder below /etc/netns");
         this.write_setting("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
@@ -49,9 +57,10 @@ impl Namespace {
         &self.0.label
     }
 
-    /// A command that will run inside. It replaces itself by `program`, so its process id is the program's.
+    /// A command that will run inside, with an environment of its own. It replaces itself by `program`, so its process id is the program's.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("ip");
+        machine::isolate(&mut command, self.0.home.path());
         command.args(["netns", "exec", &self.0.name]).arg(program);
         command
     }
@@ -79,6 +88,11 @@ impl Namespace {
     pub fn set_gateway(&self, gateway: IpAddr) {
         let family = if gateway.is_ipv6() { "-6" } else { "-4" };
         self.ip(&[family, "route", "replace", "default", "via", &gateway.to_string()]);
+    }
+
+    /// Lets this machine pass IPv4 on between its networks.
+    pub fn forward_ipv4(&self) {
+        self.enter(|| machine::set_kernel("ipv4/ip_forward", "1"));
     }
 
     /// Loads nftables rules.
@@ -148,11 +162,15 @@ pub fn connect(left: &Namespace, right: &Namespace) {
         "link",
         "add",
         at_left,
+        "mtu",
+        MTU_BYTES,
         "type",
         "veth",
         "peer",
         "name",
         at_right,
+        "mtu",
+        MTU_BYTES,
         "netns",
         &right.0.name,
     ]);
@@ -211,6 +229,8 @@ fn remove(name: &str) {
     let _ = fs::remove_dir_all(Path::new(SETTINGS).join(name));
 }
 
+/// Of a cable.
+const MTU_BYTES: &str = "1500";
 const PREFIX: &str = "bore-";
 const NAMESPACES: &str = "/run/netns";
 const SETTINGS: &str = "/etc/netns";

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bore_tests::bore::binary;
+use bore_tests::machine::isolate;
 use bore_tests::process::Process;
 use serde_json::Value;
 
@@ -103,11 +104,7 @@ impl Relay {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        let of_this_shell = std::env::vars_os().map(|(name, _)| name);
-        for name in of_this_shell.filter(|name| name.to_string_lossy().starts_with("BORE_")) {
-            command.env_remove(name);
-        }
-        command.env_remove("XDG_CONFIG_HOME").env("HOME", self.folder.path());
+        isolate(&mut command, self.folder.path());
         command.env("BORE_LOG", "warn").stdin(Stdio::null());
         command.args(["--json", "--no-input"]).args(arguments);
         command
