@@ -322,8 +322,37 @@ enum Source {
     Origin {
         incoming: Incoming,
         complete: bool,
+        /// Why it broke off, until what came before has been written: hyper ends a connection without it.
+        broken: Option<hyper::Error>,
         exchange: Exchange,
     },
+}
+
+impl Source {
+    /// The next frame. What breaks an answer off waits until what came before has been written: hyper drops both otherwise, and a visitor that
+    /// got no byte of an answer sends its request again. Over HTTP/2, without `flushing`, the stream sees to that.
+    fn poll_frame(
+        &mut self,
+        flushing: Option<&Gate>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let (incoming, complete, broken) = match self {
+            Self::Own(bytes) => {
+                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
+            }
+            Self::Origin { incoming, complete, broken, .. } => (incoming, complete, broken),
+        };
+        if broken.is_none() {
+            let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+            *complete = is_last(&frame, incoming);
+            let Some(Err(error)) = frame else { return Poll::Ready(frame) };
+            *broken = Some(error);
+        }
+        if let Some(gate) = flushing {
+            ready!(gate.poll_flushed(cx));
+        }
+        Poll::Ready(broken.take().map(Err))
+    }
 }
 
 /// An origin connection in use, and where it goes when both bodies are through.
@@ -383,7 +412,8 @@ impl EdgeBody {
     /// The body that an origin sends.
     pub(super) fn origin(incoming: Incoming, exchange: Exchange, gate: Gate) -> Self {
         let complete = incoming.is_end_stream();
-        Self { source: Source::Origin { incoming, complete, exchange }, gate, account: None }
+        let source = Source::Origin { incoming, complete, broken: None, exchange };
+        Self { source, gate, account: None }
     }
 }
 
@@ -398,14 +428,9 @@ impl Body for EdgeBody {
         if let Some(account) = &self.account {
             account.taken(Instant::now());
         }
-        let frame = match &mut self.source {
-            Source::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-            Source::Origin { incoming, complete, .. } => {
-                let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
-                *complete = is_last(&frame, incoming);
-                frame
-            }
-        };
+        let this = &mut *self;
+        let flushing = this.account.is_none().then_some(&this.gate);
+        let frame = ready!(this.source.poll_frame(flushing, cx));
         self.settle(&frame);
         Poll::Ready(frame)
     }

@@ -2,7 +2,7 @@
 //!
 //! | handler → stream | the answer is complete; an upgrade was granted or refused |
 //! |---|---|
-//! | stream → handler | the visitor closed its sending side; its request was at fault or too slow |
+//! | stream → handler | the visitor closed its sending side; its request was at fault or too slow; what was written has left |
 //!
 //! The lock is never held across anything that waits.
 
@@ -45,6 +45,15 @@ struct Inner {
     closed: bool,
     ended: Option<Ended>,
     reader: Option<Waker>,
+    flush: Flush,
+}
+
+/// Whether an answer waits until what it has given to hyper is written.
+#[derive(Debug)]
+enum Flush {
+    Unwanted,
+    Wanted(Waker),
+    Done,
 }
 
 impl Gate {
@@ -56,6 +65,7 @@ impl Gate {
             closed: false,
             ended: None,
             reader: None,
+            flush: Flush::Unwanted,
         })))
     }
 
@@ -101,6 +111,31 @@ impl Gate {
             return Poll::Pending;
         }
         Poll::Ready(inner.answered_at)
+    }
+
+    /// Ready when everything that hyper was given before the first call has been written to the visitor.
+    pub(super) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut inner = self.lock();
+        if matches!(inner.flush, Flush::Done) {
+            inner.flush = Flush::Unwanted;
+            return Poll::Ready(());
+        }
+        if matches!(inner.flush, Flush::Unwanted) {
+            // hyper may be past its flush in this turn; it flushes in each.
+            cx.waker().wake_by_ref();
+        }
+        inner.flush = Flush::Wanted(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Everything that hyper has written has left.
+    pub(super) fn flushed(&self) {
+        let mut inner = self.lock();
+        let Flush::Wanted(waiting) = &inner.flush else { return };
+        let waiting = waiting.clone();
+        inner.flush = Flush::Done;
+        drop(inner);
+        waiting.wake();
     }
 
     /// The visitor will send nothing more.

@@ -6,6 +6,9 @@
 //! keeps a half-closed visitor alive while bytes still flow to it, and after a shutdown it reads
 //! for a moment what is still coming, so that no reset destroys the response.
 //!
+//! To TCP a visitor that leaves and one that only stops sending look alike. nginx and Go take both for a departure, which `nc -N` and scripts
+//! pay for; here the time tells: who stops sending on purpose does so right behind the request, who gives up has waited first.
+//!
 //! It never decides about a request, and never writes anything of its own.
 
 use std::io;
@@ -33,7 +36,11 @@ pub(super) struct Guard<S> {
     clock: Clock,
     counters: EdgeCounters,
     held: Vec<u8>,
+    /// Nothing more had come when the visitor was last read.
+    is_waiting: bool,
     at_end: bool,
+    /// The visitor ended too late for one that still wants its answer.
+    has_left: bool,
     refused: bool,
     is_shut: bool,
     linger: Option<Instant>,
@@ -78,7 +85,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             clock,
             counters,
             held,
+            is_waiting: false,
             at_end: false,
+            has_left: false,
             refused: false,
             is_shut: false,
             linger: None,
@@ -135,21 +144,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
             Poll::Ready(Ok(())) if buffer.filled().len() == before => {
-                self.at_end = true;
-                self.gate.close();
+                self.note_end();
                 self.poll_end(cx)
             }
-            Poll::Ready(Ok(())) => Poll::Ready(self.take(buffer, before)),
+            Poll::Ready(Ok(())) => {
+                self.is_waiting = false;
+                Poll::Ready(self.take(buffer, before))
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => self.poll_overdue(cx),
+            Poll::Pending => {
+                self.is_waiting = true;
+                self.poll_overdue(cx)
+            }
         }
+    }
+
+    /// An end that was not waited for came along with the bytes before it, however late it is read.
+    fn note_end(&mut self) {
+        self.at_end = true;
+        let since = self.clock.phase_since.elapsed();
+        self.has_left = self.is_waiting && since > self.clock.settings.half_close_window;
+        self.gate.close();
     }
 
     /// The end of the visitor's sending is passed on at once, but for a visitor that still waits
     /// for an answer: its end is passed on when the answer is complete or nothing flows any more.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let between_messages = matches!(self.framing.phase(), Phase::Idle | Phase::Held);
-        if self.gate.beyond() != Beyond::Undecided || !between_messages {
+        if self.has_left || self.gate.beyond() != Beyond::Undecided || !between_messages {
             return Poll::Ready(Ok(()));
         }
         if self.gate.poll_answered(cx).is_ready() {
@@ -226,12 +248,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         let mut scratch = [0; 4096];
         while self.held.len() < HELD_BYTES_MAX {
             let mut buffer = ReadBuf::new(&mut scratch);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut buffer) else {
+                self.is_waiting = true;
+                return Poll::Pending;
+            };
+            read?;
             if buffer.filled().is_empty() {
-                self.at_end = true;
-                self.gate.close();
+                self.note_end();
                 return self.poll_end(cx);
             }
+            self.is_waiting = false;
             self.counters.received.inc_by(buffer.filled().len() as u64);
             self.held.extend_from_slice(buffer.filled());
         }
@@ -356,6 +382,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
             this.expire(Deadline::Drain);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
+        this.gate.flushed();
         flushed
     }
 

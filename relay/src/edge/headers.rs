@@ -9,6 +9,7 @@
 //! Source: RFC 9110 §7.6.1 (Connection), §10.1.4 (TE), RFC 7239 (Forwarded).
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use bore_policy::{CanonicalAddress, OriginHost};
 use http::header::{
@@ -63,6 +64,15 @@ pub(super) fn clean_response(headers: &mut HeaderMap) {
     }
     remove_hop_by_hop(headers);
     headers.remove(BORE_ERROR);
+}
+
+/// For how long an origin keeps an idle connection, if it says so (RFC 2068 §19.7.1.1).
+pub(super) fn idle_max(headers: &HeaderMap) -> Option<Duration> {
+    options(headers, &KEEP_ALIVE).find_map(|option| {
+        let (name, seconds) = option.split_once('=')?;
+        let is_timeout = name.trim().eq_ignore_ascii_case("timeout");
+        is_timeout.then(|| seconds.trim().parse().ok().map(Duration::from_secs))?
+    })
 }
 
 /// Whether the visitor waits with its body until it is told to go on (RFC 9110 §10.1.1).
@@ -175,12 +185,14 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     TE,
     TRANSFER_ENCODING,
     UPGRADE,
-    HeaderName::from_static("keep-alive"),
+    KEEP_ALIVE,
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("proxy-authenticate"),
     HeaderName::from_static("proxy-authorization"),
@@ -272,6 +284,16 @@ mod tests {
         assert_eq!(id(&["abc-1"]), "abc-1");
         for unfit in [&[][..], &["a", "b"], &["a b"], &[""], &["x".repeat(200).as_str()]] {
             assert_eq!(id(unfit).len(), 36, "{unfit:?}");
+        }
+    }
+
+    #[test]
+    fn an_origin_says_how_long_it_keeps_an_idle_connection() {
+        let told = |text| idle_max(&map(&[("keep-alive", text)])).map(|idle| idle.as_secs());
+        assert_eq!(told("timeout=5"), Some(5));
+        assert_eq!(told("max=100, Timeout = 15"), Some(15));
+        for nothing in ["max=100", "timeout=", "timeout=-1", "timeout", "5"] {
+            assert_eq!(told(nothing), None, "{nothing}");
         }
     }
 

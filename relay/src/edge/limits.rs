@@ -63,6 +63,14 @@ pub const H2_LINGER_MAX: Duration = Duration::from_millis(100);
 /// (RFC 9110 §10.1.1).
 pub const EXPECT_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// How long before the end that an origin has announced for an idle connection (`Keep-Alive: timeout=`) nothing more is sent on it: its clock
+/// began when it sent its answer, and a request takes its time to it.
+pub const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(1);
+
+/// How long after its last answer a connection to an origin that has announced nothing takes a request that may not be sent twice. Servers
+/// close after 2 s (gunicorn) and later; a fresh connection costs no round trip.
+pub const UNANNOUNCED_IDLE_MAX: Duration = Duration::from_secs(1);
+
 /// How long the kernel keeps bytes that a visitor neither acknowledges nor makes room for (RFC 5482).
 pub const TCP_UNTAKEN_MAX: Duration = Duration::from_secs(60);
 

@@ -25,8 +25,8 @@ use super::counters::{EdgeCounters, Outcome, OutcomeLabels};
 use super::door::Secured;
 use super::gate::{Beyond, Ended, Gate};
 use super::headers::{
-    Statement, X_REQUEST_ID, call, clean_request, clean_response, expects_continue, set_upgrade,
-    upgrade_protocol,
+    Statement, X_REQUEST_ID, call, clean_request, clean_response, expects_continue, idle_max,
+    set_upgrade, upgrade_protocol,
 };
 use super::host;
 use super::ledger::Ledger;
@@ -141,7 +141,10 @@ impl<O: Origins> Visit<O> {
         tracing::debug!(publication = %origin.0, visitor = %self.visitor, ?id, "request passed on");
         let upload = passage.request.body().upload();
         let way = (passage.origin, passage.is_http2);
-        let (upstream, response) = self.exchange(way, passage.request, &upload).await?;
+        let (mut upstream, response) = self.exchange(way, passage.request, &upload).await?;
+        if let Some(idle_max) = idle_max(response.headers()) {
+            upstream.announce(idle_max);
+        }
         self.count(Outcome::Answered);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(passage.upgrade, response).await;
@@ -225,8 +228,9 @@ impl<O: Origins> Visit<O> {
         upload: &Upload,
     ) -> Result<(Upstream, Response<Incoming>), Notice> {
         let mut request = request;
-        if let Some(mut kept) = self.kept.take(origin, is_http2) {
-            let repeat = repeatable(&request);
+        let is_repeatable = is_repeatable(&request);
+        if let Some(mut kept) = self.kept.take((origin, is_http2), is_repeatable) {
+            let repeat = is_repeatable.then(|| copy(&request));
             match self.send(&mut kept, request, upload).await? {
                 Ok(response) => return Ok((kept, response)),
                 Err(failure) => request = self.again(failure, repeat, upload)?,
@@ -408,16 +412,18 @@ fn speak_as_http_11(parts: &mut Parts) -> Result<(), Notice> {
     Ok(())
 }
 
-/// A copy of a request that may be sent twice (RFC 9110 §9.2.2) and has no body.
-fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    if !request.method().is_idempotent() || !request.body().is_empty() {
-        return None;
-    }
+/// Returns true if a request may be sent twice (RFC 9110 §9.2.2) and can be: it has no body.
+fn is_repeatable(request: &Request<RequestBody>) -> bool {
+    request.method().is_idempotent() && request.body().is_empty()
+}
+
+/// The same request again, without its body.
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     let mut copy = Request::new(RequestBody::empty());
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
-    Some(copy)
+    copy
 }
 
 /// The path and query as the visitor wrote them, or `*`.

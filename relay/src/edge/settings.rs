@@ -30,6 +30,9 @@ pub struct EdgeSettings {
     pub idle_max: Duration,
     /// Time spent waiting on the visitor in which at least a minimum of body bytes must move.
     pub progress_window: Duration,
+    /// How soon after its request a visitor closes its sending side that waits for the answer all the same. One that closes it later has
+    /// given up: no program is known that waits first, and to TCP both look alike.
+    pub half_close_window: Duration,
     /// How long a visitor that closed its sending side may get nothing before it counts as gone.
     pub half_closed_max: Duration,
     /// From asking for an origin connection to having it.
@@ -54,6 +57,7 @@ impl Default for EdgeSettings {
             head_max: Duration::from_secs(15),
             idle_max: Duration::from_secs(75),
             progress_window: Duration::from_secs(30),
+            half_close_window: Duration::from_millis(500),
             half_closed_max: Duration::from_secs(10),
             open_max: Duration::from_secs(10),
             response_max: Duration::from_secs(600),

@@ -20,7 +20,7 @@ use http::header::{CONTENT_LENGTH, DATE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::body::{EdgeBody, Inbound};
 use super::headers::expects_continue;
@@ -203,7 +203,10 @@ async fn pour(body: EdgeBody, mut stream: SendStream<Bytes>) -> Result<(), h2::E
             frame = poll_fn(|cx| body.as_mut().poll_frame(cx)) => frame,
         };
         let Some(frame) = frame else { return stream.send_data(Bytes::new(), true) };
-        let frame = frame.map_err(|error| give_up(&mut stream, &error))?;
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => return Err(give_up(stream, &error).await),
+        };
         match frame.into_data() {
             Ok(data) => {
                 let is_last = body.is_end_stream();
@@ -223,8 +226,13 @@ async fn pour(body: EdgeBody, mut stream: SendStream<Bytes>) -> Result<(), h2::E
     }
 }
 
-/// Tells the visitor that the answer broke off, for the reason that the origin gave, if it gave one.
-fn give_up(stream: &mut SendStream<Bytes>, error: &hyper::Error) -> h2::Error {
+/// Tells the visitor that the answer broke off, for the reason that the origin gave, if it gave one. A reset throws away what waits to be
+/// sent before it, so that goes first.
+async fn give_up(mut stream: SendStream<Bytes>, error: &hyper::Error) -> h2::Error {
+    if let Err(gone) = room(&mut stream).await {
+        return gone;
+    }
+    sleep(H2_LINGER_MAX).await;
     let mut cause = error.source();
     let mut reason = None;
     while let Some(error) = cause {

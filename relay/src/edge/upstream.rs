@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -15,11 +16,13 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::body::RequestBody;
 use super::limits::{
     H2_HEADERS_BYTES_MAX, H2_ORIGIN_CONNECTION_WINDOW_BYTES, H2_ORIGIN_STREAM_WINDOW_BYTES,
-    H2_SEND_BUFFER_BYTES, HEAD_BYTES_MAX, HEADERS_MAX, KEPT_MAX,
+    H2_SEND_BUFFER_BYTES, HEAD_BYTES_MAX, HEADERS_MAX, KEEP_ALIVE_MARGIN, KEPT_MAX,
+    UNANNOUNCED_IDLE_MAX,
 };
 use super::origins::OriginId;
 
@@ -29,7 +32,27 @@ pub(super) struct Upstream {
     origin: OriginId,
     sender: Sender,
     received: Arc<AtomicU64>,
+    idleness: Idleness,
     _driver: Driver,
+}
+
+/// How long a connection has been idle, and may be.
+#[derive(Debug, Clone, Copy)]
+struct Idleness {
+    since: Instant,
+    /// Until the origin closes, by its own word.
+    max: Option<Duration>,
+}
+
+impl Idleness {
+    /// Whether the origin still takes a request now. One that it does not take is lost if it may not be repeated.
+    fn bears(self, is_repeatable: bool, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(self.since);
+        match self.max {
+            Some(max) => idle + KEEP_ALIVE_MARGIN < max,
+            None => is_repeatable || idle < UNANNOUNCED_IDLE_MAX,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -94,7 +117,13 @@ impl Upstream {
         let metered = Metered { stream, received: Arc::clone(&received) };
         let (sender, driver) =
             if is_http2 { speak_http2(metered).await? } else { speak_http1(metered).await? };
-        Ok(Self { origin, sender, received, _driver: driver })
+        let idleness = Idleness { since: Instant::now(), max: None };
+        Ok(Self { origin, sender, received, idleness, _driver: driver })
+    }
+
+    /// The origin closes this connection when it has been idle for so long.
+    pub(super) fn announce(&mut self, idle_max: Duration) {
+        self.idleness.max = Some(idle_max);
     }
 
     /// Sends one request and waits for the head of its response.
@@ -155,17 +184,27 @@ impl Kept {
         Self { upstreams: Mutex::default(), max: if is_http2 { KEPT_MAX } else { 1 } }
     }
 
-    /// A kept connection that leads to `origin`, the one that was used last.
-    pub(super) fn take(&self, origin: OriginId, is_http2: bool) -> Option<Upstream> {
+    /// A kept connection that leads to `origin`, the one that was used last; none that might close under the request.
+    pub(super) fn take(
+        &self,
+        (origin, is_http2): (OriginId, bool),
+        is_repeatable: bool,
+    ) -> Option<Upstream> {
+        let now = Instant::now();
         let mut kept = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|upstream| !upstream.sender.is_closed());
-        let fits = |kept: &Upstream| kept.origin == origin && kept.sender.is_http2() == is_http2;
+        kept.retain(|kept| !kept.sender.is_closed() && kept.idleness.bears(true, now));
+        let fits = |kept: &Upstream| {
+            kept.origin == origin
+                && kept.sender.is_http2() == is_http2
+                && kept.idleness.bears(is_repeatable, now)
+        };
         let fit = kept.iter().rposition(fits)?;
         Some(kept.remove(fit))
     }
 
     /// Keeps a connection on which nothing runs; the one that has waited longest makes room.
-    pub(super) fn put(&self, upstream: Upstream) {
+    pub(super) fn put(&self, mut upstream: Upstream) {
+        upstream.idleness.since = Instant::now();
         let mut kept = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= self.max {
             kept.remove(0);
@@ -242,5 +281,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_may_not_be_repeated_goes_on_no_connection_that_might_close() {
+        let bears = |max: Option<u64>, idle_ms: u64, is_repeatable: bool| {
+            let since = Instant::now();
+            let idleness = Idleness { since, max: max.map(Duration::from_secs) };
+            idleness.bears(is_repeatable, since + Duration::from_millis(idle_ms))
+        };
+        assert!(bears(None, 999, false) && !bears(None, 1_000, false));
+        assert!(bears(None, 60_000, true), "it is sent again if need be");
+        for is_repeatable in [true, false] {
+            assert!(bears(Some(5), 3_999, is_repeatable) && !bears(Some(5), 4_000, is_repeatable));
+            assert!(!bears(Some(1), 0, is_repeatable) && !bears(Some(0), 0, is_repeatable));
+        }
     }
 }

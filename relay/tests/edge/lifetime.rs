@@ -1,6 +1,8 @@
 //! How long connections live, and who notices when the other side goes.
 
-use bore_relay::edge::{Outcome, OutcomeLabels};
+use std::time::Duration;
+
+use bore_relay::edge::{EdgeSettings, Outcome, OutcomeLabels};
 use tokio::io::AsyncWriteExt;
 
 use super::lab::{GET, Lab, eventually, header, within};
@@ -117,15 +119,67 @@ async fn an_origin_that_breaks_off_never_looks_complete() {
 }
 
 #[tokio::test]
+async fn the_head_of_an_answer_that_breaks_off_reaches_the_visitor() {
+    let lab = Lab::new().await;
+    for (answer, shown) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", ""),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nxyz", "xyz"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ""),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n?", ""),
+    ] {
+        let (mut visitor, mut origin) = lab.pair(POST).await;
+        origin.head().await;
+        origin.exactly(1).await;
+        origin.send(answer).await;
+        drop(origin);
+        let got = visitor.rest().await;
+        assert!(got.starts_with("HTTP/1.1 200 OK\r\n") && got.ends_with(shown), "{got:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_came_of_a_large_answer_that_breaks_off_reaches_a_slow_visitor() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut origin) = lab.pair(GET).await;
+    origin.head().await;
+    origin.send("HTTP/1.1 200 OK\r\nContent-Length: 40000000\r\n\r\n").await;
+    let sending = tokio::spawn(async move {
+        origin.stream.write_all(&vec![b'x'; 30_000_000]).await.unwrap();
+    });
+    visitor.head().await;
+    let received = || lab.counters.sent.get();
+    eventually("a full socket", || received() > 1_000_000).await;
+    let got = visitor.rest().await;
+    sending.await.unwrap();
+    assert_eq!(got.len(), 30_000_000);
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_is_to_close_by_its_origins_word_takes_no_request() {
+    let lab = Lab::new().await;
+    for request in [GET, POST] {
+        let (mut visitor, mut origin) = lab.pair(GET).await;
+        origin.head().await;
+        origin
+            .send("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok")
+            .await;
+        visitor.head().await;
+        visitor.exactly(2).await;
+        visitor.send(request).await;
+        let mut fresh = lab.accept().await;
+        fresh.head().await;
+        origin.assert_closed().await;
+    }
+}
+
+#[tokio::test]
 async fn a_visitor_that_resets_closes_its_origin() {
     let lab = Lab::new().await;
     for answer in ["", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"] {
         let (visitor, mut origin) = lab.pair(GET).await;
         origin.head().await;
         origin.send(answer).await;
-        socket2::SockRef::from(&visitor.stream)
-            .set_linger(Some(std::time::Duration::ZERO))
-            .unwrap();
+        socket2::SockRef::from(&visitor.stream).set_linger(Some(Duration::ZERO)).unwrap();
         drop(visitor);
         origin.assert_closed().await;
     }
@@ -157,15 +211,46 @@ async fn a_visitor_that_stops_in_its_upload_is_told_so() {
 
 #[tokio::test]
 async fn a_visitor_that_vanishes_while_waiting_is_noticed() {
-    let settings = bore_relay::edge::EdgeSettings {
-        half_closed_max: std::time::Duration::from_millis(100),
-        ..Default::default()
-    };
+    let settings =
+        EdgeSettings { half_closed_max: Duration::from_millis(100), ..Default::default() };
     let lab = Lab::with(settings).await;
     let (visitor, mut origin) = lab.pair(GET).await;
     origin.head().await;
     drop(visitor);
     origin.assert_closed().await;
+}
+
+#[tokio::test]
+async fn a_visitor_that_leaves_while_waiting_is_told_to_the_origin_at_once() {
+    let settings = EdgeSettings {
+        half_close_window: Duration::ZERO,
+        half_closed_max: Duration::from_secs(3_600),
+        ..Default::default()
+    };
+    let lab = Lab::with(settings).await;
+    for answer in ["", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"] {
+        let (visitor, mut origin) = lab.pair(GET).await;
+        origin.head().await;
+        origin.send(answer).await;
+        drop(visitor);
+        origin.assert_closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_that_stops_sending_behind_its_requests_gets_all_answers() {
+    let settings = EdgeSettings { half_close_window: Duration::ZERO, ..Default::default() };
+    let lab = Lab::with(settings).await;
+    let mut visitor = lab.visitor().await;
+    visitor.send(&GET.repeat(2)).await;
+    visitor.stream.shutdown().await.unwrap();
+    let mut origin = lab.accept().await;
+    for _ in 0..2 {
+        origin.head().await;
+        origin.send(OK).await;
+    }
+    let answers = visitor.rest().await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
 }
 
 #[tokio::test]
@@ -202,4 +287,5 @@ fn counted(lab: &Lab, outcome: Outcome) -> u64 {
     lab.counters.requests.get_or_create(&OutcomeLabels { outcome }).get()
 }
 
+const POST: &str = "POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 1\r\n\r\nx";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
