@@ -6,6 +6,7 @@
 #[allow(dead_code, unreachable_pub, reason = "the control room's own relay without packets")]
 mod relay;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -102,7 +103,8 @@ impl Lab {
             }
             Door::Garden => {
                 let public_key = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned();
-                (self.garden.clone(), Caller::Pending { public_key })
+                let source = Ipv4Addr::new(198, 51, 100, 7).into();
+                (self.garden.clone(), Caller::Pending { public_key, source })
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,7 +178,8 @@ impl Doors {
 
 fn garden_caller(local: &Local, incoming: &Incoming) -> Option<Caller> {
     let status = local.status(local.peer_of(incoming.peer))?;
-    Some(Caller::Pending { public_key: status.public_key.to_string() })
+    let source = status.endpoint.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |from| from.ip());
+    Some(Caller::Pending { public_key: status.public_key.to_string(), source })
 }
 
 fn node_caller(members: &Members, local: &Local, incoming: &Incoming) -> Option<Caller> {

@@ -51,6 +51,7 @@ impl Exposition {
             nodes_online: self.steward.members.online_count(),
             flows: self.steward.shared.gate.flows.count(),
             carried: self.steward.shared.gate.flows.carried(),
+            control: self.steward.control.counted().collect(),
         };
         let mut text = String::new();
         // Writing to memory does not fail.

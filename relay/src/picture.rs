@@ -22,6 +22,8 @@ pub(crate) struct Picture {
     pub(crate) nodes_online: usize,
     pub(crate) flows: usize,
     pub(crate) carried: Carried,
+    /// Name, meaning and value of what the control room counts.
+    pub(crate) control: Vec<(&'static str, &'static str, u64)>,
 }
 
 /// Shows the latest picture.
@@ -44,6 +46,9 @@ impl Picture {
         let unit = Some(&Unit::Bytes);
         counter(encoder, "bore_ingress_received", "From visitors to agents", unit, received_bytes)?;
         counter(encoder, "bore_ingress_sent", "From agents to visitors", unit, sent_bytes)?;
+        for (name, help, value) in &self.control {
+            counter(encoder, &format!("bore_control_{name}"), help, None, *value)?;
+        }
         self.shard.as_ref().map_or(Ok(()), |shard| encode_shard(encoder, shard))
     }
 }

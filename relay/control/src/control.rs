@@ -10,12 +10,15 @@ use bore_policy::{Decision, Visitor, VisitorNode};
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
 use uuid::Uuid;
 
-use crate::limits::{CHANGES_BEHIND_MAX, Quotas};
+use crate::counters::Counters;
+use crate::health::StoreHealth;
+use crate::limits::{CHANGES_BEHIND_MAX, Quotas, RATE_CALLERS_MAX};
 use crate::memory::{CompiledNetwork, Member, Memory, Served};
 use crate::model::{Network, Node, Publication};
-use crate::rate::Rates;
+use crate::rate::{Rate, Rates};
 use crate::refusal::{Code, Refusal};
 use crate::runtime::Runtime;
+use crate::service::{JoinRates, RefusalBook};
 use crate::session::Sessions;
 use crate::store::{Store, StoreError};
 
@@ -66,7 +69,11 @@ struct Inner {
     memory: RwLock<Memory>,
     changes: broadcast::Sender<Change>,
     sessions: Sessions,
-    rates: Rates,
+    rates: Rates<Uuid>,
+    join_rates: JoinRates,
+    join_refusals: RefusalBook,
+    store_health: StoreHealth,
+    counters: Counters,
     /// Held by whoever changes networks and the cluster's keys.
     cluster: Arc<Mutex<()>>,
 }
@@ -82,7 +89,11 @@ impl Control {
             memory: RwLock::default(),
             changes,
             sessions: Sessions::default(),
-            rates: Rates::new(&settings.quotas),
+            rates: Rates::new(request_rate(&settings.quotas), RATE_CALLERS_MAX),
+            join_rates: JoinRates::default(),
+            join_refusals: RefusalBook::default(),
+            store_health: StoreHealth::default(),
+            counters: Counters::default(),
             cluster: Arc::default(),
         }))
     }
@@ -162,6 +173,11 @@ impl Control {
         self.store().settle().await
     }
 
+    /// What was counted since the start: name, meaning and value of each counter.
+    pub fn counted(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + use<> {
+        self.counters().named().into_iter()
+    }
+
     /// Tells agents that the relay drains, and has it take no new flows.
     pub async fn drain(&self) {
         self.sessions().signal_draining();
@@ -178,6 +194,22 @@ impl Control {
 
     pub(crate) fn quotas(&self) -> &Quotas {
         &self.0.settings.quotas
+    }
+
+    pub(crate) fn join_rates(&self) -> &JoinRates {
+        &self.0.join_rates
+    }
+
+    pub(crate) fn join_refusals(&self) -> &RefusalBook {
+        &self.0.join_refusals
+    }
+
+    pub(crate) fn store_health(&self) -> &StoreHealth {
+        &self.0.store_health
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     pub(crate) fn sessions(&self) -> &Sessions {
@@ -216,9 +248,10 @@ impl Control {
 
     /// Counts a request of an API key or node.
     pub(crate) fn admit(&self, caller: Uuid) -> Result<(), Refusal> {
-        if self.0.rates.admit(caller, Instant::now()) {
+        if self.0.rates.admit(&caller, Instant::now()) {
             return Ok(());
         }
+        self.counters().requests_limited.increment();
         let quotas = self.quotas();
         let detail =
             format!("the quota is reached: {} requests a second", quotas.requests_per_second);
@@ -242,4 +275,9 @@ impl Control {
         let found = self.read().find_served(network, wanted).cloned();
         found.ok_or_else(|| Refusal::not_here("publication", wanted))
     }
+}
+
+fn request_rate(quotas: &Quotas) -> Rate {
+    let (per_second, burst) = (quotas.requests_per_second, quotas.requests_burst);
+    Rate { per_second: per_second.into(), burst: burst.into() }
 }

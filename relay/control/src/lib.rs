@@ -7,6 +7,8 @@
 pub mod api;
 mod clock;
 mod control;
+mod counters;
+mod health;
 pub mod limits;
 mod memory;
 pub mod model;

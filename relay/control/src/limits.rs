@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::rate::Rate;
+
 /// Bytes of a request body.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
@@ -58,6 +60,27 @@ pub const WATCH_HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Callers whose rate is remembered; beyond it the idlest is forgotten.
 pub const RATE_CALLERS_MAX: usize = 16_384;
+
+/// Public keys, sources and join keys whose refused joins are remembered, each in a table of its own.
+pub const GARDEN_CALLERS_MAX: usize = 4_096;
+
+/// Refused joins of one public key: at once, and a second in the long run.
+pub(crate) const JOIN_REFUSALS_OF_PUBLIC_KEY: Rate = Rate { burst: 10.0, per_second: 0.2 };
+
+/// Refused joins from one source. Many machines may share an address.
+pub(crate) const JOIN_REFUSALS_OF_SOURCE: Rate = Rate { burst: 100.0, per_second: 10.0 };
+
+/// Refused joins with one join key that opens nothing any more.
+pub(crate) const JOIN_REFUSALS_OF_KEY: Rate = Rate { burst: 10.0, per_second: 0.2 };
+
+/// Between two audit rows of refused joins with the same key and cause.
+pub const JOIN_REFUSAL_ROW_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Keys and causes whose refused joins are written down; those beyond are only counted.
+pub const JOIN_REFUSALS_REMEMBERED_MAX: usize = 4_096;
+
+/// How old a success may be that health answers with: strangers may ask, and each look is a change.
+pub const HEALTH_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a node may be away before its session publications, or itself when ephemeral, are removed.
 pub const AWAY_MAX: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,20 +1,28 @@
-//! How fast one caller may ask: a token bucket by API key or node.
+//! How fast one caller may ask: token buckets by API key, node, public key or source.
 //!
-//! The table is bounded; when it is full the bucket that was idle longest is forgotten, which can only favour its caller.
+//! Each table is bounded; when it is full the bucket that was idle longest is forgotten, which can only favour its caller.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use uuid::Uuid;
+use bore_policy::CanonicalAddress;
 
-use crate::limits::{Quotas, RATE_CALLERS_MAX};
+/// Tokens of a bucket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    pub(crate) per_second: f64,
+    pub(crate) burst: f64,
+}
 
+/// One bucket for each caller.
 #[derive(Debug)]
-pub(crate) struct Rates {
-    per_second: f64,
-    burst: f64,
-    buckets: Mutex<HashMap<Uuid, Bucket>>,
+pub(crate) struct Rates<Caller> {
+    rate: Rate,
+    callers_max: usize,
+    buckets: Mutex<HashMap<Caller, Bucket>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -23,38 +31,63 @@ struct Bucket {
     filled_at: Instant,
 }
 
-impl Rates {
-    pub(crate) fn new(quotas: &Quotas) -> Self {
-        Self {
-            per_second: f64::from(quotas.requests_per_second),
-            burst: f64::from(quotas.requests_burst),
-            buckets: Mutex::default(),
-        }
+impl<Caller: Eq + Hash + Clone> Rates<Caller> {
+    pub(crate) fn new(rate: Rate, callers_max: usize) -> Self {
+        Self { rate, callers_max, buckets: Mutex::default() }
     }
 
-    /// Takes one request from the bucket of `caller`; false when it is empty.
-    pub(crate) fn admit(&self, caller: Uuid, now: Instant) -> bool {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= RATE_CALLERS_MAX && !buckets.contains_key(&caller) {
-            forget_idlest(&mut buckets);
-        }
-        let bucket = buckets.entry(caller).or_insert(Bucket { tokens: self.burst, filled_at: now });
-        let waited = now.saturating_duration_since(bucket.filled_at).as_secs_f64();
-        bucket.tokens = (bucket.tokens + waited * self.per_second).min(self.burst);
-        bucket.filled_at = now;
-        let admitted = bucket.tokens >= 1.0;
+    /// Takes one token from the bucket of `caller`; false when it is empty.
+    pub(crate) fn admit(&self, caller: &Caller, now: Instant) -> bool {
+        let admitted = self.has_token(caller, now);
         if admitted {
-            bucket.tokens -= 1.0;
+            self.charge(caller, now);
         }
         admitted
     }
+
+    /// Returns true if the bucket of `caller` holds a token, and takes none.
+    pub(crate) fn has_token(&self, caller: &Caller, now: Instant) -> bool {
+        let buckets = self.lock();
+        buckets.get(caller).is_none_or(|bucket| bucket.filled(self.rate, now).tokens >= 1.0)
+    }
+
+    /// Takes a token, if there is one.
+    pub(crate) fn charge(&self, caller: &Caller, now: Instant) {
+        let mut buckets = self.lock();
+        if buckets.len() >= self.callers_max && !buckets.contains_key(caller) {
+            forget_idlest(&mut buckets);
+        }
+        let full = Bucket { tokens: self.rate.burst, filled_at: now };
+        let bucket = buckets.entry(caller.clone()).or_insert(full);
+        *bucket = bucket.filled(self.rate, now);
+        bucket.tokens = (bucket.tokens - 1.0).max(0.0);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Caller, Bucket>> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn forget_idlest(buckets: &mut HashMap<Uuid, Bucket>) {
+impl Bucket {
+    fn filled(self, rate: Rate, now: Instant) -> Self {
+        let waited = now.saturating_duration_since(self.filled_at).as_secs_f64();
+        Self { tokens: (self.tokens + waited * rate.per_second).min(rate.burst), filled_at: now }
+    }
+}
+
+fn forget_idlest<Caller: Eq + Hash + Clone>(buckets: &mut HashMap<Caller, Bucket>) {
     let idlest =
-        buckets.iter().min_by_key(|(_, bucket)| bucket.filled_at).map(|(caller, _)| *caller);
+        buckets.iter().min_by_key(|(_, bucket)| bucket.filled_at).map(|(caller, _)| caller.clone());
     if let Some(idlest) = idlest {
         buckets.remove(&idlest);
+    }
+}
+
+/// What a stranger's address is counted by: an IPv4 address, or an IPv6 /56, which is what one subscriber gets (RFC 6177 section 2).
+pub(crate) fn source_prefix(address: IpAddr) -> IpAddr {
+    match CanonicalAddress::new(address).ip() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 72)).into(),
     }
 }
 
@@ -64,25 +97,45 @@ mod tests {
 
     use super::*;
 
+    const RATE: Rate = Rate { per_second: 10.0, burst: 5.0 };
+
     #[test]
     fn attack_42_a_caller_stops_at_its_rate_and_others_do_not_notice() {
-        let quotas = Quotas { requests_per_second: 10, requests_burst: 5, ..Quotas::default() };
-        let rates = Rates::new(&quotas);
-        let (greedy, modest, now) = (Uuid::from_u128(1), Uuid::from_u128(2), Instant::now());
+        let rates = Rates::new(RATE, 16);
+        let (greedy, modest, now) = (1, 2, Instant::now());
 
-        let admitted = (0..100_000).filter(|_| rates.admit(greedy, now)).count();
+        let admitted = (0..100_000).filter(|_| rates.admit(&greedy, now)).count();
         assert_eq!(admitted, 5);
-        assert!(rates.admit(modest, now));
-        assert!(rates.admit(greedy, now + Duration::from_millis(100)), "and it may go on later");
+        assert!(rates.admit(&modest, now));
+        assert!(rates.admit(&greedy, now + Duration::from_millis(100)), "and it may go on later");
+    }
+
+    #[test]
+    fn only_what_is_charged_empties_a_bucket() {
+        let rates = Rates::new(RATE, 16);
+        let now = Instant::now();
+        assert!((0..100).all(|_| rates.has_token(&1, now)));
+        (0..100).for_each(|_| rates.charge(&1, now));
+        assert!(!rates.has_token(&1, now));
+        assert!(rates.has_token(&1, now + Duration::from_millis(100)), "debt does not pile up");
     }
 
     #[test]
     fn the_table_of_callers_is_bounded() {
-        let rates = Rates::new(&Quotas::default());
+        let rates = Rates::new(RATE, 16);
         let now = Instant::now();
-        for caller in 0..RATE_CALLERS_MAX as u128 + 10 {
-            assert!(rates.admit(Uuid::from_u128(caller), now));
+        for caller in 0..26 {
+            assert!(rates.admit(&caller, now));
         }
-        assert_eq!(rates.buckets.lock().unwrap().len(), RATE_CALLERS_MAX);
+        assert_eq!(rates.lock().len(), 16);
+    }
+
+    #[test]
+    fn one_subscriber_is_one_source() {
+        let prefix = |text: &str| source_prefix(text.parse().unwrap());
+        assert_eq!(prefix("::ffff:192.0.2.1"), prefix("192.0.2.1"));
+        assert_ne!(prefix("192.0.2.1"), prefix("192.0.2.2"));
+        assert_eq!(prefix("2001:db8:0:1ff::1"), prefix("2001:db8:0:100::2"));
+        assert_ne!(prefix("2001:db8:0:1ff::1"), prefix("2001:db8:0:200::1"));
     }
 }

@@ -105,6 +105,9 @@ impl From<StoreError> for Refusal {
             StoreError::Unsupported(why) => Self::new(Code::BadRequest, why),
             StoreError::Sealed { .. } => Self::new(Code::StoreUnavailable, error.to_string()),
             StoreError::ReadOnly => Self::new(Code::StoreUnavailable, error.to_string()),
+            StoreError::Unsettled(_) | StoreError::Unconfirmed(_) => {
+                Self::new(Code::NotConfirmed, error.to_string())
+            }
             StoreError::Locked | StoreError::Database(_) => Self::new(
                 Code::StoreUnavailable,
                 "the relay's database does not answer; nothing was changed",

@@ -9,6 +9,8 @@ mod groups;
 mod hosts;
 mod housekeeping;
 mod join;
+mod join_rates;
+mod join_refusals;
 mod keys;
 mod loading;
 mod networks;
@@ -22,6 +24,8 @@ mod visit;
 pub(crate) use audit::AuditQuery;
 pub use housekeeping::Absences;
 pub(crate) use join::JoinForm;
+pub(crate) use join_rates::JoinRates;
+pub(crate) use join_refusals::RefusalBook;
 pub(crate) use loading::load;
 
 use bore_policy::Label;

@@ -48,9 +48,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// `sqlite` or `postgresql`, for logs and `doctor`.
     fn kind(&self) -> &'static str;
     /// Waits until everything committed so far is on disk. Whoever tells anybody of a change waits for this first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsettled`]: the changes were made and may be lost. The next call tries again.
     async fn settle(&self) -> Result<(), StoreError>;
-    /// Answers when the database does.
-    async fn ping(&self) -> Result<(), StoreError>;
+    /// Makes a change like any other, brings it to the disk and reads it back: what this answers is what the next change would meet.
+    async fn probe(&self, at: Micros) -> Result<(), StoreError>;
 
     /// Adds a network.
     async fn create_network(&self, network: &Network, by: &Actor) -> Result<(), StoreError>;
@@ -78,8 +81,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ) -> Result<(), StoreError>;
     /// Checks the secret (constant time) and the key, spends one use, leases an IPv4 address, adds the node, writes the audit row: one
     /// transaction. The same key id with the same public key gets the stored node again and spends nothing. A name that is taken gets a numbered
-    /// suffix (`laptop-2`). A refusal of a caller that proved the secret is audited too.
+    /// suffix (`laptop-2`). A refusal writes nothing.
     async fn join(&self, request: &JoinRequest) -> Result<Node, JoinError>;
+    /// Refuses what [`Store::join`] would refuse, at the cost of one read and without the writers' turn.
+    async fn may_join(&self, request: &JoinRequest) -> Result<(), JoinError>;
+    /// Writes an audit row about refused joins. A key that is gone has none.
+    async fn note_join_refusals(&self, refusals: &JoinRefusals) -> Result<(), StoreError>;
 
     /// Adds a node without a join key (a stock WireGuard client), leasing its address.
     async fn add_node(&self, node: &NewNode, by: &Actor) -> Result<Node, StoreError>;
@@ -300,6 +307,23 @@ pub struct JoinRequest {
     pub at: Micros,
 }
 
+/// Joins with one key that were refused for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinRefusals {
+    /// Id of the key, whose secret was proved.
+    pub key: Uuid,
+    /// Why.
+    pub why: String,
+    /// The name that the last of the joiners wanted.
+    pub name: String,
+    /// The public key of the last of the joiners.
+    pub public_key: String,
+    /// How many joins.
+    pub count: u64,
+    /// When the last was refused.
+    pub at: Micros,
+}
+
 /// A node that an administrator adds.
 #[derive(Debug, Clone)]
 pub struct NewNode {
@@ -402,6 +426,27 @@ pub enum JoinError {
     Store(#[source] StoreError),
 }
 
+impl JoinError {
+    /// A name for the cause if the caller proved the key's secret; otherwise the refusal says nothing about the key.
+    pub(crate) fn cause_of_key(&self) -> Option<&'static str> {
+        match self {
+            Self::Invalid | Self::Store(_) => None,
+            Self::WrongNetwork => Some("wrong-network"),
+            Self::Expired => Some("expired"),
+            Self::Spent => Some("spent"),
+            Self::Revoked => Some("revoked"),
+            Self::AlreadyNode(_) => Some("already-node"),
+            Self::NodesExhausted(_) => Some("nodes-exhausted"),
+            Self::AddressesExhausted => Some("addresses-exhausted"),
+        }
+    }
+
+    /// Returns true if the key opens nothing for anyone.
+    pub(crate) fn is_of_dead_key(&self) -> bool {
+        matches!(self, Self::Expired | Self::Spent | Self::Revoked)
+    }
+}
+
 /// Why a call on the store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -457,6 +502,14 @@ pub enum StoreError {
     /// Another process holds the state folder.
     #[error("another relay uses this database")]
     Locked,
+    /// Committed, but the disk did not confirm it.
+    #[error(
+        "the change was made, but the disk does not confirm it; it may be lost if the relay stops now"
+    )]
+    Unsettled(#[source] std::io::Error),
+    /// The server went away while it committed.
+    #[error("the database went away before it confirmed the change; it may have been made")]
+    Unconfirmed(#[source] sqlx::Error),
     /// Anything else.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),

@@ -33,5 +33,8 @@ mod quotas;
 mod relay;
 #[path = "api/secrets.rs"]
 mod secrets;
+#[path = "support/small_disk.rs"]
+#[expect(dead_code, reason = "other suites make a disk larger, or read-only")]
+mod small_disk;
 #[path = "api/watch.rs"]
 mod watch;

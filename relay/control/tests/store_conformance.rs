@@ -6,6 +6,7 @@
 
 mod support {
     pub(crate) mod postgres;
+    pub(crate) mod small_disk;
 }
 mod store_cases {
     pub(crate) mod attacks;
@@ -142,4 +143,5 @@ cases! {
     audit::of_many_pages_is_verified_whole,
     attacks::attack_02_only_who_proves_the_secret_learns_why,
     attacks::attack_02_strangers_write_nothing,
+    attacks::attack_02_refused_joins_are_one_row_with_their_count,
 }

@@ -255,8 +255,8 @@ pub(super) static ENTRIES: &[Entry] = &[
         "B6106",
         Unreachable,
         "store unavailable",
-        "The relay cannot reach its database. Visitors are served; nothing can be changed.",
-        ["PostgreSQL is down or unreachable"],
+        "The relay cannot reach its database, or the database takes no changes. Visitors are served; nothing can be changed.",
+        ["PostgreSQL is down, unreachable or read-only", "a disk that fails"],
         ["bring the database back; the relay notices by itself"]
     ),
     entry!(
@@ -272,6 +272,16 @@ pub(super) static ENTRIES: &[Entry] = &[
         [
             "put the key back from a backup: bore relay backup saves it",
             "if it is lost: remove the rows of certificates, certificate_orders and acme_accounts; new ones are ordered"
+        ]
+    ),
+    entry!(
+        "B6108",
+        Internal,
+        "change not confirmed",
+        "The relay made a change, and then its disk or its database server failed before it confirmed it. The change may be there, and it may be lost if the relay's machine stops.",
+        ["a failing disk", "PostgreSQL was restarted or failed over during the change"],
+        [
+            "look whether the change is there, with bore ls or bore audit ls, and make it again where it is not"
         ]
     ),
     entry!(

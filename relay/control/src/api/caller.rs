@@ -1,6 +1,6 @@
 //! Who calls, as the relay's listener knows it. The relay inserts it as an extension into each request before serving it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -29,6 +29,8 @@ pub enum Caller {
     Pending {
         /// The X25519 key that its handshake proved, base64.
         public_key: String,
+        /// Where its datagrams come from.
+        source: IpAddr,
     },
 }
 
@@ -62,6 +64,7 @@ impl FromRequestParts<Control> for SelfNode {
 #[derive(Debug)]
 pub(crate) struct Stranger {
     pub(crate) public_key: String,
+    pub(crate) source: IpAddr,
 }
 
 impl FromRequestParts<Control> for Stranger {
@@ -69,7 +72,9 @@ impl FromRequestParts<Control> for Stranger {
 
     async fn from_request_parts(parts: &mut Parts, _: &Control) -> Result<Self, Refusal> {
         match parts.extensions.get::<Caller>() {
-            Some(Caller::Pending { public_key }) => Ok(Self { public_key: public_key.clone() }),
+            Some(Caller::Pending { public_key, source }) => {
+                Ok(Self { public_key: public_key.clone(), source: *source })
+            }
             Some(Caller::Tcp { .. } | Caller::Node { .. }) | None => {
                 Err(Refusal::new(Code::JoinKeyInvalid, "the join key is not valid"))
             }

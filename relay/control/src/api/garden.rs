@@ -47,7 +47,7 @@ pub(super) async fn join(
     let JoinBody { key_id: key, secret, network, name, version, ephemeral } = body;
     let version = clean_text(&version, crate::limits::VERSION_CHARS_MAX);
     tracing::debug!(%key, ?version, ephemeral, "join asked for");
-    let public_key = stranger.public_key;
-    let form = JoinForm { key, secret, network, name, ephemeral, public_key };
+    let Stranger { public_key, source } = stranger;
+    let form = JoinForm { key, secret, network, name, ephemeral, public_key, source };
     Ok(Json(control.join(form).await?))
 }

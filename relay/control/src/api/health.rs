@@ -9,14 +9,15 @@ use crate::control::Control;
 use crate::refusal::{Code, Refusal};
 use crate::wire::Health;
 
-/// Says whether the relay and its store work.
+/// Says whether the relay and its store work, by a change that was made within the last second.
 ///
-/// 503 when the store does not answer: what runs goes on, changes do not.
+/// 503 when the store does not answer or takes no changes, 507 when its disk is full: what runs goes on, changes do not.
 #[utoipa::path(get, path = "/v1/health", tag = "health", responses((status = 200, body = Health)))]
 pub(super) async fn show(State(control): State<Control>) -> Result<Json<Health>, Refusal> {
     let store = control.store();
     let away = || Refusal::new(Code::StoreUnavailable, "the relay's database does not answer");
-    tokio::time::timeout(PING_TIME_MAX, store.ping()).await.map_err(|_| away())??;
+    let probe = control.store_health().check(store.as_ref());
+    tokio::time::timeout(PROBE_TIME_MAX, probe).await.map_err(|_| away())??;
     Ok(Json(Health {
         status: "ok".to_owned(),
         store: "ok".to_owned(),
@@ -25,4 +26,4 @@ pub(super) async fn show(State(control): State<Control>) -> Result<Json<Health>,
     }))
 }
 
-const PING_TIME_MAX: Duration = Duration::from_secs(2);
+const PROBE_TIME_MAX: Duration = Duration::from_secs(2);

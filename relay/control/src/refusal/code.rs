@@ -81,6 +81,8 @@ pub enum Code {
     StoreNewer,
     /// B6106.
     StoreUnavailable,
+    /// B6108.
+    NotConfirmed,
     /// B7103.
     TargetNotDeclared,
     /// B8101.
@@ -306,6 +308,12 @@ impl Code {
                 S::SERVICE_UNAVAILABLE,
                 "store unavailable",
                 "try: again in a moment; what runs goes on without it",
+            ),
+            Self::NotConfirmed => (
+                "B6108",
+                S::SERVICE_UNAVAILABLE,
+                "change not confirmed",
+                "try: look whether the change is there, and make it again where it is not",
             ),
             Self::TargetNotDeclared => (
                 "B7103",

@@ -19,6 +19,7 @@ pub struct Absences(HashMap<Uuid, Micros>);
 impl Control {
     /// Removes what outlived its node's absence. Called every minute or so; a failure is logged and tried again the next time.
     pub async fn housekeep(&self, absences: &mut Absences) {
+        self.write_due_join_refusals().await;
         let now = clock::now();
         let nodes = self.snapshot_nodes();
         let away = absences.update(&nodes, now, |node| self.runtime().node_state(node.id).online);

@@ -3,7 +3,7 @@
 //! Invariant: whoever does not prove the secret hears B3103 and nothing else, whatever else is wrong; the store takes the same time for it.
 //! That is why nothing is checked before the store has compared the secret, and why a wanted name is made fit instead of refused.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use bore_policy::Label;
 use bore_policy::limits::LABEL_BYTES_MAX;
@@ -14,7 +14,7 @@ use crate::control::{ChangeKind, Control};
 use crate::memory::Member;
 use crate::model::{Network, Node};
 use crate::refusal::{Code, Refusal};
-use crate::store::JoinRequest;
+use crate::store::{JoinError, JoinRequest};
 use crate::token::JoinSecret;
 use crate::wire::{Joined, NetworkView, SelfView};
 
@@ -29,6 +29,8 @@ pub(crate) struct JoinForm {
     pub(crate) ephemeral: bool,
     /// The key that the caller's tunnel proved.
     pub(crate) public_key: String,
+    /// Where its datagrams come from.
+    pub(crate) source: IpAddr,
 }
 
 impl Control {
@@ -49,14 +51,29 @@ impl Control {
             node: Uuid::now_v7(),
             at: clock::now(),
         };
-        // A network that does not exist has no turn; the store refuses it like a wrong secret.
-        let _turn = self.turn(form.network).await.ok();
-        let node = self.store().join(&request).await?;
+        self.check_join_rates(&request, form.source)?;
+        let node = match self.let_in(&request).await {
+            Ok(node) => node,
+            Err(error) => {
+                self.charge_join(&request, form.source, &error);
+                self.note_join_refusal(&request, &error).await;
+                return Err(error.into());
+            }
+        };
+        tracing::info!(node = %node.id, network = %node.network, "node joined");
+        self.joined(node)
+    }
+
+    /// A stranger that is refused never gets the turn of a network.
+    async fn let_in(&self, request: &JoinRequest) -> Result<Node, JoinError> {
+        self.store().may_join(request).await?;
+        // A network that was removed meanwhile has no turn, and the store refuses.
+        let _turn = self.turn(request.network).await.ok();
+        let node = self.store().join(request).await?;
 
         self.enter_node(node.clone());
         self.runtime().admit(&node).await;
-        tracing::info!(node = %node.id, network = %node.network, "node joined");
-        self.joined(node)
+        Ok(node)
     }
 
     /// Puts a stored node in memory, unless it is there: the answer to a repeated join may be older than memory.

@@ -1,6 +1,7 @@
 //! The pools of one database, and how a transaction is begun, ended and tried again.
 //!
-//! SQLite has one writer connection and a few readers. On PostgreSQL a write is serializable and first
+//! A transaction that fails in the engine takes its connection along (see [`Transaction`]), so that nothing but the fault itself has to end before
+//! changes are possible again. SQLite has one writer connection and a few readers. On PostgreSQL a write is serializable and first
 //! takes the lock of the chain's head: changes of the whole cluster happen one after the other, so that the
 //! audit chain is linear and a lost race is an exception, not the rule. Reads see one snapshot and block nobody.
 
@@ -9,10 +10,9 @@ use std::time::Duration;
 use rand::Rng;
 use sqlx::{PgPool, SqlitePool};
 
-use super::StoreError;
-use super::failure;
 use super::group_sync::GroupSync;
-use super::sql::Transaction;
+use super::sql::{Connection, Transaction};
+use super::{StoreError, failure, sqlite};
 
 /// An open database.
 #[derive(Debug)]
@@ -40,13 +40,11 @@ impl Database {
     pub(super) async fn begin_write(&self) -> Result<Transaction, StoreError> {
         match self {
             Self::Sqlite { writer, .. } => {
-                writer.begin_with("BEGIN IMMEDIATE").await.map(Transaction::Sqlite)
+                let connection = writer.acquire().await.map_err(failure::of)?;
+                Transaction::begin(Connection::Sqlite(connection), "BEGIN IMMEDIATE").await
             }
-            Self::Postgres { writers, .. } => {
-                begin_write_postgres(writers).await.map(Transaction::Postgres)
-            }
+            Self::Postgres { writers, .. } => begin_write_postgres(writers).await,
         }
-        .map_err(failure::of)
     }
 
     /// Counts a commit.
@@ -61,7 +59,9 @@ impl Database {
     /// Waits until everything committed so far is on disk.
     pub(super) async fn settle(&self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite { group, .. } => group.settle().await.map_err(failure::of_file),
+            Self::Sqlite { group, writer, .. } => {
+                group.settle(|| sqlite::checkpoint(writer)).await.map_err(StoreError::Unsettled)
+            }
             Self::Postgres { .. } => Ok(()),
         }
     }
@@ -69,24 +69,48 @@ impl Database {
     /// Begins a transaction that sees one state of the database.
     pub(super) async fn begin_read(&self) -> Result<Transaction, StoreError> {
         match self {
-            Self::Sqlite { readers, .. } => readers.begin().await.map(Transaction::Sqlite),
-            Self::Postgres { readers, .. } => readers
-                .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                .await
-                .map(Transaction::Postgres),
+            Self::Sqlite { readers, .. } => {
+                let connection = readers.acquire().await.map_err(failure::of)?;
+                Transaction::begin(Connection::Sqlite(connection), "BEGIN").await
+            }
+            Self::Postgres { readers, .. } => {
+                let connection = readers.acquire().await.map_err(failure::of)?;
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                Transaction::begin(Connection::Postgres(connection), begin).await
+            }
         }
-        .map_err(failure::of)
     }
 }
 
 /// The lock comes before the first query, because that query fixes the snapshot: taken after it, every writer that had to
 /// wait would hold a stale one and fail.
-async fn begin_write_postgres(
-    pool: &PgPool,
-) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
-    let mut open = pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?;
-    sqlx::query("LOCK TABLE audit_head IN EXCLUSIVE MODE").execute(&mut *open).await?;
-    Ok(open)
+///
+/// Each session keeps what was set when it began, `default_transaction_read_only` and the server that it reached included. A session that cannot
+/// begin is closed, and as many others are tried as the pool may hold, the last of them certainly new.
+async fn begin_write_postgres(pool: &PgPool) -> Result<Transaction, StoreError> {
+    let mut stale = 0;
+    loop {
+        let connection = pool.acquire().await.map_err(failure::of)?;
+        match Transaction::begin(Connection::Postgres(connection), BEGIN_WRITE_POSTGRES).await {
+            Err(error) if stale < pool.options().get_max_connections() => {
+                tracing::debug!(%error, "a database session could not begin a change");
+                stale += 1;
+            }
+            begun => return begun,
+        }
+    }
+}
+
+/// The last statement changes nothing and is refused where nothing may be changed.
+const BEGIN_WRITE_POSTGRES: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE; \
+     LOCK TABLE audit_head IN EXCLUSIVE MODE; \
+     UPDATE audit_head SET sequence = sequence WHERE FALSE";
+
+/// Ends a transaction whose body failed with `error`. After a fault of the engine there is nothing to roll back and the connection is closed.
+pub(super) async fn abandon(open: Transaction, error: &StoreError) {
+    if !failure::is_of_engine(error) {
+        open.rollback().await;
+    }
 }
 
 /// Runs `$body` in a write transaction and commits it; after a lost race everything is run again.
@@ -96,10 +120,18 @@ macro_rules! write {
         loop {
             let result = async {
                 let mut $open = $database.begin_write().await?;
-                let answer = $body.await?;
-                $open.commit().await?;
-                $database.note_commit();
-                Ok::<_, $crate::store::StoreError>(answer)
+                let answer = $body.await;
+                match answer {
+                    Ok(answer) => {
+                        $open.commit().await?;
+                        $database.note_commit();
+                        Ok::<_, $crate::store::StoreError>(answer)
+                    }
+                    Err(error) => {
+                        $crate::store::database::abandon($open, &error).await;
+                        Err(error)
+                    }
+                }
             }
             .await;
             match result {
@@ -115,9 +147,17 @@ pub(super) use write;
 macro_rules! read {
     ($database:expr, $open:ident => $body:expr) => {{
         let mut $open = $database.begin_read().await?;
-        let answer = $body.await?;
-        $open.commit().await?;
-        Ok(answer)
+        let answer = $body.await;
+        match answer {
+            Ok(answer) => {
+                $open.commit().await?;
+                Ok(answer)
+            }
+            Err(error) => {
+                $crate::store::database::abandon($open, &error).await;
+                Err(error)
+            }
+        }
     }};
 }
 pub(super) use read;

@@ -18,6 +18,34 @@ pub(super) fn of(error: sqlx::Error) -> StoreError {
     meaning.unwrap_or(StoreError::Database(error))
 }
 
+/// The meaning of an error of COMMIT. A server that answers with an error has made no change; one that goes away may have made it.
+///
+/// Source: PostgreSQL documentation, appendix A, class 57: what a server says when it ends a session.
+pub(super) fn of_commit(error: sqlx::Error) -> StoreError {
+    let code = error.as_database_error().and_then(|reason| reason.code());
+    let is_answer = code.is_some_and(|code| !code.starts_with("57P"));
+    if is_answer { of(error) } else { StoreError::Unconfirmed(error) }
+}
+
+/// Whether the engine failed, so that its connection may be in any state. What a caller asked wrongly leaves it as it was, and so does a lost race.
+pub(super) fn is_of_engine(error: &StoreError) -> bool {
+    match error {
+        StoreError::DiskFull
+        | StoreError::ReadOnly
+        | StoreError::Corrupt(_)
+        | StoreError::Locked
+        | StoreError::Unsettled(_)
+        | StoreError::Unconfirmed(_) => true,
+        StoreError::Database(_) => !is_transient(error),
+        StoreError::NotFound(_)
+        | StoreError::Taken { .. }
+        | StoreError::Conflict(_)
+        | StoreError::Unsupported(_)
+        | StoreError::Newer { .. }
+        | StoreError::Sealed { .. } => false,
+    }
+}
+
 /// Whether the same transaction may succeed when it is run again.
 pub(super) fn is_transient(error: &StoreError) -> bool {
     let StoreError::Database(error) = error else {

@@ -1,7 +1,7 @@
 //! How a node joins: the secret is proved first, then check, spend, lease, add and audit are one transaction.
 //!
-//! A caller that did not prove the secret costs one read and is not audited: what strangers do is counted elsewhere. An
-//! unknown key and a wrong secret are one answer, after the same work.
+//! A refused caller costs one read. Refusals are counted elsewhere, and written down in rows about many. An unknown key and a wrong secret are one
+//! answer, after the same work.
 
 use serde_json::json;
 use subtle::ConstantTimeEq;
@@ -9,49 +9,86 @@ use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{Transaction, values};
-use super::{JoinError, JoinRequest, StoreError, join_keys, leases, nodes};
+use super::{JoinError, JoinRefusals, JoinRequest, StoreError, join_keys, leases, nodes};
 use crate::model::{Actor, JoinKey, Node, NodeKind};
 
-/// Whether the caller knows the secret of the key that it names.
-pub(super) async fn proves_secret(
+/// Whether [`join`] would let the caller in, short of a free address.
+pub(super) async fn may_join(
     open: &mut Transaction,
     request: &JoinRequest,
-) -> Result<bool, StoreError> {
-    let found = join_keys::find(open, request.key).await?;
-    let known = found.is_some();
-    let stored = found.map_or(NO_SECRET, |(_, secret_hash)| secret_hash);
-    let equal = bool::from(stored.ct_eq(&request.secret_hash));
-    Ok(known & equal)
+) -> Result<Result<(), JoinError>, StoreError> {
+    Ok(admit(open, request).await?.map(drop))
 }
 
-/// Lets in a caller that proved the secret, or writes down why not. The outer error undoes everything, the inner one does not.
+/// Lets a caller in that proved the secret.
 pub(super) async fn join(
     open: &mut Transaction,
     request: &JoinRequest,
 ) -> Result<Result<Node, JoinError>, StoreError> {
-    let Some((key, _)) = join_keys::find(open, request.key).await? else {
-        return Ok(Err(JoinError::Invalid));
-    };
-    let answer = admit(open, request, &key).await?;
-    if let Err(refusal) = &answer {
-        audit_refusal(open, request, &key, refusal).await?;
+    match admit(open, request).await? {
+        Ok(Admitted::Again(node)) => Ok(Ok(node)),
+        Ok(Admitted::New(key)) => add(open, request, &key).await,
+        Err(refusal) => Ok(Err(refusal)),
     }
-    Ok(answer)
+}
+
+/// Writes an audit row about refused joins.
+pub(super) async fn note_refusals(
+    open: &mut Transaction,
+    refusals: &JoinRefusals,
+) -> Result<(), StoreError> {
+    let Some((key, _)) = join_keys::find(open, refusals.key).await? else { return Ok(()) };
+    let entry = Entry {
+        network: Some(key.network),
+        at: refusals.at,
+        by: &Actor::JoinKey(key.id),
+        action: "node.join_refused",
+        subject: refusals.name.clone(),
+        detail: json!({
+            "why": refusals.why,
+            "public_key": refusals.public_key,
+            "count": refusals.count,
+        }),
+    };
+    audit::append(open, entry).await
+}
+
+/// How a caller gets in.
+enum Admitted {
+    /// It did before, with the same key.
+    Again(Node),
+    /// As a new node of this key.
+    New(JoinKey),
+}
+
+/// The key that the caller names, if it knows its secret.
+async fn proved_key(
+    open: &mut Transaction,
+    request: &JoinRequest,
+) -> Result<Option<JoinKey>, StoreError> {
+    let (key, stored) = match join_keys::find(open, request.key).await? {
+        Some((key, secret_hash)) => (Some(key), secret_hash),
+        None => (None, NO_SECRET),
+    };
+    let is_equal = bool::from(stored.ct_eq(&request.secret_hash));
+    Ok(key.filter(|_| is_equal))
 }
 
 async fn admit(
     open: &mut Transaction,
     request: &JoinRequest,
-    key: &JoinKey,
-) -> Result<Result<Node, JoinError>, StoreError> {
+) -> Result<Result<Admitted, JoinError>, StoreError> {
+    let Some(key) = proved_key(open, request).await? else {
+        return Ok(Err(JoinError::Invalid));
+    };
     if key.network != request.network {
         return Ok(Err(JoinError::WrongNetwork));
     }
     let known = nodes::by_public_key(open, &request.public_key).await?;
     if let Some(stored) = known.as_ref().filter(|node| node.join_key == Some(key.id)) {
-        return Ok(Ok(stored.clone()));
+        return Ok(Ok(Admitted::Again(stored.clone())));
     }
-    if let Err(refusal) = opens(key, request.at) {
+    if let Err(refusal) = opens(&key, request.at) {
         return Ok(Err(refusal));
     }
     if let Some(node) = known {
@@ -60,7 +97,7 @@ async fn admit(
     if nodes::count(open, request.network).await? >= request.nodes_max {
         return Ok(Err(JoinError::NodesExhausted(request.nodes_max)));
     }
-    add(open, request, key).await
+    Ok(Ok(Admitted::New(key)))
 }
 
 /// Whether the key lets anybody in at `at`.
@@ -106,23 +143,6 @@ async fn add(
     Ok(Ok(node))
 }
 
-async fn audit_refusal(
-    open: &mut Transaction,
-    request: &JoinRequest,
-    key: &JoinKey,
-    refusal: &JoinError,
-) -> Result<(), StoreError> {
-    let entry = Entry {
-        network: Some(key.network),
-        at: request.at,
-        by: &Actor::JoinKey(key.id),
-        action: "node.join_refused",
-        subject: request.name.clone(),
-        detail: json!({ "why": refusal.to_string(), "public_key": request.public_key }),
-    };
-    audit::append(open, entry).await
-}
-
 /// `wanted`, or the first of `wanted-2`, `wanted-3` … that no node of the network has.
 async fn free_name(
     open: &mut Transaction,
@@ -150,7 +170,7 @@ fn shortened(text: &str, bytes_max: usize) -> &str {
     text.get(..bytes_max).unwrap_or(text)
 }
 
-/// Compared with when a key is unknown. No SHA-256 of a secret is likely to be it, and `known` decides anyway.
+/// Compared with when a key is unknown. No SHA-256 of a secret is likely to be it, and there is no key to return anyway.
 const NO_SECRET: [u8; 32] = [0; 32];
 /// RFC 1035 section 2.3.4.
 const LABEL_LENGTH_MAX: usize = 63;

@@ -15,7 +15,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     Step {
         number: 1,
         name: "initial",
@@ -45,6 +45,12 @@ const STEPS: [Step; 5] = [
         name: "renewals",
         sqlite: include_str!("../../migrations/sqlite/0005_renewals.sql"),
         postgres: include_str!("../../migrations/postgres/0005_renewals.sql"),
+    },
+    Step {
+        number: 6,
+        name: "write_probe",
+        sqlite: include_str!("../../migrations/sqlite/0006_write_probe.sql"),
+        postgres: include_str!("../../migrations/postgres/0006_write_probe.sql"),
     },
 ];
 

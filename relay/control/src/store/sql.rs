@@ -3,6 +3,7 @@
 //! Both engines take the same text; only the type of a value's column differs, which the drivers
 //! know. A statement is a constant: no value is ever written into its text.
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteRow;
@@ -14,15 +15,61 @@ use super::failure;
 use crate::sealing::Sealed;
 
 /// An open transaction; dropped without [`Transaction::commit`], it changes nothing.
+///
+/// Its connection returns to the pool only after a COMMIT or ROLLBACK that succeeded. After anything else the state of the session is not known
+/// (SQLite rolls back by itself when the disk is full, a server may have turned read-only), so the connection is closed and the next transaction
+/// gets a new one.
 #[derive(Debug)]
-pub(super) enum Transaction {
-    /// On the embedded engine.
-    Sqlite(sqlx::Transaction<'static, Sqlite>),
-    /// On the cluster's engine.
-    Postgres(sqlx::Transaction<'static, Postgres>),
+pub(super) struct Transaction {
+    connection: Connection,
+    /// The session is outside a transaction again.
+    has_ended: bool,
+}
+
+/// A connection of either engine.
+#[derive(Debug)]
+pub(super) enum Connection {
+    /// To the embedded engine.
+    Sqlite(PoolConnection<Sqlite>),
+    /// To the cluster's engine.
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        match &mut self.connection {
+            Connection::Sqlite(connection) => connection.close_on_drop(),
+            Connection::Postgres(connection) => connection.close_on_drop(),
+        }
+    }
 }
 
 impl Transaction {
+    /// Begins a transaction with `statement`.
+    pub(super) async fn begin(
+        connection: Connection,
+        statement: &'static str,
+    ) -> Result<Self, StoreError> {
+        let mut open = Self { connection, has_ended: false };
+        open.run(statement).await.map_err(failure::of)?;
+        Ok(open)
+    }
+
+    /// Runs a statement that takes no values and answers no rows.
+    async fn run(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+        match &mut self.connection {
+            Connection::Sqlite(open) => {
+                sqlx::raw_sql(statement).execute(&mut **open).await.map(drop)
+            }
+            Connection::Postgres(open) => {
+                sqlx::raw_sql(statement).execute(&mut **open).await.map(drop)
+            }
+        }
+    }
+
     /// Runs a statement and counts the rows that it changed.
     pub(super) async fn execute(
         &mut self,
@@ -30,12 +77,12 @@ impl Transaction {
         values: &[Value<'_>],
     ) -> Result<u64, StoreError> {
         refuse_nul(values)?;
-        match self {
-            Self::Sqlite(open) => bind(sqlx::query(statement), values)
+        match &mut self.connection {
+            Connection::Sqlite(open) => bind(sqlx::query(statement), values)
                 .execute(&mut **open)
                 .await
                 .map(|done| done.rows_affected()),
-            Self::Postgres(open) => bind(sqlx::query(statement), values)
+            Connection::Postgres(open) => bind(sqlx::query(statement), values)
                 .execute(&mut **open)
                 .await
                 .map(|done| done.rows_affected()),
@@ -50,12 +97,12 @@ impl Transaction {
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, StoreError> {
         refuse_nul(values)?;
-        match self {
-            Self::Sqlite(open) => bind(sqlx::query(statement), values)
+        match &mut self.connection {
+            Connection::Sqlite(open) => bind(sqlx::query(statement), values)
                 .fetch_all(&mut **open)
                 .await
                 .map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
-            Self::Postgres(open) => bind(sqlx::query(statement), values)
+            Connection::Postgres(open) => bind(sqlx::query(statement), values)
                 .fetch_all(&mut **open)
                 .await
                 .map(|rows| rows.into_iter().map(Row::Postgres).collect()),
@@ -70,12 +117,12 @@ impl Transaction {
         values: &[Value<'_>],
     ) -> Result<Option<Row>, StoreError> {
         refuse_nul(values)?;
-        match self {
-            Self::Sqlite(open) => bind(sqlx::query(statement), values)
+        match &mut self.connection {
+            Connection::Sqlite(open) => bind(sqlx::query(statement), values)
                 .fetch_optional(&mut **open)
                 .await
                 .map(|row| row.map(Row::Sqlite)),
-            Self::Postgres(open) => bind(sqlx::query(statement), values)
+            Connection::Postgres(open) => bind(sqlx::query(statement), values)
                 .fetch_optional(&mut **open)
                 .await
                 .map(|row| row.map(Row::Postgres)),
@@ -83,13 +130,19 @@ impl Transaction {
         .map_err(failure::of)
     }
 
-    /// Makes the changes last: they are on disk when this answers.
-    pub(super) async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(open) => open.commit().await,
-            Self::Postgres(open) => open.commit().await,
-        }
-        .map_err(failure::of)
+    /// Makes the changes last: PostgreSQL has them on disk when this answers, SQLite once they are settled.
+    ///
+    /// # Errors
+    /// [`StoreError::Unconfirmed`] when the server went away before it answered: then the changes may have been made.
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        self.run("COMMIT").await.map_err(failure::of_commit)?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    /// Undoes the changes.
+    pub(super) async fn rollback(mut self) {
+        self.has_ended = self.run("ROLLBACK").await.is_ok();
     }
 }
 

@@ -7,10 +7,12 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::database::{Database, read, write};
+use super::sql::values;
 use super::{
-    AuditVerdict, JoinError, JoinRequest, NewNode, OrderClaim, OrderClaimed, OrderFailure, Store,
-    StoreError, acme_accounts, api_keys, audit, certificate_orders, certificates, domains, groups,
-    join, join_keys, networks, nodes, policies, postgres, publications, sealed_columns, sqlite,
+    AuditVerdict, JoinError, JoinRefusals, JoinRequest, NewNode, OrderClaim, OrderClaimed,
+    OrderFailure, Store, StoreError, acme_accounts, api_keys, audit, certificate_orders,
+    certificates, domains, groups, join, join_keys, networks, nodes, policies, postgres,
+    publications, sealed_columns, sqlite,
 };
 use crate::model::{
     AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, Domain, Group, JoinKey,
@@ -55,8 +57,13 @@ impl Store for SqlStore {
         self.database.settle().await
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        read!(self.database, open => open.one("SELECT 1 AS answer", &[])).map(|_: Option<_>| ())
+    async fn probe(&self, at: Micros) -> Result<(), StoreError> {
+        let written: Result<u64, StoreError> =
+            async { write!(self.database, open => open.execute(WRITE_PROBE, values![at])) }.await;
+        written?;
+        self.database.settle().await?;
+        read!(self.database, open => open.one("SELECT at FROM write_probe WHERE id = 1", &[]))
+            .map(|_: Option<_>| ())
     }
 
     async fn create_network(&self, network: &Network, by: &Actor) -> Result<(), StoreError> {
@@ -95,12 +102,18 @@ impl Store for SqlStore {
     }
 
     async fn join(&self, request: &JoinRequest) -> Result<Node, JoinError> {
-        let proved: Result<bool, StoreError> =
-            async { read!(self.database, open => join::proves_secret(&mut open, request)) }.await;
-        if !proved.map_err(JoinError::Store)? {
-            return Err(JoinError::Invalid);
-        }
+        self.may_join(request).await?;
         write!(self.database, open => join::join(&mut open, request)).map_err(JoinError::Store)?
+    }
+
+    async fn may_join(&self, request: &JoinRequest) -> Result<(), JoinError> {
+        let decided: Result<Result<(), JoinError>, StoreError> =
+            async { read!(self.database, open => join::may_join(&mut open, request)) }.await;
+        decided.map_err(JoinError::Store)?
+    }
+
+    async fn note_join_refusals(&self, refusals: &JoinRefusals) -> Result<(), StoreError> {
+        write!(self.database, open => join::note_refusals(&mut open, refusals))
     }
 
     async fn add_node(&self, node: &NewNode, by: &Actor) -> Result<Node, StoreError> {
@@ -375,3 +388,5 @@ impl Store for SqlStore {
         }
     }
 }
+
+const WRITE_PROBE: &str = "UPDATE write_probe SET at = $1 WHERE id = 1";

@@ -31,6 +31,13 @@ pub(super) async fn open(file: &Path) -> Result<Database, StoreError> {
     Ok(Database::Sqlite { writer, readers, group: GroupSync::new(file) })
 }
 
+/// Writes the whole log into the database file and syncs both.
+pub(super) async fn checkpoint(writer: &SqlitePool) -> std::io::Result<()> {
+    let done = sqlx::query_scalar("PRAGMA wal_checkpoint(FULL)").fetch_one(writer).await;
+    let is_busy: bool = done.map_err(std::io::Error::other)?;
+    if is_busy { Err(ErrorKind::ResourceBusy.into()) } else { Ok(()) }
+}
+
 /// Writes a consistent copy to `to`, which must not exist, and syncs it.
 pub(super) async fn backup(readers: &SqlitePool, to: &Path) -> Result<(), StoreError> {
     let name = to.to_str().ok_or_else(|| {

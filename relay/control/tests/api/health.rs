@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use bore_control::limits::Quotas;
 use bore_control::{Caller, Control, Settings};
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::lab::{Lab, request};
 use crate::relay::FakeRelay;
@@ -35,6 +36,31 @@ async fn a_store_that_is_away_is_a_problem_and_decisions_go_on() {
     let away = lab.send(router, peer, request("GET", "/v1/health", &Value::Null)).await;
     assert_eq!((away.status, away.code()), (StatusCode::SERVICE_UNAVAILABLE, "B6106"));
     assert_eq!(control.snapshot_networks().len(), 1, "what is in memory goes on");
+}
+
+#[tokio::test]
+async fn health_tells_of_a_full_disk_and_of_its_end() {
+    let disk = crate::small_disk::SmallDisk::mount();
+    let lab = Lab::in_folder(Quotas::default(), &disk.folder).await;
+    let filler = disk.fill();
+    let full = lab.admin("POST", "/v1/networks", json!({"name": "home"})).await;
+    assert_eq!(full.refusal(), (507, "B6101"));
+    let health = lab.tcp("GET", "/v1/health", None, Value::Null).await;
+    assert_eq!(health.refusal(), (507, "B6101"));
+
+    std::fs::remove_file(filler).unwrap();
+    lab.tcp("GET", "/v1/health", None, Value::Null).await.ok();
+    lab.admin("POST", "/v1/networks", json!({"name": "home"})).await.ok();
+}
+
+#[tokio::test]
+async fn many_who_ask_for_health_cause_one_change() {
+    let lab = Lab::new().await;
+    let asked = (0..100).map(|_| lab.tcp("GET", "/v1/health", None, Value::Null));
+    for answer in futures_util::future::join_all(asked).await {
+        answer.ok();
+    }
+    assert_eq!(lab.audit_rows().await, 1, "and none of it is in the trail");
 }
 
 #[tokio::test]

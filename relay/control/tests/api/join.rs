@@ -89,6 +89,69 @@ async fn attack_02_who_proves_the_secret_hears_what_is_wrong_with_the_key() {
 }
 
 #[tokio::test]
+async fn attack_02_a_stranger_with_a_dead_key_writes_one_row_however_often_it_asks() {
+    let lab = Lab::new().await;
+    let network = lab.network("home").await;
+    let keys = Keys::new(&lab, network).await;
+    for (key, code) in [(&keys.expired, "B3104"), (&keys.spent, "B3105"), (&keys.revoked, "B3106")]
+    {
+        let rows = lab.audit_rows().await;
+        let mut answers = std::collections::BTreeMap::new();
+        for number in 0..500 {
+            let source = format!("203.0.113.{}", number % 250);
+            let answer = lab.garden_from(&source, &lab.machine(), &join_body(key, "x")).await;
+            *answers.entry(answer.code().to_owned()).or_insert(0) += 1;
+        }
+        assert_eq!(lab.audit_rows().await, rows + 1, "{code}");
+        assert_eq!((answers[code], answers["B2109"]), (10, 490), "all but the first cost no look");
+    }
+    assert_eq!(lab.counted("joins_limited"), 3 * 490);
+    assert_eq!(lab.counted("joins_refused"), 3 * 10);
+    let good = lab.garden(&lab.machine(), &join_body(&keys.good, "laptop")).await;
+    good.ok();
+}
+
+#[tokio::test]
+async fn attack_02_guesses_are_limited_by_machine_and_by_source_and_nobody_else_notices() {
+    let lab = Lab::new().await;
+    let network = lab.network("home").await;
+    let key = Keys::new(&lab, network).await.good;
+    let guess = with(&join_body(&key, "x"), "secret", json!("AAAAAAAAAAAAAAAAAAAAAAAAAAA"));
+    let rows = lab.audit_rows().await;
+
+    let machine = lab.machine();
+    let mut codes = Vec::new();
+    for number in 0..20 {
+        let source = format!("203.0.113.{number}");
+        codes.push(lab.garden_from(&source, &machine, &guess).await.refusal().0);
+    }
+    assert_eq!(codes, [vec![403; 10], vec![429; 10]].concat(), "one machine, many addresses");
+
+    let mut refused = 0;
+    for number in 0..300 {
+        let source = format!("2001:db8:0:1{:02x}::1", number % 256);
+        refused +=
+            u32::from(lab.garden_from(&source, &lab.machine(), &guess).await.refusal().0 == 403);
+    }
+    assert!((100..200).contains(&refused), "one source, many machines: {refused}");
+    assert_eq!(lab.audit_rows().await, rows);
+
+    let elsewhere = lab.garden_from("2001:db8:1::1", &lab.machine(), &join_body(&key, "nas")).await;
+    elsewhere.ok();
+}
+
+#[tokio::test]
+async fn a_fleet_joins_from_one_address_without_being_limited() {
+    let lab = Lab::new().await;
+    let network = lab.network("home").await;
+    let wanted = NewJoinKey::default();
+    let key = lab.control.create_join_key(network, &wanted, &Actor::System).await.unwrap().key;
+    for _ in 0..300 {
+        lab.garden(&lab.machine(), &join_body(&key, "runner")).await.ok();
+    }
+}
+
+#[tokio::test]
 async fn a_joined_node_is_in_the_groups_of_its_key_at_once() {
     let lab = Lab::new().await;
     let network = lab.network("home").await;
@@ -117,7 +180,8 @@ async fn a_joiner_may_ask_to_be_ephemeral() {
 #[tokio::test]
 async fn the_garden_has_one_route() {
     let lab = Lab::new().await;
-    let caller = || bore_control::Caller::Pending { public_key: lab.machine() };
+    let source = "198.51.100.7".parse().unwrap();
+    let caller = || bore_control::Caller::Pending { public_key: lab.machine(), source };
     for (method, path, status) in
         [("GET", "/v1/health", 404), ("GET", "/v1/nodes/self", 404), ("GET", "/v1/join", 405)]
     {

@@ -1,5 +1,6 @@
 //! One relay with its store, and the three doors to it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,7 +28,8 @@ pub(crate) struct Lab {
     /// An API key of the cluster with every right.
     pub(crate) admin: String,
     machines: AtomicU64,
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    _temporary: Option<tempfile::TempDir>,
 }
 
 /// What came back.
@@ -44,16 +46,23 @@ impl Lab {
     }
 
     pub(crate) async fn with(quotas: Quotas) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("bore.db").display());
-        let store = bore_control::store::open(&url, folder.path()).await.unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let lab = Self::in_folder(quotas, temporary.path()).await;
+        Self { _temporary: Some(temporary), ..lab }
+    }
+
+    /// A relay whose state is in `folder`.
+    pub(crate) async fn in_folder(quotas: Quotas, folder: &Path) -> Self {
+        let url = format!("sqlite://{}", folder.join("bore.db").display());
+        let store = bore_control::store::open(&url, folder).await.unwrap();
         let relay = Arc::new(FakeRelay::default());
         let control =
             Control::new(Arc::clone(&store), Arc::clone(&relay) as _, Settings { quotas });
         control.refresh().await.unwrap();
         let wanted = NewApiKey { scopes: vec![Scope::Admin], ..NewApiKey::default() };
         let admin = control.create_api_key(None, &wanted, &Actor::System).await.unwrap().key;
-        Self { control, relay, store, admin, machines: AtomicU64::new(1), folder }
+        let (machines, folder) = (AtomicU64::new(1), folder.to_owned());
+        Self { control, relay, store, admin, machines, folder, _temporary: None }
     }
 
     /// Another control room over the same store, as after a restart.
@@ -67,8 +76,8 @@ impl Lab {
         control
     }
 
-    pub(crate) fn database(&self) -> std::path::PathBuf {
-        self.folder.path().join("bore.db")
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.join("bore.db")
     }
 
     pub(crate) async fn network(&self, name: &str) -> Uuid {
@@ -139,7 +148,12 @@ impl Lab {
     }
 
     pub(crate) async fn garden(&self, public_key: &str, body: &Value) -> Answer {
-        let caller = Caller::Pending { public_key: public_key.to_owned() };
+        self.garden_from("198.51.100.7", public_key, body).await
+    }
+
+    pub(crate) async fn garden_from(&self, source: &str, public_key: &str, body: &Value) -> Answer {
+        let source = source.parse().unwrap();
+        let caller = Caller::Pending { public_key: public_key.to_owned(), source };
         let request = request("POST", "/v1/join", body);
         self.send(bore_control::garden_router(self.control.clone()), caller, request).await
     }
@@ -165,6 +179,11 @@ impl Lab {
             check_problem(&parts, &body);
         }
         Answer { status: parts.status, body, text }
+    }
+
+    /// The value of a counter of the control room.
+    pub(crate) fn counted(&self, name: &str) -> u64 {
+        self.control.counted().find(|(counter, ..)| *counter == name).unwrap().2
     }
 
     /// How many rows the audit trail has.

@@ -1,6 +1,6 @@
 //! Attacks on the way in: `attacks.md` 1 and 2.
 
-use bore_control::store::{JoinError, JoinRequest};
+use bore_control::store::{JoinError, JoinRefusals, JoinRequest};
 use uuid::Uuid;
 
 use super::lab::{ADMIN, Engine, Lab, START};
@@ -42,7 +42,7 @@ async fn one_of_200_gets_in(lab: &Lab) {
     assert_eq!(lab.store.join_keys(lab.network).await.unwrap()[0].uses, 1);
     let actions = lab.actions().await;
     let count = |wanted: &str| actions.iter().filter(|action| *action == wanted).count();
-    assert_eq!((count("node.join"), count("node.join_refused")), (1, 199));
+    assert_eq!((count("node.join"), count("node.join_refused")), (1, 0));
     lab.assert_intact().await;
 }
 
@@ -66,14 +66,34 @@ pub(crate) async fn attack_02_only_who_proves_the_secret_learns_why(lab: Lab) {
     for (request, why) in cases {
         let told = lab.store.join(&request).await.unwrap_err();
         assert_eq!(told.to_string(), why);
-        let row = lab.store.audit(None, Some(why), 0, 10).await.unwrap().pop().unwrap();
-        assert_eq!(row.actor, format!("join-key:{}", request.key));
-
         let guess = JoinRequest { secret_hash: [8; 32], ..request };
         let told = lab.store.join(&guess).await.unwrap_err();
         assert!(matches!(told, JoinError::Invalid), "{told:?}");
     }
     assert!(lab.store.nodes(None).await.unwrap().is_empty());
+    assert!(!lab.actions().await.contains(&"node.join_refused".to_owned()));
+}
+
+pub(crate) async fn attack_02_refused_joins_are_one_row_with_their_count(lab: Lab) {
+    let key = lab.add_key(|_| ()).await;
+    let refusals = JoinRefusals {
+        key,
+        why: "the join key was revoked".to_owned(),
+        name: "laptop".to_owned(),
+        public_key: "public-key".to_owned(),
+        count: 1_430,
+        at: START,
+    };
+    lab.store.note_join_refusals(&refusals).await.unwrap();
+
+    let row = lab.store.audit(None, Some("refused"), 0, 10).await.unwrap().pop().unwrap();
+    assert_eq!((row.actor, row.network), (format!("join-key:{key}"), Some(lab.network)));
+    assert_eq!(row.detail["count"], 1_430);
+    assert_eq!(row.detail["why"], refusals.why);
+    let rows = lab.actions().await.len();
+    let gone = JoinRefusals { key: Uuid::now_v7(), ..refusals };
+    lab.store.note_join_refusals(&gone).await.unwrap();
+    assert_eq!(lab.actions().await.len(), rows);
 }
 
 pub(crate) async fn attack_02_strangers_write_nothing(lab: Lab) {

@@ -1,7 +1,7 @@
 //! The embedded engine's file: made, opened again, refused, full, copied.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use bore_control::model::Network;
@@ -9,6 +9,7 @@ use bore_control::store::{self, AuditVerdict, StoreError};
 use uuid::Uuid;
 
 use super::lab::{ADMIN, Engine, Lab, START};
+use crate::support::small_disk::SmallDisk;
 
 #[tokio::test]
 async fn a_new_file_belongs_to_its_owner_alone() {
@@ -62,7 +63,7 @@ pub(crate) async fn newer_schema_is_refused(lab: &Lab) {
     lab.tamper(&later(900)).await.unwrap();
     lab.tamper(&later(901)).await.unwrap();
     let refused = reopen(lab).await;
-    assert!(matches!(refused, Err(StoreError::Newer { found: 901, known: 5 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 901, known: 6 })), "{refused:?}");
 }
 
 #[tokio::test]
@@ -177,6 +178,66 @@ async fn a_full_disk_refuses_by_name_and_loses_nothing_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_disk_with_room_again_takes_changes_again() {
+    let disk = SmallDisk::mount();
+    let relay = open_file(&disk.folder.join("bore.db")).await.unwrap();
+    let network =
+        |name: &str| Network { id: Uuid::now_v7(), name: name.to_owned(), created_at: START };
+    for round in 0..3 {
+        let filler = disk.fill();
+        // A log that has room left in its file takes a few more.
+        let health = loop {
+            if let Err(error) = relay.probe(START).await {
+                break error;
+            }
+        };
+        assert!(matches!(health, StoreError::DiskFull), "round {round}: {health:?}");
+        let refused = relay.create_network(&network("full"), &ADMIN).await;
+        assert!(matches!(refused, Err(StoreError::DiskFull)), "round {round}: {refused:?}");
+
+        std::fs::remove_file(filler).unwrap();
+        relay.create_network(&network(&format!("room-{round}")), &ADMIN).await.unwrap();
+        relay.probe(START).await.unwrap();
+    }
+    relay.settle().await.unwrap();
+    assert_eq!(relay.networks().await.unwrap().len(), 3);
+    assert_eq!(relay.verify_audit().await.unwrap(), AuditVerdict::Intact { rows: 3 });
+}
+
+/// Writes beyond the limit on a file's size fail with EFBIG, which SQLite calls an I/O error as it does EIO. The limit is a process's, hence the child.
+#[tokio::test]
+async fn a_disk_that_fails_and_works_again_takes_changes_again() {
+    const CHILD: &str = "BORE_TEST_CHILD";
+    if std::env::var_os(CHILD).is_none() {
+        let this = std::env::current_exe().unwrap();
+        let name = "store_cases::files::a_disk_that_fails_and_works_again_takes_changes_again";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" --exact \"$1\" --nocapture"]);
+        let done = shell.arg(this).arg(name).env(CHILD, "1").status().unwrap();
+        assert!(done.success(), "the child failed");
+        return;
+    }
+    let lab = Engine::Sqlite.lab().await;
+    limit_files("20000");
+    let refused = lab.store.delete_network(lab.network, &ADMIN, START).await;
+    let health = lab.store.probe(START).await;
+    limit_files("unlimited");
+    assert!(matches!(refused, Err(StoreError::Database(_))), "{refused:?}");
+    assert!(matches!(health, Err(StoreError::Database(_))), "{health:?}");
+
+    lab.store.delete_network(lab.network, &ADMIN, START).await.unwrap();
+    lab.store.probe(START).await.unwrap();
+    lab.assert_intact().await;
+}
+
+/// Sets the soft limit on the size of this process's files.
+fn limit_files(bytes: &str) {
+    let mut limit = Command::new("prlimit");
+    limit.arg("--pid").arg(std::process::id().to_string()).arg(format!("--fsize={bytes}:"));
+    assert!(limit.status().unwrap().success(), "prlimit is part of util-linux");
+}
+
+#[tokio::test]
 async fn a_read_only_disk_refuses_by_name() {
     let lab = Engine::Sqlite.lab().await;
     let disk = SmallDisk::mount();
@@ -195,44 +256,6 @@ async fn reopen(lab: &Lab) -> Result<std::sync::Arc<dyn store::Store>, StoreErro
 
 async fn open_file(file: &Path) -> Result<std::sync::Arc<dyn store::Store>, StoreError> {
     store::open(&format!("sqlite://{}", file.display()), Path::new("/")).await
-}
-
-/// A file system of one mebibyte in memory; unmounted when dropped.
-struct SmallDisk {
-    folder: PathBuf,
-    _parent: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    fn mount() -> Self {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("disk");
-        std::fs::create_dir(&folder).unwrap();
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&folder).status();
-        assert!(
-            mounted.is_ok_and(|status| status.success()),
-            "this test mounts a small tmpfs: run it as root"
-        );
-        Self { folder, _parent: parent }
-    }
-
-    fn grow(&self) {
-        self.remount("size=16m");
-    }
-
-    fn remount(&self, options: &str) {
-        let options = format!("remount,{options}");
-        let done = Command::new("mount").arg("-o").arg(options).arg(&self.folder).status().unwrap();
-        assert!(done.success());
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: connections of a dropped store close in the background.
-        drop(Command::new("umount").arg("--lazy").arg(&self.folder).status());
-    }
 }
 
 const PAGE: usize = 4_096;

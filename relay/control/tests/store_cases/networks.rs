@@ -16,7 +16,7 @@ pub(crate) async fn are_listed_by_name(lab: Lab) {
     let names: Vec<String> =
         lab.store.networks().await.unwrap().into_iter().map(|network| network.name).collect();
     assert_eq!(names, ["a-z", "attic", "home"]);
-    lab.store.ping().await.unwrap();
+    lab.store.probe(START).await.unwrap();
 }
 
 pub(crate) async fn have_unique_names(lab: Lab) {

@@ -16,6 +16,64 @@ async fn a_server_is_as_strict_as_a_file() {
     relays_that_start_together_take_turns(&engine.lab().await).await;
     a_backup_names_the_servers_own_tool(&engine.lab().await).await;
     no_password_is_shown(&engine.lab().await).await;
+    sessions_that_were_ended_are_replaced(&engine.lab().await).await;
+    a_server_that_was_read_only_takes_changes_again(&engine.lab().await).await;
+    a_commit_without_an_answer_is_not_called_undone(&engine.lab().await).await;
+}
+
+async fn sessions_that_were_ended_are_replaced(lab: &Lab) {
+    for round in 0..5 {
+        lab.tamper(END_SESSIONS).await.unwrap();
+        lab.store.create_network(&network(&format!("n{round}")), &ADMIN).await.unwrap();
+        lab.store.networks().await.unwrap();
+    }
+    lab.assert_intact().await;
+}
+
+/// As after a failover to a standby: the sessions that began meanwhile would stay read-only for ever.
+async fn a_server_that_was_read_only_takes_changes_again(lab: &Lab) {
+    let (address, _) = lab.url.split_once('?').unwrap();
+    let (_, name) = address.rsplit_once('/').unwrap();
+    let set = |value| {
+        format!("BEGIN READ WRITE; ALTER DATABASE {name} {value} default_transaction_read_only")
+    };
+    lab.tamper(&format!("{} = on; COMMIT", set("SET"))).await.unwrap();
+    lab.tamper(END_SESSIONS).await.unwrap();
+    let never = network("never");
+    for _ in 0..4 {
+        let (one, other, health) = tokio::join!(
+            lab.store.create_network(&never, &ADMIN),
+            lab.store.delete_network(lab.network, &ADMIN, START),
+            lab.store.probe(START)
+        );
+        for refused in [one, other, health] {
+            assert!(matches!(refused, Err(StoreError::ReadOnly)), "{refused:?}");
+        }
+    }
+    assert_eq!(lab.store.networks().await.unwrap().len(), 1, "reads go on");
+
+    lab.tamper(&format!("{}; COMMIT", set("RESET"))).await.unwrap();
+    lab.store.probe(START).await.unwrap();
+    lab.store.create_network(&network("again"), &ADMIN).await.unwrap();
+    lab.assert_intact().await;
+}
+
+async fn a_commit_without_an_answer_is_not_called_undone(lab: &Lab) {
+    lab.tamper(
+        "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER leave AFTER INSERT ON networks DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW EXECUTE FUNCTION leave()",
+    )
+    .await
+    .unwrap();
+    let lost = lab.store.create_network(&network("lost"), &ADMIN).await.unwrap_err();
+    assert!(matches!(lost, StoreError::Unconfirmed(_)), "{lost:?}");
+    assert!(lost.to_string().contains("may have been made"), "{lost}");
+
+    lab.tamper("DROP TRIGGER leave ON networks").await.unwrap();
+    lab.store.create_network(&network("kept"), &ADMIN).await.unwrap();
+    lab.assert_intact().await;
 }
 
 async fn lost_races_are_run_again(lab: &Lab) {
@@ -37,7 +95,7 @@ async fn relays_that_start_together_take_turns(lab: &Lab) {
     let folder = lab.path("");
     let opens = (0..4).map(|_| store::open(&lab.url, &folder));
     for opened in futures_util::future::join_all(opens).await {
-        opened.unwrap().ping().await.unwrap();
+        opened.unwrap().probe(START).await.unwrap();
     }
 }
 
@@ -63,6 +121,10 @@ fn failing_first(count: u32) -> String {
          FOR EACH ROW EXECUTE FUNCTION lose()"
     )
 }
+
+/// Ends the sessions of every relay, as a restart or a failover of the server does.
+const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+     WHERE application_name = 'bore' AND datname = current_database()";
 
 fn network(name: &str) -> Network {
     Network { id: Uuid::now_v7(), name: name.to_owned(), created_at: START }

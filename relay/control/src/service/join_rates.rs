@@ -1,0 +1,77 @@
+//! How often strangers may be refused: by public key, by source and by join key, all decided before the database is asked.
+//!
+//! Only refusals are charged, so that a fleet that joins from one address is not held up. A join key is charged once it opens nothing for
+//! anyone: otherwise one holder of a key could lock out the others.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use crate::control::Control;
+use crate::limits::{
+    GARDEN_CALLERS_MAX, JOIN_REFUSALS_OF_KEY, JOIN_REFUSALS_OF_PUBLIC_KEY, JOIN_REFUSALS_OF_SOURCE,
+};
+use crate::rate::{Rates, source_prefix};
+use crate::refusal::{Code, Refusal};
+use crate::store::{JoinError, JoinRequest};
+
+/// The three tables.
+#[derive(Debug)]
+pub(crate) struct JoinRates {
+    public_keys: Rates<String>,
+    sources: Rates<IpAddr>,
+    keys: Rates<Uuid>,
+}
+
+impl Default for JoinRates {
+    fn default() -> Self {
+        Self {
+            public_keys: Rates::new(JOIN_REFUSALS_OF_PUBLIC_KEY, GARDEN_CALLERS_MAX),
+            sources: Rates::new(JOIN_REFUSALS_OF_SOURCE, GARDEN_CALLERS_MAX),
+            keys: Rates::new(JOIN_REFUSALS_OF_KEY, GARDEN_CALLERS_MAX),
+        }
+    }
+}
+
+impl JoinRates {
+    fn admits(&self, request: &JoinRequest, source: IpAddr, now: Instant) -> bool {
+        self.public_keys.has_token(&request.public_key, now)
+            && self.sources.has_token(&source_prefix(source), now)
+            && self.keys.has_token(&request.key, now)
+    }
+
+    fn charge(&self, request: &JoinRequest, source: IpAddr, error: &JoinError, now: Instant) {
+        if matches!(error, JoinError::Store(_)) {
+            return;
+        }
+        self.public_keys.charge(&request.public_key, now);
+        self.sources.charge(&source_prefix(source), now);
+        if error.is_of_dead_key() {
+            self.keys.charge(&request.key, now);
+        }
+    }
+}
+
+impl Control {
+    /// Refuses a stranger of whose kind too many were refused lately.
+    pub(super) fn check_join_rates(
+        &self,
+        request: &JoinRequest,
+        source: IpAddr,
+    ) -> Result<(), Refusal> {
+        if self.join_rates().admits(request, source, Instant::now()) {
+            return Ok(());
+        }
+        self.counters().joins_limited.increment();
+        let detail =
+            "too many joins with this join key, from this machine or from its address were refused";
+        Err(Refusal::new(Code::Quota, detail).next("try: again in a minute, with a key that holds"))
+    }
+
+    /// Counts a refused stranger.
+    pub(super) fn charge_join(&self, request: &JoinRequest, source: IpAddr, error: &JoinError) {
+        self.counters().joins_refused.increment();
+        self.join_rates().charge(request, source, error, Instant::now());
+    }
+}

@@ -1,0 +1,141 @@
+//! Refused joins in the audit trail: one row for each key, cause and hour, whatever the number of attempts.
+//!
+//! The first refusal is written at once. Those of the hour after it are counted, and their row is written when the hour is over; it opens the next
+//! hour. Only a caller that proved the key's secret gets here, so that the table has at most an entry for each key and cause; it is bounded all the same.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use crate::clock;
+use crate::control::Control;
+use crate::limits::{JOIN_REFUSAL_ROW_INTERVAL, JOIN_REFUSALS_REMEMBERED_MAX};
+use crate::store::{JoinError, JoinRefusals, JoinRequest};
+
+/// Refusals that were written lately, and those that were not.
+#[derive(Debug, Default)]
+pub(crate) struct RefusalBook(Mutex<HashMap<(Uuid, &'static str), Hour>>);
+
+#[derive(Debug)]
+struct Hour {
+    began_at: Instant,
+    /// The newest refusal without a row; its count is of all of them.
+    unwritten: Option<JoinRefusals>,
+}
+
+impl RefusalBook {
+    /// Counts a refusal, and returns it if its row has to be written now.
+    fn note(
+        &self,
+        cause: &'static str,
+        refusal: JoinRefusals,
+        now: Instant,
+    ) -> Option<JoinRefusals> {
+        let mut hours = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hour) = hours.get_mut(&(refusal.key, cause)) {
+            let already = hour.unwritten.as_ref().map_or(0, |unwritten| unwritten.count);
+            hour.unwritten = Some(JoinRefusals { count: already + refusal.count, ..refusal });
+            return None;
+        }
+        if hours.len() >= JOIN_REFUSALS_REMEMBERED_MAX {
+            return None;
+        }
+        hours.insert((refusal.key, cause), Hour { began_at: now, unwritten: None });
+        Some(refusal)
+    }
+
+    /// Takes the rows that are due, and forgets hours in which nothing more happened.
+    fn take_due(&self, now: Instant) -> Vec<JoinRefusals> {
+        let mut hours = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = Vec::new();
+        hours.retain(|_, hour| {
+            if now.saturating_duration_since(hour.began_at) < JOIN_REFUSAL_ROW_INTERVAL {
+                return true;
+            }
+            hour.began_at = now;
+            let unwritten = hour.unwritten.take();
+            let goes_on = unwritten.is_some();
+            due.extend(unwritten);
+            goes_on
+        });
+        due
+    }
+}
+
+impl Control {
+    /// Counts a refused join, and writes it down if it is the first of its hour. A trail that cannot be written changes nothing for the joiner.
+    pub(super) async fn note_join_refusal(&self, request: &JoinRequest, error: &JoinError) {
+        let Some(cause) = error.cause_of_key() else { return };
+        let refusal = JoinRefusals {
+            key: request.key,
+            why: error.to_string(),
+            name: request.name.clone(),
+            public_key: request.public_key.clone(),
+            count: 1,
+            at: request.at,
+        };
+        if let Some(due) = self.join_refusals().note(cause, refusal, Instant::now()) {
+            self.write_join_refusals(&due).await;
+        }
+    }
+
+    /// Writes the rows of the hours that are over.
+    pub(super) async fn write_due_join_refusals(&self) {
+        for due in self.join_refusals().take_due(Instant::now()) {
+            self.write_join_refusals(&JoinRefusals { at: clock::now(), ..due }).await;
+        }
+    }
+
+    async fn write_join_refusals(&self, refusals: &JoinRefusals) {
+        if let Err(error) = self.store().note_join_refusals(refusals).await {
+            tracing::warn!(key = %refusals.key, count = refusals.count, %error, "refused joins are not in the audit trail");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_hour_of_refusals_has_two_rows_and_loses_no_count() {
+        let (book, start) = (RefusalBook::default(), Instant::now());
+        let written: Vec<_> =
+            (0..100_000).filter_map(|_| book.note("revoked", refusal(1), start)).collect();
+        assert_eq!(written.len(), 1, "the first is told at once");
+        assert!(book.take_due(start + Duration::from_secs(3_599)).is_empty());
+
+        let hour = start + Duration::from_secs(3_600);
+        let due = book.take_due(hour);
+        assert_eq!(due.iter().map(|each| each.count).collect::<Vec<_>>(), [99_999]);
+        assert!(book.note("revoked", refusal(1), hour).is_none(), "its row opened the next hour");
+        assert_eq!(book.take_due(hour + Duration::from_secs(3_600)).len(), 1);
+        assert!(book.take_due(hour + Duration::from_secs(7_200)).is_empty());
+        assert!(book.note("revoked", refusal(1), hour).is_some(), "a quiet hour is forgotten");
+    }
+
+    #[test]
+    fn keys_and_causes_are_told_apart_and_bounded() {
+        let (book, now) = (RefusalBook::default(), Instant::now());
+        assert!(book.note("revoked", refusal(1), now).is_some());
+        assert!(book.note("expired", refusal(1), now).is_some());
+        let keys = 2..JOIN_REFUSALS_REMEMBERED_MAX as u128 * 2;
+        let written = keys.filter_map(|key| book.note("spent", refusal(key), now)).count();
+        assert_eq!(written, JOIN_REFUSALS_REMEMBERED_MAX - 2);
+    }
+
+    fn refusal(key: u128) -> JoinRefusals {
+        JoinRefusals {
+            key: Uuid::from_u128(key),
+            why: "the join key was revoked".to_owned(),
+            name: "laptop".to_owned(),
+            public_key: String::new(),
+            count: 1,
+            at: 0,
+        }
+    }
+}
