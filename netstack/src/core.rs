@@ -7,6 +7,7 @@
 //! | [`half_open`] | SYNs that wait for a decision, and listeners |
 //! | [`time_wait`] | closed 5-tuples |
 //! | [`peer`] | per peer: settings, replies, ready flows, rate of control replies |
+//! | [`reassembly`] | fragments of UDP datagrams |
 //! | [`timers`] | at most one deadline for each flow |
 //!
 //! What happens is in [`ingress`] (a packet came), [`run`] (and more like it), [`unmatched`] (nobody wants it), [`egress`] (a
@@ -24,6 +25,7 @@ mod lifecycle;
 mod operations;
 mod peer;
 mod ports;
+mod reassembly;
 mod run;
 mod slab;
 mod table;
@@ -42,6 +44,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::counters::Counters;
+use crate::packet::fragment::Fragments;
 use crate::tcp::Memory;
 use crate::types::{Config, PeerConfig, PeerKey};
 
@@ -52,6 +55,7 @@ pub(crate) use slab::FlowId;
 use flow::End;
 use half_open::{HalfOpens, Listeners};
 use peer::{Peer, ReplyBuffers};
+use reassembly::Reassembly;
 use run::Run;
 use slab::Flows;
 use table::{FlowTable, KeyedState, PeerState};
@@ -80,6 +84,9 @@ pub(crate) struct Core {
     listeners: Listeners,
     time_waits: TimeWaits,
     udp: UdpBindings,
+    reassembly: Reassembly,
+    /// Of the next packet that is cut into fragments.
+    identification: u32,
     timers: Timers,
     reply_buffers: ReplyBuffers,
     counters: Counters,
@@ -107,6 +114,7 @@ impl Core {
         let mut random = StdRng::seed_from_u64(config.seed);
         let hash = KeyedState::new(random.random());
         let boot_id = random.random_range(1..=u32::MAX);
+        let identification = random.random();
         Self {
             random,
             now: None,
@@ -123,6 +131,8 @@ impl Core {
             listeners: Listeners::default(),
             time_waits: TimeWaits::default(),
             udp: UdpBindings::default(),
+            reassembly: Reassembly::default(),
+            identification,
             timers: Timers::default(),
             reply_buffers: ReplyBuffers::default(),
             counters: Counters::default(),
@@ -143,6 +153,7 @@ impl Core {
     pub(crate) fn remove_peer(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.remove(&key) else { return };
         self.turns.retain(|turn| *turn != key);
+        self.reassembly.forget(key);
         for id in self.half_opens.ids_of(key) {
             self.drop_half_open(id);
         }
@@ -180,8 +191,12 @@ impl Core {
 
     /// When [`Core::handle_timeout`] wants to run next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let deadlines =
-            [self.timers.first(), self.half_opens.first_expiry(), self.time_waits.first_expiry()];
+        let deadlines = [
+            self.timers.first(),
+            self.half_opens.first_expiry(),
+            self.time_waits.first_expiry(),
+            self.reassembly.sweep_at(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -197,6 +212,20 @@ impl Core {
         while let Some(key) = self.time_waits.pop_expired(now) {
             self.table.remove(&key);
         }
+        self.reassembly.drop_expired(now, &mut self.counters);
+    }
+
+    /// A packet as fragments, if it is longer than the MTU of `peer`.
+    pub(crate) fn fragments<'p>(
+        &mut self,
+        peer: PeerKey,
+        packet: &'p [u8],
+    ) -> Option<Fragments<'p>> {
+        let mtu = self.peers.get(&peer)?.mtu;
+        let fragments = Fragments::new(packet, mtu, self.identification)?;
+        self.identification = self.identification.wrapping_add(1);
+        self.counters.datagrams_fragmented += 1;
+        Some(fragments)
     }
 
     /// Everybody to wake after a handle acted, the driver included.

@@ -9,7 +9,8 @@ pub struct Counters {
     pub packets_out: u64,
     /// Packets from a peer that is not (or no longer) known.
     pub unknown_peer: u64,
-    /// Packets that are truncated, fragmented, of a wrong version, or with impossible addresses.
+    /// Packets that are truncated, fragments of anything but UDP, of a wrong version, or with impossible addresses; and datagrams whose
+    /// fragments do not add up to their checksum.
     pub malformed: u64,
     /// Packets that no flow, listener or binding wanted.
     pub unmatched: u64,
@@ -45,13 +46,25 @@ pub struct Counters {
     pub time_wait_evicted: u64,
     /// ICMP errors about TCP that changed nothing: unknown flow, wrong sequence, established flow.
     pub icmp_ignored: u64,
+    /// Fragments of UDP datagrams received.
+    pub fragments_in: u64,
+    /// UDP datagrams put together from fragments.
+    pub datagrams_reassembled: u64,
+    /// Fragments dropped because they are impossible, or contradict others of their datagram.
+    pub fragments_refused: u64,
+    /// Datagrams dropped because their last fragment did not come in time.
+    pub reassemblies_expired: u64,
+    /// Datagrams dropped before that because of a bound.
+    pub reassemblies_evicted: u64,
+    /// UDP datagrams cut into fragments because they are longer than the tunnel's MTU.
+    pub datagrams_fragmented: u64,
     /// Times a connection was touched; a packet costs one, whatever the number of flows.
     pub engine_polls: u64,
 }
 
 impl Counters {
     /// Every total with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 22] {
+    pub fn named(&self) -> [(&'static str, u64); 28] {
         [
             ("packets_in", self.packets_in),
             ("packets_out", self.packets_out),
@@ -74,6 +87,12 @@ impl Counters {
             ("flows_lingered", self.flows_lingered),
             ("time_wait_evicted", self.time_wait_evicted),
             ("icmp_ignored", self.icmp_ignored),
+            ("fragments_in", self.fragments_in),
+            ("datagrams_reassembled", self.datagrams_reassembled),
+            ("fragments_refused", self.fragments_refused),
+            ("reassemblies_expired", self.reassemblies_expired),
+            ("reassemblies_evicted", self.reassemblies_evicted),
+            ("datagrams_fragmented", self.datagrams_fragmented),
             ("engine_polls", self.engine_polls),
         ]
     }

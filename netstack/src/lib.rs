@@ -3,7 +3,8 @@
 //! A [`Stack`] belongs to one shard thread. Packets that a tunnel delivered go in by
 //! [`Stack::handle_packet`], packets for tunnels come out by [`Stack::poll_transmit`], and the flows
 //! between are used through async handles: [`TcpFlow`], [`Connect`], [`Listener`], [`Incoming`]. UDP
-//! has no socket: [`Verdict::Udp`] on the way in, [`Stack::build_udp`] on the way out.
+//! has no socket: [`Verdict::Udp`] on the way in, [`Stack::build_udp`] on the way out, and datagrams that
+//! are longer than a packet are fragmented inside the tunnel ([`Stack::fragments`], [`Verdict::Reassembled`]).
 //!
 //! ```text
 //! handle_packet ─▶ parse ─▶ (peer, 5-tuple) ─▶ one flow, one connection ─▶ reply, wake
@@ -33,6 +34,7 @@ pub use counters::Counters;
 pub use error::{AcceptError, ConnectError, ListenError};
 pub use flow::{FlowInfo, TcpFlow};
 pub use listener::{Incoming, Listener};
+pub use packet::fragment::Fragments;
 pub use stack::Stack;
 pub use types::{
     Binding, BindingId, Config, Congestion, PeerConfig, PeerKey, Train, Unreachable, Verdict,

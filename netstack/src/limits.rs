@@ -97,3 +97,24 @@ pub const LINGER_MAX: Duration = Duration::from_secs(60);
 pub const MTU_BYTES_MIN: usize = 576;
 /// See [`MTU_BYTES_MIN`].
 pub const MTU_BYTES_MAX: usize = 9_216;
+
+/// Largest IP packet: the largest payload of IPv6, and its header (RFC 8200 §3).
+pub const PACKET_BYTES_MAX: usize = 40 + 65_535;
+
+/// Datagrams of one peer that wait for their last fragment; the oldest leaves first.
+pub const REASSEMBLIES_PER_PEER_MAX: usize = 256;
+
+/// Memory of these.
+pub const REASSEMBLY_PER_PEER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Datagrams of all peers that wait for their last fragment; the peer that holds the most bytes loses its oldest.
+pub const REASSEMBLIES_MAX: usize = 8_192;
+
+/// Memory of these.
+pub const REASSEMBLY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Gaps in a datagram, and one: a fragment that would open another ends the datagram.
+pub const DATAGRAM_RANGES_MAX: usize = 16;
+
+/// How long a datagram waits for its last fragment. Short, as identifications of IPv4 come again soon (RFC 4963 §3).
+pub const REASSEMBLY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,13 +1,14 @@
 //! What an inner packet says, read once and checked once.
 //!
-//! [`Packet::parse`] accepts exactly one whole, unfragmented IPv4 or IPv6 packet with unicast
-//! addresses; IPv6 extension headers are not spoken. Lengths are checked by the views of
+//! [`Packet::parse`] accepts exactly one IPv4 or IPv6 packet with unicast addresses: a whole one, or
+//! a fragment of a UDP datagram. Other IPv6 extension headers are not spoken. Lengths are checked by the views of
 //! `smoltcp::wire`; what is read here cannot fail later. Never builds packets: that is [`build`].
 //!
 //! Source: RFC 791, RFC 8200, RFC 9293 §3.1, RFC 768, RFC 792, RFC 4443.
 
 pub(crate) mod build;
 pub(crate) mod checksum;
+pub(crate) mod fragment;
 mod quote;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,6 +17,7 @@ use smoltcp::wire::{
     Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket,
 };
 
+use fragment::{FragmentHeader, read_ipv6};
 pub(crate) use quote::Quote;
 
 /// One inner packet.
@@ -32,8 +34,21 @@ pub(crate) struct Packet<'p> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Body<'p> {
     Tcp(Segment),
-    Udp { source_port: u16, destination_port: u16, payload: &'p [u8] },
-    Icmp { kind: u8, code: u8, message: &'p [u8] },
+    Udp {
+        source_port: u16,
+        destination_port: u16,
+        payload: &'p [u8],
+    },
+    Icmp {
+        kind: u8,
+        code: u8,
+        message: &'p [u8],
+    },
+    /// A piece of a UDP datagram.
+    Fragment {
+        header: FragmentHeader,
+        payload: &'p [u8],
+    },
     Other,
 }
 
@@ -122,7 +137,7 @@ impl<'p> Packet<'p> {
     /// Reads `bytes`; `verify` also checks every checksum.
     pub(crate) fn parse(bytes: &'p [u8], verify: bool) -> Result<Self, Malformed> {
         let version = bytes.first().ok_or(Malformed)? >> 4;
-        let (ends, protocol, whole, payload) = match version {
+        let (ends, protocol, whole, payload, fragment) = match version {
             4 => parse_ipv4(bytes, verify)?,
             6 => parse_ipv6(bytes)?,
             _ => return Err(Malformed),
@@ -130,7 +145,11 @@ impl<'p> Packet<'p> {
         if !is_host(ends.source) || !is_host(ends.destination) {
             return Err(Malformed);
         }
-        let body = parse_body(protocol, payload, &ends, verify)?;
+        let body = match fragment {
+            None => parse_body(protocol, payload, &ends, verify)?,
+            Some(header) if protocol == IpProtocol::Udp => Body::Fragment { header, payload },
+            Some(_) => return Err(Malformed),
+        };
         Ok(Self { source: ends.source, destination: ends.destination, bytes: whole, body })
     }
 
@@ -179,12 +198,11 @@ struct Ends {
     destination: IpAddr,
 }
 
-type Layers<'p> = (Ends, IpProtocol, &'p [u8], &'p [u8]);
+type Layers<'p> = (Ends, IpProtocol, &'p [u8], &'p [u8], Option<FragmentHeader>);
 
 fn parse_ipv4(bytes: &[u8], verify: bool) -> Result<Layers<'_>, Malformed> {
     let packet = Ipv4Packet::new_checked(bytes).map_err(|_| Malformed)?;
-    let header_is_short = usize::from(packet.header_len()) < smoltcp::wire::IPV4_HEADER_LEN;
-    if header_is_short || packet.more_frags() || packet.frag_offset() != 0 {
+    if usize::from(packet.header_len()) < smoltcp::wire::IPV4_HEADER_LEN {
         return Err(Malformed);
     }
     if verify && !packet.verify_checksum() {
@@ -192,18 +210,27 @@ fn parse_ipv4(bytes: &[u8], verify: bool) -> Result<Layers<'_>, Malformed> {
     }
     let ends = Ends { source: packet.src_addr().into(), destination: packet.dst_addr().into() };
     let whole = bytes.get(..usize::from(packet.total_len())).ok_or(Malformed)?;
-    Ok((ends, packet.next_header(), whole, packet.payload()))
+    let fragment = (packet.more_frags() || packet.frag_offset() != 0).then(|| FragmentHeader {
+        identification: packet.ident().into(),
+        offset: packet.frag_offset(),
+        is_last: !packet.more_frags(),
+    });
+    Ok((ends, packet.next_header(), whole, packet.payload(), fragment))
 }
 
 fn parse_ipv6(bytes: &[u8]) -> Result<Layers<'_>, Malformed> {
     let packet = Ipv6Packet::new_checked(bytes).map_err(|_| Malformed)?;
-    let protocol = packet.next_header();
+    let (protocol, payload, fragment) = if packet.next_header() == IpProtocol::Ipv6Frag {
+        read_ipv6(packet.payload())?
+    } else {
+        (packet.next_header(), packet.payload(), None)
+    };
     if is_extension_header(protocol) {
         return Err(Malformed);
     }
     let ends = Ends { source: packet.src_addr().into(), destination: packet.dst_addr().into() };
     let whole = bytes.get(..packet.total_len()).ok_or(Malformed)?;
-    Ok((ends, protocol, whole, packet.payload()))
+    Ok((ends, protocol, whole, payload, fragment))
 }
 
 fn is_extension_header(protocol: IpProtocol) -> bool {

@@ -15,6 +15,7 @@ use crate::error::{ConnectError, ListenError};
 use crate::limits::TRAIN_PACKETS_MAX;
 use crate::listener::Listener;
 use crate::packet::build;
+use crate::packet::fragment::Fragments;
 use crate::types::{Binding, BindingId, Config, PeerConfig, PeerKey, Train, Unreachable, Verdict};
 
 /// A userspace TCP/UDP stack. Clones are the same stack.
@@ -164,6 +165,18 @@ impl Stack {
         build::udp(source, destination, payload, buffer)
     }
 
+    /// The packet that [`Verdict::Reassembled`] told of.
+    #[must_use]
+    pub fn take_reassembled(&self) -> Option<Vec<u8>> {
+        self.core.borrow_mut().take_reassembled()
+    }
+
+    /// A packet of [`Self::build_udp`] as IP fragments that fit into the tunnel of `peer`; `None` when it fits as it is.
+    #[must_use]
+    pub fn fragments<'p>(&self, peer: PeerKey, packet: &'p [u8]) -> Option<Fragments<'p>> {
+        self.core.borrow_mut().fragments(peer, packet)
+    }
+
     /// Writes the ICMP port unreachable that answers a UDP packet received from `source` at
     /// `destination`; gives its length, as [`Self::build_udp`] does. The caller limits the rate.
     #[must_use]
@@ -196,6 +209,12 @@ impl Stack {
     #[must_use]
     pub fn buffer_bytes(&self) -> usize {
         self.core.borrow().buffer_bytes()
+    }
+
+    /// Bytes that datagrams take up of which fragments are missing.
+    #[must_use]
+    pub fn reassembly_bytes(&self) -> usize {
+        self.core.borrow().reassembly_bytes()
     }
 
     /// Runs what a handle does, then wakes who has to know, the driver included.

@@ -161,6 +161,9 @@ pub enum Verdict<'p> {
     /// No flow, listener or binding wants it. A RST or ICMP error may follow by
     /// [`Stack::poll_transmit`](crate::Stack::poll_transmit).
     Unmatched,
-    /// Not a whole, unfragmented IP packet with sane addresses.
+    /// The last fragment of a UDP datagram: [`Stack::take_reassembled`](crate::Stack::take_reassembled) gives the whole packet, which is
+    /// then to be handled as if it had come in one piece.
+    Reassembled,
+    /// Not a whole IP packet with sane addresses, nor a sane fragment of a UDP datagram.
     Malformed,
 }

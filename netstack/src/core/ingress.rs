@@ -37,6 +37,9 @@ impl Core {
             Body::Icmp { kind, code, message } => {
                 self.handle_icmp(peer, &packet, (kind, code), message)
             }
+            Body::Fragment { header, payload } => {
+                self.handle_fragment(peer, &packet, header, payload, now)
+            }
             Body::Other => self.unmatched(peer, &packet),
         }
     }

@@ -16,7 +16,7 @@ impl Core {
                 self.reset_segment(peer, packet, &segment);
             }
             Body::Udp { .. } => self.send_unreachable(peer, packet, Unreachable::Port),
-            Body::Tcp(_) | Body::Icmp { .. } | Body::Other => {}
+            Body::Tcp(_) | Body::Icmp { .. } | Body::Fragment { .. } | Body::Other => {}
         }
         Verdict::Unmatched
     }

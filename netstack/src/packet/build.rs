@@ -135,7 +135,7 @@ fn unreachable_code(source: IpAddr, kind: Unreachable) -> (u8, u8) {
 }
 
 /// Writes the IP header, and gives the packet's length and the room behind the header.
-fn ip(
+pub(crate) fn ip(
     source: IpAddr,
     destination: IpAddr,
     protocol: IpProtocol,
@@ -147,7 +147,9 @@ fn ip(
     }
     let repr = IpRepr::new(source.into(), destination.into(), protocol, payload_bytes, HOP_LIMIT);
     let length = repr.buffer_len();
-    if length > usize::from(u16::MAX) {
+    // IPv4 counts its header in (RFC 791 §3.1), IPv6 does not (RFC 8200 §3).
+    let counted = if source.is_ipv4() { length } else { payload_bytes };
+    if counted > usize::from(u16::MAX) {
         return None;
     }
     let packet = buffer.get_mut(..length)?;

@@ -6,6 +6,8 @@ mod attacks;
 #[cfg(test)]
 mod closing;
 #[cfg(test)]
+mod fragments;
+#[cfg(test)]
 mod icmp;
 #[cfg(test)]
 mod lab;
