@@ -155,7 +155,7 @@ drop_reasons! {
     Replayed = "replayed",
     /// Inner packet: no valid IPv4 or IPv6 header, or a length that does not fit.
     InnerMalformed = "inner_malformed",
-    /// Inner packet: a fragment.
+    /// Inner packet: a fragment of anything but a UDP datagram.
     InnerFragment = "inner_fragment",
     /// Inner packet: a source that cannot be one.
     InnerBogonSource = "inner_bogon_source",

@@ -1,7 +1,8 @@
 //! Which inner packets a tunnel may carry towards us.
 //!
 //! Looks at headers only: version, lengths, fragments, addresses that cannot be, and whether the source is its tunnel's own. Which ports
-//! a relay may reach is not known here. Source: RFC 791 §3.1, RFC 8200 §3–4, RFC 1122 §3.2.1.3.
+//! a relay may reach is not known here. Fragments are those of UDP datagrams; TCP has the MSS, and its ports are read of every packet.
+//! Source: RFC 791 §3.1, RFC 8200 §3–4, RFC 1122 §3.2.1.3.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -70,7 +71,7 @@ impl<'a> Header<'a> {
         }
         let payload = packet.get(header_bytes..).ok_or(DropReason::InnerMalformed)?;
         // More-fragments, or an offset.
-        if u16::from_be_bytes([*f0, *f1]) & 0x3FFF != 0 {
+        if u16::from_be_bytes([*f0, *f1]) & 0x3FFF != 0 && *protocol != UDP {
             return Err(DropReason::InnerFragment);
         }
         let [s0, s1, s2, s3, d0, d1, d2, d3] = *addresses;
@@ -92,7 +93,10 @@ impl<'a> Header<'a> {
             addresses.split_first_chunk::<16>().ok_or(DropReason::InnerMalformed)?;
         let destination =
             <[u8; 16]>::try_from(destination).map_err(|_| DropReason::InnerMalformed)?;
-        let (protocol, payload) = skip_extensions(*next, rest)?;
+        let (protocol, payload) = match *next {
+            FRAGMENT => skip_fragment_header(rest)?,
+            next => skip_extensions(next, rest)?,
+        };
         Ok(Self {
             source: Ipv6Addr::from(*source).into(),
             destination: Ipv6Addr::from(destination).into(),
@@ -116,7 +120,14 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Walks to what the IPv6 packet carries; a fragment anywhere on the way is refused.
+/// Walks over the fragment header (RFC 8200 §4.5) to a piece of a UDP datagram.
+fn skip_fragment_header(rest: &[u8]) -> Result<(u8, &[u8]), DropReason> {
+    let ([next, ..], payload) =
+        rest.split_first_chunk::<FRAGMENT_HEADER_BYTES>().ok_or(DropReason::InnerMalformed)?;
+    if *next == UDP { Ok((UDP, payload)) } else { Err(DropReason::InnerFragment) }
+}
+
+/// Walks to what the IPv6 packet carries; a fragment behind another extension header is refused.
 fn skip_extensions(mut next: u8, mut rest: &[u8]) -> Result<(u8, &[u8]), DropReason> {
     for _ in 0..EXTENSIONS_MAX {
         match next {
@@ -149,9 +160,11 @@ fn is_bogon(ip: IpAddr) -> bool {
 }
 
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
+const FRAGMENT_HEADER_BYTES: usize = 8;
 const DESTINATION_OPTIONS: u8 = 60;
 /// More extension headers than any honest packet has.
 const EXTENSIONS_MAX: usize = 4;

@@ -63,20 +63,40 @@ fn a_node_that_missed_the_answer_to_its_join_may_ask_again() {
 }
 
 #[test]
-fn fragments_are_refused_wherever_they_say_so() {
+fn fragments_are_of_udp_alone() {
     for (high, low) in [(0x20, 0), (0x00, 1), (0x1F, 0xFF)] {
         let mut packet = v4("100.64.0.9", "100.64.0.1");
         (packet[6], packet[7]) = (high, low);
+        assert_eq!(check(&packet, &NODE), Ok(()));
+        assert_eq!(check(&packet, &Sources::Relay), Ok(()));
+        for protocol in [TCP, ICMP] {
+            packet[9] = protocol;
+            assert_eq!(check(&packet, &NODE), Err(DropReason::InnerFragment));
+        }
+    }
+    let mut packet = v6("fd00::9", "fd00::1", FRAGMENT);
+    packet[40] = UDP;
+    assert_eq!(check(&packet, &NODE), Ok(()));
+    for protocol in [TCP, ICMP, FRAGMENT, DESTINATION_OPTIONS] {
+        packet[40] = protocol;
         assert_eq!(check(&packet, &NODE), Err(DropReason::InnerFragment));
     }
-    let mut dont_fragment = v4("100.64.0.9", "100.64.0.1");
-    dont_fragment[6] = 0x40;
-    assert_eq!(check(&dont_fragment, &NODE), Ok(()));
-
-    assert_eq!(check(&v6("fd00::9", "fd00::1", FRAGMENT), &NODE), Err(DropReason::InnerFragment));
     let mut behind_options = v6("fd00::9", "fd00::1", DESTINATION_OPTIONS);
     behind_options[40] = FRAGMENT;
     assert_eq!(check(&behind_options, &NODE), Err(DropReason::InnerFragment));
+}
+
+#[test]
+fn a_fragment_needs_its_tunnels_source_and_has_no_business_in_the_garden() {
+    let mut foreign = v4("100.64.0.8", "100.64.0.1");
+    foreign[7] = 1;
+    assert_eq!(check(&foreign, &NODE), Err(DropReason::InnerForeignSource));
+    let mut joiner = v6(&GARDEN_JOINER.to_string(), &GARDEN_RELAY.to_string(), FRAGMENT);
+    joiner[40] = UDP;
+    assert_eq!(check(&joiner, &Sources::Garden), Err(DropReason::InnerOutsideGarden));
+    let mut short = v6("fd00::9", "fd00::1", FRAGMENT)[..47].to_vec();
+    (short[5], short[40]) = (7, UDP);
+    assert_eq!(check(&short, &NODE), Err(DropReason::InnerMalformed));
 }
 
 #[test]
@@ -134,4 +154,4 @@ const NODE: Sources = Sources::Node {
     v4: Ipv4Addr::new(100, 64, 0, 9),
     v6: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9),
 };
-const UDP: u8 = 17;
+const ICMP: u8 = 1;
