@@ -65,6 +65,7 @@ fn encode_shard(encoder: &mut DescriptorEncoder<'_>, shard: &Counters) -> fmt::R
         ("send_buffer_full", "Datagrams without room in the kernel", None, driver.send_buffer_full),
         ("send_failed", "Datagrams that the kernel refused", None, driver.send_failed),
         ("without_session", "Inner packets without a session", None, driver.without_session),
+        ("not_built", "Datagrams that no inner packet can hold", None, driver.not_built),
     ] {
         counter(encoder, &format!("bore_overlay_{name}"), help, unit, value)?;
     }

@@ -32,6 +32,8 @@ pub struct DriverCounters {
     pub send_failed: u64,
     /// Inner packets dropped because their tunnel has no session.
     pub without_session: u64,
+    /// Inner datagrams dropped because no IP packet can hold them, or their addresses are of two families.
+    pub not_built: u64,
 }
 
 /// The live cells behind [`DriverCounters`]; one thread writes, so no atomics.
@@ -44,6 +46,7 @@ pub(crate) struct Cells {
     pub(crate) send_buffer_full: Cell<u64>,
     pub(crate) send_failed: Cell<u64>,
     pub(crate) without_session: Cell<u64>,
+    pub(crate) not_built: Cell<u64>,
 }
 
 impl Cells {
@@ -56,6 +59,7 @@ impl Cells {
             send_buffer_full: self.send_buffer_full.get(),
             send_failed: self.send_failed.get(),
             without_session: self.without_session.get(),
+            not_built: self.not_built.get(),
         }
     }
 }

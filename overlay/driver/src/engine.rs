@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
+use bore_netstack::limits::{MTU_BYTES_MAX, PACKET_BYTES_MAX};
 use bore_netstack::{BindingId, PeerConfig, PeerKey, Stack, Verdict};
 use bore_overlay::{Encapsulated, Event, Overlay, PeerId, Received};
 use tokio::sync::{Notify, mpsc};
@@ -47,6 +48,7 @@ pub(crate) struct Engine {
 /// Scratch space for building a packet and sealing it.
 struct Buffers {
     inner: Box<[u8]>,
+    fragment: Box<[u8]>,
     sealed: Box<[u8]>,
 }
 
@@ -73,7 +75,8 @@ impl Engine {
             wake,
             mtu,
             buffers: RefCell::new(Buffers {
-                inner: room(TRAIN_BYTES_MAX),
+                inner: room(TRAIN_BYTES_MAX.max(PACKET_BYTES_MAX)),
+                fragment: room(MTU_BYTES_MAX),
                 sealed: room(DATAGRAM_BYTES_MAX),
             }),
             unsent: RefCell::default(),
@@ -151,11 +154,23 @@ impl Engine {
         self.stack.unbind_udp(id);
     }
 
-    /// Builds, seals and sends one inner packet; what cannot go at once is dropped and counted, as UDP is.
+    /// Builds, seals and sends one inner packet, in fragments if it is longer than the tunnel's MTU; what cannot go at once is dropped and
+    /// counted, as UDP is.
     pub(crate) fn send_built(&self, peer: PeerId, build: impl FnOnce(&mut [u8]) -> Option<usize>) {
         let Ok(mut buffers) = self.buffers.try_borrow_mut() else { return };
-        let Buffers { inner, sealed } = &mut *buffers;
-        let Some(packet) = build(inner).and_then(|length| inner.get(..length)) else { return };
+        let Buffers { inner, fragment, sealed } = &mut *buffers;
+        let Some(packet) = build(inner).and_then(|length| inner.get(..length)) else {
+            return add(&self.cells.not_built, 1);
+        };
+        let Some(mut fragments) = self.stack.fragments(PeerKey(peer.index()), packet) else {
+            return self.seal_and_send(peer, packet, sealed);
+        };
+        while let Some(length) = fragments.write_next(fragment) {
+            self.seal_and_send(peer, fragment.get(..length).unwrap_or_default(), sealed);
+        }
+    }
+
+    fn seal_and_send(&self, peer: PeerId, packet: &[u8], sealed: &mut [u8]) {
         let sealing = self.overlay.borrow_mut().encapsulate(peer, packet, sealed, Instant::now());
         match sealing {
             Encapsulated::Datagram { to, payload } => {
@@ -206,6 +221,11 @@ impl Engine {
             Verdict::UdpUnreachable { binding, source, destination } => {
                 if let Some(sink) = self.sink(binding) {
                     sink.unreachable(source, destination);
+                }
+            }
+            Verdict::Reassembled => {
+                if let Some(whole) = self.stack.take_reassembled() {
+                    self.deliver(peer, &whole, now);
                 }
             }
             Verdict::Consumed | Verdict::Unmatched | Verdict::Malformed => {}
@@ -271,7 +291,7 @@ impl Engine {
     /// Sends what one flow may send at once; gives how many datagrams that were.
     fn transmit_inner(&self, now: Instant) -> usize {
         let mut buffers = self.buffers.borrow_mut();
-        let Buffers { inner, sealed } = &mut *buffers;
+        let Buffers { inner, sealed, .. } = &mut *buffers;
         let Some(train) = self.stack.poll_transmit_train(inner, now) else { return 0 };
         let peer = PeerId::from_index(train.peer.0);
         let packets = inner.get(..train.bytes()).unwrap_or_default();

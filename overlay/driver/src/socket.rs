@@ -4,6 +4,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use quinn_udp::{
     BATCH_SIZE, RecvMeta, Transmit, TransportErrorPayload, UdpSockRef, UdpSocketState,
@@ -54,6 +55,23 @@ impl UdpPort {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let local = socket.local_addr()?;
         Ok(Self { socket, state, local })
+    }
+
+    /// Sends datagrams that are longer than the path in fragments from here on. Without that they are refused, as a tunnel wants it that
+    /// looks after its packets' size; whoever speaks to a public service does not.
+    ///
+    /// # Errors
+    /// The kernel does not know the option.
+    pub fn allow_fragments(&self) -> io::Result<()> {
+        let socket = self.socket.as_fd();
+        // Of a socket on IPv6 it rules the visitors on IPv4.
+        set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
+        if self.local.is_ipv6() {
+            let level = libc::IPPROTO_IPV6;
+            set_option(socket, level, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)?;
+            set_option(socket, level, libc::IPV6_DONTFRAG, 0)?;
+        }
+        Ok(())
     }
 
     /// Where it is bound.
@@ -152,7 +170,7 @@ impl UdpBatch {
             let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
             let to = meta.dst_ip;
             let bytes = block.get(..meta.len).unwrap_or_default();
-            bytes.chunks(meta.stride.max(1)).map(move |bytes| Datagram { from, to, bytes })
+            split(bytes, meta.stride).map(move |bytes| Datagram { from, to, bytes })
         })
     }
 }
@@ -180,8 +198,24 @@ impl std::fmt::Debug for UdpBatch {
     }
 }
 
+/// The datagrams of a block, each `stride` long but the last; an empty block is one empty datagram.
+fn split(block: &[u8], stride: usize) -> impl Iterator<Item = &[u8]> {
+    let empty = block.is_empty().then_some(block);
+    empty.into_iter().chain(block.chunks(stride.max(1)))
+}
+
 fn without_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+#[expect(unsafe_code, reason = "no crate of ours has IPV6_DONTFRAG")]
+fn set_option(socket: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or_default();
+    // SAFETY: the descriptor is open while it is borrowed, and the kernel reads `length` bytes of `value`.
+    let result = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), length)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// GRO may fill a block up to the largest UDP payload; a smaller one would cut trains.
@@ -192,6 +226,32 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_block_is_its_datagrams_and_an_empty_one_is_one_too() {
+        let lengths =
+            |block: &[u8], stride| split(block, stride).map(<[u8]>::len).collect::<Vec<_>>();
+        assert_eq!(lengths(&[0; 2_500], 1_000), [1_000, 1_000, 500]);
+        assert_eq!(lengths(&[0; 700], 700), [700]);
+        assert_eq!(lengths(&[], 0), [0]);
+        assert_eq!(lengths(&[], 1_000), [0]);
+    }
+
+    /// An IPv6 packet of loopback has no room for 65,507 bytes.
+    #[tokio::test]
+    async fn the_largest_datagram_leaves_where_fragments_are_allowed() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let (from, to) = (
+                UdpPort::bind(address.parse().unwrap()).unwrap(),
+                std::net::UdpSocket::bind(address).unwrap(),
+            );
+            from.allow_fragments().unwrap();
+            from.writable().await.unwrap();
+            from.send(to.local_addr().unwrap(), None, &[7; 65_507]).unwrap();
+            let mut received = vec![0; 65_535];
+            assert_eq!(to.recv(&mut received).unwrap(), 65_507);
+        }
+    }
 
     /// What `relay/src/ingress/udp.rs` leans on.
     #[tokio::test]

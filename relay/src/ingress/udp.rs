@@ -57,6 +57,9 @@ impl UdpPublication {
             if let Err(error) = socket.hear_refusals() {
                 tracing::debug!(%error, "refused answers are not heard of");
             }
+            if let Err(error) = socket.allow_fragments() {
+                tracing::debug!(%error, "answers longer than the path are refused by the kernel");
+            }
         }
         let inner = Rc::new(Inner {
             publication,

@@ -216,8 +216,9 @@ fn echo_request(from: [u8; 16], to: [u8; 16]) -> Vec<u8> {
     ipv6(58, from, to, &message)
 }
 
+/// Of TCP, which has no business in pieces.
 fn fragment(from: [u8; 16], to: [u8; 16]) -> Vec<u8> {
-    ipv6(44, from, to, &[17, 0, 0, 1, 0, 0, 0, 7, 0, 5, 0, 80, 0, 8, 1, 1])
+    ipv6(44, from, to, &[6, 0, 0, 1, 0, 0, 0, 7, 0, 5, 0, 80, 0, 8, 1, 1])
 }
 
 /// RFC 1071 over the pseudo-header of RFC 8200 section 8.1.

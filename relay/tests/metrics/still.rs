@@ -51,9 +51,12 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_netstack_echoes_answered_total", NETSTACK),
     ("bore_netstack_flows_refused_total", NETSTACK),
     ("bore_netstack_flows_timed_out_total", NETSTACK),
+    ("bore_netstack_fragments_refused_total", NETSTACK),
     ("bore_netstack_half_open_expired_total", NETSTACK),
     ("bore_netstack_icmp_ignored_total", NETSTACK),
     ("bore_netstack_malformed_total", NETSTACK),
+    ("bore_netstack_reassemblies_evicted_total", NETSTACK),
+    ("bore_netstack_reassemblies_expired_total", NETSTACK),
     ("bore_netstack_replies_dropped_total", NETSTACK),
     ("bore_netstack_stale_syns_total", NETSTACK),
     ("bore_netstack_syns_dropped_total", NETSTACK),
@@ -85,6 +88,7 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_overlay_identities_received_total", ASKS_NOBODY),
     ("bore_overlay_initiations_sent_total", ASKS_NOBODY),
     ("bore_overlay_keepalives_sent_total", OVERLAY),
+    ("bore_overlay_not_built_total", KERNEL_SIZES),
     ("bore_overlay_pending_expired_total", OVERLAY),
     ("bore_overlay_resets_received_total", ASKS_NOBODY),
     ("bore_overlay_send_buffer_full_total", KERNEL),
@@ -98,6 +102,8 @@ pub(crate) const MAY_MOVE: &[&str] = &[
     "bore_ingress_udp_answers_refused_total",
     "bore_ingress_udp_refusals_lost_total",
     "bore_ingress_udp_sends_failed_total",
+    "bore_netstack_reassemblies_evicted_total",
+    "bore_netstack_reassemblies_expired_total",
     "bore_netstack_syns_dropped_total",
     "bore_netstack_replies_dropped_total",
     "bore_netstack_unknown_peer_total",
@@ -121,6 +127,7 @@ const DESCRIPTORS: &str =
     "needs a process without descriptors, which this one shares with its test";
 const FLOWS: &str = "the bound is some ten thousand flows: src/flows.rs meets it";
 const KERNEL: &str = "the kernel of loopback has room and a route";
+const KERNEL_SIZES: &str = "the kernel gives no datagram that is longer than IP can carry";
 const NETSTACK: &str =
     "needs packets that the agent's netstack does not send, or time: netstack/tests";
 const ASKS_NOBODY: &str =
