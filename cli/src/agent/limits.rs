@@ -21,6 +21,8 @@ pub(crate) const DIALS_MAX: usize = 256;
 pub(crate) const UDP_FLOWS_MAX: usize = 2048;
 /// Datagrams that wait for a UDP flow's socket.
 pub(crate) const UDP_WAITING_MAX: usize = 8;
+/// Bytes of all datagrams that wait for their flow's socket.
+pub(crate) const UDP_WAITING_BYTES_MAX: usize = 16 << 20;
 /// Connections of the relay to the probe port.
 pub(crate) const PROBE_CONNECTIONS_MAX: usize = 16;
 /// One line on the probe port, in bytes.
@@ -70,6 +72,7 @@ pub(crate) struct Counters {
     pub(crate) udp_flows_opened: Counter,
     pub(crate) udp_flows_refused_by_limit: Counter,
     pub(crate) udp_datagrams_dropped: Counter,
+    pub(crate) udp_datagrams_too_large: Counter,
     pub(crate) probes_answered: Counter,
     pub(crate) probes_refused: Counter,
     pub(crate) undeclared_ignored: Counter,
@@ -91,8 +94,10 @@ pub(crate) struct CounterValues {
     pub(crate) udp_flows_opened: u64,
     /// UDP visitors refused because [`UDP_FLOWS_MAX`] was reached.
     pub(crate) udp_flows_refused_by_limit: u64,
-    /// Datagrams dropped: queue full, too large for the tunnel, or the socket would block.
+    /// Datagrams dropped: queue full, or the socket would block.
     pub(crate) udp_datagrams_dropped: u64,
+    /// Visitors' datagrams that the target's network cannot carry (EMSGSIZE).
+    pub(crate) udp_datagrams_too_large: u64,
     /// Checks and echoes answered to the relay.
     pub(crate) probes_answered: u64,
     /// Lines on the probe port that asked for something unknown.
@@ -115,6 +120,7 @@ impl Counters {
             udp_flows_opened: self.udp_flows_opened.value(),
             udp_flows_refused_by_limit: self.udp_flows_refused_by_limit.value(),
             udp_datagrams_dropped: self.udp_datagrams_dropped.value(),
+            udp_datagrams_too_large: self.udp_datagrams_too_large.value(),
             probes_answered: self.probes_answered.value(),
             probes_refused: self.probes_refused.value(),
             undeclared_ignored: self.undeclared_ignored.value(),
@@ -144,6 +150,7 @@ pub(crate) struct Room {
     flows: Arc<Semaphore>,
     dials: Arc<Semaphore>,
     udp_flows: Arc<Semaphore>,
+    udp_waiting_bytes: Arc<Semaphore>,
     probes: Arc<Semaphore>,
 }
 
@@ -153,6 +160,7 @@ impl Default for Room {
             flows: Arc::new(Semaphore::new(FLOWS_MAX)),
             dials: Arc::new(Semaphore::new(DIALS_MAX)),
             udp_flows: Arc::new(Semaphore::new(UDP_FLOWS_MAX)),
+            udp_waiting_bytes: Arc::new(Semaphore::new(UDP_WAITING_BYTES_MAX)),
             probes: Arc::new(Semaphore::new(PROBE_CONNECTIONS_MAX)),
         }
     }
@@ -167,6 +175,12 @@ impl Room {
     /// One more UDP flow.
     pub(crate) fn udp_flow(&self) -> Option<OwnedSemaphorePermit> {
         take(&self.udp_flows)
+    }
+
+    /// Memory for a datagram that waits.
+    pub(crate) fn udp_waiting(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).ok()?;
+        Arc::clone(&self.udp_waiting_bytes).try_acquire_many_owned(bytes).ok()
     }
 
     /// One more connection of the relay to the probe port.

@@ -59,7 +59,7 @@ struct Ends {
 struct Flow {
     socket: RefCell<Option<Rc<UdpSocket>>>,
     /// What came before the socket was open.
-    waiting: RefCell<VecDeque<Box<[u8]>>>,
+    waiting: RefCell<VecDeque<Waiting>>,
     /// The beginning of the visitor's last datagram, to be quoted if the target refuses it.
     last_head: RefCell<Vec<u8>>,
     last_used: Cell<Instant>,
@@ -67,6 +67,11 @@ struct Flow {
     refused: Notify,
     task: RefCell<Option<AbortHandle>>,
     _permit: OwnedSemaphorePermit,
+}
+
+struct Waiting {
+    payload: Box<[u8]>,
+    _memory: OwnedSemaphorePermit,
 }
 
 impl Flow {
@@ -149,10 +154,8 @@ impl Service {
         if !flow.answered.replace(true) {
             self.target_answered();
         }
-        match scratch.get(..count).filter(|bytes| bytes.len() < DATAGRAM_BYTES) {
-            Some(payload) => self.local.send_udp(self.plan.relay, ends.ours, ends.visitor, payload),
-            None => self.shared.counters.udp_datagrams_dropped.add_one(),
-        }
+        let payload = scratch.get(..count).unwrap_or_default();
+        self.local.send_udp(self.plan.relay, ends.ours, ends.visitor, payload);
         Ok(())
     }
 
@@ -180,16 +183,19 @@ impl Service {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 flow.refused.notify_one()
             }
+            Err(error) if is_too_large(&error) => {
+                self.shared.counters.udp_datagrams_too_large.add_one();
+            }
             Err(_) => self.shared.counters.udp_datagrams_dropped.add_one(),
         }
     }
 
     fn wait(&self, flow: &Flow, payload: &[u8]) {
         let mut waiting = flow.waiting.borrow_mut();
-        if waiting.len() < UDP_WAITING_MAX {
-            waiting.push_back(payload.into());
-        } else {
-            self.shared.counters.udp_datagrams_dropped.add_one();
+        let memory = self.shared.room.udp_waiting(payload.len());
+        match memory.filter(|_| waiting.len() < UDP_WAITING_MAX) {
+            Some(memory) => waiting.push_back(Waiting { payload: payload.into(), _memory: memory }),
+            None => self.shared.counters.udp_datagrams_dropped.add_one(),
         }
     }
 }
@@ -245,8 +251,11 @@ async fn live(
 async fn send_waiting(flow: &Flow, socket: &Rc<UdpSocket>) -> io::Result<()> {
     loop {
         let next = flow.waiting.borrow_mut().pop_front();
-        let Some(payload) = next else { break };
-        socket.send(&payload).await?;
+        let Some(waiting) = next else { break };
+        match socket.send(&waiting.payload).await {
+            Err(error) if !is_too_large(&error) => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
     }
     *flow.socket.borrow_mut() = Some(Rc::clone(socket));
     Ok(())
@@ -257,6 +266,11 @@ fn idle_at(flow: &Flow) -> Instant {
     flow.last_used.get() + idle
 }
 
+/// Returns true if the datagram is longer than UDP, or the path to the target, can carry.
+fn is_too_large(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EMSGSIZE)
+}
+
 fn refused(place: &Place, error: &io::Error) -> DialError {
     let target = place.to_string();
     if error.kind() == io::ErrorKind::ConnectionRefused {
@@ -265,7 +279,7 @@ fn refused(place: &Place, error: &io::Error) -> DialError {
     DialError::Unreachable { target, cause: io::Error::new(error.kind(), error.to_string()) }
 }
 
-/// More than a tunnel carries in one inner packet: what fills it was cut, and is dropped.
-const DATAGRAM_BYTES: usize = 2048;
+/// More than UDP can carry.
+const DATAGRAM_BYTES: usize = 65_536;
 /// How much of a refused datagram an ICMP error quotes (RFC 792 asks for 8 bytes of it).
 const QUOTED_BYTES: usize = 64;
