@@ -10,6 +10,7 @@ mod raw;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use bore_netstack::limits::{PACKET_BYTES_MAX, REASSEMBLY_PER_PEER_BYTES_MAX};
 use bore_netstack::{Binding, Listener, PeerConfig, Stack, TcpFlow, Unreachable, Verdict};
 use smoltcp::wire::TcpControl;
 
@@ -61,6 +62,7 @@ impl Host {
             3 => self.take(&segment(choices, v6_visitor(), v6_service())),
             4 => self.accept(choices.small()),
             5 => self.use_flows(choices),
+            7 if choices.small() & 1 == 0 => self.take(&fragment(choices)),
             6 => self.pass(Duration::from_millis(u64::from(choices.number()))),
             _ => drop(self.flows.pop()),
         }
@@ -68,14 +70,21 @@ impl Host {
     }
 
     fn take(&self, packet: &[u8]) {
-        if let Verdict::Udp { payload, source, destination, .. } =
-            self.stack.handle_packet(PEER, packet, self.now)
-        {
-            assert!(payload.len() <= packet.len());
-            let mut buffer = [0; 2_048];
-            let built = self.stack.build_udp(destination, source, payload, &mut buffer);
-            assert!(built.is_some(), "an answer to a datagram can be built");
+        match self.stack.handle_packet(PEER, packet, self.now) {
+            Verdict::Udp { payload, source, destination, .. } => {
+                assert!(payload.len() <= packet.len());
+                let mut buffer = [0; PACKET_BYTES_MAX];
+                let built = self.stack.build_udp(destination, source, payload, &mut buffer);
+                assert!(built.is_some(), "an answer to a datagram can be built");
+            }
+            Verdict::Reassembled => {
+                let whole = self.stack.take_reassembled().expect("a whole packet");
+                let verdict = self.stack.handle_packet(PEER, &whole, self.now);
+                assert_ne!(verdict, Verdict::Malformed, "it was verified");
+            }
+            _ => {}
         }
+        assert!(self.stack.reassembly_bytes() <= REASSEMBLY_PER_PEER_BYTES_MAX);
     }
 
     fn accept(&mut self, choice: u8) {
@@ -119,6 +128,7 @@ fn settle(stack: &Stack, now: &mut std::time::Instant) {
         stack.handle_timeout(*now);
     }
     assert_eq!(stack.flow_count(), 0, "every flow ends");
+    assert_eq!(stack.reassembly_bytes(), 0, "no datagram waits for ever");
 }
 
 /// An IP header that is right in front of bytes that are anything.
@@ -143,6 +153,43 @@ fn plausible(choices: &mut Choices<'_>) -> Vec<u8> {
             IpAddr::V4(address) => packet.extend(address.octets()),
             IpAddr::V6(address) => packet.extend(address.octets()),
         }
+    }
+    packet.extend(payload);
+    packet
+}
+
+/// A piece of one of a few datagrams of UDP, at a place where others are.
+fn fragment(choices: &mut Choices<'_>) -> Vec<u8> {
+    let is_v6 = choices.small() & 1 == 1;
+    let identification = choices.small() % 4;
+    let units = u16::from(choices.small() % 32) * if choices.small() == 0 { 200 } else { 1 };
+    let is_last = choices.small() & 3 == 0;
+    let payload = choices.piece(600);
+    let payload = if is_last { payload } else { payload.get(..payload.len() / 8 * 8).unwrap_or_default() };
+    let length = u16::try_from(payload.len()).unwrap_or_default();
+    let mut packet = Vec::new();
+    if is_v6 {
+        packet.extend([0x60, 0, 0, 0]);
+        packet.extend((8 + length).to_be_bytes());
+        packet.extend([44, 64]);
+    } else {
+        packet.extend([0x45, 0]);
+        packet.extend((20 + length).to_be_bytes());
+        packet.extend([0, identification]);
+        packet.extend((units | u16::from(!is_last) << 13).to_be_bytes());
+        packet.extend([64, 17, 0, 0]);
+    }
+    let (from, to) = if is_v6 { (v6_visitor(), v6_service()) } else { (visitor(), service()) };
+    for address in [from.ip(), to.ip()] {
+        match address {
+            IpAddr::V4(address) => packet.extend(address.octets()),
+            IpAddr::V6(address) => packet.extend(address.octets()),
+        }
+    }
+    if is_v6 {
+        packet.extend([17, 0]);
+        packet.extend((units << 3 | u16::from(!is_last)).to_be_bytes());
+        packet.extend([0, 0, 0, identification]);
     }
     packet.extend(payload);
     packet

@@ -193,7 +193,7 @@ fn read_head(stream: &mut TcpStream) {
 }
 
 fn answer_datagrams(socket: &UdpSocket, stop: &AtomicBool, answer: fn(&[u8]) -> Option<Vec<u8>>) {
-    let mut buffer = [0; 2048];
+    let mut buffer = vec![0; DATAGRAM_BYTES];
     while !stop.load(Ordering::Acquire) {
         let Ok((count, from)) = socket.recv_from(&mut buffer) else { continue };
         if let Some(answer) = answer(buffer.get(..count).unwrap_or_default()) {
@@ -207,4 +207,6 @@ fn any(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
 }
 
+/// More than UDP can carry.
+const DATAGRAM_BYTES: usize = 65_536;
 const STOP_CHECK: Duration = Duration::from_millis(100);

@@ -69,11 +69,13 @@ pub fn exchange(socket: &UdpSocket, payload: &[u8]) -> Option<Vec<u8>> {
 /// One datagram, sent once; the answer, if one comes.
 pub fn exchange_once(socket: &UdpSocket, payload: &[u8]) -> Option<Vec<u8>> {
     socket.send(payload).ok()?;
-    let mut answer = [0; 2048];
+    let mut answer = vec![0; DATAGRAM_BYTES];
     let count = socket.recv(&mut answer).ok()?;
     Some(answer.get(..count)?.to_vec())
 }
 
+/// More than UDP can carry.
+const DATAGRAM_BYTES: usize = 65_536;
 const PATIENCE: Duration = Duration::from_secs(10);
 const DATAGRAM_PATIENCE: Duration = Duration::from_millis(400);
 const DATAGRAM_TRIES: u32 = 5;

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use bore_tests::bore::{Agent, Publication, Relay};
 use bore_tests::lab::{Lab, RELAY, RELAY_V6, VISITOR};
+use bore_tests::namespace::Namespace;
 use bore_tests::origins::Bind9;
+use bore_tests::process::Process;
 use bore_tests::service::Service;
 use bore_tests::visitor::{exchange, udp, udp_to};
 use bore_tests::wait::{SOON, until};
@@ -28,11 +30,49 @@ fn datagrams_of_every_size_come_back_unchanged() {
     let _published = scene.publish(&["7777"]);
     let v4 = udp(&scene.lab.visitor, 7777);
     let v6 = udp_to(&scene.lab.visitor, SocketAddr::new(RELAY_V6.into(), 7777));
-    for size in 1..=1200_usize {
-        let payload: Vec<u8> = (1..=u8::MAX).cycle().skip(size).take(size).collect();
-        let socket = if size % 2 == 0 { &v4 } else { &v6 };
-        assert_eq!(exchange(socket, &payload), Some(payload), "{size} bytes");
+    let packets = (0..=1_500_usize).chain((1_500..=9_100).step_by(97));
+    let largest = [9_000, 16_384, 32_768, 65_000, 65_506, 65_507];
+    for size in packets.chain(largest) {
+        let payload: Vec<u8> = (1..=u8::MAX).cycle().skip(size % 251).take(size).collect();
+        let sockets: &[_] = if size > 1_200 { &[&v4, &v6] } else { &[[&v4, &v6][size % 2]] };
+        for socket in sockets {
+            let to = socket.peer_addr().unwrap();
+            assert_eq!(exchange(socket, &payload), Some(payload.clone()), "{size} bytes, {to}");
+        }
     }
+}
+
+/// A service in a network of its own behind the agent, and IPv6 all the way.
+#[test]
+fn large_datagrams_reach_services_on_ipv6() {
+    let scene = Scene::new();
+    let _echo = Service::udp_echo(&scene.lab.agent, 7777, 1);
+    let _published = scene.publish(&["[::1]:7777", "--port", "7777"]);
+    let v6 = udp_to(&scene.lab.visitor, SocketAddr::new(RELAY_V6.into(), 7777));
+    for size in [0, 1_232, 1_452, 9_000, 65_507, 65_527] {
+        let payload = vec![b'l'; size];
+        assert_eq!(exchange(&v6, &payload), Some(payload), "{size} bytes");
+    }
+}
+
+/// What a WireGuard server behind bore needs: its packets of 1,420 bytes leave as datagrams of 1,452.
+#[test]
+fn wireguard_at_its_usual_mtu_works_through_a_publication() {
+    let scene = Scene::new();
+    let server = Wireguard::start(&scene.lab, &scene.lab.agent, "10.9.0.1/24");
+    let client = Wireguard::start(&scene.lab, &scene.lab.visitor, "10.9.0.2/24");
+    server.set(&["listen-port", "51820", "peer", &client.public, "allowed-ips", "10.9.0.2/32"]);
+    let _published = scene.publish(&["51820"]);
+    let relay = format!("{RELAY}:51820");
+    client.set(&["peer", &server.public, "endpoint", &relay, "allowed-ips", "10.9.0.1/32"]);
+    let ping = |size: &str| {
+        let arguments = ["-c", "1", "-W", "1", "-M", "do", "-s", size, "10.9.0.1"];
+        scene.lab.visitor.command("ping").args(arguments).output().unwrap().status.success()
+    };
+    for inner in [84, 1_000, 1_420] {
+        until("an echo", SOON, || ping(&(inner - 28).to_string()).then_some(()));
+    }
+    assert!(!ping("1400"), "its own MTU is 1,420");
 }
 
 #[test]
@@ -125,5 +165,35 @@ impl Scene {
 
     fn publish(&self, arguments: &[&str]) -> Publication {
         self.agent.publish(&[&["udp"], arguments].concat())
+    }
+}
+
+/// wireguard-go with a device of its own that belongs to no bore.
+struct Wireguard {
+    device: String,
+    public: String,
+    namespace: Namespace,
+    _process: Process,
+}
+
+impl Wireguard {
+    fn start(lab: &Lab, namespace: &Namespace, address: &str) -> Self {
+        let device = format!("wg{}{}", &namespace.label()[..1], std::process::id());
+        let mut command = namespace.command("wireguard-go");
+        command.args(["--foreground", &device]).env("LOG_LEVEL", "error");
+        let process = Process::start("wireguard-go", command);
+        let private = namespace.run("wg", &["genkey"]);
+        let file = lab.file(&format!("{device}.key"), private.trim());
+        let show = || namespace.command("wg").args(["show", &device]).output();
+        until("the device", SOON, || show().ok()?.status.success().then_some(()));
+        namespace.run("wg", &["set", &device, "private-key", &file.display().to_string()]);
+        namespace.add_address(&device, address);
+        namespace.ip(&["link", "set", &device, "mtu", "1420", "up"]);
+        let public = namespace.run("wg", &["show", &device, "public-key"]).trim().to_owned();
+        Self { device, public, namespace: namespace.clone(), _process: process }
+    }
+
+    fn set(&self, arguments: &[&str]) {
+        self.namespace.run("wg", &[&["set", &self.device], arguments].concat());
     }
 }

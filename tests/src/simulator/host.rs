@@ -265,6 +265,7 @@ fn deliver(stack: &Stack, peer: PeerId, packet: &[u8], now: Instant) -> Option<U
             Some(UdpPacket { binding, peer, source, destination, payload: payload.to_vec() })
         }
         Verdict::UdpUnreachable { .. } | Verdict::Consumed | Verdict::Unmatched => None,
+        Verdict::Reassembled => deliver(stack, peer, &stack.take_reassembled()?, now),
         Verdict::Malformed => panic!("a packet of our own is malformed: {packet:02x?}"),
     }
 }
