@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::shell::{cargo, output, root, run, say};
 
 /// Program → the package that brings it.
-const PROGRAMS: [(&str, &str); 24] = [
+const PROGRAMS: [(&str, &str); 25] = [
     ("cc", "gcc"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
@@ -25,6 +25,7 @@ const PROGRAMS: [(&str, &str); 24] = [
     ("wireguard-go", "wireguard-go"),
     ("wrk", "wrk"),
     ("python3", "python3"),
+    ("redis-server", "redis-server"),
     ("systemd-analyze", "systemd"),
     ("h2load", "nghttp2-client"),
     ("slowhttptest", "slowhttptest"),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use bore_driver::{Local, Meter, pipe, pump};
+use bore_driver::{Local, Meter, Near, pump};
 use bore_netstack::{Incoming, ListenError, Listener, TcpFlow};
 use bore_overlay::PeerId;
 use tokio::task::JoinSet;
@@ -118,18 +118,11 @@ async fn carry(
 ) {
     shared.counters.flows_opened.add_one();
     tracing::debug!(name = %plan.name, %visitor, "visitor connected");
-    match stream {
-        LocalStream::Tcp(socket) => {
-            let end = pump(&flow, &socket, &Meter::default()).await;
-            tracing::debug!(name = %plan.name, %visitor, ?end, "visitor gone");
-        }
-        LocalStream::Unix(mut socket) => {
-            let end = tokio::io::copy_bidirectional(&mut pipe(flow), &mut socket).await;
-            tracing::debug!(name = %plan.name, %visitor, ?end, "visitor gone");
-        }
-        LocalStream::Tls(stream) => {
-            let end = serve_tls::carry(pipe(flow), place, stream).await;
-            tracing::debug!(name = %plan.name, %visitor, ?end, "visitor gone");
-        }
-    }
+    let meter = Meter::default();
+    let end = match stream {
+        LocalStream::Tcp(socket) => Ok(pump(&flow, &Near::tcp(socket), &meter).await),
+        LocalStream::Unix(socket) => Ok(pump(&flow, &Near::local(socket), &meter).await),
+        LocalStream::Tls(stream) => serve_tls::carry(&flow, place, stream).await,
+    };
+    tracing::debug!(name = %plan.name, %visitor, ?end, "visitor gone");
 }

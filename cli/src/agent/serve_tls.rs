@@ -5,51 +5,62 @@
 //!
 //! Source: RFC 9113 §3.4 (how HTTP/2 begins).
 
+use std::future::poll_fn;
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
+use bore_driver::{Meter, Near, PumpEnd, pump};
+use bore_netstack::TcpFlow;
+use tokio::io::AsyncWriteExt;
 
 use super::targets::{DialError, Place, SecureStream};
 
-/// Why a flow was not carried to its end.
+/// Why a flow was not carried.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CarryError {
     /// The target speaks no HTTP/2, or is gone.
     #[error("no HTTP/2 with the target")]
     Redial(#[from] DialError),
-    /// One of the two broke off.
-    #[error("the connection broke")]
+    /// The visitor's side broke off before it had said what it speaks.
+    #[error("the flow broke off")]
     Broke(#[from] io::Error),
 }
 
-/// Carries bytes both ways until both sides have closed.
+/// Carries bytes both ways until both sides have closed or one has reset.
 pub(crate) async fn carry(
-    mut flow: impl AsyncRead + AsyncWrite + Unpin,
+    flow: &TcpFlow,
     place: &Place,
     stream: SecureStream,
-) -> Result<(), CarryError> {
-    let begun = read_beginning(&mut flow).await?;
+) -> Result<PumpEnd, CarryError> {
+    let read = async |room: &mut [u8]| poll_fn(|context| flow.poll_read(context, room)).await;
+    let begun = read_beginning(read).await?;
     let mut stream = if begun == PREFACE && !speaks_http2(&stream) {
         drop(stream);
         place.connect_http2().await?
     } else {
         stream
     };
-    stream.write_all(&begun).await?;
-    stream.flush().await?;
-    copy_bidirectional(&mut flow, &mut stream).await?;
-    Ok(())
+    if let Err(error) = stream.write_all(&begun).await {
+        // A target that takes nothing may have said why: the pump reads that and finds the same end.
+        tracing::trace!(%error, "the target took no beginning");
+    }
+    let near = Near::inside(stream, |stream| Some(stream.get_ref().0));
+    Ok(pump(flow, &near, &Meter::default()).await)
 }
 
 /// The first bytes, up to where they differ from the beginning of HTTP/2; all of that when they do not.
-async fn read_beginning(flow: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
-    let mut begun = Vec::with_capacity(PREFACE.len());
-    while begun.len() < PREFACE.len() && PREFACE.starts_with(&begun) {
-        let missing = PREFACE.len() - begun.len();
-        if (&mut *flow).take(missing as u64).read_buf(&mut begun).await? == 0 {
+async fn read_beginning(
+    mut read: impl AsyncFnMut(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<Vec<u8>> {
+    let mut begun = vec![0; PREFACE.len()];
+    let mut count = 0;
+    while let Some(room) = begun.get_mut(count..).filter(|room| !room.is_empty()) {
+        let came = read(room).await?;
+        count += came;
+        if came == 0 || !PREFACE.starts_with(begun.get(..count).unwrap_or_default()) {
             break;
         }
     }
+    begun.truncate(count);
     Ok(begun)
 }
 
@@ -61,6 +72,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
 
     #[tokio::test]
@@ -79,7 +92,7 @@ mod tests {
                     // Who has seen enough does not read the rest.
                     let _ = relay.write_all(&bytes).await;
                 });
-                let begun = read_beginning(&mut agent).await.unwrap();
+                let begun = read_beginning(async |room| agent.read(room).await).await.unwrap();
                 assert!(wanted.starts_with(&begun), "{begun:?}");
                 assert_eq!(begun == PREFACE, wanted == PREFACE);
                 assert_eq!(begun.is_empty(), sent.is_empty());

@@ -16,6 +16,7 @@ use crate::counters::Counters;
 use crate::datagrams::{BoundUdp, DatagramSink, UdpBinding};
 use crate::early;
 use crate::engine::Engine;
+use crate::near::Near;
 use crate::pump::Meter;
 use crate::socket::UdpPort;
 
@@ -160,17 +161,17 @@ impl Local {
         self.stack().connect(key, source, dial.destination, dial.timeout, self.now())
     }
 
-    /// Opens a flow for `socket`, whose first bytes travel with the call if they are there already; nothing waits for them.
+    /// Opens a flow for `near`, whose first bytes travel with the call if they are there already; nothing waits for them.
     ///
     /// # Errors
     /// As [`Self::connect`]. Bytes that were taken from the socket are gone then: it can only be reset.
     pub async fn connect_for(
         &self,
         dial: &Dial,
-        socket: &TcpStream,
+        near: &Near<TcpStream>,
         meter: &Meter,
     ) -> Result<TcpFlow, ConnectError> {
-        early::connect_with(self.call(dial)?, socket, meter).await
+        early::connect_with(self.call(dial)?, near, meter).await
     }
 
     fn source_of(&self, key: PeerKey, dial: &Dial) -> Result<SocketAddr, ConnectError> {

@@ -1,6 +1,6 @@
 //! Hands a flow to another thread: a byte-bounded pipe, and a task on the shard that keeps it moving.
 
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending};
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,13 +8,12 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bore_netstack::{Connect, ConnectError, TcpFlow};
-use tokio::io::{
-    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf,
-};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use crate::early::connect_with;
 use crate::limits::PIPE_BYTES;
-use crate::pump::Meter;
+use crate::near::Near;
+use crate::pump::{Meter, PumpEnd, pump};
 
 /// One end of a flow, on any thread. A reset of the flow is an error here, never a silent end; a flow that could not be opened is an error
 /// that holds the [`ConnectError`].
@@ -52,10 +51,10 @@ pub fn pipe_until(
     cut: impl Future<Output = ()> + 'static,
 ) -> OverlayStream {
     let (near, far) = tokio::io::duplex(PIPE_BYTES);
-    let fate = Arc::<Fate>::default();
+    let (near, fate) = (Near::local(near), Arc::<Fate>::default());
     let ours = Arc::clone(&fate);
     tokio::task::spawn_local(async move {
-        Carried { flow, fate: ours }.run(near, &meter, cut).await;
+        carry(&flow, near, &ours, &meter, cut).await;
     });
     OverlayStream { pipe: far, fate }
 }
@@ -67,20 +66,20 @@ pub fn pipe_opening(
     cut: impl Future<Output = ()> + 'static,
     opened: impl FnOnce(Result<(), ConnectError>) + 'static,
 ) -> OverlayStream {
-    let (mut near, far) = tokio::io::duplex(PIPE_BYTES);
-    let fate = Arc::<Fate>::default();
+    let (near, far) = tokio::io::duplex(PIPE_BYTES);
+    let (near, fate) = (Near::local(near), Arc::<Fate>::default());
     let ours = Arc::clone(&fate);
     tokio::task::spawn_local(async move {
         let mut cut = Box::pin(cut);
         let connected = tokio::select! {
             biased;
             () = &mut cut => Err(ConnectError::Abandoned),
-            connected = connect_with(connect, &mut near, &meter) => connected,
+            connected = connect_with(connect, &near, &meter) => connected,
         };
         match connected {
             Ok(flow) => {
                 opened(Ok(()));
-                Carried { flow, fate: ours }.run(near, &meter, cut).await;
+                carry(&flow, near, &ours, &meter, cut).await;
             }
             Err(error) => {
                 // Set before the pipe is dropped: the far end must not see an end before it.
@@ -92,83 +91,33 @@ pub fn pipe_opening(
     OverlayStream { pipe: far, fate }
 }
 
-/// A flow and the mark by which its far end learns of a reset. Dropped on its way, it is one.
-struct Carried {
-    flow: TcpFlow,
-    fate: Arc<Fate>,
+/// Carries until the flow's end, and marks an end that is not in order.
+async fn carry(
+    flow: &TcpFlow,
+    near: Near<DuplexStream>,
+    fate: &Fate,
+    meter: &Meter,
+    cut: impl Future<Output = ()>,
+) {
+    // Declared after the pipe, so dropped before it: the far end must not see an end before the mark.
+    let near = near;
+    let mut unfinished = Unfinished { fate, ended: false };
+    unfinished.ended = tokio::select! {
+        end = pump(flow, &near, meter) => end == PumpEnd::Closed,
+        () = cut => false,
+    };
 }
 
-impl Carried {
-    async fn run(&self, near: DuplexStream, meter: &Meter, cut: impl Future<Output = ()>) {
-        let (reader, writer) = tokio::io::split(near);
-        let both = async {
-            tokio::try_join!(
-                inward(&self.flow, reader, meter),
-                outward(&self.flow, writer, &self.fate.is_reset, meter)
-            )
-        };
-        tokio::pin!(both);
-        // Declared after the pipe, so dropped before it: the far end must not see an end before the mark.
-        let mut unfinished = Unfinished { carried: self, ended: false };
-        unfinished.ended = tokio::select! {
-            result = &mut both => result.is_ok(),
-            () = poll_fn(|context| self.flow.poll_reset(context)) => false,
-            () = cut => false,
-        };
-    }
-}
-
-/// Marks and resets unless the flow came to its end.
+/// Marks unless the flow came to its end in order.
 struct Unfinished<'a> {
-    carried: &'a Carried,
+    fate: &'a Fate,
     ended: bool,
 }
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.carried.fate.is_reset.store(true, Ordering::Release);
-            self.carried.flow.abort();
-        }
-    }
-}
-
-async fn inward(
-    flow: &TcpFlow,
-    mut reader: ReadHalf<DuplexStream>,
-    meter: &Meter,
-) -> io::Result<()> {
-    let mut buffer = vec![0; COPY_BYTES];
-    loop {
-        let count = reader.read(&mut buffer).await?;
-        let Some(mut bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
-            flow.shutdown();
-            return Ok(());
-        };
-        while !bytes.is_empty() {
-            let written = poll_fn(|context| flow.poll_write(context, bytes)).await?;
-            meter.inward_bytes.fetch_add(written as u64, Ordering::Relaxed);
-            bytes = bytes.get(written..).unwrap_or_default();
-        }
-    }
-}
-
-async fn outward(
-    flow: &TcpFlow,
-    mut writer: WriteHalf<DuplexStream>,
-    reset: &AtomicBool,
-    meter: &Meter,
-) -> io::Result<()> {
-    let mut buffer = vec![0; COPY_BYTES];
-    loop {
-        let received = poll_fn(|context| flow.poll_read(context, &mut buffer)).await;
-        let count = received.inspect_err(|_| reset.store(true, Ordering::Release))?;
-        match buffer.get(..count) {
-            Some(bytes) if !bytes.is_empty() => {
-                writer.write_all(bytes).await?;
-                meter.outward_bytes.fetch_add(count as u64, Ordering::Relaxed);
-            }
-            _ => return writer.shutdown().await,
+            self.fate.is_reset.store(true, Ordering::Release);
         }
     }
 }
@@ -205,5 +154,3 @@ impl AsyncWrite for OverlayStream {
         Pin::new(&mut self.pipe).poll_shutdown(context)
     }
 }
-
-const COPY_BYTES: usize = 16 * 1024;

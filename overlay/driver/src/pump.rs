@@ -1,26 +1,35 @@
-//! Joins a netstack flow to a kernel socket, without a buffer of its own.
+//! Joins a netstack flow to its near side, without a buffer of its own.
 //!
-//! Bytes go straight from the kernel into the flow's send buffer and from its receive buffer into the kernel, so a stalled reader on
-//! one side is felt by the writer on the other. Half-close is carried over; a reset on either side becomes a reset on the other, and
-//! a pump that is dropped on its way resets both: neither end may take what it has for all there is.
+//! Bytes go straight from the near side into the flow's send buffer and from its receive buffer to the near side, so a stalled reader on
+//! one side is felt by the writer on the other. Half-close is carried over; a reset on either side becomes a reset on the other, once
+//! everything that came before it is delivered. A pump that is dropped on its way resets both sides: neither end may take what it has for
+//! all there is.
 
 use std::future::poll_fn;
 use std::io;
-use std::net::Shutdown;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use bore_netstack::TcpFlow;
-use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::join::{Broken, LAST_WORDS_QUIET_MAX, Side, join, while_moving};
+use crate::near::Near;
 
 /// Bytes carried by one flow. Written by its shard, read by anybody.
 #[derive(Debug, Default)]
 pub struct Meter {
-    /// From the kernel socket into the overlay.
+    /// From the near side into the overlay.
     pub inward_bytes: AtomicU64,
-    /// From the overlay to the kernel socket.
+    /// From the overlay to the near side.
     pub outward_bytes: AtomicU64,
+}
+
+impl Meter {
+    fn moved_bytes(&self) -> u64 {
+        self.inward_bytes.load(Ordering::Relaxed) + self.outward_bytes.load(Ordering::Relaxed)
+    }
 }
 
 /// How a flow ended.
@@ -28,24 +37,32 @@ pub struct Meter {
 pub enum PumpEnd {
     /// Both sides closed in order.
     Closed,
-    /// The kernel socket's far end reset, or went away.
+    /// The near side's far end reset, or went away.
     SocketReset,
     /// The overlay's far end reset, or its tunnel went away.
     FlowReset,
 }
 
 /// Carries bytes both ways until both sides have closed or one has reset. Dropped before that, it resets both.
-pub async fn pump(flow: &TcpFlow, socket: &TcpStream, meter: &Meter) -> PumpEnd {
-    let mut unfinished = Unfinished { flow, socket, ended: false };
-    let end = carry(flow, socket, meter).await;
+pub async fn pump<S>(flow: &TcpFlow, near: &Near<S>, meter: &Meter) -> PumpEnd
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    near.reset_when_dropped();
+    let mut unfinished = Unfinished { flow, ended: false };
+    let end = carry(flow, near, meter).await;
     unfinished.ended = true;
+    if end == PumpEnd::Closed {
+        near.close_in_order();
+    } else {
+        flow.abort();
+    }
     end
 }
 
-/// Resets both sides unless the pump came to its end.
+/// Resets the flow unless the pump came to its end.
 struct Unfinished<'a> {
     flow: &'a TcpFlow,
-    socket: &'a TcpStream,
     ended: bool,
 }
 
@@ -53,74 +70,120 @@ impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if !self.ended {
             self.flow.abort();
-            reset_when_closed(self.socket);
         }
     }
 }
 
-async fn carry(flow: &TcpFlow, socket: &TcpStream, meter: &Meter) -> PumpEnd {
-    let both =
-        async { tokio::try_join!(inward(flow, socket, meter), outward(flow, socket, meter)) };
-    let end = tokio::select! {
-        result = both => result.map_or_else(|end| end, |_| PumpEnd::Closed),
-        () = poll_fn(|context| flow.poll_reset(context)) => PumpEnd::FlowReset,
-    };
-    match end {
-        PumpEnd::Closed => {}
-        PumpEnd::SocketReset => flow.abort(),
-        PumpEnd::FlowReset => reset_when_closed(socket),
+async fn carry<S>(flow: &TcpFlow, near: &Near<S>, meter: &Meter) -> PumpEnd
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let directions = (inward(flow, near, meter), outward(flow, near, meter));
+    match join(directions.0, directions.1, || meter.moved_bytes()).await {
+        Ok(()) => PumpEnd::Closed,
+        Err(Side::Near) => {
+            let flushed = pin!(poll_fn(|context| flow.poll_flushed(context)));
+            let queued = || flow.info().send_queue_bytes as u64;
+            // The flow may be over as well.
+            let _ = while_moving(flushed, queued, LAST_WORDS_QUIET_MAX).await;
+            PumpEnd::SocketReset
+        }
+        Err(Side::Far) => {
+            let delivered = pin!(near.delivered());
+            let queued = || near.unacknowledged_bytes();
+            // It has taken what it wanted.
+            let _ = while_moving(delivered, queued, LAST_WORDS_QUIET_MAX).await;
+            PumpEnd::FlowReset
+        }
     }
-    end
 }
 
-/// Linger zero makes the kernel send RST instead of FIN when the socket is dropped.
-fn reset_when_closed(socket: &TcpStream) {
-    if let Err(error) = SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
-        tracing::trace!(%error, "no RST");
-    }
-}
-
-async fn inward(flow: &TcpFlow, socket: &TcpStream, meter: &Meter) -> Result<(), PumpEnd> {
+/// From the near side into the flow.
+async fn inward<S>(flow: &TcpFlow, near: &Near<S>, meter: &Meter) -> Result<(), Broken>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     loop {
-        let mut broken = false;
-        let step = poll_fn(|context| {
-            flow.poll_write_with(context, |space| {
-                socket.try_read(space).inspect_err(|error| broken = !blocked(error))
-            })
-        });
-        match step.await {
-            Ok(0) => {
+        match poll_fn(|context| poll_inward(flow, near, context)).await? {
+            0 => {
                 flow.shutdown();
                 return Ok(());
             }
-            Ok(count) => add(&meter.inward_bytes, count),
-            Err(error) if blocked(&error) => wait(socket.readable().await)?,
-            Err(_) if broken => return Err(PumpEnd::SocketReset),
-            Err(_) => return Err(PumpEnd::FlowReset),
+            count => add(&meter.inward_bytes, count),
         }
     }
 }
 
-async fn outward(flow: &TcpFlow, socket: &TcpStream, meter: &Meter) -> Result<(), PumpEnd> {
+fn poll_inward<S>(
+    flow: &TcpFlow,
+    near: &Near<S>,
+    context: &mut Context<'_>,
+) -> Poll<Result<usize, Broken>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // The room of a flow is lent inside a call that has the context of its own.
+    let mut inner = Context::from_waker(context.waker());
+    let mut has_failed = false;
+    let step = flow.poll_write_with(context, |room| {
+        now_or_blocked(near.poll_read(&mut inner, room))
+            .inspect_err(|error| has_failed = !blocked(error))
+    });
+    match step {
+        Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
+        Poll::Ready(Err(_)) if has_failed => Poll::Ready(Err(Broken::Source)),
+        Poll::Ready(Err(error)) if !blocked(&error) => Poll::Ready(Err(Broken::Sink)),
+        // The end of a flow does not wake a task that waits for the near side.
+        Poll::Ready(Err(_)) | Poll::Pending => flow.poll_reset(context).map(|()| Err(Broken::Sink)),
+    }
+}
+
+/// From the flow to the near side.
+async fn outward<S>(flow: &TcpFlow, near: &Near<S>, meter: &Meter) -> Result<(), Broken>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     loop {
-        let mut broken = false;
-        let step = poll_fn(|context| {
-            flow.poll_read_with(context, |bytes| {
-                socket.try_write(bytes).inspect_err(|error| broken = !blocked(error))
-            })
-        });
-        match step.await {
-            Ok(Some(count)) => add(&meter.outward_bytes, count),
-            Ok(None) => return wait(SockRef::from(socket).shutdown(Shutdown::Write)),
-            Err(error) if blocked(&error) => wait(socket.writable().await)?,
-            Err(_) if broken => return Err(PumpEnd::SocketReset),
-            Err(_) => return Err(PumpEnd::FlowReset),
+        match poll_fn(|context| poll_outward(flow, near, context)).await? {
+            None => return near.shutdown().await.map_err(|_| Broken::Sink),
+            Some(count) => add(&meter.outward_bytes, count),
         }
     }
 }
 
-fn wait(result: io::Result<()>) -> Result<(), PumpEnd> {
-    result.map_err(|_| PumpEnd::SocketReset)
+fn poll_outward<S>(
+    flow: &TcpFlow,
+    near: &Near<S>,
+    context: &mut Context<'_>,
+) -> Poll<Result<Option<usize>, Broken>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut inner = Context::from_waker(context.waker());
+    let mut has_failed = false;
+    let step = flow.poll_read_with(context, |bytes| {
+        now_or_blocked(near.poll_write(&mut inner, bytes))
+            .inspect_err(|error| has_failed = !blocked(error))
+    });
+    match step {
+        Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
+        Poll::Ready(Err(_)) if has_failed => Poll::Ready(Err(Broken::Sink)),
+        Poll::Ready(Err(error)) if blocked(&error) => Poll::Pending,
+        Poll::Ready(Err(_)) => Poll::Ready(Err(Broken::Source)),
+        // Nothing follows at once: what a stream inside TLS still holds is to go.
+        Poll::Pending => {
+            let flushed = ready!(near.poll_flush(context));
+            if flushed.is_err() { Poll::Ready(Err(Broken::Sink)) } else { Poll::Pending }
+        }
+    }
+}
+
+/// The flow's calls know no pending: its waker is in place already.
+fn now_or_blocked(step: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match step {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
 }
 
 fn blocked(error: &io::Error) -> bool {

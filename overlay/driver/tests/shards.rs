@@ -6,6 +6,7 @@
 )]
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,12 +14,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bore_driver::{
-    DatagramSink, Dial, Events, Meter, PumpEnd, Shard, ShardConfig, UdpBinding, pipe_until, pump,
+    DatagramSink, Dial, Events, Meter, Near, PumpEnd, Shard, ShardConfig, UdpBinding, pipe_until,
+    pump,
 };
 use bore_overlay::{Config, Event, Peer, PeerId, PrivateKey, PublicKey, Sources, UnknownKeys};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 #[tokio::test]
 async fn bytes_reach_a_kernel_socket_behind_the_agent_and_come_back() {
@@ -74,6 +76,85 @@ async fn a_reset_of_the_target_is_an_error_and_not_an_end() {
     let mut bytes = Vec::new();
     let error = within(stream.read_to_end(&mut bytes)).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn what_a_target_says_before_it_closes_on_unread_bytes_arrives() {
+    let lab = Lab::build().await;
+    let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    lab.serve(origin.local_addr().unwrap()).await;
+    tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = origin.accept().await.unwrap();
+            socket.read_exact(&mut [0; 100]).await.unwrap();
+            // With unread bytes a socket is closed by RST, without by FIN.
+            socket.peek(&mut [0]).await.unwrap();
+            socket.write_all(REFUSAL).await.unwrap();
+        }
+    });
+
+    for unread in [5_000, 50_000, 300_000].into_iter().cycle().take(60) {
+        let mut stream = within(lab.relay.connect(lab.dial())).await.unwrap();
+        // The target may be gone before it has all of it.
+        let _ = within(stream.write_all(&vec![7; 100 + unread])).await;
+        let mut heard = Vec::new();
+        let end = within(stream.read_to_end(&mut heard)).await;
+        assert_eq!(heard, REFUSAL, "{unread} bytes unread");
+        assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    }
+}
+
+#[tokio::test]
+async fn what_came_before_a_reset_reaches_a_reader_that_is_slow() {
+    let lab = Lab::build().await;
+    let sent: Vec<u8> = (0..600_000_u32).map(|number| number.to_le_bytes()[1]).collect();
+    let (address, relay, words) = (IpAddr::V4(lab.agent_v4), lab.relay_peer, sent.clone());
+    let (ready, listening) = oneshot::channel();
+    let agent = lab.agent.clone();
+    tokio::spawn(async move {
+        let serving = agent.run(move |local| async move {
+            let ports = SERVICE_PORT..=SERVICE_PORT;
+            let listener = local.listen(address, ports, Some(relay)).unwrap();
+            ready.send(()).unwrap();
+            let flow = listener.accept().await.accept().unwrap();
+            let mut left = &words[..];
+            while !left.is_empty() {
+                let count = poll_fn(|context| flow.poll_write(context, left)).await.unwrap();
+                left = &left[count..];
+            }
+            poll_fn(|context| flow.poll_flushed(context)).await.unwrap();
+            flow.abort();
+        });
+        serving.await.unwrap();
+    });
+    listening.await.unwrap();
+    let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut visitor = TcpStream::connect(door.local_addr().unwrap()).await.unwrap();
+    let (socket, _) = door.accept().await.unwrap();
+    let (socket, dial) = (socket.into_std().unwrap(), lab.dial());
+    let relay = lab.relay.clone();
+    let pumping = tokio::spawn(async move {
+        let carrying = relay.run(move |local| async move {
+            let flow = local.connect(&dial).await.unwrap();
+            carry(flow, TcpStream::from_std(socket).unwrap()).await
+        });
+        carrying.await.unwrap()
+    });
+
+    let mut heard = Vec::new();
+    let mut room = [0; 1_000];
+    let end = loop {
+        match within(visitor.read(&mut room)).await {
+            Ok(0) => panic!("a reset became an end in order"),
+            Ok(count) => heard.extend_from_slice(&room[..count]),
+            Err(error) => break error,
+        }
+        tokio::task::yield_now().await;
+    };
+
+    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(heard == sent, "{} of {} bytes", heard.len(), sent.len());
+    assert_eq!(within(pumping).await.unwrap(), PumpEnd::FlowReset);
 }
 
 #[tokio::test]
@@ -147,7 +228,7 @@ async fn a_flow_that_is_cut_is_reset_and_its_bytes_are_counted() {
     let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     lab.serve(origin.local_addr().unwrap()).await;
     let (meter, dial) = (Arc::new(Meter::default()), lab.dial());
-    let (cut, cutting) = tokio::sync::oneshot::channel::<()>();
+    let (cut, cutting) = oneshot::channel::<()>();
     let counted = Arc::clone(&meter);
     let connecting = lab.relay.run(move |local| async move {
         let flow = local.connect(&dial).await.unwrap();
@@ -180,6 +261,7 @@ struct Lab {
 
 const RELAY_V4: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 const SERVICE_PORT: u16 = 1024;
+const REFUSAL: &[u8] = b"ERR max number of clients reached\n";
 
 impl Lab {
     async fn build() -> Self {
@@ -212,7 +294,7 @@ impl Lab {
     /// Makes the agent carry flows to `target`.
     async fn serve(&self, target: SocketAddr) {
         let (address, relay) = (IpAddr::V4(self.agent_v4), self.relay_peer);
-        let (ready, listening) = tokio::sync::oneshot::channel();
+        let (ready, listening) = oneshot::channel();
         let agent = self.agent.clone();
         tokio::spawn(async move {
             let _ = agent
@@ -246,7 +328,7 @@ impl Lab {
 }
 
 async fn carry(flow: bore_netstack::TcpFlow, socket: TcpStream) -> PumpEnd {
-    pump(&flow, &socket, &Meter::default()).await
+    pump(&flow, &Near::tcp(socket), &Meter::default()).await
 }
 
 trait SpawnSink {

@@ -1,67 +1,104 @@
 //! Two streams joined byte for byte: both have left HTTP (101 Switching Protocols), or carry TLS that is passed through.
 
+//! A side that breaks is read to its end first (see [`bore_driver::join`]).
+
+use std::future::pending;
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bore_driver::{Broken, Side, join, while_moving};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
-use super::limits::SPLICE_BUFFER_BYTES;
+use super::limits::{LINGER_MAX, SPLICE_BUFFER_BYTES};
 
 /// Copies both ways until both sides have ended, one has failed, or one has ended and nothing
 /// has come from the other for `half_closed_max`. Each end is passed on as an end of writing.
-pub(super) async fn splice<A, B>(visitor: A, origin: B, half_closed_max: Duration) -> io::Result<()>
+pub(super) async fn splice<A, B>(
+    mut visitor: A,
+    mut origin: B,
+    half_closed_max: Duration,
+) -> io::Result<()>
 where
-    A: AsyncRead + AsyncWrite,
-    B: AsyncRead + AsyncWrite,
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
 {
-    let (visitor_read, visitor_write) = split(visitor);
-    let (origin_read, origin_write) = split(origin);
-    let moved = AtomicU64::new(0);
-    let mut up = std::pin::pin!(copy(visitor_read, origin_write, &moved));
-    let mut down = std::pin::pin!(copy(origin_read, visitor_write, &moved));
-    tokio::select! {
-        ended = up.as_mut() => {
-            ended?;
-            while_moving(down, &moved, half_closed_max).await
-        }
-        ended = down.as_mut() => {
-            ended?;
-            while_moving(up, &moved, half_closed_max).await
+    let moved = Moved::default();
+    let (visitor_read, visitor_write) = split(&mut visitor);
+    let (origin_read, origin_write) = split(&mut origin);
+    let up = copy(visitor_read, origin_write, &moved);
+    let down = copy(origin_read, visitor_write, &moved);
+    let end = tokio::select! {
+        end = join(up, down, || moved.bytes()) => end,
+        () = moved.until_quiet(half_closed_max) => return Err(io::ErrorKind::TimedOut.into()),
+    };
+    match end {
+        Ok(()) => Ok(()),
+        Err(Side::Near) => Err(io::ErrorKind::ConnectionReset.into()),
+        Err(Side::Far) => {
+            linger(&mut visitor).await;
+            Err(io::ErrorKind::BrokenPipe.into())
         }
     }
 }
 
-async fn while_moving(
-    mut rest: std::pin::Pin<&mut impl Future<Output = io::Result<()>>>,
-    moved: &AtomicU64,
-    quiet_max: Duration,
-) -> io::Result<()> {
-    loop {
-        let before = moved.load(Ordering::Relaxed);
-        match tokio::time::timeout(quiet_max, rest.as_mut()).await {
-            Ok(ended) => return ended,
-            Err(_) if moved.load(Ordering::Relaxed) == before => {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            Err(_) => {}
-        }
+/// Ends our writing and reads for a moment what still comes: a socket that is closed with unread bytes is reset at once, and what it has
+/// not sent is gone (RFC 1122 §4.2.2.13).
+async fn linger(visitor: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    let mut rest = vec![0; SPLICE_BUFFER_BYTES];
+    let discarding = async {
+        visitor.shutdown().await?;
+        while visitor.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // A visitor that goes on for longer has had time to read; one that resets has no use for more.
+    let _ = timeout(LINGER_MAX, discarding).await;
+}
+
+/// What has passed in both directions.
+#[derive(Debug, Default)]
+struct Moved {
+    bytes: AtomicU64,
+    half_closed: Notify,
+}
+
+impl Moved {
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Ready when one direction has ended and the other has moved nothing for `quiet_max`.
+    async fn until_quiet(&self, quiet_max: Duration) {
+        self.half_closed.notified().await;
+        let forever = pin!(pending::<()>());
+        // It never completes: what comes back is that nothing has moved.
+        while_moving(forever, || self.bytes(), quiet_max).await;
     }
 }
 
 async fn copy<A: AsyncRead, B: AsyncWrite>(
     mut from: ReadHalf<A>,
     mut to: WriteHalf<B>,
-    moved: &AtomicU64,
-) -> io::Result<()> {
+    moved: &Moved,
+) -> Result<(), Broken> {
     let mut buffer = vec![0; SPLICE_BUFFER_BYTES];
     loop {
-        let bytes = from.read(&mut buffer).await?;
+        let bytes = from.read(&mut buffer).await.map_err(|_| Broken::Source)?;
+        let put = async {
+            if bytes == 0 {
+                return to.shutdown().await;
+            }
+            to.write_all(buffer.get(..bytes).unwrap_or_default()).await?;
+            to.flush().await
+        };
+        put.await.map_err(|_| Broken::Sink)?;
         if bytes == 0 {
-            return to.shutdown().await;
+            moved.half_closed.notify_one();
+            return Ok(());
         }
-        to.write_all(buffer.get(..bytes).unwrap_or_default()).await?;
-        to.flush().await?;
-        moved.fetch_add(bytes as u64, Ordering::Relaxed);
+        moved.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }

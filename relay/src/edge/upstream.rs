@@ -234,10 +234,23 @@ impl Drop for Driver {
 }
 
 /// Counts what the origin sent, to know whether it had begun to answer.
+///
+/// An origin may answer without reading a request to its end, and close. hyper and h2 give a connection up when writing fails, and the answer
+/// with it: so what such an origin does not take is thrown away without a word, and reading tells the end, behind the answer.
 #[derive(Debug)]
 struct Metered<S> {
     stream: S,
     received: Arc<AtomicU64>,
+}
+
+/// What was written, or `otherwise` when that failed.
+fn forgive<T>(written: Poll<io::Result<T>>, otherwise: T) -> Poll<io::Result<T>> {
+    written.map(|written| {
+        Ok(written.unwrap_or_else(|error| {
+            tracing::trace!(%error, "the origin takes nothing more");
+            otherwise
+        }))
+    })
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
@@ -260,7 +273,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        forgive(Pin::new(&mut self.stream).poll_write(cx, bytes), bytes.len())
     }
 
     fn poll_write_vectored(
@@ -268,7 +281,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let bytes = slices.iter().map(|slice| slice.len()).sum();
+        forgive(Pin::new(&mut self.stream).poll_write_vectored(cx, slices), bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -276,11 +290,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        forgive(Pin::new(&mut self.stream).poll_flush(cx), ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        forgive(Pin::new(&mut self.stream).poll_shutdown(cx), ())
     }
 }
 

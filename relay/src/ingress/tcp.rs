@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bore_control::runtime::ClaimError;
-use bore_driver::{Local, OverlayStream, PumpEnd, pipe, pump};
+use bore_driver::{Local, Near, OverlayStream, PumpEnd, pipe, pump};
 use bore_netstack::{ConnectError, TcpFlow};
 use bore_overlay::PROBE_PORT;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -173,13 +173,18 @@ impl Guest {
         if !self.shared.gate.admits(self.publication, open.visitor.ip(), &self.shared.metrics) {
             return;
         }
+        // Small writes of interactive protocols must not wait for an acknowledgement.
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::trace!(%error, "no TCP_NODELAY");
+        }
+        let near = Near::tcp(socket);
         let dialled = tokio::select! {
             biased;
             () = open.until_cut() => return,
-            dialled = self.dial(&socket, &open, &route) => dialled,
+            dialled = self.dial(&near, &open, &route) => dialled,
         };
         match dialled {
-            Ok(flow) => self.carry(flow, socket, open).await,
+            Ok(flow) => self.carry(flow, near, open).await,
             Err(ConnectError::Abandoned) => {
                 tracing::debug!(publication = %self.publication, "visitor gone before the agent answered");
             }
@@ -192,17 +197,17 @@ impl Guest {
 
     async fn dial(
         &self,
-        socket: &TcpStream,
+        near: &Near<TcpStream>,
         open: &OpenFlow,
         route: &Route,
     ) -> Result<TcpFlow, ConnectError> {
         let _turn = self.turn().await?;
         let mut dial = route.dial(open.visitor, self.port_offset);
-        let first = self.local.connect_for(&dial, socket, &open.meter).await;
+        let first = self.local.connect_for(&dial, near, &open.meter).await;
         // Known before a byte was taken from the visitor.
         if matches!(first, Err(ConnectError::InUse)) {
             dial.source.set_port(0);
-            return self.local.connect_for(&dial, socket, &open.meter).await;
+            return self.local.connect_for(&dial, near, &open.meter).await;
         }
         first
     }
@@ -217,22 +222,15 @@ impl Guest {
         turn.ok().and_then(Result::ok).ok_or(ConnectError::TimedOut)
     }
 
-    async fn carry(&self, flow: TcpFlow, socket: TcpStream, open: OpenFlow) {
-        // Small writes of interactive protocols must not wait for an acknowledgement.
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::trace!(%error, "no TCP_NODELAY");
-        }
+    async fn carry(&self, flow: TcpFlow, near: Near<TcpStream>, open: OpenFlow) {
         self.shared.metrics.tcp_flows_opened.inc();
         tracing::debug!(flow = open.id, publication = %self.publication, visitor = %open.visitor, "tcp flow opened");
         let end = tokio::select! {
             biased;
             // The pump that is dropped with this resets both sides.
             () = open.until_cut() => PumpEnd::FlowReset,
-            end = pump(&flow, &socket, &open.meter) => end,
+            end = pump(&flow, &near, &open.meter) => end,
         };
-        if end == PumpEnd::Closed {
-            close_in_order(&socket);
-        }
         tracing::debug!(flow = open.id, ?end, "tcp flow ended");
     }
 
