@@ -44,7 +44,13 @@ pub const GROUPS_NAMED_MAX: usize = 64;
 pub const GROUP_NODES_MAX: usize = 10_000;
 
 /// Consecutive public ports of one publication.
-pub const PORT_COUNT_MAX: u16 = 1_000;
+pub const PORT_COUNT_MAX: u16 = 16_384;
+
+/// Seconds between two health checks of a target.
+pub const HEALTH_INTERVAL_MAX_SECONDS: u16 = 3_600;
+
+/// Characters of the path that a health check asks for.
+pub const HEALTH_PATH_CHARS_MAX: usize = 256;
 
 /// Hostnames of one publication.
 pub const HOSTNAMES_PER_PUBLICATION_MAX: usize = 64;

@@ -4,6 +4,7 @@
 //! cluster. Nothing here holds a secret that is not sealed: secrets are shown once, by the call that makes them.
 
 mod certificate;
+mod health;
 mod web;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -16,6 +17,7 @@ use uuid::Uuid;
 pub use certificate::{
     AcmeAccount, Certificate, CertificateOrder, CertificateProblem, RenewalWindow, StandingOrder,
 };
+pub use health::{HealthCheck, HealthError, HealthInterval, HealthOptions};
 pub use web::{TlsVersion, TlsVersionError, WebOptions};
 
 /// Microseconds since the Unix epoch.
@@ -243,6 +245,9 @@ pub struct Publication {
     /// What is particular to a web service (http).
     #[serde(default)]
     pub web: WebOptions,
+    /// How its target is checked.
+    #[serde(default)]
+    pub health: HealthOptions,
     /// How long it stays.
     pub lifetime: Lifetime,
     /// When it was made.

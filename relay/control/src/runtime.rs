@@ -123,7 +123,7 @@ pub struct Step {
 pub struct PublicationState {
     /// The state.
     pub state: State,
-    /// Why it is not better; for `live` of a silent UDP service, `service silent`.
+    /// Why it is not better; for `live`, what of the target was not proved, as `service silent` or `target not checked`.
     pub cause: Option<String>,
     /// What was tried, in order.
     pub steps: Vec<Step>,
@@ -208,13 +208,13 @@ pub enum CertificateStatus {
 /// What an agent says about its target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TargetReport {
-    /// Whether the target answered.
+    /// Whether visitors are led to the target.
     pub ok: bool,
-    /// Why not, in words.
+    /// What was measured and how, or why it cannot be reached.
     pub detail: String,
-    /// A UDP service that never answered so far.
-    #[serde(default)]
-    pub silent: bool,
+    /// What was not proved of the target, in few words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// The relay expects this visit.

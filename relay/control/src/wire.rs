@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::model::{
-    ApiKey, DnsRecord, Domain, JoinKey, Lifetime, Micros, Network, Node, Protocol, Publication,
-    Scope, WebOptions,
+    ApiKey, DnsRecord, Domain, HealthOptions, JoinKey, Lifetime, Micros, Network, Node, Protocol,
+    Publication, Scope, WebOptions,
 };
 use crate::runtime::{NodeState, PublicationState, RelayInfo, Step};
 
@@ -50,6 +50,9 @@ pub struct PublishRequest {
     /// What is particular to a web service (http). Default: nothing.
     #[serde(default)]
     pub web: WebOptions,
+    /// How the target is checked. Default: `tcp` for one port of tcp, tls and http, `none` for udp and for ranges.
+    #[serde(default)]
+    pub health: HealthOptions,
     /// How long it stays. Default `session`.
     #[serde(default = "session")]
     pub lifetime: Lifetime,

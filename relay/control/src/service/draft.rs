@@ -9,7 +9,7 @@ use super::label;
 use crate::limits::{
     ACCESS_ENTRIES_MAX, HOSTNAMES_PER_PUBLICATION_MAX, PORT_COUNT_MAX, TARGET_CHARS_MAX,
 };
-use crate::model::{Lifetime, NodeKind, Protocol, WebOptions};
+use crate::model::{HealthCheck, HealthOptions, Lifetime, NodeKind, Protocol, WebOptions};
 use crate::names::readable_label;
 use crate::refusal::{Code, Refusal};
 use crate::text::check_text;
@@ -29,6 +29,7 @@ pub(super) struct Draft {
     pub(super) access: Access,
     pub(super) compiled: CompiledAccess,
     pub(super) web: WebOptions,
+    pub(super) health: HealthOptions,
     pub(super) lifetime: Lifetime,
     pub(super) replace: bool,
 }
@@ -67,6 +68,7 @@ impl Draft {
             access,
             compiled,
             web: web_options(request)?,
+            health: health_options(request, kind)?,
             lifetime: request.lifetime,
             replace: request.replace,
         })
@@ -128,7 +130,9 @@ fn port_count(request: &PublishRequest) -> Result<u16, Refusal> {
     }
     Err(Refusal::new(
         Code::BadRequest,
-        format!("`port_count` is {count}: it goes from 1 to {most} here"),
+        format!(
+            "`port_count` is {count}: it goes from 1 to {most} here; publish more as a second range"
+        ),
     ))
 }
 
@@ -147,6 +151,25 @@ fn web_options(request: &PublishRequest) -> Result<WebOptions, Refusal> {
         return Err(Refusal::new(Code::BadRequest, "`web`: only http services are spoken for"));
     }
     Ok(request.web.clone())
+}
+
+fn health_options(request: &PublishRequest, kind: NodeKind) -> Result<HealthOptions, Refusal> {
+    let bad = |why: &str| Err(Refusal::new(Code::BadRequest, format!("`health`: {why}")));
+    match (&request.health.check, request.protocol, kind) {
+        (Some(HealthCheck::Tcp | HealthCheck::Http(_)), Protocol::Udp, _) => {
+            bad("a udp service answers no check: leave it out, or say `none`")
+        }
+        (Some(HealthCheck::Http(_)), Protocol::Tls, _) => {
+            bad("what is inside tls is not spoken here: `tcp` or `none`")
+        }
+        (Some(HealthCheck::Http(_)), _, NodeKind::Wireguard) => {
+            bad("the relay checks a WireGuard node by `tcp` or not at all")
+        }
+        (Some(HealthCheck::Http(_)), ..) if request.port_count > 1 => {
+            bad("a range is checked by `tcp` or not at all")
+        }
+        _ => Ok(request.health.clone()),
+    }
 }
 
 /// On a WireGuard node the target is a port of its overlay address, and nothing else can be dialled.
@@ -208,6 +231,38 @@ mod tests {
         let asked = PublishRequest { any_port: false, ..asked };
         let draft = Draft::check(&asked, NodeKind::Agent, &Groups::default()).unwrap();
         assert_eq!(draft.web, asked.web);
+    }
+
+    #[test]
+    fn a_range_may_be_as_wide_as_one_of_16_384_ports() {
+        let check = |count: u16| {
+            let fields = format!(r#""preferred_port": 10000, "port_count": {count}"#);
+            let target = format!("10000-{}", 9_999 + count);
+            let request = PublishRequest { target, ..request(&fields) };
+            Draft::check(&request, NodeKind::Agent, &Groups::default())
+        };
+        assert_eq!(check(10_001).unwrap().port_count, 10_001, "Asterisk: 10000-20000");
+        assert!(check(16_384).is_ok());
+        let refusal = check(16_385).unwrap_err();
+        assert!(refusal.detail.contains("second range"), "{refusal}");
+    }
+
+    #[test]
+    fn a_check_is_of_a_kind_that_can_be_done() {
+        let check = |protocol, kind, check: &str| {
+            let health = format!(r#""preferred_port": 1, "health": {{"check": "{check}"}}"#);
+            let request = PublishRequest { protocol, target: "80".to_owned(), ..request(&health) };
+            Draft::check(&request, kind, &Groups::default()).map(|draft| draft.health.check)
+        };
+        let agent = NodeKind::Agent;
+        assert!(check(Protocol::Tcp, agent, "http:/up").unwrap().is_some());
+        assert!(check(Protocol::Udp, agent, "none").is_ok());
+        for (protocol, kind, text) in
+            [(Protocol::Udp, agent, "tcp"), (Protocol::Tcp, NodeKind::Wireguard, "http")]
+        {
+            let refusal = check(protocol, kind, text).unwrap_err();
+            assert_eq!(refusal.code, Code::BadRequest, "{protocol:?} {text}");
+        }
     }
 
     #[test]

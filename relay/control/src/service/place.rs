@@ -151,6 +151,7 @@ impl Job<'_> {
             target: self.draft.target.clone(),
             access: self.draft.access.clone(),
             web: self.draft.web.clone(),
+            health: self.draft.health.clone(),
             lifetime: self.draft.lifetime,
             created_at: before.map_or(self.at, |before| before.created_at),
         }

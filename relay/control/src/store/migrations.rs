@@ -15,7 +15,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step {
         number: 1,
         name: "initial",
@@ -51,6 +51,12 @@ const STEPS: [Step; 6] = [
         name: "write_probe",
         sqlite: include_str!("../../migrations/sqlite/0006_write_probe.sql"),
         postgres: include_str!("../../migrations/postgres/0006_write_probe.sql"),
+    },
+    Step {
+        number: 7,
+        name: "health",
+        sqlite: include_str!("../../migrations/sqlite/0007_health.sql"),
+        postgres: include_str!("../../migrations/postgres/0007_health.sql"),
     },
 ];
 

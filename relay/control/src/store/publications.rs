@@ -11,7 +11,8 @@ use super::ports::{self, protocol_text};
 use super::sql::{self, Row, Transaction, values};
 use super::{StoreError, hostnames, nodes};
 use crate::model::{
-    Actor, Lifetime, Micros, NodeKind, Protocol, Publication, TlsVersion, WebOptions,
+    Actor, HealthError, HealthInterval, HealthOptions, Lifetime, Micros, NodeKind, Protocol,
+    Publication, TlsVersion, WebOptions,
 };
 
 /// Adds a publication, or replaces the one of the same network, node and name, and answers what is stored.
@@ -124,12 +125,14 @@ async fn overlay_port(
 
 async fn store(open: &mut Transaction, publication: &Publication) -> Result<(), StoreError> {
     let access = sql::to_json(&publication.access)?;
+    let health = publication.health.check.as_ref().map(ToString::to_string);
     open.execute(
         "INSERT INTO publications (id, network, node, name, protocol, public_port, port_count, overlay_port, \
-         target, access, lifetime, created_at, host_header, tls_min) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+         target, access, lifetime, created_at, host_header, tls_min, health, health_interval) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
          ON CONFLICT (network, name) DO UPDATE SET protocol = $5, public_port = $6, port_count = $7, \
-         overlay_port = $8, target = $9, access = $10, lifetime = $11, host_header = $13, tls_min = $14",
+         overlay_port = $8, target = $9, access = $10, lifetime = $11, host_header = $13, tls_min = $14, \
+         health = $15, health_interval = $16",
         values![
             publication.id,
             publication.network,
@@ -145,6 +148,8 @@ async fn store(open: &mut Transaction, publication: &Publication) -> Result<(), 
             publication.created_at,
             publication.web.host_header.as_ref().map(OriginHost::as_str),
             publication.web.tls_min.map(TlsVersion::as_str),
+            health.as_deref(),
+            publication.health.interval_seconds.map(HealthInterval::seconds),
         ],
     )
     .await?;
@@ -174,6 +179,7 @@ async fn append(
             "target": publication.target,
             "access": publication.access,
             "web": publication.web,
+            "health": publication.health,
             "lifetime": publication.lifetime,
         }),
     };
@@ -217,9 +223,17 @@ fn publication(row: &Row) -> Result<Publication, StoreError> {
             host_header: parsed(row, "host_header")?,
             tls_min: parsed(row, "tls_min")?,
         },
+        health: health(row)?,
         lifetime: lifetime(row)?,
         created_at: row.get("created_at")?,
     })
+}
+
+fn health(row: &Row) -> Result<HealthOptions, StoreError> {
+    let seconds: Option<u16> = row.maybe_number("health_interval")?;
+    let corrupt = |error: HealthError| StoreError::Corrupt(error.to_string());
+    let interval = seconds.map(HealthInterval::try_from).transpose().map_err(corrupt)?;
+    Ok(HealthOptions { check: parsed(row, "health")?, interval_seconds: interval })
 }
 
 /// A text that has a type of its own.
@@ -256,7 +270,8 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, network, node, name, protocol, public_port, port_count, overlay_port, ",
-            "target, access, lifetime, created_at, host_header, tls_min FROM publications ",
+            "target, access, lifetime, created_at, host_header, tls_min, health, health_interval ",
+            "FROM publications ",
             $tail
         )
     };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bore_control::model::{
-    Actor, Group, JoinKey, Lifetime, Micros, Network, Node, NodeKind, Protocol, Publication,
-    WebOptions,
+    Actor, Group, HealthOptions, JoinKey, Lifetime, Micros, Network, Node, NodeKind, Protocol,
+    Publication, WebOptions,
 };
 use bore_control::store::{self, AuditVerdict, JoinRequest, NewNode, Store};
 use bore_policy::Access;
@@ -211,6 +211,7 @@ pub(crate) fn udp(node: &Node, name: &str, port: u16) -> Publication {
         target: "127.0.0.1:7777".to_owned(),
         access: Access::default(),
         web: WebOptions::default(),
+        health: HealthOptions::default(),
         lifetime: Lifetime::Session,
         created_at: START,
     }

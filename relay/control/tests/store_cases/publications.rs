@@ -1,6 +1,8 @@
 //! Publications and the ports and hostnames that they hold.
 
-use bore_control::model::{Node, NodeKind, Protocol, Publication, TlsVersion, WebOptions};
+use bore_control::model::{
+    HealthInterval, HealthOptions, Node, NodeKind, Protocol, Publication, TlsVersion, WebOptions,
+};
 use bore_control::store::{NewNode, StoreError};
 use bore_policy::Access;
 use uuid::Uuid;
@@ -17,7 +19,11 @@ pub(crate) async fn are_stored_as_given_with_an_overlay_port(lab: Lab) {
         host_header: "intranet.local:8080".parse().ok(),
         tls_min: Some(TlsVersion::Tls12),
     };
-    let wanted = Publication { access, web, ..udp(&node, "game", 7777) };
+    let health = HealthOptions {
+        check: "http:/up".parse().ok(),
+        interval_seconds: HealthInterval::new(5).ok(),
+    };
+    let wanted = Publication { access, web, health, ..udp(&node, "game", 7777) };
 
     let stored = put(&lab, &wanted).await;
 

@@ -1,0 +1,4 @@
+-- How the target of a publication is checked; nothing: by the default of its protocol.
+
+ALTER TABLE publications ADD COLUMN health TEXT;
+ALTER TABLE publications ADD COLUMN health_interval INTEGER CHECK (health_interval BETWEEN 1 AND 3600);
