@@ -13,7 +13,7 @@ use crate::limits::DETAIL_CHARACTERS_MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Question<'a> {
-    /// Dial the target of this publication now.
+    /// How is the target of this publication?
     Check(Uuid),
     /// You announced a visit with this token: is it you?
     Echo(&'a str),
@@ -27,8 +27,8 @@ pub(crate) struct Answer {
     pub(crate) ok: bool,
     /// Why not, or what was seen.
     pub(crate) detail: String,
-    /// A UDP service that never answered so far.
-    pub(crate) silent: bool,
+    /// What of the target was not proved.
+    pub(crate) note: Option<String>,
     /// The token, if the agent expected it.
     pub(crate) echo: Option<String>,
 }
@@ -43,8 +43,12 @@ impl Answer {
                 character
             }
         };
-        let detail = self.detail.chars().take(DETAIL_CHARACTERS_MAX).map(visible).collect();
-        Self { detail, ..self }
+        let line = |text: String, most: usize| -> String {
+            text.chars().take(most).map(visible).collect()
+        };
+        let detail = line(self.detail, DETAIL_CHARACTERS_MAX);
+        let note = self.note.map(|note| line(note, NOTE_CHARACTERS_MAX));
+        Self { detail, note, ..self }
     }
 }
 
@@ -69,6 +73,8 @@ pub(crate) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     tokio::time::timeout(ANSWER_WAIT, exchange).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
 
+/// It stands in a column of a table.
+const NOTE_CHARACTERS_MAX: usize = 60;
 const ANSWER_BYTES_MAX: u64 = 4_096;
 const ANSWER_WAIT: Duration = Duration::from_secs(8);
 
@@ -97,5 +103,8 @@ mod tests {
         let cleaned = Answer { detail, ..Answer::default() }.cleaned().detail;
         assert!(!cleaned.chars().any(char::is_control), "{cleaned:?}");
         assert_eq!(cleaned.chars().count(), DETAIL_CHARACTERS_MAX);
+        let note = Some("x\n".repeat(5_000));
+        let cleaned = Answer { note, ..Answer::default() }.cleaned().note.unwrap();
+        assert!(cleaned.chars().count() == NOTE_CHARACTERS_MAX && !cleaned.contains('\n'));
     }
 }

@@ -16,10 +16,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bore_control::model::{Protocol, Publication};
 use bore_control::runtime::ClaimError;
 use bore_driver::{Dial, Local, Shard};
+use bore_netstack::ConnectError;
 use bore_overlay::PeerId;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -31,6 +33,7 @@ pub(crate) use tcp::echo;
 
 use crate::limits::{COMMANDS_MAX, DIAL_TIMEOUT, PORTS_PER_PUBLICATION_MAX};
 use crate::metrics::IngressMetrics;
+use crate::states::States;
 
 /// Where a publication's flows go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +74,19 @@ pub(crate) struct Shared {
     pub(crate) expected: Expected,
     pub(crate) metrics: IngressMetrics,
     pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) states: Arc<States>,
+}
+
+impl Shared {
+    /// Notes how a visitor's flow began: that the target took it, or that the target is to be looked at.
+    pub(crate) fn note_dial<T>(&self, publication: Uuid, dialled: &Result<T, ConnectError>) {
+        match dialled {
+            Ok(_) => self.states.note_taken(publication, Instant::now()),
+            // Nobody asks any more.
+            Err(ConnectError::Abandoned) => {}
+            Err(_) => self.states.note_not_taken(publication, Instant::now()),
+        }
+    }
 }
 
 /// A handle to the ingress, for any thread.

@@ -22,7 +22,7 @@ pub(crate) const UDP_FLOWS_MAX: usize = 131_072;
 /// The same by one publication.
 pub(crate) const UDP_FLOWS_PER_PUBLICATION_MAX: usize = 10_000;
 /// Public ports in one publication.
-pub(crate) const PORTS_PER_PUBLICATION_MAX: u16 = 1_000;
+pub(crate) const PORTS_PER_PUBLICATION_MAX: u16 = 16_384;
 /// Connections that the kernel holds for one public port until they are accepted.
 pub(crate) const ACCEPT_BACKLOG: i32 = 1_024;
 /// How long an agent may take to reach its target.
@@ -45,6 +45,8 @@ pub(crate) const PROBES_EXPECTED_MAX: usize = 4_096;
 pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// The same for one that is offline: an agent that has just come may not be ready yet. Costs nothing while its tunnel is down.
 pub(crate) const OFFLINE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// The same while the target of a WireGuard node is down: no agent reports its return.
+pub(crate) const DOWN_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// `live` is true for so long after the visit that proved it.
 pub(crate) const LIVE_FOR: Duration = Duration::from_secs(150);
 /// A target check through the tunnel may take so long.

@@ -84,15 +84,13 @@ impl Origins for OverlayOrigins {
 impl Steward {
     fn note_flow(&self, publication: Uuid, carrier: Carrier, opened: Result<(), ConnectError>) {
         let metrics = &self.shared.metrics;
+        self.shared.note_dial(publication, &opened);
         match opened {
             Ok(()) if carrier == Carrier::Tls => drop(metrics.tls_flows_opened.inc()),
             Ok(()) => drop(metrics.http_flows_opened.inc()),
             // Nobody asks any more.
             Err(ConnectError::Abandoned) => {}
-            Err(_) => {
-                self.shared.metrics.dials_failed.inc();
-                self.states.make_due(publication, Instant::now());
-            }
+            Err(_) => drop(metrics.dials_failed.inc()),
         }
     }
 }

@@ -144,6 +144,7 @@ impl Relay {
             expected: Expected::default(),
             metrics: IngressMetrics::register(&mut registry),
             addresses: config.public_addresses.clone(),
+            states: Arc::clone(&states),
         });
         let edge_counters = EdgeCounters::register(&mut registry);
         let members = Arc::new(Members::new(Endpoints::load(state.path())));

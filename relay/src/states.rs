@@ -16,12 +16,12 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use bore_control::model::{Protocol, Publication};
+use bore_control::model::{HealthCheck, Protocol, Publication};
 use bore_control::runtime::{ProbeReport, PublicationState, State, Step};
 use uuid::Uuid;
 
 use crate::clock::now_micros;
-use crate::limits::{CHECK_INTERVAL, LIVE_FOR, OFFLINE_CHECK_INTERVAL};
+use crate::limits::{CHECK_INTERVAL, LIVE_FOR};
 
 /// The states of all publications.
 #[derive(Debug, Default)]
@@ -37,6 +37,7 @@ pub(crate) struct Subject {
     ports: (Option<u16>, u16),
     hostnames: Vec<String>,
     target: String,
+    check: Option<HealthCheck>,
 }
 
 impl Subject {
@@ -47,6 +48,7 @@ impl Subject {
             ports: (publication.public_port, publication.port_count),
             hostnames: publication.hostnames.clone(),
             target: publication.target.clone(),
+            check: publication.health.check.clone(),
         }
     }
 }
@@ -65,6 +67,7 @@ struct Entry {
     dns: Option<Step>,
     at: i64,
     check_due: Instant,
+    taken_at: Option<Instant>,
 }
 
 /// What the relay itself found out.
@@ -76,10 +79,10 @@ pub(crate) enum Base {
     Offline(String),
     /// The target, or the public port, does not work.
     Down(String),
-    /// The target answered through the tunnel; a silent UDP service has not said a word yet.
+    /// Visitors are led through the tunnel to the target.
     Reachable {
-        /// Whether it is silent.
-        silent: bool,
+        /// What of the target was not proved, as `service silent`.
+        note: Option<String>,
     },
 }
 
@@ -102,27 +105,26 @@ impl States {
         !same
     }
 
-    /// Notes what the relay found of `publication`. Says whether that differs from before; `None` when it is not what is declared.
+    /// Notes what the relay found of `publication`, and when to look again. Says whether that differs from before; `None` when it is not what is declared.
     pub(crate) fn set(
         &self,
         publication: &Publication,
         base: Base,
         steps: Vec<Step>,
-        now: Instant,
+        check_due: Instant,
     ) -> Option<bool> {
         let mut table = self.write();
         let entry = table.get_mut(&publication.id)?;
         if entry.subject != Subject::of(publication) {
             return None;
         }
-        let wait =
-            if matches!(base, Base::Offline(_)) { OFFLINE_CHECK_INTERVAL } else { CHECK_INTERVAL };
         let changed = entry.base != base;
         if !matches!(base, Base::Reachable { .. }) {
             (entry.visit, entry.visit_expected) = (None, false);
+            entry.taken_at = None;
         }
         (entry.base, entry.steps) = (base, steps);
-        (entry.at, entry.check_due) = (now_micros(), now + wait);
+        (entry.at, entry.check_due) = (now_micros(), check_due);
         Some(changed)
     }
 
@@ -191,10 +193,22 @@ impl States {
         }
     }
 
-    /// Makes a publication due for a check.
-    pub(crate) fn make_due(&self, publication: Uuid, now: Instant) {
+    /// Notes that the target of a node that cannot be asked took a visitor's connection.
+    pub(crate) fn note_taken(&self, publication: Uuid, now: Instant) {
         if let Some(entry) = self.write().get_mut(&publication) {
-            entry.check_due = now;
+            entry.taken_at = Some(now);
+        }
+    }
+
+    /// When the target last took a visitor's connection, since it was last down.
+    pub(crate) fn taken_at(&self, publication: Uuid) -> Option<Instant> {
+        self.read().get(&publication)?.taken_at
+    }
+
+    /// Notes that a visitor did not reach the target: it is to be checked, and what it took before proves nothing.
+    pub(crate) fn note_not_taken(&self, publication: Uuid, now: Instant) {
+        if let Some(entry) = self.write().get_mut(&publication) {
+            (entry.check_due, entry.taken_at) = (now, None);
         }
     }
 
@@ -254,6 +268,7 @@ impl Entry {
             dns: None,
             at: now_micros(),
             check_due: now + CHECK_INTERVAL,
+            taken_at: None,
         }
     }
 
@@ -262,7 +277,7 @@ impl Entry {
             Base::Unknown => (State::Offline, Some(NOT_CHECKED.to_owned())),
             Base::Offline(cause) => (State::Offline, Some(cause.clone())),
             Base::Down(cause) => (State::Down, Some(cause.clone())),
-            Base::Reachable { silent } => self.seen_from_outside(*silent, now),
+            Base::Reachable { note } => self.seen_from_outside(note.as_ref(), now),
         };
         let mut steps = self.steps.clone();
         steps.extend(self.dns.clone());
@@ -270,7 +285,7 @@ impl Entry {
         PublicationState { state, cause, steps, at: self.at, awaits_certificate: false }
     }
 
-    fn seen_from_outside(&self, silent: bool, now: Instant) -> (State, Option<String>) {
+    fn seen_from_outside(&self, note: Option<&String>, now: Instant) -> (State, Option<String>) {
         let Some(visit) = &self.visit else {
             return (State::Reachable, Some("not yet visited from outside".to_owned()));
         };
@@ -280,7 +295,7 @@ impl Entry {
         if visit.steps.is_empty() || now.saturating_duration_since(visit.at) > LIVE_FOR {
             return (State::Reachable, Some("not visited from outside lately".to_owned()));
         }
-        (State::Live, silent.then(|| "service silent".to_owned()))
+        (State::Live, note.cloned())
     }
 }
 
@@ -331,6 +346,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_target_took_counts_until_it_refuses_a_visitor() {
+        let lab = Lab::new();
+        lab.reachable();
+        lab.states.note_taken(lab.publication.id, lab.now);
+        assert_eq!(lab.states.taken_at(lab.publication.id), Some(lab.now));
+        assert!(lab.states.take_due(lab.now).is_empty());
+        lab.states.note_not_taken(lab.publication.id, lab.now);
+        assert_eq!(lab.states.taken_at(lab.publication.id), None);
+        assert_eq!(lab.states.take_due(lab.now), [lab.publication.id], "checked at once");
+    }
+
+    #[test]
     fn a_visit_by_plain_http_proves_nothing_of_https() {
         let lab = Lab::new();
         lab.reachable();
@@ -352,7 +379,7 @@ mod tests {
     #[test]
     fn a_silent_service_is_live_and_says_so() {
         let lab = Lab::new();
-        lab.find(Base::Reachable { silent: true });
+        lab.find(Base::Reachable { note: Some("service silent".to_owned()) });
         lab.visit(true);
         let shown = lab.shown();
         assert_eq!((shown.state, shown.cause.as_deref()), (State::Live, Some("service silent")));
@@ -425,8 +452,8 @@ mod tests {
         lab.publication.target = "127.0.0.1:2".to_owned();
         lab.states.declare(&lab.publication, lab.now);
 
-        let base = Base::Reachable { silent: false };
-        assert_eq!(lab.states.set(&old, base, Vec::new(), lab.now), None);
+        let base = Base::Reachable { note: None };
+        assert_eq!(lab.states.set(&old, base, Vec::new(), lab.now + CHECK_INTERVAL), None);
         assert_eq!(lab.shown().state, State::Offline);
         lab.reachable();
         lab.report(true);
@@ -448,11 +475,12 @@ mod tests {
         }
 
         fn reachable(&self) {
-            self.find(Base::Reachable { silent: false });
+            self.find(Base::Reachable { note: None });
         }
 
         fn find(&self, base: Base) {
-            self.states.set(&self.publication, base, Vec::new(), self.now).unwrap();
+            let due = self.now + CHECK_INTERVAL;
+            self.states.set(&self.publication, base, Vec::new(), due).unwrap();
         }
 
         fn visit(&self, ok: bool) {
@@ -485,6 +513,7 @@ mod tests {
             target: "127.0.0.1:1".to_owned(),
             access: bore_policy::Access::default(),
             web: bore_control::model::WebOptions::default(),
+            health: bore_control::model::HealthOptions::default(),
             lifetime: bore_control::model::Lifetime::Session,
             created_at: 0,
         }

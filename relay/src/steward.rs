@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bore_control::model::{NodeKind, Protocol, Publication, WebOptions};
+use bore_control::model::{HealthCheck, NodeKind, Protocol, Publication, WebOptions};
 use bore_control::runtime::Step;
 use bore_control::{Change, ChangeKind, Control};
 use bore_driver::{Dial, Shard};
@@ -20,7 +20,7 @@ use crate::agent_probe::{Answer, Question, ask};
 use crate::checks::Checks;
 use crate::hostnames::Hostnames;
 use crate::ingress::{Ingress, Route, Shared};
-use crate::limits::CHECK_TIMEOUT;
+use crate::limits::{CHECK_INTERVAL, CHECK_TIMEOUT, DOWN_CHECK_INTERVAL, OFFLINE_CHECK_INTERVAL};
 use crate::members::{Member, Members};
 use crate::states::{Base, States};
 use crate::tls::Certificates;
@@ -329,18 +329,34 @@ impl Steward {
     }
 
     async fn try_target(&self, publication: &Publication, member: &Member) -> Found {
-        if publication.protocol == Protocol::Udp {
-            let detail = "a WireGuard client cannot be asked; its tunnel is up".to_owned();
-            return judged(Answer { ok: true, detail, silent: true, echo: None });
+        if let Some((detail, note)) = self.need_not_dial(publication) {
+            return judged(Answer { ok: true, detail, note: note.map(str::to_owned), echo: None });
         }
         let connected = self.shard.connect(self.dial(member, publication.overlay_port)).await;
         match connected {
             Ok(_stream) => {
-                judged(Answer { ok: true, detail: "connected".to_owned(), ..Answer::default() })
+                let detail = "took a connection through the tunnel".to_owned();
+                judged(Answer { ok: true, detail, ..Answer::default() })
             }
             Err(error @ ConnectError::TimedOut) => unanswered(&error),
             Err(error) => down("target", error.to_string()),
         }
+    }
+
+    /// What is known of the target of a WireGuard node without dialling it, and what is not.
+    fn need_not_dial(&self, publication: &Publication) -> Option<(String, Option<&'static str>)> {
+        let Publication { id, protocol, port_count, health, .. } = publication;
+        if *protocol == Protocol::Udp {
+            let detail = "a WireGuard client cannot be asked; its tunnel is up".to_owned();
+            return Some((detail, Some("service silent")));
+        }
+        if health.effective(*protocol, *port_count) == HealthCheck::None {
+            return Some(("not checked; the tunnel is up".to_owned(), Some("target not checked")));
+        }
+        let age = self.states.taken_at(*id)?.elapsed();
+        let recent = age < health_interval(publication);
+        let detail = || format!("took a visitor's connection {} s ago", age.as_secs());
+        recent.then(|| (detail(), None))
     }
 
     fn dial(&self, member: &Member, port: u16) -> Dial {
@@ -368,9 +384,22 @@ impl Steward {
             return;
         }
         let Found { base, steps } = self.serve(publication, found).await;
-        if self.states.set(publication, base.clone(), steps, Instant::now()) == Some(true) {
+        let due = Instant::now() + self.check_again_after(publication, &base);
+        if self.states.set(publication, base.clone(), steps, due) == Some(true) {
             tracing::info!(publication = publication.name, state = ?base, "state changed");
             self.control.notify_node(publication.node);
+        }
+    }
+
+    /// An agent checks its targets itself and reports what changed.
+    fn check_again_after(&self, publication: &Publication, base: &Base) -> Duration {
+        let member = self.members.get(publication.node);
+        let is_watched = member.is_none_or(|member| member.kind == NodeKind::Agent);
+        match base {
+            Base::Offline(_) => OFFLINE_CHECK_INTERVAL,
+            Base::Unknown | Base::Down(_) | Base::Reachable { .. } if is_watched => CHECK_INTERVAL,
+            Base::Down(_) => DOWN_CHECK_INTERVAL,
+            Base::Unknown | Base::Reachable { .. } => health_interval(publication),
         }
     }
 
@@ -465,12 +494,13 @@ fn down(name: &str, detail: String) -> Found {
 fn judged(answer: Answer) -> Found {
     let mut steps = vec![step("tunnel", true, "the agent answers".to_owned())];
     steps.push(step("target", answer.ok, answer.detail.clone()));
-    let base = if answer.ok {
-        Base::Reachable { silent: answer.silent }
-    } else {
-        Base::Down(answer.detail)
-    };
+    let base =
+        if answer.ok { Base::Reachable { note: answer.note } } else { Base::Down(answer.detail) };
     Found { base, steps }
+}
+
+fn health_interval(publication: &Publication) -> Duration {
+    Duration::from_secs(publication.health.seconds().into())
 }
 
 fn step(name: &str, ok: bool, detail: String) -> Step {

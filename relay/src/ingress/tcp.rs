@@ -183,6 +183,7 @@ impl Guest {
             () = open.until_cut() => return,
             dialled = self.dial(&near, &open, &route) => dialled,
         };
+        self.shared.note_dial(self.publication, &dialled);
         match dialled {
             Ok(flow) => self.carry(flow, near, open).await,
             Err(ConnectError::Abandoned) => {

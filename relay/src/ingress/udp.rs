@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bore_control::runtime::ClaimError;
 use bore_driver::{BoundUdp, Datagram, DatagramSink, Local, UdpBatch, UdpBinding, UdpPort};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -70,6 +71,7 @@ impl UdpPublication {
             room,
             served: RefCell::default(),
             visitors: RefCell::default(),
+            visited: Notify::new(),
             refusal_lost_at: Cell::default(),
         });
         let receive = |socket| tokio::task::spawn_local(receive_at(Rc::clone(&inner), socket));
@@ -100,6 +102,8 @@ struct Inner {
     room: Rc<Room>,
     served: RefCell<Option<Served>>,
     visitors: RefCell<Visitors>,
+    /// There is a new visitor.
+    visited: Notify,
     /// When a refusal was last heard of without its sender.
     refusal_lost_at: Cell<Option<Instant>>,
 }
@@ -147,10 +151,13 @@ async fn receive_at(inner: Rc<Inner>, socket: usize) {
     }
 }
 
+/// Sleeps while there is no visitor: a range may have thousands of ports.
 async fn sweep(inner: Rc<Inner>) {
-    let mut due = tokio::time::interval(SWEEP_INTERVAL);
     loop {
-        due.tick().await;
+        if inner.visitors.borrow().flows.is_empty() {
+            inner.visited.notified().await;
+        }
+        tokio::time::sleep(SWEEP_INTERVAL).await;
         inner.visitors.borrow_mut().sweep(Instant::now());
     }
 }
@@ -254,6 +261,7 @@ impl Inner {
         visitors.by_inner.insert(inner, datagram.from);
         visitors.flows.insert(datagram.from, visit);
         visitors.newcomers.push_back(datagram.from);
+        self.visited.notify_one();
         source
     }
 
