@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::publish::{VERIFY_TIMEOUT, declare, follow, settle};
+use super::publish::{VERIFY_TIMEOUT, declare, follow, settle_all};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::file::{File, Kind};
@@ -91,6 +91,7 @@ impl Up {
 
 async fn apply(context: &Context<'_>, link: &Link, changes: Vec<Change>) -> CliResult {
     let mut events = link.changes().await?;
+    let mut declared = Vec::new();
     for change in changes {
         let declaration = match change {
             Change::Remove(name) => {
@@ -99,10 +100,9 @@ async fn apply(context: &Context<'_>, link: &Link, changes: Vec<Change>) -> CliR
             }
             Change::Add(declaration) | Change::Update(declaration, _) => declaration,
         };
-        let declared = declare(link, declaration).await?;
-        settle(context.output, &mut events, declared, context.timeout_or(VERIFY_TIMEOUT)).await?;
+        declared.push(declare(link, declaration).await?);
     }
-    Ok(())
+    settle_all(context.output, &mut events, declared, context.timeout_or(VERIFY_TIMEOUT)).await
 }
 
 async fn stay(

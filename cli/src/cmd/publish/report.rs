@@ -30,6 +30,32 @@ impl Declared {
         let fresh = self.stale_until.is_none_or(|at| news.state.at > at);
         fresh && news.publication.id == self.view.publication.id
     }
+
+    /// Takes in what was heard. Fails when it is published no more.
+    fn take(&mut self, change: &StateChange) -> CliResult {
+        let ours = |name: &String| *name == self.view.publication.name;
+        match change {
+            StateChange::Publication { publication } if self.is_proved_by(publication) => {
+                self.view = (**publication).clone();
+            }
+            StateChange::Stopped { code, cause } => {
+                return Err(CliError::new(code.clone(), cause.clone()));
+            }
+            StateChange::Refused { name, problem } if ours(name) => {
+                return Err(CliError::from_problem(problem.status, problem.clone()));
+            }
+            StateChange::Withdrawn { name, cause } if ours(name) => {
+                return Err(withdrawn(name, cause));
+            }
+            StateChange::Publication { .. }
+            | StateChange::Connected { .. }
+            | StateChange::Disconnected { .. }
+            | StateChange::Refused { .. }
+            | StateChange::Withdrawn { .. }
+            | StateChange::Draining => {}
+        }
+        Ok(())
+    }
 }
 
 /// A publication after the wait for its proof.
@@ -79,17 +105,78 @@ pub(crate) async fn settle(
     declared: Declared,
     limit: Duration,
 ) -> CliResult<Settled> {
+    let mut pending = [Pending::new(declared)];
+    settle_pending(output, changes, &mut pending, limit).await?;
+    let [Pending { declared, .. }] = pending;
+    Ok(Settled { view: declared.view, limit })
+}
+
+/// Does the same for several at a time: none waits for another.
+pub(crate) async fn settle_all(
+    output: &Output,
+    changes: &mut Feed,
+    declared: Vec<Declared>,
+    limit: Duration,
+) -> CliResult {
+    let mut pending: Vec<_> = declared.into_iter().map(Pending::new).collect();
+    settle_pending(output, changes, &mut pending, limit).await
+}
+
+async fn settle_pending(
+    output: &Output,
+    changes: &mut Feed,
+    pending: &mut [Pending],
+    limit: Duration,
+) -> CliResult {
     let deadline = Instant::now() + limit;
-    let declared = until(changes, declared, deadline, has_address).await?;
-    announce(output, &declared.view)?;
-    let announced = declared.view.public.clone();
-    let proved = |state: &PublicationState| matches!(state.state, State::Live | State::Down);
-    let view = until(changes, declared, deadline, proved).await?.view;
-    if view.public != announced {
-        announce(output, &view)?;
+    pending.iter_mut().try_for_each(|each| each.tell_progress(output))?;
+    while pending.iter().any(|each| !each.is_settled) {
+        let Ok(change) = timeout_at(deadline, changes.next()).await else { break };
+        let change = change?;
+        for each in pending.iter_mut().filter(|each| !each.is_settled) {
+            each.declared.take(&change)?;
+            each.tell_progress(output)?;
+        }
     }
-    steps(output, &view);
-    Ok(Settled { view, limit })
+    let late = pending.iter_mut().filter(|each| !each.is_settled);
+    for each in late {
+        each.tell_end(output)?;
+    }
+    Ok(())
+}
+
+/// A publication whose proof is waited for.
+struct Pending {
+    declared: Declared,
+    /// The address that was printed.
+    announced: Option<String>,
+    is_settled: bool,
+}
+
+impl Pending {
+    fn new(declared: Declared) -> Self {
+        Self { declared, announced: None, is_settled: false }
+    }
+
+    fn tell_progress(&mut self, output: &Output) -> CliResult {
+        let view = &self.declared.view;
+        if self.announced.is_none() && has_address(&view.state) {
+            announce(output, view)?;
+            self.announced = Some(view.public.clone());
+        }
+        let is_proved = matches!(view.state.state, State::Live | State::Down);
+        if self.announced.is_some() && is_proved { self.tell_end(output) } else { Ok(()) }
+    }
+
+    fn tell_end(&mut self, output: &Output) -> CliResult {
+        let view = &self.declared.view;
+        if self.announced.as_ref() != Some(&view.public) {
+            announce(output, view)?;
+        }
+        steps(output, view);
+        self.is_settled = true;
+        Ok(())
+    }
 }
 
 /// Whether the address is the one that it will have: a certificate on its way makes it another.
@@ -99,37 +186,6 @@ fn has_address(state: &PublicationState) -> bool {
         State::Down => true,
         State::Offline => false,
     }
-}
-
-/// Follows a publication until its state is as `wanted`, or until `deadline`.
-async fn until(
-    changes: &mut Feed,
-    mut declared: Declared,
-    deadline: Instant,
-    wanted: impl Fn(&PublicationState) -> bool,
-) -> CliResult<Declared> {
-    while !wanted(&declared.view.state) {
-        let Ok(change) = timeout_at(deadline, changes.next()).await else { break };
-        match change? {
-            StateChange::Publication { publication } if declared.is_proved_by(&publication) => {
-                declared.view = *publication;
-            }
-            StateChange::Stopped { code, cause } => return Err(CliError::new(code, cause)),
-            StateChange::Refused { name, problem } if name == declared.view.publication.name => {
-                return Err(CliError::from_problem(problem.status, problem));
-            }
-            StateChange::Withdrawn { name, cause } if name == declared.view.publication.name => {
-                return Err(withdrawn(&name, &cause));
-            }
-            StateChange::Publication { .. }
-            | StateChange::Connected { .. }
-            | StateChange::Disconnected { .. }
-            | StateChange::Refused { .. }
-            | StateChange::Withdrawn { .. }
-            | StateChange::Draining => {}
-        }
-    }
-    Ok(declared)
 }
 
 /// Prints the address: the result. Another one, as when a certificate has come, is printed again.
@@ -187,6 +243,7 @@ pub(crate) fn fields(view: &PublicationView) -> Value {
         "steps": view.state.steps,
         "access": view.publication.access,
         "web": view.publication.web,
+        "health": view.publication.health,
         "access_notes": view.access_notes,
         "lifetime": view.publication.lifetime,
     })
@@ -297,8 +354,30 @@ mod tests {
 
         let settled = settle(&output, &mut feed, declared(None), LIMIT).await.unwrap();
         assert!(settled.demand_live().is_ok());
-        assert_eq!(streams.stdout(), "tcp://203.0.113.5:7777 → 127.0.0.1:3000\n");
+        assert_eq!(streams.stdout(), "tcp://203.0.113.5:7777 → localhost:3000\n");
         assert_eq!(streams.stderr(), "✓ port accepted\nweb is live\n");
+    }
+
+    #[tokio::test]
+    async fn a_publication_without_a_proof_holds_no_other_up() {
+        let (output, streams) = captured(Style::default());
+        let (sender, mut feed) = feed();
+        let named = |name: &str, id: u128, state| {
+            let mut view = view(name, Protocol::Tcp);
+            view.publication.id = uuid::Uuid::from_u128(id);
+            view.state.state = state;
+            view
+        };
+        let declared = [("dead", 1), ("web", 2)].map(|(name, id)| Declared {
+            view: named(name, id, State::Offline),
+            stale_until: None,
+        });
+        let live = Box::new(named("web", 2, State::Live));
+        sender.send(StateChange::Publication { publication: live }).unwrap();
+        settle_all(&output, &mut feed, declared.into(), Duration::ZERO).await.unwrap();
+        let told = streams.stderr();
+        let [web, dead] = ["web is live", "dead is offline"].map(|text| told.find(text).unwrap());
+        assert!(web < dead, "{told}");
     }
 
     #[tokio::test]
@@ -329,7 +408,7 @@ mod tests {
         let mut waiting = declared(None);
         waiting.view.state.awaits_certificate = true;
         let settled = settle(&output, &mut feed, waiting, LIMIT).await.unwrap();
-        assert_eq!(streams.stdout(), "https://web.t.example/ → 127.0.0.1:3000\n");
+        assert_eq!(streams.stdout(), "https://web.t.example/ → localhost:3000\n");
 
         // Should it be lost, or come late, the other address is printed too.
         tell(state(State::Reachable, false), "http://web.t.example/");
@@ -337,7 +416,7 @@ mod tests {
             .send(StateChange::Withdrawn { name: "web".into(), cause: "the relay".into() })
             .unwrap();
         follow_announced(&output, &mut feed, &settled.view).await.unwrap_err();
-        assert!(streams.stdout().ends_with("http://web.t.example/ → 127.0.0.1:3000\n"));
+        assert!(streams.stdout().ends_with("http://web.t.example/ → localhost:3000\n"));
     }
 
     #[tokio::test]
