@@ -20,6 +20,8 @@ mod connect;
 mod control_client;
 mod declaration;
 mod error;
+mod happy_eyeballs;
+mod health_request;
 mod join;
 pub(crate) mod limits;
 mod local_api;
@@ -38,6 +40,8 @@ mod session;
 mod shared;
 mod state;
 mod system;
+mod target_health;
+mod target_watch;
 mod targets;
 #[cfg(test)]
 mod test_support;
@@ -65,7 +69,7 @@ pub(crate) use limits::CounterValues;
 pub(crate) use local_client::{Changes, LocalClient};
 pub(crate) use shared::StateChange;
 pub(crate) use state::{Identity, Membership, StateFolder};
-pub(crate) use targets::check as check_target;
+pub(crate) use target_health::check as check_target;
 pub(crate) use wire::{Problem, PublicationView};
 
 use connect::Connector;

@@ -18,7 +18,7 @@ mod reader;
 
 use std::path::{Path, PathBuf};
 
-use bore_control::model::{Lifetime, Protocol, WebOptions};
+use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
 use bore_policy::{Access, Target};
 use toml::de::{DeTable, DeValue};
 
@@ -27,7 +27,8 @@ use crate::agent::Declaration;
 use crate::error::{CliError, CliResult};
 use crate::hostname::parse_hostname;
 use crate::wanted::{
-    check, parse_host_header, parse_name, parse_source, parse_target, parse_tls_min, set_port,
+    check, parse_health, parse_health_interval, parse_host_header, parse_name, parse_source,
+    parse_target, parse_tls_min, set_port,
 };
 
 /// Values that flags and `BORE_*` precede.
@@ -88,8 +89,20 @@ impl File {
 }
 
 const SETTINGS: &[&str] = &["state", "api_url", "api_key_file", "network", "publish"];
-const PUBLISH: &[&str] =
-    &["http", "tls", "tcp", "udp", "host", "port", "allow", "deny", "host_header", "tls_min"];
+const PUBLISH: &[&str] = &[
+    "http",
+    "tls",
+    "tcp",
+    "udp",
+    "host",
+    "port",
+    "allow",
+    "deny",
+    "host_header",
+    "tls_min",
+    "health",
+    "health_interval",
+];
 
 fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>, kind: Kind, file: &mut File) {
     reader.known_keys(root, "", SETTINGS);
@@ -136,6 +149,10 @@ fn read_section(
     let deny = reader.parsed_list(section, "deny", parse_source);
     let host_header = reader.parsed(section, "host_header", parse_host_header).unwrap_or_default();
     let tls_min = reader.parsed(section, "tls_min", parse_tls_min);
+    let health = HealthOptions {
+        check: reader.parsed(section, "health", parse_health),
+        interval_seconds: reader.parsed(section, "health_interval", parse_health_interval),
+    };
     let (protocol, target) = read_target(reader, span.clone(), section)?;
     let mut declaration = Declaration {
         name: Some(name?),
@@ -146,6 +163,7 @@ fn read_section(
         hostnames,
         access: Access { allow, deny },
         web: WebOptions { host_header: host_header.towards(&target), tls_min },
+        health,
         lifetime: Lifetime::Persistent,
         replace: false,
     };
@@ -215,7 +233,7 @@ mod tests {
         assert_eq!(valheim.access.allow.len(), 2);
         assert_eq!(
             (shop.target.as_str(), valheim.target.as_str()),
-            ("127.0.0.1:3000", "127.0.0.1:2456-2458")
+            ("localhost:3000", "localhost:2456-2458")
         );
     }
 
@@ -241,7 +259,7 @@ mod tests {
         let file = project(text).unwrap();
         let [shop] = file.publish.as_slice() else { panic!("one publication") };
         let host = shop.web.host_header.as_ref().unwrap();
-        assert_eq!((host.as_str(), shop.web.tls_min), ("127.0.0.1:3000", "1.2".parse().ok()));
+        assert_eq!((host.as_str(), shop.web.tls_min), ("localhost:3000", "1.2".parse().ok()));
         let bad = "[publish.a]\nhttp = 80\nhost_header = \"a b\"\ntls_min = 1.2\n";
         let error = project(bad).unwrap_err();
         let cause = error.reason().unwrap();

@@ -71,6 +71,13 @@ fn differences(wanted: &Declaration, stored: &Publication) -> Vec<String> {
         or_default(&wanted.web.host_header),
     );
     compare("tls_min", or_default(&stored.web.tls_min), or_default(&wanted.web.tls_min));
+    let (old, new) = (&stored.health, &wanted.health);
+    compare("health", or_default(&old.check), or_default(&new.check));
+    compare(
+        "health_interval",
+        or_default(&old.interval_seconds),
+        or_default(&new.interval_seconds),
+    );
     compare("allow", listed(&stored.access.allow), listed(&wanted.access.allow));
     compare("deny", listed(&stored.access.deny), listed(&wanted.access.deny));
     found
@@ -93,7 +100,7 @@ fn wanted_port(wanted: &Declaration) -> Option<u16> {
     if wanted.any_port { None } else { wanted.port.or_else(of_target) }
 }
 
-/// `3000` and `127.0.0.1:3000` are one target.
+/// `3000` and `localhost:3000` are one target.
 fn canonical(target: &str) -> String {
     bore_policy::Target::parse(target)
         .map_or_else(|_| target.to_owned(), |target| target.to_string())
@@ -190,7 +197,7 @@ impl Owned {
 
 #[cfg(test)]
 mod tests {
-    use bore_control::model::{Lifetime, Protocol, WebOptions};
+    use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
 
     use super::*;
     use crate::test_support::view;
@@ -200,7 +207,7 @@ mod tests {
         let published = [view("old", Protocol::Tcp), view("foreign", Protocol::Tcp)];
         let changes = plan(&[declaration("new")], &published, &["old".into()]);
         let lines: Vec<_> = changes.iter().map(Change::line).collect();
-        assert_eq!(lines, ["- old", "+ new: 127.0.0.1:3000"], "what others published stays");
+        assert_eq!(lines, ["- old", "+ new: localhost:3000"], "what others published stays");
     }
 
     #[test]
@@ -213,7 +220,7 @@ mod tests {
     fn differences_are_named() {
         let other = Declaration { target: "4000".into(), any_port: true, ..declaration("web") };
         let changes = plan(&[other], &[view("web", Protocol::Tcp)], &[]);
-        assert_eq!(changes[0].line(), "~ web: target 127.0.0.1:3000 → 127.0.0.1:4000");
+        assert_eq!(changes[0].line(), "~ web: target localhost:3000 → localhost:4000");
     }
 
     #[test]
@@ -260,6 +267,7 @@ mod tests {
             hostnames: Vec::new(),
             access: bore_policy::Access::default(),
             web: WebOptions::default(),
+            health: HealthOptions::default(),
             lifetime: Lifetime::Persistent,
             replace: false,
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore_control::model::{Lifetime, Protocol, WebOptions};
+use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
 use bore_control::runtime::State;
 use bore_overlay::JoinKey;
 use bore_policy::Access;
@@ -184,6 +184,7 @@ fn declaration(name: &str, target: String) -> Declaration {
         hostnames: Vec::new(),
         access: Access::default(),
         web: WebOptions::default(),
+        health: HealthOptions::default(),
         lifetime: Lifetime::Session,
         replace: false,
     }

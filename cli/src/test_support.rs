@@ -1,13 +1,13 @@
 //! What unit tests of several files share.
 
-use bore_control::model::{Lifetime, Protocol, Publication, WebOptions};
+use bore_control::model::{HealthOptions, Lifetime, Protocol, Publication, WebOptions};
 use bore_control::runtime::{PublicationState, State};
 use bore_policy::Access;
 use uuid::Uuid;
 
 use crate::agent::PublicationView;
 
-/// A reachable publication of `127.0.0.1:3000` on public port 7777.
+/// A reachable publication of `localhost:3000` on public port 7777.
 pub(crate) fn view(name: &str, protocol: Protocol) -> PublicationView {
     let publication = Publication {
         id: Uuid::from_u128(7),
@@ -19,9 +19,10 @@ pub(crate) fn view(name: &str, protocol: Protocol) -> PublicationView {
         port_count: 1,
         hostnames: Vec::new(),
         overlay_port: 1024,
-        target: "127.0.0.1:3000".to_owned(),
+        target: "localhost:3000".to_owned(),
         access: Access::default(),
         web: WebOptions::default(),
+        health: HealthOptions::default(),
         lifetime: Lifetime::Session,
         created_at: 0,
     };

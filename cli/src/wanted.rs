@@ -2,7 +2,9 @@
 //!
 //! Everything is checked offline here, with the grammar that the relay uses, before anything is sent.
 
-use bore_control::model::{Protocol, TlsVersion, WebOptions};
+use bore_control::model::{
+    HealthCheck, HealthError, HealthInterval, Protocol, TlsVersion, WebOptions,
+};
 use bore_policy::{Label, OriginHost, Source, Target, TargetScheme};
 
 use crate::agent::Declaration;
@@ -61,9 +63,26 @@ pub(crate) fn check(declaration: &Declaration, target: &Target) -> Result<(), &'
         Protocol::Tcp | Protocol::Udp if !declaration.hostnames.is_empty() => {
             Err("only http and tls are told apart by hostname: use --port, not --host")
         }
+        Protocol::Udp if is_checked(declaration) => {
+            Err("a udp service answers no check: leave --health out, or say none")
+        }
+        Protocol::Tls if is_asked_by_http(declaration) => {
+            Err("what is inside tls is not spoken here: --health is tcp or none")
+        }
+        Protocol::Tcp if target.port_count() > 1 && is_asked_by_http(declaration) => {
+            Err("a range is checked by tcp or not at all: --health is tcp or none")
+        }
         Protocol::Udp if unix => Err("a unix: socket carries no UDP datagrams: use HOST:PORT"),
         Protocol::Http | Protocol::Tls | Protocol::Tcp | Protocol::Udp => Ok(()),
     }
+}
+
+fn is_checked(declaration: &Declaration) -> bool {
+    !matches!(declaration.health.check, None | Some(HealthCheck::None))
+}
+
+fn is_asked_by_http(declaration: &Declaration) -> bool {
+    matches!(declaration.health.check, Some(HealthCheck::Http(_)))
 }
 
 /// A name as `--name` takes it.
@@ -93,6 +112,17 @@ pub(crate) fn parse_tls_min(text: &str) -> Result<TlsVersion, String> {
     text.parse().map_err(|error: bore_control::model::TlsVersionError| error.to_string())
 }
 
+/// A value of `--health`.
+pub(crate) fn parse_health(text: &str) -> Result<HealthCheck, String> {
+    text.parse().map_err(|error: HealthError| error.to_string())
+}
+
+/// A value of `--health-interval`, such as `30s` or `5m`.
+pub(crate) fn parse_health_interval(text: &str) -> Result<HealthInterval, String> {
+    let time = crate::args::parse_duration(text)?;
+    HealthInterval::new(time.as_secs()).map_err(|error| error.to_string())
+}
+
 /// One value of `--allow` or `--deny`.
 pub(crate) fn parse_source(text: &str) -> Result<Source, String> {
     text.parse::<Source>().map_err(|error| error.to_string())
@@ -100,7 +130,7 @@ pub(crate) fn parse_source(text: &str) -> Result<Source, String> {
 
 #[cfg(test)]
 mod tests {
-    use bore_control::model::Lifetime;
+    use bore_control::model::{HealthOptions, Lifetime};
     use bore_policy::Access;
 
     use super::*;
@@ -154,6 +184,23 @@ mod tests {
     }
 
     #[test]
+    fn a_health_check_fits_what_is_published() {
+        let checked = |protocol, target: &str, health: &str| {
+            let health = HealthOptions { check: health.parse().ok(), interval_seconds: None };
+            let declaration = Declaration { health, ..declaration(protocol, target) };
+            check(&declaration, &Target::parse(target).unwrap())
+        };
+        assert_eq!(checked(Protocol::Http, "3000", "http:/healthz"), Ok(()));
+        assert_eq!(checked(Protocol::Tcp, "7000-7009", "tcp"), Ok(()));
+        assert_eq!(checked(Protocol::Udp, "7000-7009", "none"), Ok(()));
+        assert!(checked(Protocol::Udp, "7000", "tcp").is_err());
+        assert!(checked(Protocol::Tls, "443", "http").is_err());
+        assert!(checked(Protocol::Tcp, "7000-7009", "http").is_err());
+        assert_eq!(parse_health_interval("5m").map(HealthInterval::seconds), Ok(300));
+        assert!(parse_health_interval("2h").is_err() && parse_health_interval("0s").is_err());
+    }
+
+    #[test]
     fn port_zero_is_any_port() {
         let mut declaration = declaration(Protocol::Tcp, "22");
         set_port(&mut declaration, Some(0));
@@ -172,6 +219,7 @@ mod tests {
             hostnames: Vec::new(),
             access: Access::default(),
             web: WebOptions::default(),
+            health: HealthOptions::default(),
             lifetime: Lifetime::Session,
             replace: false,
         }

@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_target_names_itself_without_the_usual_port() {
         for (target, host) in [
-            ("3000", "127.0.0.1:3000"),
+            ("3000", "localhost:3000"),
             ("nas.local:80", "nas.local"),
             ("h2c://nas.local:80", "nas.local"),
             ("https://nas.local:443", "nas.local"),

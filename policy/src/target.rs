@@ -2,7 +2,7 @@
 //!
 //! | text | means |
 //! |---|---|
-//! | `7777`, `27000-27050` | that port, or those ports, of 127.0.0.1 |
+//! | `7777`, `27000-27050` | that port, or those ports, of `localhost`: of 127.0.0.1, else of ::1 |
 //! | `HOST:PORT`, `HOST:FIRST-LAST` | an IPv4 address or a name |
 //! | `[v6]:PORT` | an IPv6 address |
 //! | `unix:/path` | a Unix socket, by its absolute path |
@@ -232,7 +232,8 @@ impl TargetScheme {
 }
 
 /// Where a target without a host is.
-const DEFAULT_HOST: &str = "127.0.0.1";
+/// Both of its loopback addresses: many servers listen on one of them only.
+const DEFAULT_HOST: &str = "localhost";
 
 /// The host, if one is written, and the ports.
 fn split_host(text: &str) -> Result<(Option<&str>, &str), TargetError> {
@@ -329,8 +330,8 @@ mod tests {
     #[test]
     fn every_form_is_read() {
         let table = [
-            ("7777", "127.0.0.1:7777"),
-            ("27000-27050", "127.0.0.1:27000-27050"),
+            ("7777", "localhost:7777"),
+            ("27000-27050", "localhost:27000-27050"),
             ("192.168.1.5:22", "192.168.1.5:22"),
             ("Nas.local.:8080", "nas.local:8080"),
             ("my_service:80", "my_service:80"),
@@ -339,7 +340,7 @@ mod tests {
             ("[::ffff:127.0.0.1]:80", "127.0.0.1:80"),
             ("unix:/run/app.sock", "unix:/run/app.sock"),
             ("unix://run/./app.sock", "unix:/run/app.sock"),
-            ("h2c://50051", "h2c://127.0.0.1:50051"),
+            ("h2c://50051", "h2c://localhost:50051"),
             ("https://Nas.local:8443", "https://nas.local:8443"),
             ("https+insecure://[::1]:443", "https+insecure://[::1]:443"),
         ];

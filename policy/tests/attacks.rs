@@ -78,13 +78,13 @@ fn attack_37_an_agent_s_declared_targets_cover_nothing_else() {
         [Target::parse("3000").unwrap(), Target::parse("192.168.1.5:27000-27050").unwrap()];
     let covered =
         |text: &str| declared.iter().any(|each| each.covers(&Target::parse(text).unwrap()));
-    assert!(covered("127.0.0.1:3000") && covered("192.168.1.5:27010"));
+    assert!(covered("localhost:3000") && covered("192.168.1.5:27010"));
     for text in [
         "3001",
         "127.0.0.2:3000",
         "192.168.1.5:26999-27001",
         "169.254.169.254:80",
-        "localhost:3000",
+        "127.0.0.1:3000",
         "unix:/run/docker.sock",
     ] {
         assert!(!covered(text), "{text}");

@@ -6,6 +6,7 @@
 //! | `reachable`, and the last visit failed | visited again after about 2 s, then ever later up to 60 s |
 //! | `reachable`, though the last visit proved more: a name got a certificate, or the proof is in doubt | visited again, not sooner than 2 s after that one |
 //! | `live` | visited again about every 60 s |
+//! | `reachable` or `live`, and its target is checked | the target is checked every 30 s, or as its health interval says |
 //! | `down`, or its target failed a visitor | its target is looked at every 2 s; a change is reported |
 //! | `offline` | nothing: without the relay there is nothing to prove |
 
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore_control::model::Publication;
+use bore_control::model::{HealthCheck, Publication};
 use bore_control::runtime::State;
 use rand::Rng;
 use tokio::sync::broadcast::error::RecvError;
@@ -21,8 +22,9 @@ use tokio::task::{JoinError, JoinSet};
 use uuid::Uuid;
 
 use super::shared::{Link, Online, Shared};
+use super::target_watch::check_target;
+use super::visit;
 use super::wire::PublicationView;
-use super::{targets, visit};
 
 /// Runs until the agent stops.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -89,13 +91,15 @@ impl Care {
 
     fn begin(&mut self, online: &Online, view: PublicationView) {
         let now = Instant::now();
-        let record = self.records.entry(view.publication.id).or_default();
         let failing = self.shared.registry().is_failing(&view.publication.name);
         let state = if failing { State::Down } else { view.state.state };
+        let look_every = self.look_every(&view.publication.name, state);
+        let record = self.records.entry(view.publication.id).or_default();
         if matches!(state, State::Offline | State::Down) || record.public != view.public {
             record.forget_visits(&view.public);
+            record.look_due = record.look_due.map(|due| due.min(now + LOOK_EVERY));
         }
-        let due = record.due(state, online.session, now);
+        let due = record.due(state, online.session, look_every.is_some(), now);
         if due == Due::Nothing || self.work.len() >= AT_ONCE_MAX {
             return;
         }
@@ -107,10 +111,20 @@ impl Care {
                 self.work.spawn(pay_visit(shared, online.clone(), view));
             }
             Due::Look => {
-                record.look_due = Some(now + LOOK_EVERY);
+                record.look_due = look_every.map(|every| now + every);
                 self.work.spawn(look_at_target(shared, view.publication.name));
             }
         }
+    }
+
+    /// The time between two looks at a target; `None` for one that is not checked.
+    fn look_every(&self, name: &str, state: State) -> Option<Duration> {
+        if state == State::Down {
+            return Some(LOOK_EVERY);
+        }
+        let registry = self.shared.registry();
+        let entry = registry.entry(name)?;
+        (entry.health() != HealthCheck::None).then(|| entry.health_interval())
     }
 
     /// Takes in how a piece of work ended. One that panicked has said nothing: its publication is visited again when the next minute is over.
@@ -123,7 +137,7 @@ impl Care {
 }
 
 impl Record {
-    fn due(&self, state: State, session: u64, now: Instant) -> Due {
+    fn due(&self, state: State, session: u64, is_checked: bool, now: Instant) -> Due {
         let passed = |due: Option<Instant>| due.is_none_or(|due| due <= now);
         let visited = self.visited_in == Some(session);
         let due = match state {
@@ -133,7 +147,11 @@ impl Record {
             State::Reachable => self.due_while_reachable,
             State::Live => self.due_while_live,
         };
-        if !visited || passed(due) { Due::Visit } else { Due::Nothing }
+        match !visited || passed(due) {
+            true => Due::Visit,
+            false if is_checked && passed(self.look_due) => Due::Look,
+            false => Due::Nothing,
+        }
     }
 
     /// Once it is reachable again, or elsewhere, that is to be proved at once.
@@ -183,13 +201,7 @@ async fn pay_visit(shared: Arc<Shared>, online: Online, view: PublicationView) -
 }
 
 async fn look_at_target(shared: Arc<Shared>, name: String) -> Option<Visited> {
-    let declared = shared
-        .registry()
-        .entry(&name)
-        .map(|entry| (entry.declaration.protocol, entry.target.clone()));
-    let (protocol, target) = declared?;
-    let result = targets::check(protocol, &target).await;
-    shared.note_target(&name, result.map_err(|error| error.to_string()));
+    check_target(&shared, &name).await;
     None
 }
 
@@ -214,14 +226,14 @@ mod tests {
     fn a_publication_is_visited_once_it_is_reachable_and_again_a_minute_later() {
         let now = Instant::now();
         let mut record = Record::default();
-        assert_eq!(record.due(State::Offline, 1, now), Due::Nothing);
-        assert_eq!(record.due(State::Reachable, 1, now), Due::Visit);
+        assert_eq!(record.due(State::Offline, 1, false, now), Due::Nothing);
+        assert_eq!(record.due(State::Reachable, 1, false, now), Due::Visit);
 
         record.begin_visit(1, now);
-        assert_eq!(record.due(State::Reachable, 1, now), Due::Nothing, "one at a time");
+        assert_eq!(record.due(State::Reachable, 1, false, now), Due::Nothing, "one at a time");
         record.end_visit(true, now, 1.0);
-        assert_eq!(record.due(State::Live, 1, now), Due::Nothing);
-        assert_eq!(record.due(State::Live, 1, now + VISIT_EVERY), Due::Visit);
+        assert_eq!(record.due(State::Live, 1, false, now), Due::Nothing);
+        assert_eq!(record.due(State::Live, 1, false, now + VISIT_EVERY), Due::Visit);
     }
 
     #[test]
@@ -233,8 +245,8 @@ mod tests {
             record.begin_visit(1, now);
             record.end_visit(false, now, 1.0);
             let due = record.due_while_reachable.unwrap();
-            assert_eq!(record.due(State::Reachable, 1, due - TICK), Due::Nothing);
-            assert_eq!(record.due(State::Reachable, 1, due), Due::Visit);
+            assert_eq!(record.due(State::Reachable, 1, false, due - TICK), Due::Nothing);
+            assert_eq!(record.due(State::Reachable, 1, false, due), Due::Visit);
             pauses.push((due - now).as_secs());
             now = due;
         }
@@ -244,7 +256,11 @@ mod tests {
         record.end_visit(true, now, 1.0);
         record.begin_visit(1, now);
         record.end_visit(false, now, 1.0);
-        assert_eq!(record.due(State::Reachable, 1, now + RETRY_FIRST), Due::Visit, "from anew");
+        assert_eq!(
+            record.due(State::Reachable, 1, false, now + RETRY_FIRST),
+            Due::Visit,
+            "from anew"
+        );
     }
 
     #[test]
@@ -253,8 +269,8 @@ mod tests {
         let mut record = Record::default();
         record.begin_visit(1, now);
         record.end_visit(true, now, 1.0);
-        assert_eq!(record.due(State::Reachable, 1, now), Due::Nothing, "no two at once");
-        assert_eq!(record.due(State::Reachable, 1, now + RETRY_FIRST), Due::Visit);
+        assert_eq!(record.due(State::Reachable, 1, false, now), Due::Nothing, "no two at once");
+        assert_eq!(record.due(State::Reachable, 1, false, now + RETRY_FIRST), Due::Visit);
     }
 
     #[test]
@@ -265,20 +281,33 @@ mod tests {
             record.begin_visit(1, now);
             record.end_visit(false, now, 1.0);
         }
-        assert_eq!(record.due(State::Reachable, 2, now), Due::Visit);
+        assert_eq!(record.due(State::Reachable, 2, false, now), Due::Visit);
         record.forget_visits("https://app.t.example.org/");
-        assert_eq!(record.due(State::Reachable, 1, now), Due::Visit);
+        assert_eq!(record.due(State::Reachable, 1, false, now), Due::Visit);
         record.begin_visit(1, now);
         record.end_visit(false, now, 1.0);
-        assert_eq!(record.due(State::Reachable, 1, now + RETRY_FIRST), Due::Visit);
+        assert_eq!(record.due(State::Reachable, 1, false, now + RETRY_FIRST), Due::Visit);
+    }
+
+    #[test]
+    fn a_checked_target_is_looked_at_between_visits() {
+        let now = Instant::now();
+        let mut record = Record::default();
+        record.begin_visit(1, now);
+        record.end_visit(true, now, 1.0);
+        assert_eq!(record.due(State::Live, 1, true, now), Due::Look);
+        record.look_due = Some(now + LOOK_EVERY);
+        assert_eq!(record.due(State::Live, 1, true, now), Due::Nothing);
+        assert_eq!(record.due(State::Live, 1, true, now + LOOK_EVERY), Due::Look);
+        assert_eq!(record.due(State::Live, 1, false, now + LOOK_EVERY), Due::Nothing);
     }
 
     #[test]
     fn a_target_that_is_down_is_looked_at_and_not_visited() {
         let now = Instant::now();
         let mut record = Record::default();
-        assert_eq!(record.due(State::Down, 1, now), Due::Look);
+        assert_eq!(record.due(State::Down, 1, false, now), Due::Look);
         record.look_due = Some(now + LOOK_EVERY);
-        assert_eq!(record.due(State::Down, 1, now), Due::Nothing);
+        assert_eq!(record.due(State::Down, 1, false, now), Due::Nothing);
     }
 }

@@ -1,6 +1,6 @@
 //! What is published, as it was declared on this agent. Only a declaration names a target; nothing that the relay says can.
 
-use bore_control::model::{Lifetime, Protocol, WebOptions};
+use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
 use bore_policy::{Access, Source, Target};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ pub(crate) struct Declaration {
     /// What is particular to a web service (http).
     #[serde(default)]
     pub(crate) web: WebOptions,
+    /// How its target is checked.
+    #[serde(default)]
+    pub(crate) health: HealthOptions,
     /// How long it stays.
     pub(crate) lifetime: Lifetime,
     /// Take the name over from another node.
@@ -70,6 +73,7 @@ impl Declaration {
             target: self.target.clone(),
             access: lists(&self.access),
             web: self.web.clone(),
+            health: self.health.clone(),
             lifetime: self.lifetime,
             replace: self.replace,
         }

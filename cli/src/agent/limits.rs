@@ -44,6 +44,10 @@ pub(crate) const STATE_FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// How long a local target may take to accept.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a web service may take to answer a health check, once it has taken the connection.
+pub(crate) const HEALTH_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an address of a name is waited for before a visitor that asks again is led to the next one.
+pub(crate) const UDP_ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// A UDP flow that only one side used.
 pub(crate) const UDP_IDLE: Duration = Duration::from_secs(60);
 /// A UDP flow that was answered.

@@ -2,16 +2,15 @@
 //!
 //! | line from the relay | line back |
 //! |---|---|
-//! | `{"check":"<publication id>"}` | `{"ok":true,"detail":"answered in 2 ms","silent":false}` |
+//! | `{"check":"<publication id>"}` | `{"ok":true,"detail":"took a connection in 2 ms"}`, `note` beside it where something is unproved |
 //! | `{"echo":"<token>"}`, expected | `{"echo":"<token>"}`, once |
-//! | anything else | `{"ok":false,"detail":"…","silent":false}` |
+//! | anything else | `{"ok":false,"detail":"…"}` |
 //!
 //! Only the relay's tunnel reaches this port. It can have a declared target dialled, as any visitor can, and nothing else.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bore_control::model::Protocol;
 use bore_control::runtime::TargetReport;
 use bore_driver::{Local, pipe};
 use bore_netstack::Incoming;
@@ -24,7 +23,7 @@ use uuid::Uuid;
 use super::limits::PROBE_LINE_BYTES_MAX;
 use super::serve_tcp::Listeners;
 use super::shared::Shared;
-use super::targets;
+use super::target_watch::check_target;
 
 /// Answers until dropped.
 pub(crate) async fn run(local: Local, shared: Arc<Shared>, relay: PeerId) {
@@ -96,35 +95,13 @@ async fn answer(shared: &Arc<Shared>, line: &[u8]) -> Answer {
 }
 
 async fn check(shared: &Arc<Shared>, id: Uuid) -> Answer {
-    let found = {
-        let registry = shared.registry();
-        registry.by_id(id).map(|(name, entry)| (name.clone(), entry.clone()))
+    let found = shared.registry().by_id(id).map(|(name, _)| name.clone());
+    let report = match &found {
+        Some(name) => check_target(shared, name).await,
+        None => None,
     };
-    let Some((name, entry)) = found else {
-        return Answer::not_ok("not declared on this agent (B7103)".to_owned());
-    };
-    let begun = Instant::now();
-    let result = targets::check(entry.declaration.protocol, &entry.target).await;
-    let udp = entry.declaration.protocol == Protocol::Udp;
-    let silent = udp && !entry.seen.answered;
-    let failure = match result {
-        Err(error) => Some(error.to_string()),
-        // A remote UDP service shows only in visitors' traffic that nobody is there.
-        Ok(()) if silent => entry.seen.failure,
-        Ok(()) => None,
-    };
-    shared.note_checked(&name, failure.is_none());
-    let ok = failure.is_none();
-    let detail = failure.unwrap_or_else(|| answered(udp, silent, begun.elapsed()));
-    Answer::Report(TargetReport { ok, detail, silent: ok && silent })
-}
-
-fn answered(udp: bool, silent: bool, took: Duration) -> String {
-    match (udp, silent) {
-        (false, _) => format!("answered in {} ms", took.as_millis()),
-        (true, true) => "the port is open; the service has not answered yet".to_owned(),
-        (true, false) => "the service has answered visitors".to_owned(),
-    }
+    let undeclared = || Answer::not_ok("not declared on this agent (B7103)".to_owned());
+    report.map_or_else(undeclared, Answer::Report)
 }
 
 fn echo(shared: &Shared, token: String) -> Answer {
@@ -150,7 +127,7 @@ enum Answer {
 
 impl Answer {
     fn not_ok(detail: String) -> Self {
-        Self::Report(TargetReport { ok: false, detail, silent: false })
+        Self::Report(TargetReport { ok: false, detail, note: None })
     }
 }
 
@@ -173,7 +150,7 @@ mod tests {
         let answer = serde_json::to_string(&Answer::Echo { echo: "abc".into() }).unwrap();
         assert_eq!(answer, r#"{"echo":"abc"}"#);
         let answer = serde_json::to_string(&Answer::not_ok("no".into())).unwrap();
-        assert_eq!(answer, r#"{"ok":false,"detail":"no","silent":false}"#);
+        assert_eq!(answer, r#"{"ok":false,"detail":"no"}"#);
     }
 
     #[tokio::test]

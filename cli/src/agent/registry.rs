@@ -4,8 +4,9 @@
 //! is not here changes nothing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
-use bore_control::model::Lifetime;
+use bore_control::model::{HealthCheck, Lifetime};
 use bore_control::runtime::{PublicationState, State, TargetReport};
 use bore_policy::Target;
 use tokio::sync::oneshot;
@@ -36,13 +37,44 @@ pub(crate) struct Entry {
     pub(crate) holders: usize,
 }
 
-/// What visitors' traffic showed of a target.
+impl Entry {
+    /// How the target is checked.
+    pub(crate) fn health(&self) -> HealthCheck {
+        let Declaration { protocol, health, .. } = &self.declaration;
+        health.effective(*protocol, self.target.port_count())
+    }
+
+    /// The time between two checks.
+    pub(crate) fn health_interval(&self) -> Duration {
+        Duration::from_secs(self.declaration.health.seconds().into())
+    }
+
+    /// Returns true if a visitor's dial says something about the target as a whole. A port of a range speaks for itself alone.
+    pub(crate) fn is_judged_by_visitors(&self) -> bool {
+        self.health() != HealthCheck::None && self.target.port_count() == 1
+    }
+
+    /// What proved the target within the last interval, in words.
+    pub(crate) fn recent_proof(&self, now: Instant) -> Option<String> {
+        let (at, what) = self.seen.proof?;
+        let age = now.saturating_duration_since(at);
+        (age < self.health_interval()).then(|| format!("{what} {} s ago", age.as_secs()))
+    }
+}
+
+/// What checks and visitors' traffic showed of a target.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
     /// A UDP target has answered at least once.
     pub(crate) answered: bool,
+    /// A UDP target refused the last datagram.
+    pub(crate) refused: bool,
     /// Why the target failed last; gone with the next success.
     pub(crate) failure: Option<String>,
+    /// When a connection last showed that the target is there, and whose it was.
+    pub(crate) proof: Option<(Instant, &'static str)>,
+    /// A listener that the kernel's table shows has refused a visitor.
+    pub(crate) listener_refused: bool,
     /// What the relay was told last.
     pub(crate) reported_ok: Option<bool>,
 }
@@ -198,11 +230,14 @@ impl Registry {
         let id = entry.view.as_ref()?.publication.id;
         let ok = result.is_ok();
         entry.seen.failure = result.err();
+        if !ok {
+            entry.seen.proof = None;
+        }
         if entry.seen.reported_ok.replace(ok) == Some(ok) {
             return None;
         }
         let detail = entry.seen.failure.clone().unwrap_or_else(|| "answers".to_owned());
-        Some((id, TargetReport { ok, detail, silent: false }))
+        Some((id, TargetReport { ok, detail, note: None }))
     }
 
     /// Expects one visit with `token`; the receiver hears when it arrived. `None` when too many are expected.
@@ -296,6 +331,32 @@ mod tests {
         assert_eq!(report(&mut registry, Err("refused".into())), None);
         assert_eq!(report(&mut registry, Ok(())), Some(true));
         assert_eq!(report(&mut registry, Ok(())), None);
+    }
+
+    #[test]
+    fn a_proof_holds_for_the_interval_and_no_longer_than_until_the_next_failure() {
+        let mut registry = declared("web");
+        let now = Instant::now();
+        registry.entry_mut("web").unwrap().seen.proof = Some((now, "took a connection"));
+        let entry = registry.entry("web").unwrap();
+        let soon = now + Duration::from_secs(12);
+        assert_eq!(entry.recent_proof(soon).as_deref(), Some("took a connection 12 s ago"));
+        assert_eq!(entry.recent_proof(now + entry.health_interval()), None);
+        registry.note_target("web", Err("refused".into()));
+        assert_eq!(registry.entry("web").unwrap().recent_proof(soon), None);
+    }
+
+    #[test]
+    fn a_visitor_judges_one_port_and_no_range() {
+        let judged = |target: &str, health: &str| {
+            let mut registry = Registry::default();
+            let mut declaration = declaration("web", Protocol::Tcp, target);
+            declaration.health.check = health.parse().ok();
+            registry.declare("web", declaration, target.parse().unwrap(), None);
+            registry.entry("web").unwrap().is_judged_by_visitors()
+        };
+        assert!(judged("3000", "tcp") && judged("3000", "http"));
+        assert!(!judged("3000", "none") && !judged("3000-3001", "tcp"));
     }
 
     #[test]

@@ -13,7 +13,8 @@ use bore_overlay::PeerId;
 use tokio::task::JoinHandle;
 
 use super::shared::{Plan, ServicePlan, Shared};
-use super::{probe, serve_tcp, serve_udp, targets};
+use super::target_watch::check_target;
+use super::{probe, serve_tcp, serve_udp};
 
 /// Follows the plan until the agent stops.
 pub(crate) async fn run(local: Local, shared: Arc<Shared>) {
@@ -90,8 +91,8 @@ impl Services {
 /// Tells the relay that a new publication is served, and how its target does. The service was spawned before and opens its ports in its
 /// first turn, so whoever hears of this finds them open.
 async fn report_target(shared: Arc<Shared>, plan: ServicePlan) {
-    let result = targets::check(plan.protocol, &plan.target).await;
-    shared.note_target(&plan.name, result.map_err(|error| error.to_string()));
+    // What it found is reported by itself.
+    check_target(&shared, &plan.name).await;
 }
 
 /// A task of the shard's thread.

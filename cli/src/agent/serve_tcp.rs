@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::serve_tls;
 use super::shared::{ServicePlan, Shared};
+use super::target_watch;
 use super::targets::{LocalStream, Place, place};
 
 /// Serves until dropped; open flows end with it.
@@ -97,13 +98,13 @@ impl ServicePlan {
 async fn dial(shared: &Arc<Shared>, plan: &ServicePlan, place: &Place) -> Option<LocalStream> {
     match place.connect().await {
         Ok(stream) => {
-            shared.note_target(&plan.name, Ok(()));
+            target_watch::note_visitor(shared, &plan.name);
             Some(stream)
         }
         Err(error) => {
             shared.counters.dials_failed.add_one();
             tracing::debug!(name = %plan.name, %error, "target not reached");
-            shared.note_target(&plan.name, Err(error.to_string()));
+            target_watch::note_failure(shared, &plan.name, place, &error).await;
             None
         }
     }

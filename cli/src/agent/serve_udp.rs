@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -17,8 +17,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::limits::{UDP_IDLE, UDP_IDLE_TWO_WAY, UDP_WAITING_MAX};
+use super::limits::{UDP_ANSWER_WAIT, UDP_IDLE, UDP_IDLE_TWO_WAY, UDP_WAITING_MAX};
 use super::shared::{ServicePlan, Shared};
+use super::target_watch;
 use super::targets::{DialError, Place, answer_or_refusal, place};
 
 /// Serves until dropped; open flows end with it.
@@ -29,6 +30,7 @@ pub(crate) async fn run(local: Local, shared: Arc<Shared>, plan: ServicePlan) {
         shared,
         plan,
         flows: RefCell::default(),
+        answered_last: Cell::default(),
         scratch: RefCell::new(vec![0; DATAGRAM_BYTES].into_boxed_slice()),
     });
     match service.bind() {
@@ -45,6 +47,8 @@ struct Service {
     shared: Arc<Shared>,
     plan: ServicePlan,
     flows: RefCell<HashMap<Ends, Rc<Flow>>>,
+    /// Of a name with several addresses, the one that answered last.
+    answered_last: Cell<Option<IpAddr>>,
     /// Datagrams of targets pass through here, one at a time.
     scratch: RefCell<Box<[u8]>>,
 }
@@ -65,6 +69,8 @@ struct Flow {
     last_used: Cell<Instant>,
     answered: Cell<bool>,
     refused: Notify,
+    /// The visitor sent something to a target that has not answered it.
+    asked_again: Notify,
     task: RefCell<Option<AbortHandle>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -116,6 +122,7 @@ impl Service {
             last_used: Cell::new(Instant::now()),
             answered: Cell::new(false),
             refused: Notify::new(),
+            asked_again: Notify::new(),
             task: RefCell::default(),
             _permit: permit,
         });
@@ -143,7 +150,7 @@ impl Service {
         tracing::debug!(name = %self.plan.name, target = %place, %error, "visitor told that nobody is there");
         self.shared.counters.dials_failed.add_one();
         self.local.reject_udp(self.plan.relay, ends.visitor, ends.ours, &flow.last_head.borrow());
-        self.shared.note_target(&self.plan.name, Err(error.to_string()));
+        target_watch::note_refusal(&self.shared, &self.plan.name);
     }
 
     /// Sends what the target answered back to the visitor.
@@ -162,12 +169,16 @@ impl Service {
     fn target_answered(&self) {
         if let Some(entry) = self.shared.registry().entry_mut(&self.plan.name) {
             entry.seen.answered = true;
+            entry.seen.refused = false;
         }
         self.shared.note_target(&self.plan.name, Ok(()));
     }
 
     fn receive_from(&self, flow: &Flow, payload: &[u8]) {
         flow.last_used.set(Instant::now());
+        if !flow.answered.get() {
+            flow.asked_again.notify_one();
+        }
         let mut head = flow.last_head.borrow_mut();
         head.clear();
         head.extend_from_slice(payload.get(..QUOTED_BYTES).unwrap_or(payload));
@@ -218,29 +229,72 @@ impl DatagramSink for Service {
     }
 }
 
-/// Opens the flow's socket and carries answers until the flow is idle. Fails when the target refuses.
+/// Carries a flow until it is idle. Of a name with several addresses the next is tried when one refuses, or is silent while the visitor asks
+/// again; the first is the last to be tried, and stays. Fails when the target refuses.
 async fn live(
     service: &Weak<Service>,
     flow: &Flow,
     ends: Ends,
     place: &Place,
 ) -> Result<(), DialError> {
-    let socket = Rc::new(place.open_udp().await?);
+    let mut addresses = place.udp_addresses().await?;
+    let answered_last = service.upgrade().and_then(|service| service.answered_last.get());
+    addresses.sort_by_key(|address| Some(address.ip()) != answered_last);
+    let first = addresses.first().copied().filter(|_| addresses.len() > 1);
+    for address in &addresses {
+        let is_tentative = first.is_some();
+        match carry(service, flow, ends, place, *address, is_tentative).await {
+            Ok(End::Unanswered) => {}
+            Err(_) if is_tentative && !flow.answered.get() => {}
+            Ok(End::Idle) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    match first {
+        Some(first) => carry(service, flow, ends, place, first, false).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Why a flow with one address of its target ended.
+enum End {
+    Idle,
+    /// The address was tentative, and the visitor asked it again in vain.
+    Unanswered,
+}
+
+/// Opens the flow's socket to `address` and carries answers.
+async fn carry(
+    service: &Weak<Service>,
+    flow: &Flow,
+    ends: Ends,
+    place: &Place,
+    address: SocketAddr,
+    is_tentative: bool,
+) -> Result<End, DialError> {
+    let socket = Rc::new(place.open_udp(address).await?);
     send_waiting(flow, &socket).await.map_err(|error| refused(place, &error))?;
+    let patience_ends = Instant::now() + UDP_ANSWER_WAIT;
     loop {
         let idle_at = idle_at(flow);
+        let is_unanswered = is_tentative && !flow.answered.get();
         tokio::select! {
             ready = answer_or_refusal(&socket) => ready.map_err(|error| refused(place, &error))?,
             () = flow.refused.notified() => return Err(refused(place, &io::ErrorKind::ConnectionRefused.into())),
+            () = flow.asked_again.notified(), if is_unanswered => {
+                if Instant::now() >= patience_ends {
+                    return Ok(End::Unanswered);
+                }
+            }
             () = tokio::time::sleep_until(idle_at) => {}
         }
-        let Some(service) = service.upgrade() else { return Ok(()) };
+        let Some(service) = service.upgrade() else { return Ok(End::Idle) };
         match service.answer(flow, ends, &socket) {
-            Ok(()) => {}
+            Ok(()) => service.answered_last.set(Some(address.ip())),
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                 return Err(refused(place, &error));
             }
-            Err(_) if self::idle_at(flow) <= Instant::now() => return Ok(()),
+            Err(_) if self::idle_at(flow) <= Instant::now() => return Ok(End::Idle),
             Err(_) => {}
         }
     }

@@ -331,13 +331,6 @@ impl Shared {
         }
     }
 
-    /// Notes what the relay itself has just been told by a check, so that it is not told again.
-    pub(crate) fn note_checked(&self, name: &str, ok: bool) {
-        if let Some(entry) = self.registry().entry_mut(name) {
-            entry.seen.reported_ok = Some(ok);
-        }
-    }
-
     /// Brings the plan of what is served up to date; `relay` when the tunnel is another one.
     pub(crate) fn replan(&self, relay: Option<PeerId>) {
         let registry = self.registry();

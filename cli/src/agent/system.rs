@@ -1,8 +1,11 @@
-//! What the agent asks of the operating system: who the user is, how long the machine has been up, who holds a UDP port.
+//! What the agent asks of the operating system: who the user is, how long the machine has been up, who holds a port or a Unix socket.
 //!
 //! The answers come from `/proc` where there is one. Elsewhere each question has a safe answer: not root, the wall clock, not known.
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Whether this process runs as root.
@@ -32,10 +35,42 @@ fn uptime() -> Option<Duration> {
 ///
 /// A `false` is no proof that nobody answers there: the kernel may redirect the port elsewhere, as container engines do.
 pub(crate) fn has_udp_socket(address: SocketAddr) -> Option<bool> {
-    let v4 = std::fs::read_to_string("/proc/net/udp").ok()?;
-    let v6 = std::fs::read_to_string("/proc/net/udp6").unwrap_or_default();
-    let sockets = v4.lines().chain(v6.lines()).filter_map(local_address);
-    Some(sockets.into_iter().any(|socket| receives(socket, address)))
+    has_socket("udp", |_| true, address)
+}
+
+/// Whether some process of this machine listens at `address` by TCP; `None` when the machine does not say.
+///
+/// As with UDP, a `false` is no proof. A `true` may be of a socket that takes IPv6 alone: the kernel's table does not tell.
+pub(crate) fn has_tcp_listener(address: SocketAddr) -> Option<bool> {
+    has_socket("tcp", |line| line.split_whitespace().nth(3) == Some(TCP_LISTEN), address)
+}
+
+/// Whether some process of this machine listens at the Unix socket `path`; `None` when the machine does not say.
+///
+/// A `false` is no proof: the socket may have been made under another path, as by a container.
+pub(crate) fn has_unix_listener(path: &Path) -> Option<bool> {
+    let table = std::fs::read_to_string("/proc/self/net/unix").ok()?;
+    let is_it = |line: &str| {
+        let mut columns = line.split_whitespace();
+        let flags = columns.nth(3).and_then(|flags| u32::from_str_radix(flags, 16).ok());
+        flags.is_some_and(|flags| flags & UNIX_ACCEPTS != 0)
+            && columns.nth(3).is_some_and(|bound| Path::new(bound) == path)
+    };
+    Some(table.lines().any(is_it))
+}
+
+/// Looks through a table of sockets up to the first that is not of the wanted kind: the kernel lists sockets that listen first, and there may be very
+/// many connections behind them.
+fn has_socket(table: &str, wanted: fn(&str) -> bool, address: SocketAddr) -> Option<bool> {
+    let receives_here =
+        |line: &String| local_address(line).is_some_and(|socket| receives(socket, address));
+    let found = |file: &str| {
+        let lines = BufReader::new(File::open(file).ok()?).lines().skip(1).map_while(Result::ok);
+        Some(lines.take_while(|line| wanted(line)).any(|line| receives_here(&line)))
+    };
+    // Of the process, not of the machine: a service may see no more of /proc (ProcSubset=pid of systemd).
+    let v4 = found(&format!("/proc/self/net/{table}"))?;
+    Some(v4 || found(&format!("/proc/self/net/{table}6")).unwrap_or(false))
 }
 
 fn receives(socket: SocketAddr, address: SocketAddr) -> bool {
@@ -64,9 +99,15 @@ fn ip_from(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
+/// State of a listening socket in `/proc/net/tcp`.
+const TCP_LISTEN: &str = "0A";
+/// `__SO_ACCEPTCON` in `/proc/net/unix`: the socket listens.
+const UNIX_ACCEPTS: u32 = 1 << 16;
+
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
@@ -84,6 +125,27 @@ mod tests {
         let open = UdpSocket::bind("0.0.0.0:0").unwrap();
         let port = open.local_addr().unwrap().port();
         assert_eq!(has_udp_socket(SocketAddr::from(([127, 0, 0, 1], port))), Some(true));
+    }
+
+    #[test]
+    fn a_listener_is_seen_and_a_connection_is_none() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let _visitor = TcpStream::connect(address).unwrap();
+        let (_served, _) = listener.accept().unwrap();
+        assert_eq!(has_tcp_listener(address), Some(true));
+        drop(listener);
+        assert_eq!(has_tcp_listener(address), Some(false), "a connection is left, no listener");
+    }
+
+    #[test]
+    fn a_unix_socket_is_seen_while_somebody_listens() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("service.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        assert_eq!(has_unix_listener(&path), Some(true));
+        drop(listener);
+        assert_eq!(has_unix_listener(&path), Some(false));
     }
 
     #[test]

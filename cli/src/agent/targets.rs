@@ -7,14 +7,14 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use bore_control::model::Protocol;
 use bore_policy::{Target, TargetHost, TargetScheme};
+use http::Version;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UdpSocket, UnixStream};
 use tokio_rustls::client::TlsStream;
 
+use super::happy_eyeballs;
 use super::limits::DIAL_TIMEOUT;
 use super::system::has_udp_socket;
 use super::trust::{Certificates, Inside, TrustError, secure};
@@ -50,6 +50,14 @@ pub(crate) enum DialError {
         target: String,
         /// The kernel's words.
         cause: io::Error,
+    },
+    /// It answers, and not as a healthy service does.
+    #[error("{target} is not healthy: {cause}")]
+    Unhealthy {
+        /// What was asked.
+        target: String,
+        /// How it answered.
+        cause: String,
     },
     /// It is behind TLS, and not who it should be.
     #[error("{target} answers, and TLS with it fails: {cause}")]
@@ -100,6 +108,7 @@ impl DialError {
             Self::TimedOut { .. } => "B7102",
             Self::Unresolved { .. } => "B7104",
             Self::Untrusted { .. } => "B7105",
+            Self::Unhealthy { .. } => "B7107",
             Self::Unsuitable { .. } => "B1001",
         }
     }
@@ -118,6 +127,9 @@ impl DialError {
             Self::Unresolved { host, .. } => format!("check the name {host}, or give an address"),
             Self::Untrusted { .. } => {
                 "let this machine trust its issuer, or publish it with --insecure-origin".to_owned()
+            }
+            Self::Unhealthy { .. } => {
+                "look into the service, or check another path: --health http:/PATH".to_owned()
             }
             Self::Unsuitable { .. } => "publish it as tcp or http, or give HOST:PORT".to_owned(),
         }
@@ -168,16 +180,40 @@ impl Place {
         self.in_time(self.secure(host, certificates, Inside::Http2)).await
     }
 
-    /// Opens a UDP socket that sends to and receives from nowhere else.
-    pub(crate) async fn open_udp(&self) -> Result<UdpSocket, DialError> {
-        self.in_time(async {
-            let address = self.first_address().await?;
-            let socket =
-                UdpSocket::bind(any_like(address)).await.map_err(|error| self.failed(error))?;
-            socket.connect(address).await.map_err(|error| self.failed(error))?;
+    /// Where datagrams may be sent, in the order in which it is tried.
+    pub(crate) async fn udp_addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
+        self.in_time(self.addresses()).await.map(in_order_of_udp)
+    }
+
+    /// Opens a UDP socket that sends to and receives from `address` alone.
+    pub(crate) async fn open_udp(&self, address: SocketAddr) -> Result<UdpSocket, DialError> {
+        let opened = async {
+            let socket = UdpSocket::bind(any_like(address)).await?;
+            socket.connect(address).await?;
             Ok(socket)
-        })
-        .await
+        };
+        opened.await.map_err(|error| self.failed(error))
+    }
+
+    /// Whether the service is reached inside TLS.
+    pub(crate) fn is_behind_tls(&self) -> bool {
+        self.behind_tls().is_some()
+    }
+
+    /// The HTTP that the service speaks without TLS.
+    pub(crate) fn version(&self) -> Version {
+        match self {
+            Self::Port(TargetScheme::H2c, ..) => Version::HTTP_2,
+            Self::Port(..) | Self::Unix(_) => Version::HTTP_11,
+        }
+    }
+
+    /// What a client of the service's own calls it.
+    pub(crate) fn authority(&self) -> String {
+        match self {
+            Self::Port(..) => self.to_string(),
+            Self::Unix(_) => "localhost".to_owned(),
+        }
     }
 
     async fn connect_unix(&self, path: &Path) -> Result<LocalStream, DialError> {
@@ -221,22 +257,16 @@ impl Place {
     }
 
     async fn connect_tcp(&self) -> Result<TcpStream, DialError> {
-        let mut last = None;
-        for address in self.addresses().await? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    // Latency matters more than a few small packets on the way to a local service.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        let none = || io::Error::new(io::ErrorKind::AddrNotAvailable, "no address");
-        Err(self.failed(last.unwrap_or_else(none)))
+        let addresses = self.addresses().await?;
+        let stream = happy_eyeballs::connect(&addresses).await;
+        let stream = stream.map_err(|error| self.failed(error))?;
+        // Latency matters more than a few small packets on the way to a local service.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
     }
 
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
+    /// Where it is, by the system's resolver.
+    pub(crate) async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
         match self {
             Self::Port(_, TargetHost::Address(ip), port) => Ok(vec![SocketAddr::new(*ip, *port)]),
             Self::Port(_, TargetHost::Name(name), port) => {
@@ -248,12 +278,6 @@ impl Place {
             }
             Self::Unix(_) => Err(self.unsuitable("a Unix socket carries streams, not datagrams")),
         }
-    }
-
-    async fn first_address(&self) -> Result<SocketAddr, DialError> {
-        let unresolved =
-            || DialError::Unresolved { host: self.to_string(), cause: "no address".to_owned() };
-        self.addresses().await?.first().copied().ok_or_else(unresolved)
     }
 
     async fn in_time<T>(
@@ -289,34 +313,14 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// Whether the first port of `target` answers right now.
-///
-/// TCP and Unix: a connection is opened and closed. UDP: nothing is sent to a service that is there, so its silence proves nothing.
-///
-/// # Errors
-/// Why it does not.
-pub(crate) async fn check(protocol: Protocol, target: &Target) -> Result<(), DialError> {
-    let place = place(target, 0)?;
-    match protocol {
-        Protocol::Tcp | Protocol::Tls | Protocol::Http => place.connect().await.map(drop),
-        Protocol::Udp => check_udp(&place).await,
+/// Families in turns. Of this machine's loopback addresses only the one at which a program receives: UDP has no handshake that would tell.
+fn in_order_of_udp(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let mut ordered = happy_eyeballs::in_turns(&addresses);
+    if ordered.iter().all(|address| address.ip().is_loopback()) {
+        ordered.sort_by_key(|address| has_udp_socket(*address) != Some(true));
+        ordered.truncate(1);
     }
-}
-
-/// A local port that no process of this machine holds is asked with an empty datagram, which disturbs nobody and which the kernel
-/// refuses unless it redirects the port elsewhere.
-async fn check_udp(place: &Place) -> Result<(), DialError> {
-    let socket = place.open_udp().await?;
-    let address = socket.peer_addr().map_err(|error| place.failed(error))?;
-    let ours = socket.local_addr().is_ok_and(|local| local.ip() == address.ip());
-    if !ours || has_udp_socket(address) != Some(false) {
-        return Ok(());
-    }
-    socket.send(&[]).await.map_err(|error| place.failed(error))?;
-    match tokio::time::timeout(REFUSAL_WAIT, answer_or_refusal(&socket)).await {
-        Ok(Err(error)) => Err(place.failed(error)),
-        Ok(Ok(())) | Err(_) => Ok(()),
-    }
+    ordered
 }
 
 /// Waits until a connected UDP socket has something to read. Fails when the other side's kernel refused a datagram, which alone does not
@@ -358,33 +362,51 @@ fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
-fn any_like(address: SocketAddr) -> SocketAddr {
+pub(crate) fn any_like(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     }
 }
 
-/// The kernel refuses on the spot; this only bounds the wait for a refusal that does not come.
-const REFUSAL_WAIT: Duration = Duration::from_millis(250);
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, UnixListener};
 
     use super::*;
 
     #[tokio::test]
-    async fn a_listening_service_is_reached_and_a_closed_port_is_refused() {
+    async fn a_closed_port_is_refused_with_a_next_step() {
         let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = target(&service.local_addr().unwrap().to_string());
-        check(Protocol::Tcp, &target).await.unwrap();
-
+        let place = place(&target(&service.local_addr().unwrap().to_string()), 0).unwrap();
+        place.connect().await.unwrap();
         drop(service);
-        let error = check(Protocol::Http, &target).await.unwrap_err();
+        let error = place.connect().await.unwrap_err();
         assert_eq!(error.code(), "B7101");
         assert!(error.next_step().contains("[::1]:"), "{}", error.next_step());
+    }
+
+    #[tokio::test]
+    async fn a_bare_port_is_found_on_either_loopback_address() {
+        for loopback in ["127.0.0.1:0", "[::1]:0"] {
+            let service = TcpListener::bind(loopback).await;
+            let service =
+                service.unwrap_or_else(|error| panic!("needs {loopback} on this machine: {error}"));
+            let address = service.local_addr().unwrap();
+            let place = place(&target(&address.port().to_string()), 0).unwrap();
+            let LocalStream::Tcp(stream) = place.connect().await.unwrap() else {
+                panic!("a TCP target")
+            };
+            assert_eq!(stream.peer_addr().unwrap(), address);
+
+            let service = UdpSocket::bind(loopback).await.unwrap();
+            let port = service.local_addr().unwrap().port();
+            let place = super::place(&target(&port.to_string()), 0).unwrap();
+            assert_eq!(place.udp_addresses().await.unwrap(), [service.local_addr().unwrap()]);
+        }
     }
 
     #[tokio::test]
@@ -416,36 +438,15 @@ mod tests {
         let mut read = [0; 2];
         accepted.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"hi");
-
-        assert_eq!(check(Protocol::Udp, &target).await.unwrap_err().code(), "B1001");
-    }
-
-    #[tokio::test]
-    async fn a_udp_service_is_not_disturbed_by_a_check() {
-        let service = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let target = target(&service.local_addr().unwrap().to_string());
-        check(Protocol::Udp, &target).await.unwrap();
-        let error = service.try_recv(&mut [0; 16]).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "nothing was sent to it");
-
-        drop(service);
-        // On a busy machine a refusal may come later than a check waits for it.
-        let refused = async {
-            loop {
-                if let Err(error) = check(Protocol::Udp, &target).await {
-                    break error;
-                }
-            }
-        };
-        let error = tokio::time::timeout(Duration::from_secs(10), refused).await.unwrap();
-        assert_eq!(error.code(), "B7101");
+        let error = place(&target, 0).unwrap().udp_addresses().await.unwrap_err();
+        assert_eq!(error.code(), "B1001");
     }
 
     #[tokio::test]
     async fn a_refused_datagram_is_noticed_and_an_answer_is_too() {
         let service = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let place = place(&target(&service.local_addr().unwrap().to_string()), 0).unwrap();
-        let socket = place.open_udp().await.unwrap();
+        let socket = place.open_udp(service.local_addr().unwrap()).await.unwrap();
         socket.send(b"hello").await.unwrap();
         let (_, from) = service.recv_from(&mut [0; 16]).await.unwrap();
         service.send_to(b"hi", from).await.unwrap();
@@ -471,7 +472,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_without_address_is_told_apart_from_a_dead_service() {
-        let error = check(Protocol::Tcp, &target("no-such-host.invalid:80")).await.unwrap_err();
+        let place = place(&target("no-such-host.invalid:80"), 0).unwrap();
+        let error = place.connect().await.unwrap_err();
         assert_eq!(error.code(), "B7104");
     }
 

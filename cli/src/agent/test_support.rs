@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
-use bore_control::model::{Lifetime, Protocol, Publication, WebOptions};
+use bore_control::model::{HealthOptions, Lifetime, Protocol, Publication, WebOptions};
 use bore_control::runtime::{PublicationState, State};
 use bore_overlay::{
     ClusterPublicKey, JoinKey, JoinSecret, NetworkId, Overlay, Peer, PeerId, PrivateKey, Sources,
@@ -26,6 +26,7 @@ pub(crate) fn declaration(name: &str, protocol: Protocol, target: &str) -> Decla
         hostnames: Vec::new(),
         access: Access::default(),
         web: WebOptions::default(),
+        health: HealthOptions::default(),
         lifetime: Lifetime::Session,
         replace: false,
     }
@@ -46,6 +47,7 @@ pub(crate) fn view(name: &str, protocol: Protocol) -> PublicationView {
             target: "127.0.0.1:3000".to_owned(),
             access: Access::default(),
             web: WebOptions::default(),
+            health: HealthOptions::default(),
             lifetime: Lifetime::Session,
             created_at: 0,
         },

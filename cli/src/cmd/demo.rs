@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use bore_control::model::{Lifetime, Protocol, WebOptions};
+use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
 use bore_overlay::JoinKey;
 use bore_policy::Access;
 use bore_relay::{InitOptions, InitSettings, Relay};
@@ -125,6 +125,7 @@ impl Stage {
             hostnames: (!protocol.has_port()).then(|| name.to_owned()).into_iter().collect(),
             access: Access::default(),
             web: WebOptions::default(),
+            health: HealthOptions::default(),
             lifetime: Lifetime::Session,
             replace: false,
         }

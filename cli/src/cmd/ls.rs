@@ -52,8 +52,14 @@ fn public(view: &PublicationView) -> String {
     format!("{}{script}{more}", view.public)
 }
 
+/// What was last measured of the target, and how.
+fn checked(view: &PublicationView) -> String {
+    let step = view.state.steps.iter().find(|step| step.name == "target");
+    step.map(|step| step.detail.clone()).unwrap_or_default()
+}
+
 fn show(context: &Context<'_>, views: &[PublicationView], nodes: &[Node]) -> CliResult {
-    let mut table = Table::new(["name", "state", "public", "target", "node", "cause"]);
+    let mut table = Table::new(["name", "state", "public", "target", "node", "cause", "checked"]);
     for view in views {
         let node = nodes.iter().find(|node| node.id == view.publication.node);
         table.row([
@@ -63,6 +69,7 @@ fn show(context: &Context<'_>, views: &[PublicationView], nodes: &[Node]) -> Cli
             view.publication.target.clone(),
             node.map_or_else(|| "this one".to_owned(), |node| node.name.clone()),
             view.state.cause.clone().unwrap_or_default(),
+            checked(view),
         ]);
     }
     let items: Vec<_> = views.iter().map(fields).collect();
@@ -72,6 +79,7 @@ fn show(context: &Context<'_>, views: &[PublicationView], nodes: &[Node]) -> Cli
 #[cfg(test)]
 mod tests {
     use bore_control::model::Protocol;
+    use bore_control::runtime::Step;
 
     use super::*;
     use crate::test_support;
@@ -85,5 +93,18 @@ mod tests {
         view.publication.hostnames.push("*.shop.example".to_owned());
         assert_eq!(public(&view), "tls://xn--bcher-kva.example:443 (bücher.example) +1");
         assert_eq!(public(&test_support::view("ssh", Protocol::Tcp)), "tcp://203.0.113.5:7777");
+    }
+
+    #[test]
+    fn what_was_measured_of_the_target_is_shown() {
+        let mut view = test_support::view("ssh", Protocol::Tcp);
+        assert_eq!(checked(&view), "");
+        let step = |name: &str, detail: &str| Step {
+            name: name.to_owned(),
+            ok: true,
+            detail: detail.to_owned(),
+        };
+        view.state.steps = vec![step("tunnel", "the agent answers"), step("target", "not checked")];
+        assert_eq!(checked(&view), "not checked");
     }
 }

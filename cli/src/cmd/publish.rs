@@ -5,7 +5,9 @@ mod report;
 
 use std::time::Duration;
 
-use bore_control::model::{Lifetime, Protocol, TlsVersion, WebOptions};
+use bore_control::model::{
+    HealthCheck, HealthInterval, HealthOptions, Lifetime, Protocol, TlsVersion, WebOptions,
+};
 use bore_policy::{Access, Source, Target};
 
 use self::report::Declared;
@@ -16,11 +18,13 @@ use crate::hostname::parse_hostname;
 use crate::link::{Feed, Link};
 use crate::signal::Interrupt;
 use crate::wanted::{
-    HostHeader, check, parse_host_header, parse_name, parse_source, parse_target, parse_tls_min,
-    set_port,
+    HostHeader, check, parse_health_interval, parse_host_header, parse_name, parse_source,
+    parse_target, parse_tls_min, set_port,
 };
 
-pub(super) use report::{announce, declare, fields, follow, follow_announced, settle, standing};
+pub(super) use report::{
+    announce, declare, fields, follow, follow_announced, settle, settle_all, standing,
+};
 
 /// How long a proof from outside may take before it is called missing.
 pub(super) const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -83,6 +87,12 @@ pub(crate) struct Flags {
     /// Oldest TLS that visitors may speak, 1.2 or 1.3 (http) [default: what the relay says]
     #[arg(long, value_name = "VERSION", value_parser = parse_tls_min)]
     tls_min: Option<TlsVersion>,
+    /// How to check that the service is there: tcp (it takes connections), http or http:/PATH (it answers 200 to 399), none [default: tcp; none for udp and for a range]
+    #[arg(long, value_name = "CHECK")]
+    health: Option<HealthCheck>,
+    /// Time between two checks, 1s to 1h [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_health_interval)]
+    health_interval: Option<HealthInterval>,
     /// Leave it to the running agent and return; it stays until `bore rm NAME`
     #[arg(long)]
     bg: bool,
@@ -114,7 +124,8 @@ impl Publish {
             return remote::publish(context, node, declaration, &flags.target).await;
         }
         let mut interrupt = Interrupt::listen()?;
-        try_target(context, protocol, &flags.dialled()?).await;
+        let health = flags.health_options().effective(protocol, flags.target.port_count());
+        try_target(context, protocol, &flags.dialled()?, &health).await;
         if flags.bg {
             return interrupt.or(flags.in_background(context, declaration)).await;
         }
@@ -143,12 +154,17 @@ impl Flags {
             hostnames: self.host.clone(),
             access: Access { allow: self.allow.clone(), deny: self.deny.clone() },
             web: self.web(&target)?,
+            health: self.health_options(),
             lifetime: if self.bg { Lifetime::Persistent } else { Lifetime::Session },
             replace: self.replace,
         };
         set_port(&mut declaration, self.port);
         check(&declaration, &target).map_err(CliError::usage)?;
         Ok(declaration)
+    }
+
+    fn health_options(&self) -> HealthOptions {
+        HealthOptions { check: self.health.clone(), interval_seconds: self.health_interval }
     }
 
     fn web(&self, target: &Target) -> CliResult<WebOptions> {
@@ -230,12 +246,14 @@ impl Flags {
 }
 
 /// Says at once what the relay would find out later. A dead target is published all the same: it may come.
-async fn try_target(context: &Context<'_>, protocol: Protocol, target: &Target) {
-    match check_target(protocol, target).await {
-        Ok(()) if protocol == Protocol::Udp => {
-            context.output.step(true, "local", &format!("{target} can be sent to"));
-        }
-        Ok(()) => context.output.step(true, "local", &format!("{target} answers")),
+async fn try_target(
+    context: &Context<'_>,
+    protocol: Protocol,
+    target: &Target,
+    health: &HealthCheck,
+) {
+    match check_target(protocol, target, health).await {
+        Ok(found) => context.output.step(true, "local", &found.detail),
         Err(error) => {
             context.output.step(false, "local", &format!("{error} ({})", error.code()));
             context
@@ -275,6 +293,8 @@ mod tests {
             insecure_origin: false,
             host_header: None,
             tls_min: None,
+            health: None,
+            health_interval: None,
             bg: false,
             wait: false,
             no_wait: false,

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
-use bore_control::model::{Lifetime, Protocol, WebOptions};
+use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
 use bore_policy::{Access, Target};
 use tokio::process::Command;
 
@@ -142,6 +142,7 @@ fn declare(protocol: Protocol, target: &Target) -> CliResult<Declaration> {
         hostnames: Vec::new(),
         access: Access::default(),
         web: WebOptions::default(),
+        health: HealthOptions::default(),
         lifetime: Lifetime::Session,
         replace: false,
     };

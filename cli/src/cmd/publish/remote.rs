@@ -47,6 +47,7 @@ fn request(node: &str, declaration: Declaration, target: &Target) -> CliResult<P
             deny: texts(&declaration.access.deny),
         },
         web: declaration.web,
+        health: declaration.health,
         lifetime: Lifetime::Persistent,
         replace: declaration.replace,
     })

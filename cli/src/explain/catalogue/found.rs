@@ -333,6 +333,20 @@ pub(super) static ENTRIES: &[Entry] = &[
         ]
     ),
     entry!(
+        "B7107",
+        TargetDead,
+        "the target is not healthy",
+        "The target takes connections, and its answer to the health check was late, or had another status than 200 to 399. Visitors are refused until it is healthy again.",
+        [
+            "the service has a fault of its own, or is still starting",
+            "the path of --health http:/PATH does not exist, or needs a login"
+        ],
+        [
+            "look into the service's log",
+            "check another path, or only that it takes connections: --health tcp"
+        ]
+    ),
+    entry!(
         "B8101",
         Unverified,
         "not verified in time",
