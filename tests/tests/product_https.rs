@@ -138,7 +138,7 @@ fn a_service_is_called_by_the_name_that_it_wants_and_visited_by_old_tls_where_it
     ]);
     scene.agent.publish_in_background(&["http", "3000", "--name", "any"]);
     for (name, host) in
-        [("app", "intranet.local"), ("good", "127.0.0.1:3000"), ("any", "any.t.test")]
+        [("app", "intranet.local"), ("good", "localhost:3000"), ("any", "any.t.test")]
     {
         scene.relay.wait_for_state(name, "live");
         let url = format!("https://{name}.t.test/host");

@@ -52,6 +52,17 @@ fn a_stock_wireguard_client_is_served_across_rekeys() {
 }
 
 #[test]
+fn a_service_behind_a_stock_client_is_down_and_back_sooner_than_the_next_check() {
+    let mut site = Site::published();
+    site.nginx.take().unwrap().stop();
+    assert_ne!(site.visit().status, 200);
+    site.relay.wait_for_state_within(CHECK_INTERVAL / 2, "site", "down");
+    site.nginx = Some(Nginx::start(&site.lab, 8080, site.lab.path()));
+    site.relay.wait_for_state_within(CHECK_INTERVAL / 2, "site", "reachable");
+    assert_eq!(site.visit().status, 200);
+}
+
+#[test]
 fn a_removed_client_reaches_nothing_within_a_second() {
     let lab = Lab::new();
     let relay = Relay::start(&lab);
@@ -70,8 +81,8 @@ fn a_removed_client_reaches_nothing_within_a_second() {
 /// A web server behind a stock client, published and reached once.
 struct Site {
     phone: Phone,
-    _nginx: Nginx,
-    _relay: Relay,
+    nginx: Option<Nginx>,
+    relay: Relay,
     lab: Lab,
 }
 
@@ -91,7 +102,7 @@ impl Site {
         let made = relay.api("POST", &format!("{}/publications", relay.network()), Some(&request));
         assert_eq!(made.status, 201, "{made:?}");
         relay.wait_for_state("site", "reachable");
-        let site = Self { phone, _nginx: nginx, _relay: relay, lab };
+        let site = Self { phone, nginx: Some(nginx), relay, lab };
         until("the service to be served", SOON, || (site.visit().status == 200).then_some(()));
         site
     }
@@ -158,6 +169,8 @@ impl Phone {
 
 /// `REKEY_AFTER_TIME` of the WireGuard paper, section 6.1.
 const REKEY_AFTER: Duration = Duration::from_secs(120);
+/// How often the relay looks at what is up.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 const VISIT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Values of a key, separated by commas in the file.

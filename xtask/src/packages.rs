@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::shell::{cargo, output, root, run, say};
 
 /// Program → the package that brings it.
-const PROGRAMS: [(&str, &str); 25] = [
+const PROGRAMS: [(&str, &str); 28] = [
     ("cc", "gcc"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
@@ -31,12 +31,16 @@ const PROGRAMS: [(&str, &str); 25] = [
     ("slowhttptest", "slowhttptest"),
     ("chromium", "chromium"),
     ("certutil", "libnss3-tools"),
+    ("nc", "netcat-openbsd"),
+    ("mosh-server", "mosh"),
+    ("script", "bsdutils"),
 ];
 
 /// What a package brings that is no program of the path → the package.
-const FILES: [(&str, &str); 2] = [
+const FILES: [(&str, &str); 3] = [
     ("/usr/lib/postgresql", "postgresql"),
     ("/usr/lib/python3/dist-packages/grpc", "python3-grpcio"),
+    ("/usr/lib/python3/dist-packages/pyftpdlib", "python3-pyftpdlib"),
 ];
 
 /// Python's own packages, below `target`: a scanner of TLS, and OpenSSL 3.5, which knows post-quantum key exchange.
