@@ -65,6 +65,12 @@ impl Train {
         self.lengths.bytes()
     }
 
+    /// Some were sent before and are thought to be lost.
+    #[must_use]
+    pub fn has_repeats(&self) -> bool {
+        self.lengths.has_repeats
+    }
+
     /// How many packets there are.
     #[must_use]
     pub fn packets(&self) -> usize {
@@ -72,10 +78,11 @@ impl Train {
     }
 }
 
-/// Lengths of packets that lie one behind the other: narrow, so that they travel in registers.
+/// Packets that lie one behind the other: narrow, so that it travels in registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lengths {
     packet_bytes: NonZeroU16,
+    has_repeats: bool,
     bytes: u32,
 }
 
@@ -83,7 +90,16 @@ impl Lengths {
     /// Of each packet, and of all together; `None` where that is nothing, or more than IP or a train can hold.
     pub(crate) fn new(packet_bytes: usize, bytes: usize) -> Option<Self> {
         let packet_bytes = u16::try_from(packet_bytes).ok().and_then(NonZeroU16::new)?;
-        Some(Self { packet_bytes, bytes: bytes.try_into().ok()? })
+        Some(Self { packet_bytes, has_repeats: false, bytes: bytes.try_into().ok()? })
+    }
+
+    /// The same, of which some were sent before if `has_repeats`.
+    pub(crate) fn with_repeats(self, has_repeats: bool) -> Self {
+        Self { has_repeats, ..self }
+    }
+
+    pub(crate) fn has_repeats(self) -> bool {
+        self.has_repeats
     }
 
     pub(crate) fn packet_bytes(self) -> usize {

@@ -114,11 +114,15 @@ impl Core {
         };
         let whole = self.flows.get(id).map_or(0, |flow| flow.connection.packet_bytes_max());
         let (packet_bytes, mut end) = (first.lengths.packet_bytes(), first.lengths.bytes());
+        let mut has_repeats = first.lengths.has_repeats();
+        let train = |end, has_repeats| {
+            Lengths::new(packet_bytes, end).map(|lengths| lengths.with_repeats(has_repeats))
+        };
         for count in end / packet_bytes.. {
             let room = buffer.get_mut(end..).filter(|room| room.len() >= whole);
             let Some(room) = room.filter(|_| count < packets_max) else {
                 self.settle_later(id, now);
-                return Lengths::new(packet_bytes, end);
+                return train(end, has_repeats);
             };
             let Some(sent) = self.transmit_packets(id, room, 1, now) else { break };
             let bytes = sent.lengths.bytes();
@@ -127,12 +131,13 @@ impl Core {
                 break;
             }
             end += bytes;
+            has_repeats |= sent.lengths.has_repeats();
             if bytes < packet_bytes {
                 break;
             }
         }
         self.settle(id);
-        Lengths::new(packet_bytes, end)
+        train(end, has_repeats)
     }
 
     fn transmit_packets(

@@ -78,6 +78,7 @@ impl Connection {
         let mut stream = self.sender.stream.reader(from);
         let fill = |payload: &mut [u8]| stream.fill(payload);
         let lengths = header.emit_train(buffer, payload_bytes, segment_bytes, fill)?;
+        let lengths = lengths.with_repeats(plan.is_retransmission);
         self.sender.note_sent(&plan, self.timestamps.ticks(self.now), self.now);
         // SACK blocks have no room beside a full payload, so a gap still wants a bare acknowledgment.
         if !self.has_gap_to_tell() {
