@@ -146,13 +146,39 @@ pub enum Encapsulated<'b> {
     Unknown,
 }
 
-/// A datagram that the overlay itself wants sent.
+/// Inner packets for one peer, one behind the other.
+#[derive(Debug, Clone, Copy)]
+pub struct Packets<'p> {
+    /// All of them.
+    pub bytes: &'p [u8],
+    /// Length of each; only the last may be shorter.
+    pub packet_bytes: usize,
+    /// Some were sent before and are thought to be lost.
+    pub has_repeats: bool,
+}
+
+/// Sealed packets, one behind the other.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SealedTrain<'b> {
+    /// Where to.
+    pub to: SocketAddr,
+    /// The datagrams, in the caller's buffer.
+    pub datagrams: &'b [u8],
+    /// Length of each; only the last may be shorter.
+    pub datagram_bytes: usize,
+    /// There are several, and the path was shown to carry segments of one send.
+    pub is_segmented: bool,
+}
+
+/// What the overlay itself wants sent: one datagram, or several of one length as segments of one send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transmit {
     /// Where to.
     pub to: SocketAddr,
-    /// The datagram.
+    /// The datagrams, one behind the other.
     pub payload: Vec<u8>,
+    /// Length of each, when there are several. They ask the path whether it carries segments, so they must not be sent in any other way.
+    pub segment_bytes: Option<usize>,
 }
 
 /// What others may want to know.

@@ -38,11 +38,19 @@ pub struct Counters {
     pub tunnels_down: u64,
     /// Endpoints that moved.
     pub endpoints_moved: u64,
+    /// Probes of a path sent.
+    pub path_probes_sent: u64,
+    /// Probes of a path that the peer answered.
+    pub path_probes_answered: u64,
+    /// Times that segmentation was given up on a path that loses segments.
+    pub segments_lost: u64,
+    /// Times that segmentation was given up because the kernel refused it.
+    pub segments_refused: u64,
 }
 
 impl Counters {
     /// Every total with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 17] {
+    pub fn named(&self) -> [(&'static str, u64); 21] {
         [
             ("initiations_sent", self.initiations_sent),
             ("initiations_answered", self.initiations_answered),
@@ -61,6 +69,10 @@ impl Counters {
             ("tunnels_up", self.tunnels_up),
             ("tunnels_down", self.tunnels_down),
             ("endpoints_moved", self.endpoints_moved),
+            ("path_probes_sent", self.path_probes_sent),
+            ("path_probes_answered", self.path_probes_answered),
+            ("segments_lost", self.segments_lost),
+            ("segments_refused", self.segments_refused),
         ]
     }
 

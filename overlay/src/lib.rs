@@ -22,6 +22,7 @@ mod overlay;
 mod peer;
 mod peers;
 mod prefix;
+mod probe;
 mod relay_address;
 mod reset;
 mod schedule;
@@ -34,8 +35,8 @@ pub use address::{
     is_in_network, is_overlay, network_prefix, overlay_v6,
 };
 pub use api::{
-    AddPeerError, Config, Encapsulated, Event, Peer, PeerId, PeerStatus, Received, Sources,
-    Transmit, UnknownKeys,
+    AddPeerError, Config, Encapsulated, Event, Packets, Peer, PeerId, PeerStatus, Received,
+    SealedTrain, Sources, Transmit, UnknownKeys,
 };
 pub use cluster::{ClusterKey, ClusterPublicKey, RelayIdentity};
 pub use counters::{Counters, DropReason};

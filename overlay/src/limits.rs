@@ -34,6 +34,11 @@ pub const IDENTITY_REQUESTS_MAX: usize = 8;
 /// Peers whose timers run in one `handle_timeout`; the rest run in the next.
 pub(crate) const TIMEOUTS_PER_CALL_MAX: usize = 1_024;
 
+/// Largest inner packet, IP header included. Sealed and with UDP and IP headers it measures 1,340 bytes by IPv4 and 1,360 by IPv6.
+pub const PACKET_BYTES_MAX: usize = 1_280;
+/// Datagrams of the train that asks a path whether it carries segments.
+pub(crate) const SEGMENTS_PROBED: u8 = 4;
+
 /// Tags of sent datagrams by which a RESET is recognised, over all peers. A power of two.
 pub(crate) const RECENT_TAGS: usize = 16_384;
 /// Buckets of one limiter by source prefix. A power of two.

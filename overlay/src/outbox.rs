@@ -20,8 +20,17 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// A datagram for a peer.
     pub(crate) fn send(&mut self, to: SocketAddr, payload: Vec<u8>) {
+        self.push(Transmit { to, payload, segment_bytes: None });
+    }
+
+    /// Datagrams for a peer, as segments of one send.
+    pub(crate) fn send_segments(&mut self, to: SocketAddr, payload: Vec<u8>, segment_bytes: usize) {
+        self.push(Transmit { to, payload, segment_bytes: Some(segment_bytes) });
+    }
+
+    fn push(&mut self, transmit: Transmit) {
         if self.transmits.len() < TRANSMITS_MAX {
-            self.transmits.push_back(Transmit { to, payload });
+            self.transmits.push_back(transmit);
         } else {
             self.counters.count_drop(DropReason::TransmitsFull);
         }
@@ -30,7 +39,7 @@ impl Outbox {
     /// A datagram for somebody who has proved nothing.
     pub(crate) fn send_unproven(&mut self, to: SocketAddr, payload: Vec<u8>) {
         if self.unproven.len() < TRANSMITS_UNPROVEN_MAX {
-            self.unproven.push_back(Transmit { to, payload });
+            self.unproven.push_back(Transmit { to, payload, segment_bytes: None });
         } else {
             self.counters.count_drop(DropReason::TransmitsFull);
         }

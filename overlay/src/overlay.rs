@@ -16,8 +16,8 @@ use rand::{Rng, SeedableRng};
 
 use crate::admission::AdmissionControl;
 use crate::api::{
-    AddPeerError, Config, Encapsulated, Event, Peer, PeerId, PeerStatus, Sources, Transmit,
-    UnknownKeys,
+    AddPeerError, Config, Encapsulated, Event, Packets, Peer, PeerId, PeerStatus, SealedTrain,
+    Sources, Transmit, UnknownKeys,
 };
 use crate::cluster::ClusterPublicKey;
 use crate::counters::{Counters, DropReason};
@@ -71,6 +71,7 @@ impl Overlay {
                 tags: RecentTags::new(),
                 out: Outbox::default(),
                 random,
+                may_segment: false,
             },
             peers: Peers::default(),
             pending: Pending::default(),
@@ -169,6 +170,41 @@ impl Overlay {
                 self.shared.out.counters.count_drop(reason);
                 Encapsulated::NoSession
             }
+        }
+    }
+
+    /// Seals the packets of a train one behind the other. `buffer` has room for the packets and 32 bytes each, and for 148 bytes more. `None`
+    /// when the peer has no session, or is none.
+    pub fn encapsulate_train<'b>(
+        &mut self,
+        peer: PeerId,
+        train: Packets<'_>,
+        buffer: &'b mut [u8],
+        now: Instant,
+    ) -> Option<SealedTrain<'b>> {
+        self.now = now;
+        let state = self.peers.get_mut(peer)?;
+        let sealed = state.seal_train(&mut self.shared, train, buffer, now);
+        self.schedule.plan(state);
+        sealed.map_err(|reason| self.shared.out.counters.count_drop(reason)).ok()
+    }
+
+    /// Whether trains may be sent as segments of one send, where the path is shown to carry them. At first they may not.
+    pub fn allow_segments(&mut self, may_segment: bool) {
+        self.shared.may_segment = may_segment;
+    }
+
+    /// One of our own nodes is at the other end, which answers probes of the path.
+    pub fn allow_probes(&mut self, peer: PeerId) {
+        if let Some(state) = self.peers.get_mut(peer) {
+            state.allow_probes();
+        }
+    }
+
+    /// The kernel refused to send a train of this peer as segments, and sent its datagrams one by one.
+    pub fn note_segments_refused(&mut self, peer: PeerId, now: Instant) {
+        if let Some(state) = self.peers.get_mut(peer) {
+            state.note_segments_refused(&mut self.shared, now);
         }
     }
 

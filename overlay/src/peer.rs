@@ -26,8 +26,12 @@ use crate::slots::Slots;
 use crate::tunnel::Keys;
 
 mod handshake;
+mod path;
+mod probing;
 mod timers;
 mod transport;
+
+use path::Path;
 
 /// What all peers of an overlay share.
 pub(crate) struct Shared {
@@ -36,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) tags: RecentTags,
     pub(crate) out: Outbox,
     pub(crate) random: SmallRng,
+    /// The driver can send a train with one system call, and may.
+    pub(crate) may_segment: bool,
 }
 
 /// One peer.
@@ -73,6 +79,7 @@ pub(crate) struct PeerState {
     answer_awaited: Option<Instant>,
     received_bytes: u64,
     sent_bytes: u64,
+    path: Path,
 }
 
 impl PeerState {
@@ -101,6 +108,7 @@ impl PeerState {
             answer_awaited: None,
             received_bytes: 0,
             sent_bytes: 0,
+            path: Path::new(),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::inner;
 use crate::key::PublicKey;
 use crate::limits::PENDING_LIFETIME;
 use crate::peer::{PeerState, canonical};
+use crate::probe::Probe;
 use crate::reset;
 use crate::tunnel::{
     COOKIE_REPLY, COOKIE_REPLY_BYTES, INITIATION, INITIATION_BYTES, RESPONSE, RESPONSE_BYTES,
@@ -102,6 +103,11 @@ impl Overlay {
         let opened = peer.open(&mut self.shared, slot, from, datagram, buffer, now);
         self.schedule.plan(peer);
         let Some(packet) = opened? else { return Ok(Received::Nothing) };
+        if let Some(probe) = Probe::parse(packet) {
+            peer.handle_probe(&mut self.shared, probe, now);
+            self.schedule.plan(peer);
+            return Ok(Received::Nothing);
+        }
         inner::check(packet, &peer.sources)?;
         Ok(Received::Packet { peer: id, packet })
     }

@@ -19,6 +19,7 @@ impl PeerState {
             (self.silence_ends_at(), "peer silent"),
             (self.answer_due_at(), "keepalive"),
             (self.keepalive_due_at(), "persistent keepalive"),
+            (self.path.deadline(), "path probes"),
         ]
         .into_iter()
         .filter_map(|(at, reason)| Some((at?, reason)))
@@ -45,6 +46,7 @@ impl PeerState {
         if is_due(self.answer_due_at()) || is_due(self.keepalive_due_at()) {
             self.send_keepalive(shared, now);
         }
+        self.probe_path(shared, now);
     }
 
     /// Whether this tunnel is to come back by itself.

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use super::handshake::release;
 use super::{PeerState, Shared};
-use crate::api::Event;
+use crate::api::{Event, Packets, SealedTrain};
 use crate::counters::DropReason;
 use crate::session::Session;
-use crate::tunnel::Opened;
+use crate::tunnel::{Opened, TRANSPORT_BYTES_MIN};
 
 /// Which of a peer's sessions a receiver index names.
 enum Place {
@@ -42,6 +42,35 @@ impl PeerState {
             self.begin_handshake(shared, now);
         }
         Ok((endpoint, sealed))
+    }
+
+    /// Seals the packets of a train one behind the other. What no longer can be sealed is left out; an error says that nothing could.
+    pub(crate) fn seal_train<'b>(
+        &mut self,
+        shared: &mut Shared,
+        train: Packets<'_>,
+        buffer: &'b mut [u8],
+        now: Instant,
+    ) -> Result<SealedTrain<'b>, DropReason> {
+        let mut sealed: Option<(SocketAddr, usize)> = None;
+        for packet in train.bytes.chunks(train.packet_bytes.max(1)) {
+            let end = sealed.map_or(0, |(_, end)| end);
+            let room = buffer.get_mut(end..).unwrap_or_default();
+            match (self.seal(shared, packet, room, now), sealed) {
+                (Ok((to, datagram)), _) => sealed = Some((to, end + datagram.len())),
+                (Err(reason), None) => return Err(reason),
+                (Err(reason), Some(_)) => {
+                    shared.out.counters.count_drop(reason);
+                    break;
+                }
+            }
+        }
+        let (to, end) = sealed.ok_or(DropReason::InnerMalformed)?;
+        let datagrams = buffer.get(..end).unwrap_or_default();
+        let datagram_bytes = (train.packet_bytes + TRANSPORT_BYTES_MIN).min(end);
+        let is_segmented = end > datagram_bytes && shared.may_segment;
+        let is_segmented = is_segmented && self.path.note_train(train.has_repeats, now);
+        Ok(SealedTrain { to, datagrams, datagram_bytes, is_segmented })
     }
 
     /// Opens a datagram in the session that `slot` names. `None` is a keepalive.
@@ -142,6 +171,9 @@ impl PeerState {
 
     fn move_endpoint(&mut self, shared: &mut Shared, from: SocketAddr) {
         let before = self.endpoint.replace(from);
+        if before != Some(from) {
+            self.path.restart();
+        }
         if self.up && before != Some(from) {
             shared.out.emit(Event::EndpointMoved { peer: self.id, to: from });
         }

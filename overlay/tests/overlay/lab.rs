@@ -37,6 +37,10 @@ pub(crate) struct Lab {
     pub(crate) wire: VecDeque<Datagram>,
     /// Everything that was ever sent.
     pub(crate) log: Vec<Datagram>,
+    /// Datagrams that are sent as segments of one send are lost.
+    pub(crate) loses_segments: bool,
+    /// The relay as the agent knows it.
+    pub(crate) relay_at_agent: Option<PeerId>,
     seed: u64,
 }
 
@@ -47,6 +51,8 @@ impl Lab {
             ends: BTreeMap::new(),
             wire: VecDeque::new(),
             log: Vec::new(),
+            loses_segments: false,
+            relay_at_agent: None,
             seed: 0,
         }
     }
@@ -199,8 +205,16 @@ impl Lab {
     pub(crate) fn collect(&mut self) {
         for (at, end) in &mut self.ends {
             while let Some(transmit) = end.overlay.poll_transmit() {
-                let datagram = Datagram { from: *at, to: transmit.to, bytes: transmit.payload };
-                self.wire.push_back(datagram);
+                if transmit.segment_bytes.is_some() && self.loses_segments {
+                    continue;
+                }
+                let datagram_bytes = transmit.segment_bytes.unwrap_or(transmit.payload.len());
+                let datagrams = transmit.payload.chunks(datagram_bytes);
+                self.wire.extend(datagrams.map(|bytes| Datagram {
+                    from: *at,
+                    to: transmit.to,
+                    bytes: bytes.to_vec(),
+                }));
             }
             while let Some(event) = end.overlay.poll_event() {
                 end.events.push(event);

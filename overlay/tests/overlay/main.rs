@@ -19,6 +19,8 @@ mod replay;
 #[cfg(test)]
 mod reset;
 #[cfg(test)]
+mod segments;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 mod timers;
