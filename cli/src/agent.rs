@@ -58,6 +58,7 @@ use std::time::Duration;
 use bore_control::model::Lifetime;
 use bore_driver::{Events, Shard, ShardConfig};
 use bore_overlay::UnknownKeys;
+use bore_overlay::limits::PACKET_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use uuid::Uuid;
@@ -375,7 +376,18 @@ fn start_shard(identity: &Identity) -> Result<(Shard, Events), AgentError> {
         seed: rand::random(),
     };
     let listen = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
-    Shard::start(ShardConfig { listen, overlay, mtu: MTU }).map_err(AgentError::Overlay)
+    let segmentation = !is_switched_off(SEGMENTATION);
+    Shard::start(ShardConfig { listen, overlay, mtu: PACKET_BYTES_MAX, segmentation })
+        .map_err(AgentError::Overlay)
+}
+
+/// What an environment variable switches: `on`, which is the default, or `off`.
+fn is_switched_off(variable: &str) -> bool {
+    let value = std::env::var_os(variable).unwrap_or_default();
+    if !(value.is_empty() || value == "on" || value == "off") {
+        tracing::warn!(variable, ?value, "neither `on` nor `off`: left on");
+    }
+    value == "off"
 }
 
 async fn join_unless_member(
@@ -400,7 +412,7 @@ const FLOWS_END: Duration = Duration::from_millis(500);
 const FLOWS_LOOK: Duration = Duration::from_millis(10);
 /// Who took a publication back, when it was us.
 const HERE: &str = "this machine";
-/// Inner packets fit every path until path MTU discovery proves more.
-const MTU: usize = 1280;
+/// Switches the sending of trains with one system call, as `overlay_segmentation` does on a relay.
+const SEGMENTATION: &str = "BORE_OVERLAY_SEGMENTATION";
 /// One relay handshakes with an agent, every two minutes.
 const HANDSHAKES_PER_SECOND_MAX: u32 = 20;

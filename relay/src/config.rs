@@ -27,6 +27,8 @@ pub struct Config {
     pub state: PathBuf,
     /// UDP socket of the overlay. Default `[::]:443`.
     pub overlay_listen: SocketAddr,
+    /// Trains of datagrams leave with one system call where kernel and path take that. Default true.
+    pub overlay_segmentation: bool,
     /// Shared port of `http` publications. Default `[::]:80`.
     pub http_listen: SocketAddr,
     /// Shared port of HTTPS. Default `[::]:443`.
@@ -119,6 +121,7 @@ impl Config {
             domain: None,
             state: PathBuf::from("/var/lib/bore"),
             overlay_listen: any(443),
+            overlay_segmentation: true,
             http_listen: any(80),
             https_listen: any(443),
             public_http_port: None,
@@ -176,6 +179,7 @@ struct File {
     domain: Option<String>,
     state: Option<PathBuf>,
     overlay_listen: Option<SocketAddr>,
+    overlay_segmentation: Option<bool>,
     http_listen: Option<SocketAddr>,
     https_listen: Option<SocketAddr>,
     public_http_port: Option<NonZeroU16>,
@@ -194,11 +198,12 @@ struct File {
 }
 
 /// Keys that a `relay.toml` may have.
-pub const KEYS: [&str; 19] = [
+pub const KEYS: [&str; 20] = [
     "host",
     "domain",
     "state",
     "overlay_listen",
+    "overlay_segmentation",
     "http_listen",
     "https_listen",
     "public_http_port",
@@ -239,6 +244,7 @@ impl File {
             domain: domain?,
             state: self.state.unwrap_or(default.state),
             overlay_listen: self.overlay_listen.unwrap_or(default.overlay_listen),
+            overlay_segmentation: self.overlay_segmentation.unwrap_or(default.overlay_segmentation),
             http_listen: self.http_listen.unwrap_or(default.http_listen),
             https_listen: self.https_listen.unwrap_or(default.https_listen),
             public_http_port: self.public_http_port,

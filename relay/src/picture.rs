@@ -60,6 +60,7 @@ fn encode_shard(encoder: &mut DescriptorEncoder<'_>, shard: &Counters) -> fmt::R
     for (name, help, unit, value) in [
         ("datagrams_received", "Datagrams received", None, driver.datagrams_received),
         ("datagrams_sent", "Datagrams sent", None, driver.datagrams_sent),
+        ("segmented_sends", "Trains sent with one call", None, driver.segmented_sends),
         ("received", "At the overlay's socket", bytes, driver.bytes_received),
         ("sent", "By the overlay's socket", bytes, driver.bytes_sent),
         ("send_buffer_full", "Datagrams without room in the kernel", None, driver.send_buffer_full),

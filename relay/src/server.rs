@@ -9,6 +9,7 @@ use std::time::Duration;
 use bore_control::store::StoreError;
 use bore_control::{Absences, Control, Settings};
 use bore_driver::{Shard, ShardConfig};
+use bore_overlay::limits::PACKET_BYTES_MAX;
 use bore_overlay::{Config as OverlayConfig, UnknownKeys};
 use bore_policy::Hostname;
 use prometheus_client::registry::Registry;
@@ -358,7 +359,12 @@ fn start_shard(
         handshakes_per_second_max: config.handshakes_per_second_max.get(),
         seed: rand::random(),
     };
-    let config = ShardConfig { listen: config.overlay_listen, overlay, mtu: INNER_MTU };
+    let config = ShardConfig {
+        listen: config.overlay_listen,
+        overlay,
+        mtu: PACKET_BYTES_MAX,
+        segmentation: config.overlay_segmentation,
+    };
     Shard::start(config).map_err(StartError::Overlay)
 }
 
@@ -446,8 +452,6 @@ async fn until(closed: &mut watch::Receiver<bool>) {
     let _ = closed.wait_for(|closed| *closed).await;
 }
 
-/// Inner packets fit every path until path MTU discovery proves more.
-const INNER_MTU: usize = 1280;
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// How long flows that were cut may take to notice.
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);

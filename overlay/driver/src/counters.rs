@@ -22,6 +22,8 @@ pub struct DriverCounters {
     pub datagrams_received: u64,
     /// Bytes received.
     pub bytes_received: u64,
+    /// Sends of several datagrams with one system call.
+    pub segmented_sends: u64,
     /// Datagrams sent.
     pub datagrams_sent: u64,
     /// Bytes sent.
@@ -41,6 +43,7 @@ pub struct DriverCounters {
 pub(crate) struct Cells {
     pub(crate) datagrams_received: Cell<u64>,
     pub(crate) bytes_received: Cell<u64>,
+    pub(crate) segmented_sends: Cell<u64>,
     pub(crate) datagrams_sent: Cell<u64>,
     pub(crate) bytes_sent: Cell<u64>,
     pub(crate) send_buffer_full: Cell<u64>,
@@ -54,6 +57,7 @@ impl Cells {
         DriverCounters {
             datagrams_received: self.datagrams_received.get(),
             bytes_received: self.bytes_received.get(),
+            segmented_sends: self.segmented_sends.get(),
             datagrams_sent: self.datagrams_sent.get(),
             bytes_sent: self.bytes_sent.get(),
             send_buffer_full: self.send_buffer_full.get(),

@@ -6,8 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
@@ -21,10 +20,11 @@ use tokio::sync::{Notify, mpsc};
 use crate::answering::Answering;
 use crate::counters::{Cells, add};
 use crate::datagrams::DatagramSink;
-use crate::limits::{
-    DATAGRAM_BYTES_MAX, RECEIVE_BATCHES_MAX, TRAIN_BYTES_MAX, TRANSMITS_PER_TURN_MAX,
-};
+use crate::limits::{DATAGRAM_BYTES_MAX, RECEIVE_BATCHES_MAX, SEND_BYTES_MAX, TRAIN_BYTES_MAX};
 use crate::socket::{Datagram, UdpBatch, UdpPort};
+use crate::unsent::Unsent;
+
+mod egress;
 
 /// What one shard owns. Every borrow is short and none is held across a call into a sink or a task.
 pub(crate) struct Engine {
@@ -40,8 +40,7 @@ pub(crate) struct Engine {
     wake: Arc<Wakeup>,
     mtu: usize,
     buffers: RefCell<Buffers>,
-    /// Sealed datagrams that the kernel had no room for.
-    unsent: RefCell<Vec<(SocketAddr, Vec<u8>)>>,
+    unsent: RefCell<Unsent>,
     stopping: Cell<bool>,
 }
 
@@ -77,7 +76,7 @@ impl Engine {
             buffers: RefCell::new(Buffers {
                 inner: room(TRAIN_BYTES_MAX.max(PACKET_BYTES_MAX)),
                 fragment: room(MTU_BYTES_MAX),
-                sealed: room(DATAGRAM_BYTES_MAX),
+                sealed: room(SEND_BYTES_MAX + DATAGRAM_BYTES_MAX),
             }),
             unsent: RefCell::default(),
             stopping: Cell::new(false),
@@ -139,6 +138,9 @@ impl Engine {
             PeerKey(peer.index()),
             PeerConfig { mtu: self.mtu, is_foreign, ..Default::default() },
         );
+        if !is_foreign {
+            self.overlay.borrow_mut().allow_probes(peer);
+        }
     }
 
     pub(crate) fn forget_peer(&self, peer: PeerId) {
@@ -174,7 +176,7 @@ impl Engine {
         let sealing = self.overlay.borrow_mut().encapsulate(peer, packet, sealed, Instant::now());
         match sealing {
             Encapsulated::Datagram { to, payload } => {
-                if let Err(error) = self.send(to, payload) {
+                if let Err(error) = self.send(to, payload, None) {
                     self.count_send_error(&error);
                 }
             }
@@ -255,97 +257,6 @@ impl Engine {
             Event::EndpointMoved { .. }
             | Event::RelayIdentity { .. }
             | Event::ResetReceived { .. } => {}
-        }
-    }
-
-    fn transmit(&self, now: Instant) {
-        if !self.retry_unsent() {
-            return;
-        }
-        let mut sent = 0;
-        while sent < TRANSMITS_PER_TURN_MAX {
-            let step = if self.transmit_overlay() { 1 } else { self.transmit_inner(now) };
-            if step == 0 || !self.unsent.borrow().is_empty() {
-                return;
-            }
-            sent += step;
-        }
-        // More may be waiting: come back after the socket and the flows had their turn.
-        self.wake();
-    }
-
-    fn retry_unsent(&self) -> bool {
-        let waiting = std::mem::take(&mut *self.unsent.borrow_mut());
-        for (to, datagram) in waiting {
-            self.send_or_keep(to, &datagram);
-        }
-        self.unsent.borrow().is_empty()
-    }
-
-    fn transmit_overlay(&self) -> bool {
-        let Some(transmit) = self.overlay.borrow_mut().poll_transmit() else { return false };
-        self.send_or_keep(transmit.to, &transmit.payload);
-        true
-    }
-
-    /// Sends what one flow may send at once; gives how many datagrams that were.
-    fn transmit_inner(&self, now: Instant) -> usize {
-        let mut buffers = self.buffers.borrow_mut();
-        let Buffers { inner, sealed, .. } = &mut *buffers;
-        let Some(train) = self.stack.poll_transmit_train(inner, now) else { return 0 };
-        let peer = PeerId::from_index(train.peer.0);
-        let packets = inner.get(..train.bytes()).unwrap_or_default();
-        for packet in packets.chunks(train.packet_bytes()) {
-            let sealing = self.overlay.borrow_mut().encapsulate(peer, packet, sealed, now);
-            match sealing {
-                Encapsulated::Datagram { to, payload } => self.send_or_keep(to, payload),
-                Encapsulated::NoSession | Encapsulated::Unknown => {
-                    add(&self.cells.without_session, 1)
-                }
-            }
-        }
-        train.packets()
-    }
-
-    /// Sends, or keeps what the kernel has no room for; and all that comes after it, which is at most the rest of a train.
-    fn send_or_keep(&self, to: SocketAddr, datagram: &[u8]) {
-        let keep = || self.unsent.borrow_mut().push((to, datagram.to_vec()));
-        if !self.unsent.borrow().is_empty() {
-            return keep();
-        }
-        match self.send(to, datagram) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => keep(),
-            Err(error) => self.count_send_error(&error),
-        }
-    }
-
-    fn send(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
-        let from = self.answering.borrow().source_for(to);
-        self.send_from(to, from, datagram)?;
-        add(&self.cells.datagrams_sent, 1);
-        add(&self.cells.bytes_sent, datagram.len() as u64);
-        Ok(())
-    }
-
-    /// An address of ours that is gone is no reason to be silent.
-    fn send_from(&self, to: SocketAddr, from: Option<IpAddr>, datagram: &[u8]) -> io::Result<()> {
-        let socket = self.socket.borrow();
-        match socket.send(to, from, datagram) {
-            Err(error) if from.is_some() && error.kind() != io::ErrorKind::WouldBlock => {
-                self.answering.borrow_mut().forget();
-                socket.send(to, None, datagram)
-            }
-            result => result,
-        }
-    }
-
-    fn count_send_error(&self, error: &io::Error) {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            add(&self.cells.send_buffer_full, 1);
-        } else {
-            add(&self.cells.send_failed, 1);
-            tracing::trace!(%error, "datagram refused by the kernel");
         }
     }
 

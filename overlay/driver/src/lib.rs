@@ -19,6 +19,7 @@ mod pipe;
 mod pump;
 mod shard;
 mod socket;
+mod unsent;
 
 pub use counters::{Counters, DriverCounters};
 pub use datagrams::{BoundUdp, DatagramSink, UdpBinding};

@@ -12,8 +12,10 @@ pub(crate) const EVENTS_MAX: usize = 1024;
 pub(crate) const PIPE_BYTES: usize = 64 * 1024;
 /// Largest datagram that is built: the inner MTU's ceiling, WireGuard's 32 bytes, and room for its longest message.
 pub(crate) const DATAGRAM_BYTES_MAX: usize = 2048;
-/// Packets of one flow that are taken from the netstack at once.
-pub(crate) const TRAIN_BYTES_MAX: usize = 64 * 1024;
+/// Datagrams of one send. The kernel takes 64 segments (UDP_MAX_SEGMENTS) and 65,507 bytes by IPv4.
+pub(crate) const SEND_BYTES_MAX: usize = 65_000;
+/// Packets of one flow that are taken from the netstack at once: sealed, 64 of them fit one send.
+pub(crate) const TRAIN_BYTES_MAX: usize = SEND_BYTES_MAX - 64 * 32;
 /// Correspondents that asked another than the usual address; beyond it they are learned anew.
 pub(crate) const ANSWERING_ELSEWHERE_MAX: usize = 65_536;
 /// What the kernel is asked to buffer for the socket; it may grant less.

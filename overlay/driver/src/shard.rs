@@ -27,6 +27,8 @@ pub struct ShardConfig {
     pub overlay: OverlayConfig,
     /// Largest inner packet, in bytes.
     pub mtu: usize,
+    /// Trains leave with one system call (UDP_SEGMENT) where kernel and path are shown to take that.
+    pub segmentation: bool,
 }
 
 /// What happens to tunnels, in order. Ends when the shard does.
@@ -147,7 +149,8 @@ fn live(
     events: mpsc::Sender<Event>,
 ) {
     let seed = config.overlay.seed;
-    let overlay = Overlay::new(config.overlay, Instant::now());
+    let mut overlay = Overlay::new(config.overlay, Instant::now());
+    overlay.allow_segments(config.segmentation && socket.can_segment());
     let stack = Stack::new(StackConfig { seed });
     let is_asked = config.listen.port() != 0;
     let engine = Rc::new(Engine::new(overlay, stack, socket, config.mtu, events, is_asked));

@@ -1,4 +1,4 @@
-//! A UDP port: batched receives with GRO, single sends, and answers that leave by the address that was asked.
+//! A UDP port: batched receives with GRO, sends with GSO, and answers that leave by the address that was asked.
 //!
 //! A port on `[::]` also carries IPv4. Addresses are mapped on the way out and canonical (IPv4-mapped becomes IPv4) on the way in.
 
@@ -21,6 +21,7 @@ pub struct UdpPort {
     socket: UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
+    can_segment: bool,
 }
 
 impl UdpPort {
@@ -54,7 +55,8 @@ impl UdpPort {
         let socket = UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let local = socket.local_addr()?;
-        Ok(Self { socket, state, local })
+        let can_segment = state.max_gso_segments() > 1;
+        Ok(Self { socket, state, local, can_segment })
     }
 
     /// Sends datagrams that are longer than the path in fragments from here on. Without that they are refused, as a tunnel wants it that
@@ -77,6 +79,11 @@ impl UdpPort {
     /// Where it is bound.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The kernel knows UDP_SEGMENT. What a path refuses later changes nothing here: other paths may go on.
+    pub fn can_segment(&self) -> bool {
+        self.can_segment
     }
 
     /// Waits until there may be something to receive.
@@ -127,11 +134,25 @@ impl UdpPort {
     /// # Errors
     /// `WouldBlock` when the kernel's buffer is full.
     pub fn send(&self, to: SocketAddr, from: Option<IpAddr>, bytes: &[u8]) -> io::Result<()> {
+        self.send_segments(to, from, bytes, None)
+    }
+
+    /// Sends several datagrams of `segment_bytes` each, of which the last may be shorter, with one system call. All or none are sent.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the kernel's buffer is full; anything else may be due to the segments, or not.
+    pub fn send_segments(
+        &self,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        bytes: &[u8],
+        segment_bytes: Option<usize>,
+    ) -> io::Result<()> {
         let transmit = Transmit {
             destination: self.reachable_form(to),
             ecn: None,
             contents: bytes,
-            segment_size: None,
+            segment_size: segment_bytes,
             src_ip: from,
         };
         self.socket.try_io(Interest::WRITABLE, || {

@@ -376,7 +376,7 @@ fn shard(private_key: PrivateKey) -> (Shard, Events) {
         seed: 7,
     };
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Shard::start(ShardConfig { listen, overlay, mtu: 1280 }).unwrap()
+    Shard::start(ShardConfig { listen, overlay, mtu: 1280, segmentation: true }).unwrap()
 }
 
 fn peer(public_key: PublicKey, endpoint: Option<SocketAddr>, sources: Sources) -> Peer {

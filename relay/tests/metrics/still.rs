@@ -91,6 +91,11 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_overlay_not_built_total", KERNEL_SIZES),
     ("bore_overlay_pending_expired_total", OVERLAY),
     ("bore_overlay_resets_received_total", ASKS_NOBODY),
+    ("bore_overlay_path_probes_answered_total", TRAINS),
+    ("bore_overlay_path_probes_sent_total", TRAINS),
+    ("bore_overlay_segmented_sends_total", TRAINS),
+    ("bore_overlay_segments_lost_total", TRAINS),
+    ("bore_overlay_segments_refused_total", TRAINS),
     ("bore_overlay_send_buffer_full_total", KERNEL),
     ("bore_overlay_send_failed_total", KERNEL),
     ("bore_overlay_tunnels_down_total", OVERLAY),
@@ -115,11 +120,15 @@ pub(crate) const MAY_MOVE: &[&str] = &[
     "bore_overlay_dropped_total{reason=\"reset_rate_limited\"}",
     "bore_overlay_dropped_total{reason=\"who_rate_limited\"}",
     "bore_overlay_keepalives_sent_total",
+    "bore_overlay_path_probes_answered_total",
+    "bore_overlay_path_probes_sent_total",
     "bore_overlay_pending_expired_total",
+    "bore_overlay_segmented_sends_total",
     "bore_overlay_send_buffer_full_total",
     "bore_overlay_without_session_total",
 ];
 
+const TRAINS: &str = "needs bulk data, and paths that lose it: tests/tests/paths.rs";
 const ACME: &str = "needs a CA: tests/acme";
 const EDGE: &str = "needs other settings of the edge, or its clock: tests/edge";
 const TLS: &str = "needs a certificate, which this relay has none of: tests/edge";

@@ -375,7 +375,7 @@ fn shard(private_key: PrivateKey) -> (Shard, Events) {
         seed: rand::random(),
     };
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Shard::start(ShardConfig { listen, overlay, mtu: 1280 }).unwrap()
+    Shard::start(ShardConfig { listen, overlay, mtu: 1280, segmentation: true }).unwrap()
 }
 
 async fn bring_up(shard: &Shard, public_key: PublicKey, at: SocketAddr) -> PeerId {

@@ -1,0 +1,198 @@
+//! What leaves: the overlay's own datagrams, then what the flows may send.
+//!
+//! A train leaves with one system call where its path was shown to carry that. A kernel that refuses it is given the datagrams one by one;
+//! when it takes them so, the path is sent no segments for some time.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use bore_overlay::{Packets, PeerId, SealedTrain};
+
+use super::{Buffers, Engine};
+use crate::counters::add;
+use crate::limits::{TRAIN_BYTES_MAX, TRANSMITS_PER_TURN_MAX};
+use crate::unsent::{Batch, Sending};
+
+impl Engine {
+    pub(super) fn transmit(&self, now: Instant) {
+        if !self.retry_unsent(now) {
+            return;
+        }
+        let mut sent = 0;
+        while sent < TRANSMITS_PER_TURN_MAX {
+            let step = if self.transmit_overlay(now) { 1 } else { self.transmit_inner(now) };
+            if step == 0 || !self.unsent.borrow().is_empty() {
+                return;
+            }
+            sent += step;
+        }
+        // More may be waiting: come back after the socket and the flows had their turn.
+        self.wake();
+    }
+
+    /// Returns true if nothing waits any more.
+    fn retry_unsent(&self, now: Instant) -> bool {
+        let mut unsent = self.unsent.borrow_mut();
+        while let Some((batch, datagrams)) = unsent.front() {
+            let (bytes, done) = (datagrams.len(), self.send_batch(batch, datagrams, now));
+            unsent.advance(done);
+            if done < bytes {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn transmit_overlay(&self, now: Instant) -> bool {
+        let Some(transmit) = self.overlay.borrow_mut().poll_transmit() else { return false };
+        let (datagram_bytes, sending) = match transmit.segment_bytes {
+            Some(segment_bytes) => (segment_bytes, Sending::OnlySegmented),
+            None => (transmit.payload.len(), Sending::Singly),
+        };
+        self.send_or_keep(
+            Batch { to: transmit.to, datagram_bytes, sending },
+            &transmit.payload,
+            now,
+        );
+        true
+    }
+
+    /// Sends what one flow may send at once; gives how many datagrams that were.
+    fn transmit_inner(&self, now: Instant) -> usize {
+        let mut buffers = self.buffers.borrow_mut();
+        let Buffers { inner, sealed, .. } = &mut *buffers;
+        let room = inner.get_mut(..TRAIN_BYTES_MAX).unwrap_or_default();
+        let Some(train) = self.stack.poll_transmit_train(room, now) else { return 0 };
+        let peer = PeerId::from_index(train.peer.0);
+        let packets = Packets {
+            bytes: inner.get(..train.bytes()).unwrap_or_default(),
+            packet_bytes: train.packet_bytes(),
+            has_repeats: train.has_repeats(),
+        };
+        let sealing = self.overlay.borrow_mut().encapsulate_train(peer, packets, sealed, now);
+        match sealing {
+            Some(SealedTrain { to, datagrams, datagram_bytes, is_segmented }) => {
+                let sending = if is_segmented { Sending::Segmented(peer) } else { Sending::Singly };
+                self.send_or_keep(Batch { to, datagram_bytes, sending }, datagrams, now);
+            }
+            None => add(&self.cells.without_session, train.packets() as u64),
+        }
+        train.packets()
+    }
+
+    /// Sends, or keeps what the kernel has no room for.
+    fn send_or_keep(&self, mut batch: Batch, datagrams: &[u8], now: Instant) {
+        let mut unsent = self.unsent.borrow_mut();
+        let done = match unsent.is_empty() {
+            true => self.send_batch(&mut batch, datagrams, now),
+            false => 0,
+        };
+        match datagrams.get(done..) {
+            None | Some([]) => {}
+            Some(rest) => unsent.push(batch, rest),
+        }
+    }
+
+    /// Gives how many bytes are dealt with: sent, or refused and counted. For the rest the kernel has no room.
+    fn send_batch(&self, batch: &mut Batch, datagrams: &[u8], now: Instant) -> usize {
+        let Batch { to, datagram_bytes, sending } = *batch;
+        let refused_for = match sending {
+            Sending::Singly => None,
+            Sending::Segmented(_) | Sending::OnlySegmented => {
+                match (self.send(to, datagrams, Some(datagram_bytes)), sending) {
+                    (Err(error), _) if is_full(&error) => return 0,
+                    (Err(_), Sending::Segmented(peer)) => Some(peer),
+                    (Err(error), _) => {
+                        self.count_send_error(&error);
+                        return datagrams.len();
+                    }
+                    (Ok(()), _) => return datagrams.len(),
+                }
+            }
+        };
+        batch.sending = Sending::Singly;
+        self.send_singly(to, datagrams, datagram_bytes, |is_sent| {
+            // Where single datagrams fail as well, it was not for the segments.
+            if let Some(peer) = refused_for.filter(|_| is_sent) {
+                self.overlay.borrow_mut().note_segments_refused(peer, now);
+            }
+        })
+    }
+
+    /// As [`Self::send_batch`], one datagram after the other; `after_first` hears whether the first was sent.
+    fn send_singly(
+        &self,
+        to: SocketAddr,
+        datagrams: &[u8],
+        datagram_bytes: usize,
+        after_first: impl FnOnce(bool),
+    ) -> usize {
+        let (mut done, mut after_first) = (0, Some(after_first));
+        for datagram in datagrams.chunks(datagram_bytes.max(1)) {
+            let result = self.send(to, datagram, None);
+            if let Some(tell) = after_first.take() {
+                tell(result.is_ok());
+            }
+            match result {
+                Err(error) if is_full(&error) => return done,
+                Err(error) => self.count_send_error(&error),
+                Ok(()) => {}
+            }
+            done += datagram.len();
+        }
+        done
+    }
+
+    /// Sends one datagram, or several of `segment_bytes` each.
+    pub(super) fn send(
+        &self,
+        to: SocketAddr,
+        datagrams: &[u8],
+        segment_bytes: Option<usize>,
+    ) -> io::Result<()> {
+        let from = self.answering.borrow().source_for(to);
+        self.send_from(to, from, datagrams, segment_bytes)?;
+        let count = segment_bytes.map_or(1, |bytes| datagrams.len().div_ceil(bytes.max(1)));
+        add(&self.cells.segmented_sends, u64::from(segment_bytes.is_some()));
+        add(&self.cells.datagrams_sent, count as u64);
+        add(&self.cells.bytes_sent, datagrams.len() as u64);
+        Ok(())
+    }
+
+    /// An address of ours that is gone is no reason to be silent.
+    fn send_from(
+        &self,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        datagrams: &[u8],
+        segment_bytes: Option<usize>,
+    ) -> io::Result<()> {
+        let socket = self.socket.borrow();
+        match socket.send_segments(to, from, datagrams, segment_bytes) {
+            Err(error) if from.is_some() && !is_full(&error) && !is_about_length(&error) => {
+                self.answering.borrow_mut().forget();
+                socket.send_segments(to, None, datagrams, segment_bytes)
+            }
+            result => result,
+        }
+    }
+
+    pub(super) fn count_send_error(&self, error: &io::Error) {
+        if is_full(error) {
+            add(&self.cells.send_buffer_full, 1);
+        } else {
+            add(&self.cells.send_failed, 1);
+            tracing::trace!(%error, "datagram refused by the kernel");
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// Refused for what it is, not for where it comes from.
+fn is_about_length(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMSGSIZE | libc::EIO))
+}
