@@ -116,17 +116,22 @@ pub(super) async fn look_at(place: &Place) -> Result<Look, DialError> {
         Look::There(Found { detail, note: None })
     };
     if let Place::Unix(path) = place {
-        let listens = has_unix_listener(path) == Some(true);
-        return Ok(if listens { there(place) } else { Look::Absent });
+        return Ok(match has_unix_listener(path) {
+            Some(true) => there(place),
+            Some(false) => Look::Absent,
+            None => Look::Unknown,
+        });
     }
     let addresses = place.addresses().await?;
-    let listens = |address: &SocketAddr| has_tcp_listener(*address) == Some(true);
-    let ours: Vec<_> = addresses.iter().filter(|address| is_of_this_machine(**address)).collect();
-    Ok(match ours.iter().find(|address| listens(address)) {
-        Some(address) => there(address),
-        None if ours.len() == addresses.len() => Look::Absent,
-        None => Look::Unknown,
-    })
+    let seen = |address: &SocketAddr| {
+        if is_of_this_machine(*address) { has_tcp_listener(*address) } else { None }
+    };
+    let seen: Vec<_> = addresses.iter().map(|address| (address, seen(address))).collect();
+    if let Some((address, _)) = seen.iter().find(|(_, listens)| *listens == Some(true)) {
+        return Ok(there(address));
+    }
+    let is_absent = seen.iter().all(|(_, listens)| *listens == Some(false));
+    Ok(if is_absent { Look::Absent } else { Look::Unknown })
 }
 
 fn not_checked() -> Found {
@@ -153,7 +158,7 @@ fn is_of_this_machine(address: SocketAddr) -> bool {
     let any = super::targets::any_like(address);
     let chosen = std::net::UdpSocket::bind(any)
         .and_then(|socket| socket.connect(address).and_then(|()| socket.local_addr()));
-    chosen.is_ok_and(|local| local.ip() == address.ip())
+    address.ip().is_loopback() || chosen.is_ok_and(|local| local.ip() == address.ip())
 }
 
 const NO_SOCKET: &str = "nothing receives there yet";
