@@ -49,6 +49,8 @@ pub struct Config {
     pub database: Database,
     /// Handshakes a second before a cookie is demanded of everybody. Default 2000.
     pub handshakes_per_second_max: NonZeroU32,
+    /// How long a visitor of the shared ports may pause in the middle of a request's body, or take nothing of an answer. Default 60 s.
+    pub visitor_pause_seconds_max: NonZeroU32,
     /// How HTTPS is spoken.
     pub tls: TlsConfig,
     /// Who keeps the zone of `domain`. Default: nobody that the relay could ask.
@@ -132,6 +134,7 @@ impl Config {
             public_ports: 20_000..=29_999,
             database: Database::Embedded,
             handshakes_per_second_max: HANDSHAKES_PER_SECOND_DEFAULT,
+            visitor_pause_seconds_max: VISITOR_PAUSE_SECONDS_DEFAULT,
             tls: TlsConfig::default(),
             dns: None,
             acme: Acme::default(),
@@ -191,6 +194,7 @@ struct File {
     database_url: Option<String>,
     database_url_file: Option<PathBuf>,
     handshakes_per_second_max: Option<NonZeroU32>,
+    visitor_pause_seconds_max: Option<NonZeroU32>,
     tls: Option<tls::Table>,
     dns: Option<dns::File>,
     acme: Option<acme::File>,
@@ -215,6 +219,7 @@ pub const KEYS: [&str; 20] = [
     "database_url",
     "database_url_file",
     "handshakes_per_second_max",
+    "visitor_pause_seconds_max",
     "tls",
     "dns",
     "acme",
@@ -257,6 +262,9 @@ impl File {
             handshakes_per_second_max: self
                 .handshakes_per_second_max
                 .unwrap_or(default.handshakes_per_second_max),
+            visitor_pause_seconds_max: self
+                .visitor_pause_seconds_max
+                .unwrap_or(default.visitor_pause_seconds_max),
             tls: tls?,
             dns,
             acme: acme?,
@@ -370,6 +378,9 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 const HANDSHAKES_PER_SECOND_DEFAULT: NonZeroU32 = NonZeroU32::new(2000).expect("not zero");
+
+/// As nginx (`client_body_timeout`, `send_timeout`).
+const VISITOR_PAUSE_SECONDS_DEFAULT: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
 
 #[cfg(test)]
 mod tests {

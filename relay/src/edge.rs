@@ -15,6 +15,7 @@
 
 mod accept;
 mod body;
+mod claims;
 mod connection;
 mod counters;
 mod door;

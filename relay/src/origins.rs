@@ -58,7 +58,7 @@ impl Origins for OverlayOrigins {
     }
 
     async fn open(&self, origin: OriginId, visitor: SocketAddr) -> Result<OverlayStream, Unopened> {
-        let served = self.steward.publication(origin.0).ok_or_else(withdrawn)?;
+        let served = self.steward.publication(origin.0).ok_or(Outage::Offline)?;
         let is_tls = served.protocol == Protocol::Tls;
         let carrier = if is_tls { Carrier::Tls } else { Carrier::Http };
         self.open_flow(&served, carrier, visitor).await
@@ -102,11 +102,9 @@ impl OverlayOrigins {
         if let Err(by) = self.admit(id, visitor) {
             return Route::Denied { by };
         }
-        let state = self.steward.states.get(id, Instant::now());
-        let cause = state.cause.unwrap_or_default();
-        match state.state {
-            State::Offline => Route::Unavailable(Outage::Offline { cause }),
-            State::Down => Route::Unavailable(Outage::Down { cause }),
+        match self.steward.states.get(id, Instant::now()).state {
+            State::Offline => Route::Unavailable(Outage::Offline),
+            State::Down => Route::Unavailable(Outage::Down),
             State::Reachable | State::Live => Route::To(OriginId(id)),
         }
     }
@@ -136,7 +134,7 @@ impl OverlayOrigins {
         visitor: SocketAddr,
     ) -> Result<OverlayStream, Unopened> {
         let (steward, publication) = (&self.steward, served.id);
-        let route = steward.route(served).ok_or_else(withdrawn)?;
+        let route = steward.route(served).ok_or(Outage::Offline)?;
         let mut dial = route.dial(visitor, 0);
         // Several flows through the shared ports serve one visitor, so the visitor's own port is not unique.
         dial.source.set_port(0);
@@ -148,7 +146,7 @@ impl OverlayOrigins {
         })?;
         // Listed now: a change of rules from here on cuts it, one before is seen here.
         if steward.publication(publication).is_none() {
-            return Err(withdrawn().into());
+            return Err(Outage::Offline.into());
         }
         self.admit(publication, visitor).map_err(|by| Unopened::Denied { by })?;
         let noting = Arc::clone(steward);
@@ -160,7 +158,10 @@ impl OverlayOrigins {
             Ok(pipe_opening(connect, meter, async move { flow.until_cut().await }, note))
         });
         let called = calling.await.unwrap_or(Err(ConnectError::PeerGone));
-        called.map_err(|error| Outage::Down { cause: error.to_string() }.into())
+        called.map_err(|error| {
+            tracing::debug!(%error, %publication, "no flow to a service");
+            Outage::Down.into()
+        })
     }
 
     /// Asks the rules, and counts a refusal.
@@ -185,10 +186,6 @@ impl OverlayOrigins {
         let id = self.steward.hostnames.find(host)?;
         self.steward.carries(id, protocol).then_some(id)
     }
-}
-
-fn withdrawn() -> Outage {
-    Outage::Offline { cause: "the publication was withdrawn".to_owned() }
 }
 
 fn kind_of(by: &DecidedBy) -> DenialKind {

@@ -391,6 +391,7 @@ fn edge_settings(config: &Config, addresses: Addresses) -> [EdgeSettings; 2] {
         https_port: Some(https_port),
         hsts_seconds: config.tls.hsts_seconds,
         proxies: config.tls.proxy_protocol_from.clone(),
+        progress_window: Duration::from_secs(config.visitor_pause_seconds_max.get().into()),
         ..EdgeSettings::default()
     };
     let public_port = Some(https_port);

@@ -68,12 +68,13 @@ struct StreamPace {
     upload: Upload,
 }
 
-/// How the body of one request of many has to come.
+/// How the body of one request of many has to come. Any may pause once the origin has begun to answer, as a connection does that has left
+/// HTTP: both sides may wait for each other's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coming {
     /// It has a length, and goes on.
     Declared,
-    /// It has no length: it may pause once the origin has begun to answer, as a connection does that has left HTTP.
+    /// It has no length.
     Endless,
     /// A stream of messages, each when there is one: the connection's signs of life are enough.
     Calls,
@@ -171,9 +172,9 @@ impl RequestBody {
         let Some(stream) = &mut self.stream else { return Poll::Pending };
         let is_answered = self.upload.0.answered.load(Ordering::Acquire);
         let bytes_min = match stream.coming {
-            Coming::Declared => DECLARED_BODY_BYTES_MIN,
+            Coming::Declared if !is_answered => DECLARED_BODY_BYTES_MIN,
             Coming::Endless if !is_answered => TRANSFER_BYTES_MIN,
-            Coming::Endless | Coming::Calls => return Poll::Pending,
+            Coming::Declared | Coming::Endless | Coming::Calls => return Poll::Pending,
         };
         ready!(stream.pace.poll_expired(bytes_min, cx));
         self.upload.0.slow.store(true, Ordering::Release);

@@ -1,6 +1,6 @@
 //! What the request handler and the guarded stream of one visitor connection tell each other.
 //!
-//! | handler → stream | the answer is complete; an upgrade was granted or refused |
+//! | handler → stream | the answer has begun, is complete; an upgrade was granted or refused |
 //! |---|---|
 //! | stream → handler | the visitor closed its sending side; its request was at fault or too slow; what was written has left |
 //!
@@ -40,6 +40,7 @@ pub(super) enum Ended {
 #[derive(Debug)]
 struct Inner {
     unanswered: u64,
+    answering: bool,
     answered_at: Instant,
     beyond: Beyond,
     closed: bool,
@@ -60,6 +61,7 @@ impl Gate {
     pub(super) fn new(now: Instant) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             unanswered: 0,
+            answering: false,
             answered_at: now,
             beyond: Beyond::Undecided,
             closed: false,
@@ -74,10 +76,21 @@ impl Gate {
         self.lock().unanswered += requests;
     }
 
+    /// The handler has the beginning of an answer.
+    pub(super) fn answer(&self) {
+        self.lock().answering = true;
+    }
+
+    /// Returns true while an answer is under way.
+    pub(super) fn is_answering(&self) -> bool {
+        self.lock().answering
+    }
+
     /// The handler has given the last byte of an answer to hyper.
     pub(super) fn answered(&self, now: Instant) {
         let mut inner = self.lock();
         inner.unanswered = inner.unanswered.saturating_sub(1);
+        inner.answering = false;
         inner.answered_at = now;
         wake(inner);
     }

@@ -195,6 +195,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         }
         let overdue = match self.framing.phase() {
             Phase::Held => return Poll::Pending,
+            // Both sides may wait for each other's words.
+            Phase::DeclaredBody | Phase::ChunkedBody if self.gate.is_answering() => {
+                return Poll::Pending;
+            }
             Phase::Idle => ready!(self.poll_idle(cx)),
             Phase::Head => {
                 let deadline = self.head_deadline();

@@ -1,8 +1,7 @@
 //! What is taken out of a head, and what is put in, on the way through.
 //!
 //! From a request: everything that speaks about one connection only, everything that claims who the
-//! visitor is in any spelling that some origin might read (`_` and `.` for `-`, any case), then our
-//! own statement goes in. From a response: what speaks about one connection only, and our own
+//! visitor is or what it has asked for (`claims.rs`), then our own statement goes in. From a response: what speaks about one connection only, and our own
 //! header of an error page. The `Host` header stays as the visitor wrote it, unless whoever publishes the
 //! service wants it called otherwise; the visitor's word is in our statement either way.
 //!
@@ -18,6 +17,7 @@ use http::header::{
 };
 use uuid::Uuid;
 
+use super::claims::is_claim;
 use super::limits::REQUEST_ID_BYTES_MAX;
 use super::pages::BORE_ERROR;
 use super::settings::Scheme;
@@ -127,14 +127,6 @@ fn remove_claims(headers: &mut HeaderMap) {
     }
 }
 
-/// `name` is in lower case, as `http` keeps it.
-fn is_claim(name: &str) -> bool {
-    let plain = name.replace(['_', '.'], "-");
-    plain.starts_with("x-forwarded")
-        || CLAIMS.contains(&plain.as_str())
-        || (plain != name && DECISIVE.contains(&plain.as_str()))
-}
-
 fn state(headers: &mut HeaderMap, statement: Statement) {
     let visitor = CanonicalAddress::new(statement.visitor.ip()).ip();
     let host = headers.get(HOST).cloned();
@@ -198,29 +190,6 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("proxy-authorization"),
     HeaderName::from_static("http2-settings"),
 ];
-
-/// Names by which origins and frameworks learn who the visitor is, besides `x-forwarded…`.
-const CLAIMS: [&str; 16] = [
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-    "cf-pseudo-ipv4",
-    "client-ip",
-    "fastly-client-ip",
-    "forwarded",
-    "proxy",
-    "true-client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-envoy-external-address",
-    "x-original-forwarded-for",
-    "x-originating-ip",
-    "x-real-ip",
-    "x-remote-addr",
-    "x-remote-ip",
-];
-
-/// Names that a gateway interface could confuse with the real one when written with `_` or `.`.
-const DECISIVE: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
 
 #[cfg(test)]
 mod tests {

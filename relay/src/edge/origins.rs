@@ -125,19 +125,14 @@ pub enum Unopened {
     Away(#[from] Outage),
 }
 
-/// Why a published service cannot be reached.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why a published service cannot be reached, as far as it concerns visitors: causes name what lies inside, and are the owner's to see
+/// (`bore ls`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Outage {
     /// No agent is there to carry it.
-    #[error("the agent is offline: {cause}")]
-    Offline {
-        /// In words for the visitor; shown on the page.
-        cause: String,
-    },
+    #[error("the agent is offline")]
+    Offline,
     /// The agent is there and cannot reach the service.
-    #[error("the service is down: {cause}")]
-    Down {
-        /// In words for the visitor; shown on the page.
-        cause: String,
-    },
+    #[error("the service is down")]
+    Down,
 }

@@ -1,4 +1,4 @@
-//! The edge's own answers: small, self-contained, and without a word of a tenant's.
+//! The edge's own answers: small, self-contained, and without a word about what lies inside: no target, no name of a rule.
 //!
 //! HTML where a browser asks, `application/problem+json` (RFC 9457) where JSON is asked for, plain
 //! text otherwise. Each carries `bore-error`, so that programs and tests can tell them from answers
@@ -27,6 +27,8 @@ pub(super) enum Notice {
     Denied(DenialKind),
     /// It cannot be reached.
     Away(Outage),
+    /// It was reached, and what it did is no answer: what the edge itself has seen, in words.
+    Faulty(String),
     /// A bound on connections is met.
     Full,
     /// The origin took too long.
@@ -84,8 +86,8 @@ impl Notice {
         match self {
             Self::Unknown => Outcome::Unknown,
             Self::Denied(_) => Outcome::Denied,
-            Self::Away(Outage::Offline { .. }) => Outcome::Offline,
-            Self::Away(Outage::Down { .. }) | Self::Late => Outcome::Down,
+            Self::Away(Outage::Offline) => Outcome::Offline,
+            Self::Away(Outage::Down) | Self::Faulty(_) | Self::Late => Outcome::Down,
             Self::Full => Outcome::Full,
             Self::Misdirected => Outcome::Misdirected,
             Self::Invalid { .. } => Outcome::Invalid,
@@ -117,8 +119,8 @@ impl Notice {
         match self {
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Denied(_) => StatusCode::FORBIDDEN,
-            Self::Away(Outage::Offline { .. }) | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Away(Outage::Down { .. }) => StatusCode::BAD_GATEWAY,
+            Self::Away(Outage::Offline) | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Away(Outage::Down) | Self::Faulty(_) => StatusCode::BAD_GATEWAY,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Invalid { status, .. } => *status,
@@ -129,8 +131,8 @@ impl Notice {
         match self {
             Self::Unknown => "unknown",
             Self::Denied(_) => "denied",
-            Self::Away(Outage::Offline { .. }) => "offline",
-            Self::Away(Outage::Down { .. }) | Self::Late => "down",
+            Self::Away(Outage::Offline) => "offline",
+            Self::Away(Outage::Down) | Self::Faulty(_) | Self::Late => "down",
             Self::Full => "full",
             Self::Misdirected => "misdirected",
             Self::Invalid { .. } => "invalid",
@@ -138,15 +140,15 @@ impl Notice {
     }
 
     fn may_pass(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Full | Self::Late)
+        matches!(self, Self::Away(_) | Self::Faulty(_) | Self::Full | Self::Late)
     }
 
     fn title(&self) -> &'static str {
         match self {
             Self::Unknown => "Nothing is published here",
             Self::Denied(_) => "You may not visit this",
-            Self::Away(Outage::Offline { .. }) => "The agent is offline",
-            Self::Away(Outage::Down { .. }) => "The service is down",
+            Self::Away(Outage::Offline) => "The agent is offline",
+            Self::Away(Outage::Down) | Self::Faulty(_) => "The service is down",
             Self::Full => "Too many connections are open",
             Self::Late => "The service did not answer in time",
             Self::Misdirected => "This connection is for another name",
@@ -158,7 +160,11 @@ impl Notice {
         match self {
             Self::Unknown => "No publication has this hostname.".to_owned(),
             Self::Denied(kind) => format!("Refused by {}.", kind.in_words()),
-            Self::Away(Outage::Offline { cause } | Outage::Down { cause }) => shortened(cause),
+            Self::Away(Outage::Offline) => "No agent that carries it is connected.".to_owned(),
+            Self::Away(Outage::Down) => {
+                "The agent is connected, and cannot reach the service behind it.".to_owned()
+            }
+            Self::Faulty(seen) => shortened(seen),
             Self::Full => {
                 "This relay, this service or your network has as many as it may have.".to_owned()
             }
@@ -176,10 +182,10 @@ impl Notice {
         match self {
             Self::Unknown => "If it is yours: check the name with `bore ls`.",
             Self::Denied(_) => "If it is yours: `bore policy explain` names the rule.",
-            Self::Away(Outage::Offline { .. }) => {
+            Self::Away(Outage::Offline) => {
                 "If it is yours: start the agent, or run `bore doctor` on its machine."
             }
-            Self::Away(Outage::Down { .. }) | Self::Late => {
+            Self::Away(Outage::Down) | Self::Faulty(_) | Self::Late => {
                 "If it is yours: start the service, and see `bore status` for what the agent finds."
             }
             Self::Full => "Close other connections to this relay, or come again later.",
@@ -228,7 +234,7 @@ impl DenialKind {
     }
 }
 
-/// Causes come from an agent: bounded, and without control characters.
+/// What was seen may repeat a word of the service's: bounded, and without control characters.
 fn shortened(cause: &str) -> String {
     let printable = cause.chars().filter(|letter| !letter.is_control());
     let mut text = String::new();
@@ -268,9 +274,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_cannot_become_markup_and_is_bounded() {
-        let cause = format!("<script>\u{1b}[31m{}", "é".repeat(CAUSE_BYTES_MAX));
-        let notice = Notice::Away(Outage::Down { cause });
+    fn what_a_service_did_cannot_become_markup_and_is_bounded() {
+        let seen = format!("<script>\u{1b}[31m{}", "é".repeat(CAUSE_BYTES_MAX));
+        let notice = Notice::Faulty(seen);
         let page = String::from_utf8(notice.respond(Format::Html).body().to_vec()).unwrap();
         assert!(page.contains("&lt;script&gt;[31m") && !page.contains("<script>"));
         assert!(notice.detail().len() <= CAUSE_BYTES_MAX);

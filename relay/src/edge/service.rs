@@ -31,7 +31,7 @@ use super::headers::{
 use super::host;
 use super::ledger::Ledger;
 use super::limits::HEADERS_MAX;
-use super::origins::{OriginId, Origins, Outage, Route, Speech};
+use super::origins::{OriginId, Origins, Route, Speech};
 use super::pages::{Format, Notice};
 use super::settings::EdgeSettings;
 use super::upstream::{Kept, SendFailure, Upstream};
@@ -308,6 +308,7 @@ impl<O: Origins> Visit<O> {
         parts.version = Version::HTTP_11;
         clean_response(&mut parts.headers);
         exchange.upload.answer();
+        self.gate.answer();
         if !exchange.upload.is_complete() {
             close_after(&mut parts.headers);
         }
@@ -480,8 +481,8 @@ fn close_after(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
-pub(super) fn down(cause: &str) -> Notice {
-    Notice::Away(Outage::Down { cause: cause.to_owned() })
+pub(super) fn down(seen: &str) -> Notice {
+    Notice::Faulty(seen.to_owned())
 }
 
 fn invalid(status: StatusCode, reason: &str) -> Notice {

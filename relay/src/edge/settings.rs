@@ -56,7 +56,7 @@ impl Default for EdgeSettings {
             connections_per_source_max: 512,
             head_max: Duration::from_secs(15),
             idle_max: Duration::from_secs(75),
-            progress_window: Duration::from_secs(30),
+            progress_window: Duration::from_secs(60),
             half_close_window: Duration::from_millis(500),
             half_closed_max: Duration::from_secs(10),
             open_max: Duration::from_secs(10),

@@ -87,6 +87,28 @@ async fn a_streamed_body_may_pause_as_long_as_something_comes_in_each_window() {
 }
 
 #[tokio::test]
+async fn a_body_of_either_kind_may_pause_while_its_answer_is_coming() {
+    for (framing, end) in [("Content-Length: 4", ""), ("Transfer-Encoding: chunked", "0\r\n\r\n")] {
+        let is_chunked = !end.is_empty();
+        let piece = if is_chunked { "2\r\nab\r\n" } else { "ab" };
+        let lab = Lab::with(impatient()).await;
+        let (mut visitor, mut origin) =
+            lab.pair(&format!("POST / HTTP/1.1\r\nHost: app.example\r\n{framing}\r\n\r\n")).await;
+        origin.head().await;
+        visitor.send(piece).await;
+        origin.until("ab").await;
+        origin.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab").await;
+        visitor.until("\r\n\r\nab").await;
+        tokio::time::sleep(impatient().progress_window * 3).await;
+        visitor.send(&format!("{piece}{end}")).await;
+        origin.until("ab").await;
+        origin.send("ab").await;
+        assert_eq!(visitor.exactly(2).await, "ab", "{framing}");
+        assert_eq!(expired(&lab, Deadline::Body), 0);
+    }
+}
+
+#[tokio::test]
 async fn attack_20_a_visitor_that_does_not_read_is_dropped_and_the_origin_with_it() {
     let lab = Lab::with(impatient()).await;
     let (visitor, mut origin) = lab.pair(GET).await;

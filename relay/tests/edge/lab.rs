@@ -240,9 +240,7 @@ impl Origins for Fixed {
             "renamed.example" => Route::To(RENAMED),
             "old.example" | "new.example" => Route::To(OriginId(Uuid::from_u128(7))),
             "hidden.example" => Route::Denied { by: DenialKind::AllowList },
-            "offline.example" => Route::Unavailable(Outage::Offline {
-                cause: "The agent was last seen <3> minutes ago.".to_owned(),
-            }),
+            "offline.example" => Route::Unavailable(Outage::Offline),
             _ => Route::Unknown,
         }
     }
@@ -271,8 +269,7 @@ impl Origins for Fixed {
 
     async fn open(&self, origin: OriginId, _visitor: SocketAddr) -> Result<TcpStream, Unopened> {
         if origin == GONE {
-            let cause = "Connection refused by 127.0.0.1:3000.".to_owned();
-            return Err(Outage::Down { cause }.into());
+            return Err(Outage::Down.into());
         }
         if origin == CROWDED {
             return Err(Unopened::Full);
@@ -284,7 +281,7 @@ impl Origins for Fixed {
             return Err(Unopened::Denied { by: DenialKind::Rule });
         }
         let connected = TcpStream::connect(self.origin).await;
-        connected.map_err(|error| Outage::Down { cause: error.to_string() }.into())
+        connected.map_err(|_| Outage::Down.into())
     }
 
     fn probe(
