@@ -19,6 +19,7 @@ mod claims;
 mod connection;
 mod counters;
 mod door;
+mod downgrade;
 mod framing;
 mod gate;
 mod guard;
@@ -38,6 +39,7 @@ mod settings;
 mod sources;
 mod splice;
 mod stream;
+mod target;
 mod upstream;
 
 pub use accept::serve;

@@ -5,6 +5,7 @@
 //! LF or CR, folded lines, a space before the colon, more than one `Content-Length`, a length that
 //! is not digits only, `Transfer-Encoding` that is not one `chunked`, either with a tab, both at once, or
 //! in HTTP/1.0, a fragment in the target, and `*` for anything but OPTIONS.
+//! It tells which bytes of a target are to be percent-encoded (`target.rs`).
 //! hyper alone would take the bare LF, equal lengths twice, and would drop a length beside chunked.
 //!
 //! After a message that asks for an upgrade it holds: no later byte is a request until the answer
@@ -18,6 +19,7 @@ use prometheus_client::encoding::EncodeLabelValue;
 use super::limits::{
     CHUNK_LINE_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, CONTENT_LENGTH_DIGITS_MAX, HEAD_BYTES_MAX,
 };
+use super::target::needs_encoding;
 
 /// The reader's place in a visitor's stream.
 #[derive(Debug, Default)]
@@ -27,6 +29,11 @@ pub(super) struct Framing {
     head: Head,
     section_bytes: usize,
     heads: u64,
+    /// Spaces in the request line so far: the target stands behind the first.
+    spaces: usize,
+    /// Bytes scanned before the present step, and those among all that a target may hold in another form only.
+    scanned: usize,
+    escapes: Vec<usize>,
 }
 
 /// What may be passed on of some scanned bytes.
@@ -115,7 +122,9 @@ impl Framing {
     /// Takes the next bytes of the stream.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Scanned {
         let mut at = 0;
+        self.escapes.clear();
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            self.scanned = at;
             if self.state == State::Held {
                 return Scanned::Held(at);
             }
@@ -138,6 +147,11 @@ impl Framing {
             }
             State::Held => Phase::Held,
         }
+    }
+
+    /// Where, in the bytes scanned last, those of targets stand that have to be percent-encoded.
+    pub(super) fn escapes(&self) -> &[usize] {
+        &self.escapes
     }
 
     /// Request heads that were complete so far.
@@ -187,6 +201,9 @@ impl Framing {
         if self.section_bytes > self.section_bytes_max() {
             return Err((0, Fault::TooLong));
         }
+        if self.state == State::RequestLine {
+            self.note_escapes(part);
+        }
         self.line.extend_from_slice(part);
         let Some(end) = end else { return Ok(part.len()) };
 
@@ -195,6 +212,15 @@ impl Framing {
         self.line = line;
         self.line.clear();
         Ok(end + 1)
+    }
+
+    fn note_escapes(&mut self, part: &[u8]) {
+        for (at, byte) in part.iter().enumerate() {
+            self.spaces += usize::from(*byte == b' ');
+            if self.spaces == 1 && needs_encoding(*byte) {
+                self.escapes.push(self.scanned + at);
+            }
+        }
     }
 
     /// hyper's own limit, which answers 431, is met before this one.
@@ -235,6 +261,7 @@ impl Framing {
 
     /// Empty lines in front of a request are tolerated (RFC 9112 §2.2).
     fn request_line(&mut self, line: &[u8]) -> Result<(), Fault> {
+        self.spaces = 0;
         if line.is_empty() {
             return Ok(());
         }
@@ -338,12 +365,13 @@ fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     Ok((name, rest.strip_prefix(b":").unwrap_or(rest).trim_ascii()))
 }
 
-/// A `token` of RFC 9110 §5.6.2.
-/// A fragment is for browsers: some readers cut it off, others refuse it (RFC 9112 §3.2).
+/// A fragment is for browsers: some readers cut it off, others refuse it (RFC 9112 §3.2). What is beyond ASCII is passed on encoded.
 fn is_target(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#')
+    let is_fit = |byte: &u8| byte.is_ascii_graphic() || !byte.is_ascii();
+    !text.is_empty() && text.iter().all(|byte| is_fit(byte) && *byte != b'#')
 }
 
+/// A `token` of RFC 9110 §5.6.2.
 fn is_token(text: &[u8]) -> bool {
     let is_token_byte =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);

@@ -26,6 +26,7 @@ use super::limits::{
 };
 use super::pace::{Alarm, Pace};
 use super::settings::EdgeSettings;
+use super::target::encode;
 
 /// See the module.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Guard<S> {
     clock: Clock,
     counters: EdgeCounters,
     held: Vec<u8>,
+    /// What hyper's buffer had no room for: targets grow when they are encoded.
+    overflow: Vec<u8>,
     /// Nothing more had come when the visitor was last read.
     is_waiting: bool,
     at_end: bool,
@@ -85,6 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             clock,
             counters,
             held,
+            overflow: Vec::new(),
             is_waiting: false,
             at_end: false,
             has_left: false,
@@ -109,18 +113,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             self.clock.phase_since = Instant::now();
             self.clock.reading.restart();
         }
+        let good = match &scanned {
+            Scanned::All => came.len(),
+            Scanned::Held(good) | Scanned::Refused(good, _) => *good,
+        };
+        if matches!(scanned, Scanned::Held(_)) {
+            self.held = came.get(good..).unwrap_or_default().to_vec();
+        }
+        let passed = self.encoded(came.get(..good).unwrap_or_default());
+        buffer.set_filled(before + good);
+        if let Some(passed) = passed {
+            buffer.set_filled(before);
+            self.overflow = passed;
+            self.pour(buffer);
+        }
         match scanned {
-            Scanned::All => Ok(()),
-            Scanned::Held(good) => {
-                self.held = came.get(good..).unwrap_or_default().to_vec();
-                buffer.set_filled(before + good);
-                Ok(())
-            }
-            Scanned::Refused(good, fault) => {
-                buffer.set_filled(before + good);
-                self.refuse(fault, good, buffer)
+            Scanned::All | Scanned::Held(_) => Ok(()),
+            Scanned::Refused(good, fault) => self.refuse(fault, good, buffer),
+        }
+    }
+
+    /// `passed` with its targets encoded, if there is anything to encode.
+    fn encoded(&self, passed: &[u8]) -> Option<Vec<u8>> {
+        let mut escapes = self.framing.escapes().iter().filter(|at| **at < passed.len()).peekable();
+        escapes.peek()?;
+        let mut encoded = Vec::with_capacity(passed.len() + 2 * self.framing.escapes().len());
+        for (at, byte) in passed.iter().enumerate() {
+            if escapes.next_if_eq(&&at).is_some() {
+                encode(*byte, &mut encoded);
+            } else {
+                encoded.push(*byte);
             }
         }
+        Some(encoded)
+    }
+
+    /// Gives hyper as much of the overflow as its buffer takes.
+    fn pour(&mut self, buffer: &mut ReadBuf<'_>) {
+        let (now, later) = self.overflow.split_at(self.overflow.len().min(buffer.remaining()));
+        buffer.put_slice(now);
+        self.overflow = later.to_vec();
     }
 
     /// In a head hyper is made to answer 400; in a body the read fails once the good bytes are
@@ -129,7 +161,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         self.counters.malformed.get_or_create(&FaultLabels { fault }).inc();
         self.refused = true;
         if matches!(self.framing.phase(), Phase::Idle | Phase::Head) {
-            buffer.put_slice(b"\0");
+            self.overflow.push(b'\0');
+            self.pour(buffer);
             return Ok(());
         }
         self.gate.end(Ended::Malformed(fault));
@@ -331,6 +364,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.overflow.is_empty() {
+            this.pour(buffer);
+            return Poll::Ready(Ok(()));
+        }
         if this.refused {
             return Poll::Ready(Err(malformed()));
         }

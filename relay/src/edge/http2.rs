@@ -23,6 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::connection::Shared;
 use super::counters::{Deadline, DeadlineLabels, EdgeCounters, Limit};
+use super::downgrade::{Frames, HTTP_1_1_REQUIRED};
 use super::ledger::{Ledger, Verdict};
 use super::limits::{
     DRAIN_BYTES_MIN, H2_CONNECTION_WINDOW_BYTES, H2_ERROR_RESETS_MAX, H2_FRAME_BYTES_MAX,
@@ -91,6 +92,7 @@ impl<O: Origins> Shared<O> {
                 accepted = connection.accept() => {
                     let Some(accepted) = accepted else { return Ok(()) };
                     let (request, respond) = accepted?;
+                    ledger.accept(respond.stream_id().into());
                     requests.push(stream::serve(Arc::clone(visit), request, respond));
                     continue;
                 }
@@ -174,11 +176,18 @@ struct Weighed<S> {
     ledger: Ledger,
     counters: EdgeCounters,
     writing: Pace,
+    outgoing: Frames,
 }
 
 impl<S> Weighed<S> {
     fn new(stream: S, ledger: Ledger, counters: EdgeCounters, window: std::time::Duration) -> Self {
-        Self { stream, ledger, counters, writing: Pace::new(window) }
+        let (writing, outgoing) = (Pace::new(window), Frames::default());
+        Self { stream, ledger, counters, writing, outgoing }
+    }
+
+    /// How many of `bytes` may go out as they are; see [`Frames`].
+    fn unchanged(&self, outgoing: Frames, bytes: &[u8]) -> usize {
+        outgoing.unchanged(bytes, |stream| self.ledger.has_accepted(stream))
     }
 
     fn note_sent(
@@ -233,7 +242,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Weighed<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let sent = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        let unchanged = bytes.get(..this.unchanged(this.outgoing, bytes)).unwrap_or_default();
+        let is_change = unchanged.is_empty() && !bytes.is_empty();
+        let next = if is_change { &[HTTP_1_1_REQUIRED][..] } else { unchanged };
+        let sent = Pin::new(&mut this.stream).poll_write(cx, next);
+        if let Poll::Ready(Ok(taken)) = &sent {
+            this.outgoing.advance(bytes.get(..*taken).unwrap_or_default());
+        }
         this.note_sent(sent, cx)
     }
 
@@ -242,8 +257,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Weighed<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let mut outgoing = self.outgoing;
+        for slice in slices.iter().filter(|slice| !slice.is_empty()) {
+            if self.unchanged(outgoing, slice) < slice.len() {
+                let first = slices.iter().find(|slice| !slice.is_empty());
+                return self.poll_write(cx, first.map_or(&[], |first| &first[..]));
+            }
+            outgoing.advance(slice);
+        }
         let this = self.get_mut();
         let sent = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        if let Poll::Ready(Ok(taken)) = &sent {
+            let mut left = *taken;
+            for slice in slices {
+                let gone = slice.get(..left.min(slice.len())).unwrap_or_default();
+                this.outgoing.advance(gone);
+                left -= gone.len();
+            }
+        }
         this.note_sent(sent, cx)
     }
 

@@ -10,7 +10,7 @@
 //! The lock is never held across anything that waits.
 //! Source: RFC 9113 §10.5, CVE-2023-44487 (rapid reset), CVE-2024-27316 (CONTINUATION), CVE-2025-8671 (MadeYouReset).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use super::counters::Deadline;
 use super::limits::{
-    H2_HALF_LIFE, H2_HEAD_EXTRA_BYTES, H2_OVERHEAD_BYTES_MAX, H2_OVERHEAD_BYTES_PER_SECOND,
-    H2_RESETS_MAX, H2_STALLED_WINDOWS_MAX, H2_TAKEN_FRAME_BYTES,
+    H2_ACCEPTED_STREAMS_MAX, H2_HALF_LIFE, H2_HEAD_EXTRA_BYTES, H2_OVERHEAD_BYTES_MAX,
+    H2_OVERHEAD_BYTES_PER_SECOND, H2_RESETS_MAX, H2_STALLED_WINDOWS_MAX, H2_TAKEN_FRAME_BYTES,
 };
 use super::settings::EdgeSettings;
 
@@ -64,6 +64,8 @@ struct Inner {
     taken_at: Instant,
     /// Answers that wait for the visitor.
     waiting: HashMap<u64, Instant>,
+    /// The streams that a handler has got, the last of them.
+    accepted: VecDeque<u32>,
 }
 
 /// Requests of late. All counts are halved each [`H2_HALF_LIFE`], so that what a visitor did hours ago is not held against it.
@@ -114,6 +116,7 @@ impl Ledger {
             answered_at: accepted_at,
             taken_at: accepted_at,
             waiting: HashMap::new(),
+            accepted: VecDeque::new(),
         })))
     }
 
@@ -154,6 +157,20 @@ impl Ledger {
         if !inner.recent.are_too_many(inner.recent.unread) {
             inner.asked_for += bytes;
         }
+    }
+
+    /// A handler has got the request on `stream`.
+    pub(super) fn accept(&self, stream: u32) {
+        let mut inner = self.lock();
+        if inner.accepted.len() == H2_ACCEPTED_STREAMS_MAX {
+            inner.accepted.pop_front();
+        }
+        inner.accepted.push_back(stream);
+    }
+
+    /// Returns true if a handler has got the request on `stream`, as far back as a stream can be open.
+    pub(super) fn has_accepted(&self, stream: u32) -> bool {
+        self.lock().accepted.contains(&stream)
     }
 
     /// A request has come.

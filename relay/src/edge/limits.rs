@@ -81,6 +81,9 @@ pub const RETRY_AFTER_SECONDS: u16 = 5;
 /// Requests of one HTTP/2 connection at once (RFC 9113 §5.1.2).
 pub const H2_STREAMS_MAX: u32 = 128;
 
+/// Streams of one HTTP/2 connection that are remembered to have been served: those that may be open, and as many before them.
+pub const H2_ACCEPTED_STREAMS_MAX: usize = 2 * H2_STREAMS_MAX as usize;
+
 /// Bytes of one request body that a visitor may send ahead of the origin.
 pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 

@@ -34,6 +34,7 @@ use super::limits::HEADERS_MAX;
 use super::origins::{OriginId, Origins, Route, Speech};
 use super::pages::{Format, Notice};
 use super::settings::EdgeSettings;
+use super::target;
 use super::upstream::{Kept, SendFailure, Upstream};
 use crate::tls::Tls;
 
@@ -116,6 +117,7 @@ impl<O: Origins> Visit<O> {
 
     async fn answer(&self, parts: Parts, body: RequestBody) -> Result<Response<EdgeBody>, Notice> {
         check_method(&parts.method)?;
+        check_target(&parts)?;
         check_fields(&parts.headers)?;
         let host = host::requested(&parts, self.settings.scheme)
             .map_err(|error| invalid(StatusCode::BAD_REQUEST, &error.to_string()))?;
@@ -363,6 +365,14 @@ fn check_method(method: &Method) -> Result<(), Notice> {
     Ok(())
 }
 
+/// `*` asks about the server (RFC 9110 §9.3.7). In HTTP/1 the guard has refused it elsewhere.
+fn check_target(parts: &Parts) -> Result<(), Notice> {
+    if parts.uri.path() == "*" && parts.method != Method::OPTIONS {
+        return Err(invalid(StatusCode::BAD_REQUEST, "The target `*` is for OPTIONS."));
+    }
+    Ok(())
+}
+
 /// hyper's own limit covers HTTP/1 only. A cookie in pieces, as browsers send it in HTTP/2, is one field. A second length could be read by
 /// somebody.
 fn check_fields(headers: &HeaderMap) -> Result<(), Notice> {
@@ -427,11 +437,15 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     copy
 }
 
+fn path_and_query(uri: Uri) -> PathAndQuery {
+    let path = uri.into_parts().path_and_query;
+    path.map_or_else(|| PathAndQuery::from_static("/"), target::encoded)
+}
+
 /// The path and query as the visitor wrote them, or `*`.
 fn origin_form(uri: Uri) -> Result<Uri, Notice> {
-    let path = uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
     Uri::builder()
-        .path_and_query(path)
+        .path_and_query(path_and_query(uri))
         .build()
         .map_err(|_| invalid(StatusCode::BAD_REQUEST, "The request target has no path."))
 }
@@ -441,11 +455,10 @@ fn absolute_form(uri: Uri, headers: &mut HeaderMap) -> Result<Uri, Notice> {
     headers.remove(CONNECTION);
     let host = headers.remove(HOST);
     let authority = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
-    let path = uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
     Uri::builder()
         .scheme("http")
         .authority(authority)
-        .path_and_query(path)
+        .path_and_query(path_and_query(uri))
         .build()
         .map_err(|_| invalid(StatusCode::BAD_REQUEST, "The request target has no path."))
 }
