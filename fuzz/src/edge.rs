@@ -12,9 +12,15 @@ mod host;
 mod limits;
 #[path = "../../relay/src/edge/proxied.rs"]
 mod proxied;
+#[path = "../../relay/src/edge/response_head.rs"]
+#[allow(dead_code, reason = "the relay also says what is odd")]
+mod response_head;
 #[path = "../../relay/src/edge/settings.rs"]
 #[allow(dead_code, reason = "the settings of the whole edge")]
 mod settings;
+#[path = "../../relay/src/edge/target.rs"]
+#[allow(dead_code, reason = "the relay also encodes what HTTP/2 brings")]
+mod target;
 
 use bore_policy::AuthorityHost;
 use futures_util::FutureExt as _;
@@ -80,6 +86,19 @@ fn agrees_with_httparse(bytes: &[u8], (count, stop): (usize, Option<Stop>)) {
     assert_eq!(head.heads(), 0, "hyper reads on where the framing saw an end");
     head.scan(ending.get(..1).unwrap_or_default());
     assert_eq!(head.heads(), 1, "hyper sees an end where the framing reads on");
+}
+
+/// Repairs the head of an answer: what comes out is read in one way, ends where it ends, and needs no repair.
+pub fn origin_head(bytes: &[u8]) {
+    let Some(length) = response_head::length(bytes) else { return };
+    let head = bytes.get(..length).expect("what has come");
+    if !response_head::may_begin(head) {
+        return;
+    }
+    let Some(repaired) = response_head::repaired(head) else { return };
+    assert_eq!(response_head::length(&repaired.head), Some(repaired.head.len()));
+    assert_eq!(response_head::repaired(&repaired.head), None, "it is repaired once");
+    assert!(repaired.head.split(|byte| *byte == b'\n').all(|line| !line.starts_with(b" ")));
 }
 
 /// Reads a target, and the rest as the value of a Host header.

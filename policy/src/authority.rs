@@ -85,7 +85,7 @@ fn parse_host(host: &str) -> Result<AuthorityHost, AuthorityError> {
     if let Ok(v4) = host.parse::<Ipv4Addr>() {
         return Ok(AuthorityHost::Address(v4.into()));
     }
-    let name = Hostname::parse(host).map_err(|source| AuthorityError::Name { source })?;
+    let name = Hostname::parse_visited(host).map_err(|source| AuthorityError::Name { source })?;
     Ok(AuthorityHost::Name(name))
 }
 

@@ -62,6 +62,23 @@ impl Hostname {
     /// # Errors
     /// For anything but DNS labels, and for names that programs read as an address.
     pub fn parse(text: &str) -> Result<Self, HostnameError> {
+        Self::parse_labels(text, label::check)
+    }
+
+    /// Reads a name that a visitor asks for, like [`Self::parse`], but with underscores: no host is called so (RFC 1123 §2.1), and names below
+    /// a wildcard are, which DNS and browsers carry (RFC 2181 §11).
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_visited(text: &str) -> Result<Self, HostnameError> {
+        // A letter has every place that an underscore may have.
+        Self::parse_labels(text, |part| label::check(&part.replace('_', "x")))
+    }
+
+    fn parse_labels(
+        text: &str,
+        check: impl Fn(&str) -> Result<(), LabelError>,
+    ) -> Result<Self, HostnameError> {
         let undotted = text.strip_suffix('.').unwrap_or(text);
         match undotted.len() {
             0 => return Err(HostnameError::Empty),
@@ -70,8 +87,7 @@ impl Hostname {
         }
         let canonical = undotted.to_ascii_lowercase();
         for part in canonical.split('.') {
-            label::check(part)
-                .map_err(|cause| HostnameError::Label { hostname: quoted(text), cause })?;
+            check(part).map_err(|cause| HostnameError::Label { hostname: quoted(text), cause })?;
         }
         if ends_in_number(&canonical) {
             return Err(HostnameError::Number { hostname: quoted(text) });

@@ -7,7 +7,7 @@
 //!                                          pages (own answers)  or  upstream (one per visitor connection)
 //! ```
 //!
-//! Generic over [`Origins`], so that it knows nothing of tunnels. It never buffers a body, never
+//! Generic over [`Origins`], so that it knows nothing of tunnels. It buffers no body but for services without chunks, never
 //! shares an origin connection between two visitor connections, and has no rules of its own: who
 //! may see what is one call of [`Origins::route`] with the value that is then routed by.
 //!
@@ -26,14 +26,19 @@ mod guard;
 mod headers;
 mod host;
 mod http2;
+mod interim;
 mod ledger;
+mod lengths;
 pub mod limits;
+mod origin_stream;
 mod origins;
 mod own;
 mod pace;
 mod pages;
 mod prefixed;
 mod proxied;
+mod renamed;
+mod response_head;
 mod service;
 mod settings;
 mod sources;

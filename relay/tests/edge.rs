@@ -15,6 +15,8 @@ mod bodies;
 mod differential;
 #[path = "edge/expect.rs"]
 mod expect;
+#[path = "edge/fidelity.rs"]
+mod fidelity;
 #[path = "edge/grpc.rs"]
 mod grpc;
 #[path = "edge/hosts.rs"]

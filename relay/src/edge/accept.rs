@@ -19,7 +19,9 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use super::connection::Shared;
 use super::counters::{EdgeCounters, Limit};
 use super::door::Arrival;
+use super::lengths::Versions;
 use super::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, TCP_UNTAKEN_MAX};
+use super::origin_stream::OddLines;
 use super::origins::Origins;
 use super::prefixed::Prefixed;
 use super::proxied::{self, Proxied};
@@ -43,7 +45,10 @@ pub async fn serve<O: Origins>(
     let port = settings.public_port.or_else(|| local_port(&listener));
     let port = port.unwrap_or_else(|| settings.scheme.default_port());
     let mut acceptor = Acceptor::new(listener, &settings, counters.clone());
-    let shared = Arc::new(Shared { origins, settings, counters, tls, port, draining });
+    let versions = Versions::default();
+    let odd_lines = OddLines::new(counters.origin_lines_changed.clone());
+    let shared = Shared { origins, settings, counters, tls, odd_lines, versions, port, draining };
+    let shared = Arc::new(shared);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {

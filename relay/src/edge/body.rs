@@ -7,7 +7,9 @@
 //! settles its exchange when hyper lets go of it: the origin connection is kept only if both bodies
 //! have ended by themselves, and is closed otherwise.
 
-use std::pin::Pin;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::gate::Gate;
@@ -33,6 +35,12 @@ use super::upstream::{Kept, Upstream};
 #[derive(Debug)]
 pub(super) struct RequestBody {
     inbound: Option<Inbound>,
+    /// What was collected of it.
+    front: VecDeque<Frame<Bytes>>,
+    /// All of it was, and there were no trailers.
+    is_measured: bool,
+    /// Among the bodies that may be collected at once.
+    _place: Option<OwnedSemaphorePermit>,
     upload: Upload,
     stream: Option<StreamPace>,
     expectation: Option<Expectation>,
@@ -135,8 +143,7 @@ impl RequestBody {
         if inbound.is_end_stream() {
             return Self::empty();
         }
-        let upload = Upload::default();
-        Self { inbound: Some(inbound), upload, stream: None, expectation: None }
+        Self { inbound: Some(inbound), ..Self::blank(Upload::default()) }
     }
 
     /// The same, held back until the origin asks for it.
@@ -157,7 +164,58 @@ impl RequestBody {
     pub(super) fn empty() -> Self {
         let upload = Upload::default();
         upload.complete();
-        Self { inbound: None, upload, stream: None, expectation: None }
+        Self::blank(upload)
+    }
+
+    fn blank(upload: Upload) -> Self {
+        Self {
+            inbound: None,
+            front: VecDeque::new(),
+            is_measured: false,
+            _place: None,
+            upload,
+            stream: None,
+            expectation: None,
+        }
+    }
+
+    /// Collects the body until it ends, has so many bytes, or so long has passed.
+    pub(super) async fn gathered(
+        mut self,
+        bytes_max: usize,
+        wait_max: Option<Duration>,
+    ) -> Result<Self, BodyError> {
+        let mut bytes = 0;
+        let mut patience = pin!(sleep(wait_max.unwrap_or_default()));
+        while bytes <= bytes_max {
+            let frame = tokio::select! {
+                biased;
+                frame = poll_fn(|cx| self.poll_inbound(cx)) => frame,
+                () = patience.as_mut(), if wait_max.is_some() => return Ok(self),
+            };
+            let Some(frame) = frame.transpose()? else {
+                self.is_measured = !self.front.iter().any(Frame::is_trailers);
+                return Ok(self);
+            };
+            bytes += frame.data_ref().map_or(0, Bytes::len) + GATHERED_FRAME_BYTES;
+            self.front.push_back(frame);
+        }
+        Ok(self)
+    }
+
+    /// The same, holding its place while it lasts.
+    pub(super) fn in_place(self, place: OwnedSemaphorePermit) -> Self {
+        Self { _place: Some(place), ..self }
+    }
+
+    /// The whole body is here, and its length is known.
+    pub(super) fn is_measured(&self) -> bool {
+        self.is_measured
+    }
+
+    /// Some of the body was asked for already.
+    pub(super) fn has_begun(&self) -> bool {
+        self.is_measured || !self.front.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -166,6 +224,33 @@ impl RequestBody {
 
     pub(super) fn upload(&self) -> Upload {
         self.upload.clone()
+    }
+
+    fn poll_inbound(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(expectation) = &mut self.expectation {
+            ready!(expectation.poll_met(cx));
+            self.expectation = None;
+        }
+        let Some(inbound) = &mut self.inbound else { return Poll::Ready(None) };
+        let Poll::Ready(mut frame) = Pin::new(&mut *inbound).poll_frame(cx) else {
+            return self.poll_overdue(cx).map(|slow| Some(Err(slow)));
+        };
+        if is_last(&frame, inbound) {
+            self.upload.complete();
+        }
+        if let Some(Err(_)) = &frame {
+            self.upload.0.broken.store(true, Ordering::Release);
+        }
+        if let Some(Ok(frame)) = &mut frame {
+            self.weigh(frame);
+            if let Some(trailers) = frame.trailers_mut() {
+                clean_trailers(trailers);
+            }
+        }
+        Poll::Ready(frame)
     }
 
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
@@ -215,35 +300,29 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(expectation) = &mut self.expectation {
-            ready!(expectation.poll_met(cx));
-            self.expectation = None;
+        if let Some(frame) = self.front.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
         }
-        let Some(inbound) = &mut self.inbound else { return Poll::Ready(None) };
-        let Poll::Ready(mut frame) = Pin::new(&mut *inbound).poll_frame(cx) else {
-            return self.poll_overdue(cx).map(|slow| Some(Err(slow)));
-        };
-        if is_last(&frame, inbound) {
-            self.upload.complete();
-        }
-        if let Some(Err(_)) = &frame {
-            self.upload.0.broken.store(true, Ordering::Release);
-        }
-        if let Some(Ok(frame)) = &mut frame {
-            self.weigh(frame);
-            if let Some(trailers) = frame.trailers_mut() {
-                clean_trailers(trailers);
-            }
-        }
-        Poll::Ready(frame)
+        if self.is_measured { Poll::Ready(None) } else { self.poll_inbound(cx) }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inbound.as_ref().is_none_or(Body::is_end_stream)
+        let is_over = self.is_measured || self.inbound.as_ref().is_none_or(Body::is_end_stream);
+        self.front.is_empty() && is_over
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inbound.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        if !self.has_begun() {
+            let inbound = self.inbound.as_ref();
+            return inbound.map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        }
+        let here: usize = self.front.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        let mut hint = SizeHint::new();
+        hint.set_lower(here as u64);
+        if self.is_measured {
+            hint.set_upper(here as u64);
+        }
+        hint
     }
 }
 
@@ -468,6 +547,9 @@ impl Exchange {
         }
     }
 }
+
+/// What a collected frame counts for besides its bytes: many small ones cost more than their bytes.
+const GATHERED_FRAME_BYTES: usize = 64;
 
 /// True when nothing can follow `frame`.
 fn is_last<E>(frame: &Option<Result<Frame<Bytes>, E>>, body: &impl Body) -> bool {

@@ -19,7 +19,9 @@ use super::door::{Arrival, Secured};
 use super::gate::Gate;
 use super::guard::Guard;
 use super::ledger::Ledger;
+use super::lengths::Versions;
 use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use super::origin_stream::OddLines;
 use super::origins::Origins;
 use super::service::Visit;
 use super::settings::EdgeSettings;
@@ -34,6 +36,8 @@ pub(super) struct Shared<O> {
     pub(super) settings: EdgeSettings,
     pub(super) counters: EdgeCounters,
     pub(super) tls: Arc<Tls>,
+    pub(super) odd_lines: OddLines,
+    pub(super) versions: Versions,
     pub(super) port: u16,
     /// Turns true when connections are to end after the request in hand.
     pub(super) draining: watch::Receiver<bool>,
@@ -77,6 +81,8 @@ impl<O: Origins> Shared<O> {
             ledger: is_http2.then(|| Ledger::new(arrival.accepted_at)),
             kept: Arc::new(Kept::by(is_http2)),
             tls: Arc::clone(&self.tls),
+            odd_lines: self.odd_lines.clone(),
+            versions: self.versions.clone(),
             secured,
             switched: Mutex::new(None),
         }
@@ -100,6 +106,7 @@ impl<O: Origins> Shared<O> {
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
             .header_read_timeout(None)
+            .preserve_header_case(true)
             .serve_connection(TokioIo::new(guard), service)
             .with_upgrades();
         let mut connection = pin!(connection);

@@ -29,6 +29,8 @@ pub struct EdgeCounters {
     pub retried: Counter,
     /// Connections to origins.
     pub origins_opened: Counter,
+    /// Header lines of origins that were changed or left out.
+    pub origin_lines_changed: Counter,
     /// Connections that left HTTP for another protocol.
     pub upgraded: Counter,
     /// Bytes received from visitors, heads included.
@@ -53,6 +55,8 @@ impl EdgeCounters {
         edge.register("requests", "Requests by outcome", this.requests.clone());
         edge.register("requests_retried", "Requests sent again", this.retried.clone());
         edge.register("origins_opened", "Connections to origins", this.origins_opened.clone());
+        let lines = this.origin_lines_changed.clone();
+        edge.register("origin_lines_changed", "Odd header lines of origins", lines);
         edge.register("upgrades", "Connections that left HTTP", this.upgraded.clone());
         edge.register_with_unit("received", "From visitors", Unit::Bytes, this.received.clone());
         edge.register_with_unit("sent", "To visitors", Unit::Bytes, this.sent.clone());

@@ -159,7 +159,7 @@ impl<O: Origins> Shared<O> {
         if hello.speaks_only(ACME_TLS) {
             return self.tls.challenges.tls_alpn01(&name).map_or_else(unknown, Way::Challenge);
         }
-        let Ok(name) = Hostname::parse(&name) else { return unknown() };
+        let Ok(name) = Hostname::parse_visited(&name) else { return unknown() };
         let route = self.origins.passthrough(&name, arrival.visitor);
         if let Some(visited) = self.agents_visit(hello, &name, &route) {
             return Way::Visit(visited);

@@ -365,21 +365,24 @@ fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     Ok((name, rest.strip_prefix(b":").unwrap_or(rest).trim_ascii()))
 }
 
-/// A fragment is for browsers: some readers cut it off, others refuse it (RFC 9112 §3.2). What is beyond ASCII is passed on encoded.
+/// A fragment is for browsers: some readers cut it off, others refuse it (RFC 9112 §3.2). What is beyond ASCII is passed on encoded, if it is
+/// UTF-8: of other bytes no two readers make the same, and HTTP/2 takes none here.
 fn is_target(text: &[u8]) -> bool {
     let is_fit = |byte: &u8| byte.is_ascii_graphic() || !byte.is_ascii();
-    !text.is_empty() && text.iter().all(|byte| is_fit(byte) && *byte != b'#')
+    !text.is_empty()
+        && text.iter().all(|byte| is_fit(byte) && *byte != b'#')
+        && std::str::from_utf8(text).is_ok()
 }
 
 /// A `token` of RFC 9110 §5.6.2.
-fn is_token(text: &[u8]) -> bool {
+pub(super) fn is_token(text: &[u8]) -> bool {
     let is_token_byte =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !text.is_empty() && text.iter().all(is_token_byte)
 }
 
 /// Every control byte but the tab, which may stand in a field value.
-fn is_forbidden_control(byte: u8) -> bool {
+pub(super) fn is_forbidden_control(byte: u8) -> bool {
     byte.is_ascii_control() && byte != b'\t'
 }
 

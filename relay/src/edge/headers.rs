@@ -10,7 +10,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use bore_policy::{CanonicalAddress, OriginHost};
+use bore_policy::CanonicalAddress;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
@@ -42,11 +42,6 @@ pub(super) fn clean_request(headers: &mut HeaderMap, statement: Statement) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
-}
-
-/// Calls the origin by another name than the visitor did.
-pub(super) fn call(headers: &mut HeaderMap, host: &OriginHost) {
-    set(headers, HOST, host.as_str());
 }
 
 /// Some origins read trailers as if they were headers, so the same claims go.

@@ -261,7 +261,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Weighed<S> {
         for slice in slices.iter().filter(|slice| !slice.is_empty()) {
             if self.unchanged(outgoing, slice) < slice.len() {
                 let first = slices.iter().find(|slice| !slice.is_empty());
-                return self.poll_write(cx, first.map_or(&[], |first| &first[..]));
+                return self.poll_write(cx, first.map(|first| &**first).unwrap_or_default());
             }
             outgoing.advance(slice);
         }

@@ -6,8 +6,35 @@ use std::time::Duration;
 /// Bytes of one request or response head, and of one trailer section.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// Header fields of one request or response.
+/// Header fields of one request.
 pub const HEADERS_MAX: usize = 128;
+
+/// Header fields of one answer of an origin; further ones are left out.
+pub const ORIGIN_HEADERS_MAX: usize = 1024;
+
+/// Interim answers (1xx) of an origin to one request.
+pub const INTERIM_ANSWERS_MAX: u32 = 64;
+
+/// Bytes of a body without a length that are collected for a service that speaks HTTP/1.0.
+pub const GATHERED_BYTES_MAX: usize = 1024 * 1024;
+
+/// Such bodies at once.
+pub const GATHERED_BODIES_MAX: usize = 64;
+
+/// Bytes of such a body that are collected for a service that has not answered yet.
+pub const GATHERED_FIRST_BYTES_MAX: usize = 64 * 1024;
+
+/// How long the end of such a body is waited for, for a service that has not answered yet.
+pub const GATHERED_FIRST_MAX: Duration = Duration::from_millis(100);
+
+/// Services whose version of HTTP is remembered.
+pub const ORIGINS_KNOWN_MAX: usize = 4096;
+
+/// Interim answers that wait for a visitor; further ones are left out.
+pub const INTERIM_ANSWERS_WAITING_MAX: usize = 8;
+
+/// Odd lines of origins that are told in the log, each once.
+pub const ODD_LINES_TOLD_MAX: usize = 1024;
 
 /// Bytes of one chunk-size line with its extensions.
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;

@@ -25,14 +25,18 @@ use super::counters::{EdgeCounters, Outcome, OutcomeLabels};
 use super::door::Secured;
 use super::gate::{Beyond, Ended, Gate};
 use super::headers::{
-    Statement, X_REQUEST_ID, call, clean_request, clean_response, expects_continue, idle_max,
+    Statement, X_REQUEST_ID, clean_request, clean_response, expects_continue, idle_max,
     set_upgrade, upgrade_protocol,
 };
 use super::host;
+use super::interim::Interim;
 use super::ledger::Ledger;
+use super::lengths::Versions;
 use super::limits::HEADERS_MAX;
-use super::origins::{OriginId, Origins, Route, Speech};
+use super::origin_stream::OddLines;
+use super::origins::{Manner, OriginId, Origins, Route, Speech};
 use super::pages::{Format, Notice};
+use super::renamed::Renamed;
 use super::settings::EdgeSettings;
 use super::target;
 use super::upstream::{Kept, SendFailure, Upstream};
@@ -51,6 +55,8 @@ pub(super) struct Visit<O> {
     pub(super) ledger: Option<Ledger>,
     pub(super) kept: Arc<Kept>,
     pub(super) tls: Arc<Tls>,
+    pub(super) odd_lines: OddLines,
+    pub(super) versions: Versions,
     /// What TLS has settled, where there is TLS.
     pub(super) secured: Option<Secured>,
     pub(super) switched: Mutex<Option<Switched>>,
@@ -68,6 +74,7 @@ struct Passage {
     origin: OriginId,
     request: Request<RequestBody>,
     upgrade: Option<OnUpgrade>,
+    renamed: Option<Renamed>,
     is_http2: bool,
 }
 
@@ -138,12 +145,16 @@ impl<O: Origins> Visit<O> {
         parts: Parts,
         body: RequestBody,
     ) -> Result<Response<EdgeBody>, Notice> {
-        let passage = self.prepare(origin, parts, body)?;
+        let manner = self.origins.manner(origin);
+        let is_http2 = speaks_http2(manner.speech, &parts);
+        let body = if is_http2 { body } else { self.measured(origin, &parts, body).await? };
+        let passage = self.prepare((origin, manner, is_http2), parts, body)?;
         let id = passage.request.headers().get(X_REQUEST_ID).cloned();
         tracing::debug!(publication = %origin.0, visitor = %self.visitor, ?id, "request passed on");
         let upload = passage.request.body().upload();
         let way = (passage.origin, passage.is_http2);
         let (mut upstream, response) = self.exchange(way, passage.request, &upload).await?;
+        self.versions.learn(origin, response.version());
         if let Some(idle_max) = idle_max(response.headers()) {
             upstream.announce(idle_max);
         }
@@ -153,6 +164,9 @@ impl<O: Origins> Visit<O> {
         }
         let exchange = Exchange { upstream: Some(upstream), upload, kept: Arc::clone(&self.kept) };
         let mut response = self.relay(response, exchange);
+        if let Some(renamed) = passage.renamed {
+            renamed.restore(response.headers_mut());
+        }
         if let Some(id) = id {
             // One that the service chose goes before.
             response.headers_mut().entry(X_REQUEST_ID).or_insert(id);
@@ -163,16 +177,15 @@ impl<O: Origins> Visit<O> {
     /// Makes the request that the origin gets.
     fn prepare(
         &self,
-        origin: OriginId,
+        (origin, manner, is_http2): (OriginId, Manner, bool),
         mut parts: Parts,
         body: RequestBody,
     ) -> Result<Passage, Notice> {
-        let manner = self.origins.manner(origin);
-        let is_http2 = speaks_http2(manner.speech, &parts);
         let (body, grant) = expected(&parts, body, is_http2);
-        let may_upgrade = parts.version == Version::HTTP_11 && body.is_empty() && !is_http2;
+        let may_upgrade = parts.version == Version::HTTP_11 && !is_http2;
         let protocol = upgrade_protocol(&parts.headers).filter(|_| may_upgrade);
-        let upgrade = protocol.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
+        let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| protocol.is_some());
+        let interim = parts.extensions.remove::<Interim>();
         let statement =
             Statement { visitor: self.visitor, scheme: self.settings.scheme, port: self.port };
         let is_chunked = match parts.version {
@@ -183,20 +196,21 @@ impl<O: Origins> Visit<O> {
             speak_as_http_11(&mut parts)?;
         }
         clean_request(&mut parts.headers, statement);
-        if let Some(host) = manner.host {
-            call(&mut parts.headers, &host);
-        }
+        let scheme = self.settings.scheme;
+        let renamed = manner.host.map(|host| Renamed::call(&mut parts.headers, host, scheme));
         if let Some(protocol) = protocol {
             set_upgrade(&mut parts.headers, protocol);
         }
-        if is_chunked && !body.is_empty() && !is_http2 {
+        if is_chunked && !body.is_empty() && !body.is_measured() && !is_http2 {
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let mut request = Request::new(body);
-        if let Some(grant) = grant {
+        // Among them how hyper found the names of fields spelled, for origins that look.
+        *request.extensions_mut() = parts.extensions;
+        if grant.is_some() {
             parts.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
-            grant_by(&mut request, grant);
         }
+        hear_interim(&mut request, grant, interim);
         *request.method_mut() = parts.method;
         if is_http2 {
             *request.uri_mut() = absolute_form(parts.uri, &mut parts.headers)?;
@@ -204,7 +218,7 @@ impl<O: Origins> Visit<O> {
             *request.uri_mut() = origin_form(parts.uri)?;
         }
         *request.headers_mut() = parts.headers;
-        Ok(Passage { origin, request, upgrade, is_http2 })
+        Ok(Passage { origin, request, upgrade, renamed, is_http2 })
     }
 
     fn body(&self, headers: &HeaderMap, inbound: Inbound) -> RequestBody {
@@ -263,7 +277,7 @@ impl<O: Origins> Visit<O> {
         let opened = opening.await.map_err(|_| down("No connection to the service in time."))?;
         let stream = opened.map_err(Notice::from)?;
         self.counters.origins_opened.inc();
-        Upstream::start(origin, stream, is_http2)
+        Upstream::start(origin, stream, is_http2, &self.odd_lines)
             .await
             .map_err(|_| down("The service closed the connection."))
     }
@@ -292,15 +306,25 @@ impl<O: Origins> Visit<O> {
         if let Some(error) = unopened(&failure.cause) {
             return down(&error.to_string());
         }
+        if upload.is_broken() || upload.is_slow() || self.gate.ended().is_some() {
+            return self.broken(upload);
+        }
+        if failure.silent {
+            return down("The service closed the connection without an answer.");
+        }
+        let cause = &failure.cause;
+        down(&format!("The service sent an answer that is not HTTP: {cause}."))
+    }
+
+    /// What a visitor is told whose body did not come to its end.
+    pub(super) fn broken(&self, upload: &Upload) -> Notice {
         let ended = if upload.is_slow() { Some(Ended::Expired) } else { self.gate.ended() };
         match ended {
             Some(Ended::Malformed(_)) => invalid(StatusCode::BAD_REQUEST, "The body is malformed."),
             Some(Ended::Expired) => {
                 invalid(StatusCode::REQUEST_TIMEOUT, "The body came too slowly.")
             }
-            None if upload.is_broken() => invalid(StatusCode::BAD_REQUEST, "The body broke off."),
-            None if failure.silent => down("The service closed the connection without an answer."),
-            None => down("The service sent an answer that is not HTTP."),
+            None => invalid(StatusCode::BAD_REQUEST, "The body broke off."),
         }
     }
 
@@ -338,7 +362,7 @@ impl<O: Origins> Visit<O> {
             Some(Switched { visitor, origin });
         self.counters.upgraded.inc();
         self.gate.decide(Beyond::Open);
-        parts.extensions.clear();
+        parts.extensions.remove::<OnUpgrade>();
         parts.version = Version::HTTP_11;
         Ok(Response::from_parts(parts, EdgeBody::own(Bytes::new(), self.gate.clone())))
     }
@@ -391,17 +415,27 @@ fn check_fields(headers: &HeaderMap) -> Result<(), Notice> {
 /// A visitor that waits to be told to go on waits for the origin's word (RFC 9110 §10.1.1), which only HTTP/1.1 brings here.
 fn expected(parts: &Parts, body: RequestBody, is_http2: bool) -> (RequestBody, Option<Grant>) {
     let waits = parts.version != Version::HTTP_10 && expects_continue(&parts.headers);
-    if !waits || is_http2 || body.is_empty() {
+    if !waits || is_http2 || body.is_empty() || body.has_begun() {
         return (body, None);
     }
     let (body, grant) = body.expected();
     (body, Some(grant))
 }
 
-fn grant_by(request: &mut Request<RequestBody>, grant: Grant) {
-    hyper::ext::on_informational(request, move |interim| {
-        if interim.status() == StatusCode::CONTINUE {
-            grant.give();
+/// What the origin says before its answer.
+fn hear_interim(
+    request: &mut Request<RequestBody>,
+    grant: Option<Grant>,
+    interim: Option<Interim>,
+) {
+    if grant.is_none() && interim.is_none() {
+        return;
+    }
+    hyper::ext::on_informational(request, move |answer| {
+        match (answer.status(), &grant, &interim) {
+            (StatusCode::CONTINUE, Some(grant), _) => grant.give(),
+            (StatusCode::CONTINUE, None, _) | (_, _, None) => {}
+            (status, _, Some(interim)) => interim.pass(status, answer.headers()),
         }
     });
 }
@@ -434,6 +468,7 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
     copy
 }
 
@@ -498,6 +533,6 @@ pub(super) fn down(seen: &str) -> Notice {
     Notice::Faulty(seen.to_owned())
 }
 
-fn invalid(status: StatusCode, reason: &str) -> Notice {
+pub(super) fn invalid(status: StatusCode, reason: &str) -> Notice {
     Notice::Invalid { status, reason: reason.to_owned() }
 }

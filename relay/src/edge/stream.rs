@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 
 use super::body::{EdgeBody, Inbound};
 use super::headers::expects_continue;
+use super::interim::{Interim, Interims};
 use super::limits::H2_LINGER_MAX;
 use super::origins::Origins;
 use super::service::Visit;
@@ -107,15 +108,18 @@ pub(super) async fn serve<O: Origins>(
     let left = declared(&request);
     let wanted = expects.then_some(wanted);
     let (rest, unread) = oneshot::channel();
-    let request = request.map(|stream| StreamBody {
+    let mut request = request.map(|stream| StreamBody {
         stream: Some(stream),
         rest: Some(rest),
         left,
         data_done: false,
         wanted,
     });
+    let (interim, interims) = Interim::channel();
+    request.extensions_mut().insert(interim);
     let handling = visit.handle(request.map(Inbound::Http2));
-    let Some(response) = answer(handling, &mut respond, wants, expects).await else { return };
+    let told = Told { wants, expects, interims };
+    let Some(response) = answer(handling, &mut respond, told).await else { return };
     match send(response, respond).await {
         Ok(()) => linger(unread).await,
         Err(error) => tracing::debug!(%error, "an answer was not taken to its end"),
@@ -136,17 +140,27 @@ fn declared(request: &Request<RecvStream>) -> Option<u64> {
     request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The final answer, after an interim one if that is waited for; `None` when the visitor takes its request back.
+/// What is told to a visitor before its answer.
+struct Told {
+    wants: oneshot::Receiver<()>,
+    /// The visitor waits for that.
+    expects: bool,
+    interims: Interims,
+}
+
+/// The final answer, after interim ones; `None` when the visitor takes its request back.
 async fn answer(
     handling: impl Future<Output = Response<EdgeBody>>,
     respond: &mut SendResponse<Bytes>,
-    wants: oneshot::Receiver<()>,
-    mut expects: bool,
+    told: Told,
 ) -> Option<Response<EdgeBody>> {
-    let (mut handling, mut wants) = (pin!(handling), wants);
+    let mut handling = pin!(handling);
+    let Told { mut wants, mut expects, mut interims } = told;
     loop {
         tokio::select! {
             biased;
+            // Those that came right before the answer go before it.
+            Some(interim) = interims.recv() => respond.send_informational(interim).ok()?,
             response = handling.as_mut() => return Some(response),
             reset = poll_fn(|cx| respond.poll_reset(cx)) => {
                 tracing::debug!(?reset, "a request was taken back");

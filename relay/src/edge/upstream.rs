@@ -3,27 +3,24 @@
 //! Dropping an [`Upstream`] closes the origin connection at once, whatever is under way on it: this
 //! is how a visitor that goes away is felt by the origin.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::body::RequestBody;
 use super::limits::{
     H2_HEADERS_BYTES_MAX, H2_ORIGIN_CONNECTION_WINDOW_BYTES, H2_ORIGIN_STREAM_WINDOW_BYTES,
-    H2_SEND_BUFFER_BYTES, HEAD_BYTES_MAX, HEADERS_MAX, KEEP_ALIVE_MARGIN, KEPT_MAX,
+    H2_SEND_BUFFER_BYTES, HEAD_BYTES_MAX, KEEP_ALIVE_MARGIN, KEPT_MAX, ORIGIN_HEADERS_MAX,
     UNANNOUNCED_IDLE_MAX,
 };
+use super::origin_stream::{Exchanged, OddLines, OriginStream};
 use super::origins::OriginId;
 
 /// See the module.
@@ -31,7 +28,7 @@ use super::origins::OriginId;
 pub(super) struct Upstream {
     origin: OriginId,
     sender: Sender,
-    received: Arc<AtomicU64>,
+    exchanged: Exchanged,
     idleness: Idleness,
     _driver: Driver,
 }
@@ -109,16 +106,17 @@ impl Upstream {
         origin: OriginId,
         stream: S,
         is_http2: bool,
+        odd: &OddLines,
     ) -> Result<Self, hyper::Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let received = Arc::new(AtomicU64::new(0));
-        let metered = Metered { stream, received: Arc::clone(&received) };
+        let exchanged = Exchanged::default();
+        let stream = OriginStream::new(stream, origin, exchanged.clone(), odd.clone());
         let (sender, driver) =
-            if is_http2 { speak_http2(metered).await? } else { speak_http1(metered).await? };
+            if is_http2 { speak_http2(stream).await? } else { speak_http1(stream).await? };
         let idleness = Idleness { since: Instant::now(), max: None };
-        Ok(Self { origin, sender, received, idleness, _driver: driver })
+        Ok(Self { origin, sender, exchanged, idleness, _driver: driver })
     }
 
     /// The origin closes this connection when it has been idle for so long.
@@ -134,10 +132,13 @@ impl Upstream {
         if let Err(cause) = self.sender.ready().await {
             return Err(SendFailure { unsent: Some(request), silent: true, cause });
         }
-        let before = self.received.load(Ordering::Relaxed);
+        let before = self.exchanged.received();
+        if !self.sender.is_http2() {
+            self.exchanged.ask();
+        }
         self.sender.try_send(request).await.map_err(|mut failure| SendFailure {
             unsent: failure.take_message(),
-            silent: self.received.load(Ordering::Relaxed) == before,
+            silent: self.exchanged.received() == before,
             cause: failure.into_error(),
         })
     }
@@ -148,9 +149,11 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (sender, connection) = http1::Builder::new()
-        .max_headers(HEADERS_MAX)
+        // Lines that decide where an answer ends are beyond the limit.
+        .max_headers(ORIGIN_HEADERS_MAX + FRAMING_LINES)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
+        .preserve_header_case(true)
         .handshake(TokioIo::new(stream))
         .await?;
     Ok((Sender::Http1(sender), Driver::drive(connection.with_upgrades())))
@@ -233,70 +236,8 @@ impl Drop for Driver {
     }
 }
 
-/// Counts what the origin sent, to know whether it had begun to answer.
-///
-/// An origin may answer without reading a request to its end, and close. hyper and h2 give a connection up when writing fails, and the answer
-/// with it: so what such an origin does not take is thrown away without a word, and reading tells the end, behind the answer.
-#[derive(Debug)]
-struct Metered<S> {
-    stream: S,
-    received: Arc<AtomicU64>,
-}
-
-/// What was written, or `otherwise` when that failed.
-fn forgive<T>(written: Poll<io::Result<T>>, otherwise: T) -> Poll<io::Result<T>> {
-    written.map(|written| {
-        Ok(written.unwrap_or_else(|error| {
-            tracing::trace!(%error, "the origin takes nothing more");
-            otherwise
-        }))
-    })
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let bytes = buffer.filled().len() - before;
-        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        forgive(Pin::new(&mut self.stream).poll_write(cx, bytes), bytes.len())
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let bytes = slices.iter().map(|slice| slice.len()).sum();
-        forgive(Pin::new(&mut self.stream).poll_write_vectored(cx, slices), bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        forgive(Pin::new(&mut self.stream).poll_flush(cx), ())
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        forgive(Pin::new(&mut self.stream).poll_shutdown(cx), ())
-    }
-}
+/// A length and an encoding.
+const FRAMING_LINES: usize = 2;
 
 #[cfg(test)]
 mod tests {

@@ -145,8 +145,10 @@ async fn an_origin_that_never_answers_gives_504() {
 #[tokio::test]
 async fn heads_beyond_their_limits_get_431_from_either_side() {
     let lab = Lab::new().await;
-    for fields in ["x: y\r\n".repeat(HEADERS_MAX), format!("x: {}\r\n", "y".repeat(HEAD_BYTES_MAX))]
-    {
+    for (fields, is_too_many) in [
+        ("x: y\r\n".repeat(HEADERS_MAX), true),
+        (format!("x: {}\r\n", "y".repeat(HEAD_BYTES_MAX)), false),
+    ] {
         let visitor = lab.visitor().await;
         let request = format!("GET / HTTP/1.1\r\nHost: app.example\r\n{fields}\r\n");
         assert!(answer_to(visitor, &request).await.starts_with("HTTP/1.1 431 "));
@@ -157,7 +159,9 @@ async fn heads_beyond_their_limits_get_431_from_either_side() {
             .stream
             .write_all(format!("HTTP/1.1 200 OK\r\ny: z\r\n{fields}\r\n").as_bytes())
             .await;
-        assert!(visitor.head().await.starts_with("HTTP/1.1 502 "));
+        // An origin may send more fields than a visitor.
+        let status = if is_too_many { "HTTP/1.1 200 " } else { "HTTP/1.1 502 " };
+        assert!(visitor.head().await.starts_with(status));
     }
 }
 

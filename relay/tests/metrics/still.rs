@@ -19,6 +19,7 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_edge_connections_limited_total{limit=\"Flood\"}", EDGE),
     ("bore_edge_connections_limited_total{limit=\"Source\"}", EDGE),
     ("bore_edge_connections_limited_total{limit=\"Total\"}", EDGE),
+    ("bore_edge_origin_lines_changed_total", EDGE),
     ("bore_edge_proxy_headers_absent_total", EDGE),
     ("bore_edge_requests_malformed_total{fault=\"TooLong\"}", EDGE),
     ("bore_edge_requests_retried_total", EDGE),

@@ -116,6 +116,24 @@ fn the_phase_tells_what_is_waited_for() {
     assert_eq!(phase("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), Phase::ChunkedBody);
 }
 
+#[test]
+fn bytes_of_a_target_that_are_to_be_encoded_are_told_however_they_are_cut() {
+    let stream =
+        "GET /\"a\"?\u{fc} HTTP/1.1\r\nX: \"\u{fc}\"\r\n\r\nG\"T / HTTP/1.1\r\n".as_bytes();
+    for size in 1..stream.len() {
+        let (mut framing, mut told, mut at) = (Framing::default(), Vec::new(), 0);
+        for piece in stream.chunks(size) {
+            framing.scan(piece);
+            told.extend(framing.escapes().iter().map(|escape| escape + at));
+            at += piece.len();
+        }
+        assert_eq!(told, [5, 7, 9, 10], "pieces of {size}");
+    }
+    let mut framing = Framing::default();
+    let refused = framing.scan(b"GET /\xfc HTTP/1.1\r\n");
+    assert!(matches!(refused, Scanned::Refused(_, Fault::RequestLine)), "not UTF-8");
+}
+
 fn scan(stream: &str) -> (Scanned, Framing) {
     let mut framing = Framing::default();
     (framing.scan(stream.as_bytes()), framing)

@@ -1,0 +1,102 @@
+//! Bodies without a length, and services that take none: HTTP/1.0 knows no chunks (RFC 9112 §6.1), so such a service reads nothing.
+//!
+//! Which version a service speaks is learned from its answers. Until then a body that ends soon and is small gets a length; for one that
+//! speaks HTTP/1.0 a body is collected up to a bound, and one beyond it is refused with 411. Bodies for the others are never held back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{Method, StatusCode, Version};
+use tokio::sync::Semaphore;
+
+use super::body::RequestBody;
+use super::headers::{expects_continue, upgrade_protocol};
+use super::limits::{
+    GATHERED_BODIES_MAX, GATHERED_BYTES_MAX, GATHERED_FIRST_BYTES_MAX, GATHERED_FIRST_MAX,
+    ORIGINS_KNOWN_MAX,
+};
+use super::origins::{OriginId, Origins};
+use super::pages::Notice;
+use super::service::{Visit, invalid};
+
+/// Which services have answered, and whether in HTTP/1.0. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(super) struct Versions {
+    known: Arc<Mutex<HashMap<OriginId, bool>>>,
+    /// Places for bodies that are collected.
+    places: Arc<Semaphore>,
+}
+
+impl Default for Versions {
+    fn default() -> Self {
+        let places = Arc::new(Semaphore::new(GATHERED_BODIES_MAX));
+        Self { known: Arc::default(), places }
+    }
+}
+
+impl Versions {
+    /// Notes the version of an answer. The table begins anew when it is full.
+    pub(super) fn learn(&self, origin: OriginId, version: Version) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= ORIGINS_KNOWN_MAX && !known.contains_key(&origin) {
+            known.clear();
+        }
+        known.insert(origin, version == Version::HTTP_10);
+    }
+
+    fn is_http_10(&self, origin: OriginId) -> Option<bool> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&origin).copied()
+    }
+}
+
+impl<O: Origins> Visit<O> {
+    /// The body, collected where its service needs a length and it has none.
+    pub(super) async fn measured(
+        &self,
+        origin: OriginId,
+        parts: &Parts,
+        body: RequestBody,
+    ) -> Result<RequestBody, Notice> {
+        if body.is_empty() || has_length(parts) || upgrade_protocol(&parts.headers).is_some() {
+            return Ok(body);
+        }
+        let upload = body.upload();
+        let broken = |_| self.broken(&upload);
+        match self.versions.is_http_10(origin) {
+            Some(false) => Ok(body),
+            None if is_upload(parts) => {
+                let (bytes_max, wait_max) = (GATHERED_FIRST_BYTES_MAX, Some(GATHERED_FIRST_MAX));
+                body.gathered(bytes_max, wait_max).await.map_err(broken)
+            }
+            None => Ok(body),
+            Some(true) => {
+                let places = Arc::clone(&self.versions.places);
+                let place = places.try_acquire_owned().map_err(|_| Notice::Full)?;
+                let body = body.gathered(GATHERED_BYTES_MAX, None).await.map_err(broken)?;
+                if body.is_measured() { Ok(body.in_place(place)) } else { Err(no_length()) }
+            }
+        }
+    }
+}
+
+fn has_length(parts: &Parts) -> bool {
+    match parts.version {
+        Version::HTTP_2 => parts.headers.contains_key(CONTENT_LENGTH),
+        _ => !parts.headers.contains_key(TRANSFER_ENCODING),
+    }
+}
+
+/// A request whose body a service looks for. Who waits for the service's word over HTTP/2 means it; curl asks for it over HTTP/1 with every
+/// body without a length.
+fn is_upload(parts: &Parts) -> bool {
+    let waits = parts.version == Version::HTTP_2 && expects_continue(&parts.headers);
+    [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method) && !waits
+}
+
+fn no_length() -> Notice {
+    let reason =
+        "The service speaks HTTP/1.0 and takes no body without a length: send a Content-Length.";
+    invalid(StatusCode::LENGTH_REQUIRED, reason)
+}
