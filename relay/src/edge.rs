@@ -38,6 +38,7 @@ mod pages;
 mod prefixed;
 mod proxied;
 mod renamed;
+mod request_body;
 mod response_head;
 mod service;
 mod settings;

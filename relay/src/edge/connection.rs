@@ -13,7 +13,6 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::body::Inbound;
 use super::counters::EdgeCounters;
 use super::door::{Arrival, Secured};
 use super::gate::Gate;
@@ -23,6 +22,7 @@ use super::lengths::Versions;
 use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 use super::origin_stream::OddLines;
 use super::origins::Origins;
+use super::request_body::Inbound;
 use super::service::Visit;
 use super::settings::EdgeSettings;
 use super::splice::splice;

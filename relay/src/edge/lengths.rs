@@ -11,7 +11,6 @@ use http::request::Parts;
 use http::{Method, StatusCode, Version};
 use tokio::sync::Semaphore;
 
-use super::body::RequestBody;
 use super::headers::{expects_continue, upgrade_protocol};
 use super::limits::{
     GATHERED_BODIES_MAX, GATHERED_BYTES_MAX, GATHERED_FIRST_BYTES_MAX, GATHERED_FIRST_MAX,
@@ -19,6 +18,7 @@ use super::limits::{
 };
 use super::origins::{OriginId, Origins};
 use super::pages::Notice;
+use super::request_body::RequestBody;
 use super::service::{Visit, invalid};
 
 /// Which services have answered, and whether in HTTP/1.0. Cloning shares it.

@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use tokio::time::timeout;
 
-use super::body::{Coming, EdgeBody, Exchange, Grant, Inbound, RequestBody, Upload};
+use super::body::{EdgeBody, Exchange};
 use super::counters::{EdgeCounters, Outcome, OutcomeLabels};
 use super::door::Secured;
 use super::gate::{Beyond, Ended, Gate};
@@ -37,6 +37,7 @@ use super::origin_stream::OddLines;
 use super::origins::{Manner, OriginId, Origins, Route, Speech};
 use super::pages::{Format, Notice};
 use super::renamed::Renamed;
+use super::request_body::{Coming, Grant, Inbound, RequestBody, Upload};
 use super::settings::EdgeSettings;
 use super::target;
 use super::upstream::{Kept, SendFailure, Upstream};

@@ -22,11 +22,12 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use super::body::{EdgeBody, Inbound};
+use super::body::EdgeBody;
 use super::headers::expects_continue;
 use super::interim::{Interim, Interims};
 use super::limits::H2_LINGER_MAX;
 use super::origins::Origins;
+use super::request_body::Inbound;
 use super::service::Visit;
 
 /// The body of a request, as the visitor sends it.

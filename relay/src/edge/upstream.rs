@@ -14,7 +14,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::body::RequestBody;
 use super::limits::{
     H2_HEADERS_BYTES_MAX, H2_ORIGIN_CONNECTION_WINDOW_BYTES, H2_ORIGIN_STREAM_WINDOW_BYTES,
     H2_SEND_BUFFER_BYTES, HEAD_BYTES_MAX, KEEP_ALIVE_MARGIN, KEPT_MAX, ORIGIN_HEADERS_MAX,
@@ -22,6 +21,7 @@ use super::limits::{
 };
 use super::origin_stream::{Exchanged, OddLines, OriginStream};
 use super::origins::OriginId;
+use super::request_body::RequestBody;
 
 /// See the module.
 #[derive(Debug)]
