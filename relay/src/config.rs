@@ -202,7 +202,7 @@ struct File {
 }
 
 /// Keys that a `relay.toml` may have.
-pub const KEYS: [&str; 20] = [
+pub const KEYS: [&str; 21] = [
     "host",
     "domain",
     "state",
