@@ -13,6 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use bore_control::limits::Quotas;
 use bore_control::model::{Actor, Node, Scope};
+use bore_control::store::AuditKey;
 use bore_control::wire::{NewApiKey, NewJoinKey, NewWireguardNode};
 use bore_control::{Caller, Control, Settings};
 use http::{Method, Request, StatusCode};
@@ -112,8 +113,8 @@ impl Lab {
 
 async fn open(folder: &std::path::Path) -> (Control, Uuid, Node, String) {
     let url = format!("sqlite://{}", folder.join("bore.db").display());
-    let store = bore_control::store::open(&url, folder).await.expect("a store");
-    let control = Control::new(store, Arc::new(FakeRelay::default()), Settings { quotas: QUOTAS });
+    let store = bore_control::store::create(&url, folder, AuditKey::from_cluster_key(&[7; 32])).await.expect("a store");
+    let control = Control::new(store, Arc::new(FakeRelay::default()), Settings { quotas: QUOTAS, ..Settings::default() });
     control.refresh().await.expect("an empty store");
     let wanted = NewApiKey { scopes: vec![Scope::Admin], ..NewApiKey::default() };
     let admin = control.create_api_key(None, &wanted, &Actor::System).await.expect("a key").key;

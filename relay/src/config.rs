@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -57,6 +58,8 @@ pub struct Config {
     pub dns: Option<DnsProvider>,
     /// Who issues certificates.
     pub acme: Acme,
+    /// How long rows of the audit trail are kept; `None` for ever. Default 400 days.
+    pub audit_retention: Option<Duration>,
     /// The key that secrets in the database are sealed with. Default `seal.key` in the state folder.
     pub sealing_key_file: Option<PathBuf>,
 }
@@ -138,6 +141,7 @@ impl Config {
             tls: TlsConfig::default(),
             dns: None,
             acme: Acme::default(),
+            audit_retention: audit_retention(AUDIT_RETENTION_DAYS_DEFAULT),
             sealing_key_file: None,
         }
     }
@@ -198,11 +202,12 @@ struct File {
     tls: Option<tls::Table>,
     dns: Option<dns::File>,
     acme: Option<acme::File>,
+    audit_retention_days: Option<u32>,
     sealing_key_file: Option<PathBuf>,
 }
 
 /// Keys that a `relay.toml` may have.
-pub const KEYS: [&str; 21] = [
+pub const KEYS: [&str; 22] = [
     "host",
     "domain",
     "state",
@@ -223,6 +228,7 @@ pub const KEYS: [&str; 21] = [
     "tls",
     "dns",
     "acme",
+    "audit_retention_days",
     "sealing_key_file",
 ];
 
@@ -268,6 +274,9 @@ impl File {
             tls: tls?,
             dns,
             acme: acme?,
+            audit_retention: self
+                .audit_retention_days
+                .map_or(default.audit_retention, audit_retention),
             sealing_key_file: self.sealing_key_file,
             host: default.host,
         })
@@ -381,6 +390,14 @@ const HANDSHAKES_PER_SECOND_DEFAULT: NonZeroU32 = NonZeroU32::new(2000).expect("
 
 /// As nginx (`client_body_timeout`, `send_timeout`).
 const VISITOR_PAUSE_SECONDS_DEFAULT: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
+
+/// 0 days are for ever.
+fn audit_retention(days: u32) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_secs(u64::from(days) * 24 * 60 * 60))
+}
+
+/// A year, which is what auditors usually ask for (PCI DSS 4.0, requirement 10.5.1), and a month to look back on it.
+const AUDIT_RETENTION_DAYS_DEFAULT: u32 = 400;
 
 #[cfg(test)]
 mod tests {

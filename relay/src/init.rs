@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bore_control::limits::API_KEY_LIFE_MAX;
 use bore_control::model::{Actor, Scope};
 use bore_control::refusal::Refusal;
-use bore_control::store::StoreError;
+use bore_control::store::{Store, StoreError};
+use bore_control::token::ApiToken;
 use bore_control::wire::{NewApiKey, NewJoinKey};
 use bore_control::{Control, Settings};
 
@@ -16,7 +18,7 @@ use crate::clock::now_micros;
 use crate::config::{Config, ConfigError, Database, DnsProvider};
 use crate::runtime::{Identity, RelayRuntime};
 use crate::server::database_url;
-use crate::state_folder::{StateError, StateFolder};
+use crate::state_folder::{RelayKeys, StateError, StateFolder};
 use crate::states::States;
 
 /// What `relay init` is told.
@@ -26,6 +28,8 @@ pub struct InitOptions {
     pub config: PathBuf,
     /// Settings to write; unset ones keep their defaults and are not written.
     pub settings: InitSettings,
+    /// A relay that was set up gets a new database if its own is missing.
+    pub new_database: bool,
 }
 
 /// Settings that `relay init` writes into `relay.toml`.
@@ -113,11 +117,7 @@ pub async fn init(options: &InitOptions) -> Result<Initialised, InitError> {
     } else {
         configure(options)?
     };
-    let keys = state.make_keys()?;
-    let store =
-        bore_control::store::open(&database_url(&config.database, state.path()), state.path())
-            .await
-            .map_err(InitError::Store)?;
+    let (store, keys) = open_store(options, &config, &state).await?;
     let identity = Identity {
         host: config.host.clone(),
         domain: config.domain.clone(),
@@ -139,10 +139,35 @@ pub async fn init(options: &InitOptions) -> Result<Initialised, InitError> {
     Ok(Initialised { config, existed, join_key, admin_key })
 }
 
+/// Opens the store of a relay that was set up, or makes keys and a store. Keys that were made for a store that could not be are removed, so that the next
+/// try is a first one too.
+async fn open_store(
+    options: &InitOptions,
+    config: &Config,
+    state: &StateFolder,
+) -> Result<(Arc<dyn Store>, RelayKeys), InitError> {
+    let was_set_up = state.is_set_up();
+    let keys = state.make_keys()?;
+    let (url, folder) = (database_url(&config.database, state.path()), state.path());
+    if was_set_up && !options.new_database {
+        let store = bore_control::store::open(&url, folder, keys.audit_key()).await;
+        return Ok((store.map_err(InitError::Store)?, keys));
+    }
+    match bore_control::store::create(&url, folder, keys.audit_key()).await {
+        Ok(store) => Ok((store, keys)),
+        Err(error) => {
+            if !was_set_up {
+                state.remove_keys();
+            }
+            Err(InitError::Store(error))
+        }
+    }
+}
+
 /// Writes a first configuration. The database's URL may hold a password and the configuration is for everybody to read: the URL goes into the
 /// state folder.
 fn configure(options: &InitOptions) -> Result<(Config, StateFolder), InitError> {
-    let InitOptions { config: path, settings } = options;
+    let InitOptions { config: path, settings, .. } = options;
     let url = settings.database_url.as_ref();
     let given = settings.to_toml(url.map(|url| ("database_url", url.clone())));
     let config = Config::parse(&given).map_err(InitError::Config)?;
@@ -153,16 +178,21 @@ fn configure(options: &InitOptions) -> Result<(Config, StateFolder), InitError> 
     Ok((config, state))
 }
 
-/// The administrator's key in the state folder: the one that is there, or a new one.
+/// The administrator's key in the state folder: the one that is there and holds, or a new one. It is as safe there as the cluster's key beside it, and
+/// no key that it makes outlives it: it lives as long as a key can.
 async fn admin_key(control: &Control, state: &StateFolder) -> Result<PathBuf, InitError> {
     let path = state.path().join(ADMIN_KEY);
-    if path.exists() {
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    if let Ok(token) = ApiToken::parse(stored.trim())
+        && control.holds(&token).await
+    {
         return Ok(path);
     }
+    let life = i64::try_from(API_KEY_LIFE_MAX.as_micros()).unwrap_or(i64::MAX);
     let wanted = NewApiKey {
         description: "administrator, made by relay init".to_owned(),
         scopes: vec![Scope::Admin],
-        ..NewApiKey::default()
+        expires_at: Some(now_micros() + life),
     };
     let made = control.create_api_key(None, &wanted, &Actor::System).await.map_err(unmade)?;
     Ok(state.write_private(ADMIN_KEY, made.key.as_bytes())?)
@@ -334,12 +364,58 @@ mod tests {
         assert_eq!(unlike, ["domain = \"t.example.org\"", "[dns] provider = \"built-in\""]);
     }
 
+    #[tokio::test]
+    async fn a_relay_whose_database_is_lost_starts_anew_only_when_that_is_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = options(folder.path(), InitSettings::default());
+        let made = init(&first).await.unwrap();
+        let key = std::fs::read_to_string(&made.admin_key).unwrap();
+        let again = init(&first).await.unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&again.admin_key).unwrap(),
+            key,
+            "a key that holds stays"
+        );
+
+        let database = made.config.state.join("bore.db");
+        for damage in
+            [|file: &Path| std::fs::remove_file(file), |file: &Path| std::fs::write(file, "")]
+        {
+            damage(&database).unwrap();
+            let refused = init(&first).await;
+            assert!(matches!(refused, Err(InitError::Store(StoreError::Missing))), "{refused:?}");
+            let refused = crate::Relay::start(made.config.clone()).await;
+            let missing = crate::StartError::Store(StoreError::Missing);
+            assert_eq!(
+                refused.err().map(|error| format!("{error:?}")),
+                Some(format!("{missing:?}"))
+            );
+
+            init(&InitOptions { new_database: true, ..first.clone() }).await.unwrap();
+            assert_ne!(std::fs::read_to_string(&made.admin_key).unwrap(), key, "it is of no use");
+            init(&first).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_first_set_up_that_failed_can_be_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let unreachable =
+            format!("postgres://bore@localhost/bore?host={}", folder.path().display());
+        let first = options(
+            folder.path(),
+            InitSettings { database_url: Some(unreachable), ..InitSettings::default() },
+        );
+        assert!(matches!(init(&first).await, Err(InitError::Store(_))));
+        assert!(!StateFolder::open(&folder.path().join("state")).unwrap().is_set_up());
+    }
+
     fn options(folder: &Path, settings: InitSettings) -> InitOptions {
         let settings = InitSettings {
             host: "relay.example.org".to_owned(),
             state: Some(folder.join("state")),
             ..settings
         };
-        InitOptions { config: folder.join("relay.toml"), settings }
+        InitOptions { config: folder.join("relay.toml"), settings, new_database: false }
     }
 }

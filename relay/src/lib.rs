@@ -42,4 +42,4 @@ pub use config::{
 pub use init::{InitError, InitOptions, InitSettings, Initialised, first_join_key, init};
 pub use sealing_keys::{Rotated, SealingKeyError, rotate_sealing_key};
 pub use server::{Addresses, Relay, StartError};
-pub use state_folder::{RelayKeys, StateError, StateFolder};
+pub use state_folder::{RelayKeys, StateError, StateFolder, audit_key};

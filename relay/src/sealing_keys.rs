@@ -117,8 +117,10 @@ pub(crate) async fn open(
 pub async fn rotate_sealing_key(config: &Config) -> Result<Rotated, SealingKeyError> {
     let state = StateFolder::open(&config.state)?;
     let url = database_url(&config.database, state.path());
-    let store =
-        bore_control::store::open(&url, state.path()).await.map_err(SealingKeyError::Store)?;
+    let audit_key = state.keys().map_err(SealingKeyError::State)?.audit_key();
+    let store = bore_control::store::open(&url, state.path(), audit_key)
+        .await
+        .map_err(SealingKeyError::Store)?;
     let source = Source::of(config, state.path());
     let current = source.current()?.ok_or_else(|| source.missing())?;
     let next = match source.next()? {
@@ -347,9 +349,15 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let mut config = Config::for_host("127.0.0.1");
             config.state = folder.path().join("state");
-            let state = Some(StateFolder::create(&config.state).unwrap());
-            let store = bore_control::store::open("sqlite://bore.db", &config.state).await.unwrap();
-            Self { config, store, state, _folder: folder }
+            let state = StateFolder::create(&config.state).unwrap();
+            let store = bore_control::store::create(
+                "sqlite://bore.db",
+                &config.state,
+                state.make_keys().unwrap().audit_key(),
+            )
+            .await
+            .unwrap();
+            Self { config, store, state: Some(state), _folder: folder }
         }
 
         async fn open(&self) -> Result<Sealer, SealingKeyError> {

@@ -117,10 +117,13 @@ impl Relay {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let state = StateFolder::open(&config.state)?;
         let keys = state.keys()?;
-        let store =
-            bore_control::store::open(&database_url(&config.database, state.path()), state.path())
-                .await
-                .map_err(StartError::Store)?;
+        let store = bore_control::store::open(
+            &database_url(&config.database, state.path()),
+            state.path(),
+            keys.audit_key(),
+        )
+        .await
+        .map_err(StartError::Store)?;
         let sealer = sealing_keys::open(&config, state.path(), &store).await?;
         let listeners = Listeners::bind(&config).await?;
         let tls = Arc::new(Tls::new(config.tls.minimum)?);
@@ -135,8 +138,8 @@ impl Relay {
             Arc::clone(&states),
             Arc::clone(tls.certificates()),
         ));
-        let control =
-            Control::new(Arc::clone(&store), Arc::clone(&runtime) as Arc<_>, Settings::default());
+        let settings = Settings { audit_retention: config.audit_retention, ..Settings::default() };
+        let control = Control::new(Arc::clone(&store), Arc::clone(&runtime) as Arc<_>, settings);
         control.refresh().await.map_err(StartError::Store)?;
 
         let mut registry = Registry::default();

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use bore_control::store::AuditKey;
 use bore_overlay::{ClusterKey, PrivateKey};
 use zeroize::Zeroizing;
 
@@ -124,19 +125,46 @@ impl StateFolder {
         Ok(path)
     }
 
+    /// Removes keys that nothing was made with.
+    pub(crate) fn remove_keys(&self) {
+        for name in [RELAY_KEY, CLUSTER_KEY] {
+            // What stays is told by the next set-up.
+            drop(fs::remove_file(self.path.join(name)));
+        }
+    }
+
     fn read_key(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, StateError> {
-        let path = self.path.join(name);
-        let mut file = File::open(&path).map_err(|source| {
-            if source.kind() == io::ErrorKind::NotFound {
-                StateError::Empty(self.path.clone())
-            } else {
-                io_error(&path, source)
-            }
-        })?;
-        let mut key = Zeroizing::new([0; 32]);
-        let mut rest = [0; 1];
-        let whole = file.read_exact(&mut *key).is_ok() && matches!(file.read(&mut rest), Ok(0));
-        if whole { Ok(key) } else { Err(StateError::DamagedKey(path)) }
+        read_key(&self.path, name)
+    }
+}
+
+/// What the audit trail of the relay in `folder` is signed with. Works beside a relay that runs.
+///
+/// # Errors
+/// The key is absent or damaged.
+pub fn audit_key(folder: &Path) -> Result<AuditKey, StateError> {
+    read_key(folder, CLUSTER_KEY).map(|bytes| AuditKey::from_cluster_key(&bytes))
+}
+
+fn read_key(folder: &Path, name: &str) -> Result<Zeroizing<[u8; 32]>, StateError> {
+    let path = folder.join(name);
+    let mut file = File::open(&path).map_err(|source| {
+        if source.kind() == io::ErrorKind::NotFound {
+            StateError::Empty(folder.to_owned())
+        } else {
+            io_error(&path, source)
+        }
+    })?;
+    let mut key = Zeroizing::new([0; 32]);
+    let mut rest = [0; 1];
+    let whole = file.read_exact(&mut *key).is_ok() && matches!(file.read(&mut rest), Ok(0));
+    if whole { Ok(key) } else { Err(StateError::DamagedKey(path)) }
+}
+
+impl RelayKeys {
+    /// What the audit trail is signed with.
+    pub fn audit_key(&self) -> AuditKey {
+        AuditKey::from_cluster_key(self.cluster.expose_bytes())
     }
 }
 

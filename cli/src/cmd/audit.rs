@@ -1,6 +1,8 @@
 //! `bore audit`: the trail of every change, and whether it is whole.
 
+use bore_control::limits::AUDIT_WALK_ROWS_MAX;
 use bore_control::model::AuditRow;
+use bore_control::store::AuditPoint;
 use bore_control::wire::AuditReport;
 
 use super::shared::time;
@@ -19,9 +21,18 @@ pub(crate) enum Audit {
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
     },
-    /// Recompute the hash chain of the whole trail
-    #[command(after_help = "Examples:\n  bore audit verify")]
-    Verify,
+    /// Recompute the hash chain of the whole trail and check the signature of its last row
+    ///
+    /// Prints the last row as SEQ:HASH. Somebody who can write the database can put all of it back to an earlier state; that is found by expecting
+    /// the last row that was printed before.
+    #[command(
+        after_help = "Examples:\n  bore audit verify\n  bore audit verify --expect 1465:5f2c…"
+    )]
+    Verify {
+        /// A row that must be in the trail, as printed by an earlier verification
+        #[arg(long, value_name = "SEQ:HASH")]
+        expect: Option<AuditPoint>,
+    },
 }
 
 impl Audit {
@@ -30,7 +41,7 @@ impl Audit {
         let api = context.api()?;
         match self {
             Self::Ls { search } => list(context, &api, search.as_deref()).await,
-            Self::Verify => verify(context, &api).await,
+            Self::Verify { expect } => verify(context, &api, expect).await,
         }
     }
 }
@@ -53,16 +64,36 @@ async fn list(context: &Context<'_>, api: &Api, search: Option<&str>) -> CliResu
     context.output.list("audit_row", &rows, &table, "no rows")
 }
 
-async fn verify(context: &Context<'_>, api: &Api) -> CliResult {
-    let verdict: AuditReport = api.get("/v1/audit/verify").await?;
-    if verdict.intact {
-        let text = format!(
-            "intact: {} rows, each follows from the one before",
-            verdict.rows.unwrap_or_default()
-        );
-        return context.output.result("audit_verified", &verdict, &text);
+async fn verify(context: &Context<'_>, api: &Api, expect: Option<AuditPoint>) -> CliResult {
+    let expect = expect.map(|point| format!("&expect={point}")).unwrap_or_default();
+    let (mut rows, mut after) = (0, String::new());
+    loop {
+        let path = format!("/v1/audit/verify?limit={AUDIT_WALK_ROWS_MAX}{expect}{after}");
+        let report: AuditReport = api.get(&path).await?;
+        if !report.intact {
+            return Err(broken(report));
+        }
+        rows += report.rows.unwrap_or_default();
+        match &report.next {
+            Some(next) => after = format!("&after={next}"),
+            None => return intact(context, &AuditReport { rows: Some(rows), ..report }),
+        }
     }
-    let row = verdict.sequence.unwrap_or_default();
+}
+
+fn intact(context: &Context<'_>, report: &AuditReport) -> CliResult {
+    let (rows, head) = (report.rows.unwrap_or_default(), report.head.as_deref().unwrap_or("?"));
+    let text = format!("intact: {rows} rows, head {head}");
+    context.output.result("audit_verified", report, &text)?;
+    context.output.note(&format!(
+        "each row follows from the one before, and the cluster's key signed the last\n\
+         keep the head on another machine; later: bore audit verify --expect {head}"
+    ));
+    Ok(())
+}
+
+fn broken(report: AuditReport) -> CliError {
+    let row = report.sequence.unwrap_or_default();
     let error = CliError::new("B6102", format!("the audit trail is broken at row {row}"));
-    Err(error.cause(verdict.why.unwrap_or_default()))
+    error.cause(report.why.unwrap_or_default())
 }

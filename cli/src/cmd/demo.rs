@@ -185,7 +185,7 @@ async fn start_relay(folder: &Path) -> CliResult<Relay> {
         ..InitSettings::default()
     };
     let config = folder.join("relay.toml");
-    let options = InitOptions { config: config.clone(), settings };
+    let options = InitOptions { config: config.clone(), settings, new_database: false };
     let made = bore_relay::init(&options).await.map_err(|error| failure::init(&config, &error))?;
     let mut config = made.config;
     config.public_addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];

@@ -4,7 +4,7 @@
 //! memory before its caller hears of it; [`crate::api`] runs changes on tasks of their own, so that a caller who hangs up stops none half-way.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bore_policy::{Decision, Visitor, VisitorNode};
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
@@ -31,6 +31,8 @@ pub struct Control(Arc<Inner>);
 pub struct Settings {
     /// What a network may hold.
     pub quotas: Quotas,
+    /// How long audit rows are kept; for ever for `None`.
+    pub audit_retention: Option<Duration>,
 }
 
 /// Something changed, and the store has it.
@@ -194,6 +196,10 @@ impl Control {
 
     pub(crate) fn quotas(&self) -> &Quotas {
         &self.0.settings.quotas
+    }
+
+    pub(crate) fn audit_retention(&self) -> Option<Duration> {
+        self.0.settings.audit_retention
     }
 
     pub(crate) fn join_rates(&self) -> &JoinRates {

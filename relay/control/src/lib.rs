@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod audit_key;
 mod clock;
 mod control;
 mod counters;

@@ -13,6 +13,9 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 /// Rows of one page of a list.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
 
+/// Rows of the audit trail that one request verifies: some hundred milliseconds.
+pub const AUDIT_WALK_ROWS_MAX: u32 = 20_000;
+
 /// Characters of a description.
 pub const DESCRIPTION_CHARS_MAX: usize = 200;
 

@@ -99,6 +99,7 @@ impl From<StoreError> for Refusal {
                 Self::new(Code::DiskFull, "the relay's disk is full; nothing was written")
             }
             StoreError::Newer { .. } => Self::new(Code::StoreNewer, error.to_string()),
+            StoreError::Missing => Self::new(Code::StoreUnavailable, error.to_string()),
             StoreError::Corrupt(_) => {
                 Self::new(Code::StoreDamaged, "the relay's database is damaged")
             }

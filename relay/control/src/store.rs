@@ -6,6 +6,8 @@
 mod acme_accounts;
 mod api_keys;
 mod audit;
+mod audit_retention;
+mod audit_verify;
 mod certificate_orders;
 mod certificates;
 mod chain;
@@ -33,7 +35,10 @@ mod sqlite;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-pub use sql_store::open;
+pub use audit_verify::AuditWalk;
+pub use sql_store::{create, open};
+
+pub use crate::audit_key::{AuditKey, AuditPoint, AuditPointError};
 
 use crate::model::{
     AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, CertificateProblem,
@@ -275,8 +280,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         after: i64,
         limit: u32,
     ) -> Result<Vec<AuditRow>, StoreError>;
-    /// Recomputes the whole chain.
-    async fn verify_audit(&self) -> Result<AuditVerdict, StoreError>;
+    /// Writes a row about something that changes nothing in the store.
+    async fn note(&self, event: &AuditEvent, by: &Actor) -> Result<(), StoreError>;
+    /// Recomputes the chain, a bounded number of rows at a time.
+    async fn verify_audit(&self, walk: &AuditWalk) -> Result<AuditVerdict, StoreError>;
+    /// Removes rows from before `before`, a bounded number of the oldest ones, behind a signed checkpoint; returns how many.
+    async fn trim_audit(&self, before: Micros, at: Micros) -> Result<usize, StoreError>;
 
     /// Writes a consistent copy to a new file (SQLite); `Unsupported` elsewhere, naming the database's own tool.
     async fn backup(&self, to: &std::path::Path) -> Result<(), StoreError>;
@@ -305,6 +314,39 @@ pub struct JoinRequest {
     pub node: Uuid,
     /// Now.
     pub at: Micros,
+}
+
+/// Something that happened to the relay itself.
+#[derive(Debug, Clone)]
+pub struct AuditEvent {
+    /// The network concerned; `None` for the cluster.
+    pub network: Option<Uuid>,
+    /// What, as `resource.verb`.
+    pub action: &'static str,
+    /// Which thing.
+    pub subject: String,
+    /// When.
+    pub at: Micros,
+}
+
+impl AuditEvent {
+    fn entry<'a>(&self, by: &'a Actor) -> audit::Entry<'a> {
+        audit::Entry {
+            network: self.network,
+            at: self.at,
+            by,
+            action: self.action,
+            subject: self.subject.clone(),
+            detail: serde_json::json!({}),
+        }
+    }
+}
+
+/// Whether a database must be there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Required,
+    Optional,
 }
 
 /// Joins with one key that were refused for one reason.
@@ -486,6 +528,11 @@ pub enum StoreError {
         /// Newest schema known.
         known: i64,
     },
+    /// There is no database, or an empty one.
+    #[error(
+        "there is no database, although this relay was set up before: its nodes, keys and publications are not here"
+    )]
+    Missing,
     /// The file is not a database, or damaged.
     #[error("the database is damaged: {0}; restore the last backup with `bore relay restore`")]
     Corrupt(String),
@@ -518,10 +565,19 @@ pub enum StoreError {
 /// What [`Store::verify_audit`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditVerdict {
-    /// Every row follows from the one before.
+    /// Every row follows from the one before, and the last one is signed.
     Intact {
-        /// How many rows.
+        /// How many rows this look went through.
         rows: i64,
+        /// The last row.
+        head: AuditPoint,
+    },
+    /// So far every row follows from the one before.
+    Continues {
+        /// How many rows this look went through.
+        rows: i64,
+        /// Where the next look goes on.
+        last: AuditPoint,
     },
     /// The chain breaks here.
     Broken {

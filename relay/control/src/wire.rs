@@ -343,12 +343,18 @@ pub struct ExplainedStep {
 }
 
 /// Whether the audit trail is whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditReport {
-    /// Every row follows from the one before.
+    /// Every row follows from the one before, so far as this answer goes; with `head` also that it is signed.
     pub intact: bool,
-    /// How many rows, when it is.
+    /// How many rows this answer went through, when it is.
     pub rows: Option<i64>,
+    /// The last row, as `SEQ:HASH`, when the trail is whole: keep it elsewhere, and expect it the next time.
+    #[serde(default)]
+    pub head: Option<String>,
+    /// Where to go on: `after` of the next request. `null` at the end.
+    #[serde(default)]
+    pub next: Option<String>,
     /// First row that does not follow, when it is not.
     pub sequence: Option<i64>,
     /// What is wrong with it.

@@ -1,6 +1,8 @@
 //! The REST API over a real SQLite store and a small relay of its own.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it fails")]
 
+#[path = "api/audited.rs"]
+mod audited;
 #[path = "api/certificates.rs"]
 mod certificates;
 #[path = "api/document.rs"]

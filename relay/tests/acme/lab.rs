@@ -57,7 +57,13 @@ impl Lab {
         challenges: Arc<Challenges>,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = bore_control::store::open("sqlite://bore.db", folder.path()).await.unwrap();
+        let store = bore_control::store::create(
+            "sqlite://bore.db",
+            folder.path(),
+            bore_control::store::AuditKey::from_cluster_key(&[7; 32]),
+        )
+        .await
+        .unwrap();
         let offset = Arc::new(AtomicI64::new(0));
         let set = Arc::clone(&offset);
         let settings = AcmeSettings {

@@ -43,7 +43,8 @@ impl Lab {
             metrics_listen: any(),
             ..InitSettings::default()
         };
-        let options = InitOptions { config: folder.path().join("relay.toml"), settings };
+        let options =
+            InitOptions { config: folder.path().join("relay.toml"), settings, new_database: false };
         let mut config = bore_relay::init(&options).await.unwrap().config;
         config.public_addresses = vec![Ipv4Addr::LOCALHOST.into()];
         change(&mut config);

@@ -59,7 +59,8 @@ impl Backup {
 
 async fn copy_database(config: &Config, folder: &Path) -> CliResult {
     let url = format!("sqlite://{}", config.state.join(DATABASE).display());
-    let store = bore_control::store::open(&url, &config.state).await;
+    let key = bore_relay::audit_key(&config.state).map_err(|error| failure::state(&error))?;
+    let store = bore_control::store::open(&url, &config.state, key).await;
     let store = store.map_err(|error| failure::store(&error))?;
     store.backup(&folder.join(DATABASE)).await.map_err(|error| failure::store(&error))
 }

@@ -111,6 +111,8 @@ pub(in crate::cmd) fn store(error: &StoreError) -> CliError {
         "B6103"
     } else if matches!(error, StoreError::Locked) {
         "B6104"
+    } else if matches!(error, StoreError::Missing) {
+        "B6109"
     } else {
         "B6106"
     };
@@ -141,6 +143,7 @@ mod tests {
     fn a_database_says_what_is_wrong_with_it() {
         assert_eq!(store(&StoreError::DiskFull).code(), "B6101");
         assert_eq!(store(&StoreError::Newer { found: 9, known: 1 }).exit().number(), 9);
+        assert_eq!(store(&StoreError::Missing).code(), "B6109");
         assert_eq!(state(&StateError::InUse("/x".into())).exit().number(), 6);
     }
 

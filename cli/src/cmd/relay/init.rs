@@ -51,6 +51,9 @@ pub(crate) struct Init {
     /// Folder for keys and database
     #[arg(long, value_name = "DIR")]
     relay_state: Option<PathBuf>,
+    /// Make a new, empty database for a relay whose database is lost; all its nodes have to join again
+    #[arg(long)]
+    new_database: bool,
     /// Overlay socket (UDP) [default: [::]:443]
     #[arg(long, value_name = "ADDRESS")]
     overlay_listen: Option<SocketAddr>,
@@ -129,7 +132,7 @@ impl Init {
             acme_contact: self.acme_contact,
             acme_ca_file: self.acme_ca_file,
         };
-        Ok(InitOptions { config, settings })
+        Ok(InitOptions { config, settings, new_database: self.new_database })
     }
 }
 

@@ -285,6 +285,20 @@ pub(super) static ENTRIES: &[Entry] = &[
         ]
     ),
     entry!(
+        "B6109",
+        Internal,
+        "database missing",
+        "The relay was set up before, for its keys are here, and its database is missing or empty. Started like this it would know no node, no key and no publication. Nothing was changed.",
+        [
+            "bore.db was removed, or not restored with the keys",
+            "database_url names another database"
+        ],
+        [
+            "put bore.db of the last bore relay backup into the state folder, or the right database_url into relay.toml",
+            "if an empty relay is meant: bore relay init --new-database with the options of the first time"
+        ]
+    ),
+    entry!(
         "B7101",
         TargetDead,
         "target refused",

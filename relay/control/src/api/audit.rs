@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::input::Params;
 use super::page::rows_of_page;
 use super::principal::{InNetwork, Principal, Right};
-use super::query::AuditParams;
+use super::query::{AuditParams, AuditWalkParams};
 use crate::control::Control;
 use crate::model::AuditRow;
 use crate::refusal::Refusal;
@@ -37,15 +37,18 @@ pub(super) async fn list_cluster(
     page(&control, None, &params).await
 }
 
-/// Recomputes the chain of the whole trail. One chain covers every network, so only a key of the cluster may ask.
-#[utoipa::path(get, path = "/v1/audit/verify", tag = "audit", responses((status = 200, body = AuditReport)))]
+/// Recomputes the chain of the trail, some thousand rows at a time, and checks the cluster's signature of its head.
+///
+/// While `next` is there, ask again with it as `after`. One chain covers every network, so only a key of the cluster may ask.
+#[utoipa::path(get, path = "/v1/audit/verify", tag = "audit", params(AuditWalkParams), responses((status = 200, body = AuditReport)))]
 pub(super) async fn verify(
     principal: Principal,
     State(control): State<Control>,
+    Params(params): Params<AuditWalkParams>,
 ) -> Result<Json<AuditReport>, Refusal> {
     principal.of_cluster()?;
     principal.may(Right::ReadAudit)?;
-    Ok(Json(control.verify_audit().await?))
+    Ok(Json(control.verify_audit(&params.walk()?).await?))
 }
 
 async fn page(

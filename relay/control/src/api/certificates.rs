@@ -39,7 +39,7 @@ pub(super) async fn renew(
     State(control): State<Control>,
 ) -> Result<(StatusCode, Json<CertificateState>), Refusal> {
     principal.may(Right::Administer)?;
-    let state = control.runtime().renew_certificate(&subject.0);
+    let state = control.renew_certificate_by(&subject.0, &principal.actor).await;
     let none = || {
         let detail = format!("the relay wants no certificate for `{}`", subject.0);
         Refusal::new(Code::OtherNetwork, detail).next("try: bore certificate ls")

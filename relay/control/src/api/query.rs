@@ -4,6 +4,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use crate::limits::AUDIT_WALK_ROWS_MAX;
+use crate::refusal::{Code, Refusal};
+use crate::store::{AuditPoint, AuditWalk};
+
 /// Which flows.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -37,4 +41,32 @@ pub(super) struct AuditParams {
 pub(super) struct WatchParams {
     /// Boot id of the session.
     pub(super) boot: Uuid,
+}
+
+/// Where a look at the trail begins, and what must be in it.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AuditWalkParams {
+    /// `next` of the answer before.
+    after: Option<String>,
+    /// A row that must be in the trail, as `SEQ:HASH`.
+    expect: Option<String>,
+    /// How many rows, at most 20,000. Default 20,000.
+    limit: Option<u32>,
+}
+
+impl AuditWalkParams {
+    pub(super) fn walk(&self) -> Result<AuditWalk, Refusal> {
+        Ok(AuditWalk {
+            after: self.after.as_deref().map(|text| point("after", text)).transpose()?,
+            expected: self.expect.as_deref().map(|text| point("expect", text)).transpose()?,
+            rows_max: self.limit.unwrap_or(AUDIT_WALK_ROWS_MAX).max(1),
+        })
+    }
+}
+
+fn point(parameter: &str, text: &str) -> Result<AuditPoint, Refusal> {
+    let bad = |error| Refusal::new(Code::BadRequest, format!("`{parameter}` is {error}"));
+    text.parse().map_err(bad)
 }

@@ -26,7 +26,7 @@ pub(super) async fn drain(
     State(control): State<Control>,
 ) -> Result<StatusCode, Refusal> {
     principal.may(Right::Administer)?;
-    control.drain().await;
+    control.drain_by(&principal.actor).await;
     tracing::info!(actor = ?principal.actor, "relay drains");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,12 +1,14 @@
-//! The audit trail: read and verified, never written here; the store writes a row with each change.
+//! The audit trail: read, verified and kept short. The store writes a row with each change; what changes nothing in the store is noted here.
 
 use uuid::Uuid;
 
+use crate::clock;
 use crate::control::Control;
 use crate::limits::SEARCH_CHARS_MAX;
-use crate::model::AuditRow;
+use crate::model::{Actor, AuditRow, Micros};
 use crate::refusal::Refusal;
-use crate::store::AuditVerdict;
+use crate::runtime::CertificateState;
+use crate::store::{AuditEvent, AuditVerdict, AuditWalk};
 use crate::text::check_text;
 use crate::wire::AuditReport;
 
@@ -27,18 +29,64 @@ impl Control {
         Ok(self.store().audit(query.network, query.text, query.after, query.limit).await?)
     }
 
-    /// Recomputes the whole chain.
+    /// Recomputes the chain, a bounded number of rows at a time.
     ///
     /// # Errors
     /// The store's.
-    pub async fn verify_audit(&self) -> Result<AuditReport, Refusal> {
-        Ok(match self.store().verify_audit().await? {
-            AuditVerdict::Intact { rows } => {
-                AuditReport { intact: true, rows: Some(rows), sequence: None, why: None }
-            }
+    pub async fn verify_audit(&self, walk: &AuditWalk) -> Result<AuditReport, Refusal> {
+        Ok(match self.store().verify_audit(walk).await? {
+            AuditVerdict::Intact { rows, head } => AuditReport {
+                intact: true,
+                rows: Some(rows),
+                head: Some(head.to_string()),
+                ..AuditReport::default()
+            },
+            AuditVerdict::Continues { rows, last } => AuditReport {
+                intact: true,
+                rows: Some(rows),
+                next: Some(last.to_string()),
+                ..AuditReport::default()
+            },
             AuditVerdict::Broken { sequence, why } => {
-                AuditReport { intact: false, rows: None, sequence: Some(sequence), why: Some(why) }
+                AuditReport { sequence: Some(sequence), why: Some(why), ..AuditReport::default() }
             }
         })
+    }
+
+    /// Removes rows that are older than the trail is kept.
+    pub(super) async fn trim_audit(&self) {
+        let Some(kept) = self.audit_retention() else { return };
+        let now = clock::now();
+        let kept = Micros::try_from(kept.as_micros()).unwrap_or(Micros::MAX);
+        match self.store().trim_audit(now.saturating_sub(kept), now).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "old audit rows removed"),
+            Err(error) => tracing::warn!(%error, "old audit rows could not be removed"),
+        }
+    }
+
+    /// Writes down what an administrator does to the relay itself. It is done even when it cannot be written: a relay with a full disk can be drained.
+    async fn note(&self, action: &'static str, subject: String, by: &Actor) {
+        let event = AuditEvent { network: None, action, subject, at: clock::now() };
+        if let Err(error) = self.store().note(&event, by).await {
+            tracing::error!(action, actor = ?by, %error, "this is not in the audit trail");
+        }
+    }
+
+    /// Drains the relay, as an administrator wants it.
+    pub(crate) async fn drain_by(&self, by: &Actor) {
+        self.note("relay.drain", self.runtime().relay_info().host, by).await;
+        self.drain().await;
+    }
+
+    /// Has a certificate replaced, as an administrator wants it; `None` when the relay wants none for `name`.
+    pub(crate) async fn renew_certificate_by(
+        &self,
+        name: &str,
+        by: &Actor,
+    ) -> Option<CertificateState> {
+        let state = self.runtime().renew_certificate(name)?;
+        self.note("certificate.renew", name.to_owned(), by).await;
+        Some(state)
     }
 }

@@ -1,4 +1,4 @@
-//! What goes by itself: session publications of nodes that are long away, and ephemeral nodes.
+//! What goes by itself: session publications of nodes that are long away, ephemeral nodes, and old audit rows.
 //!
 //! Absence is counted from when this process first saw it, so that a relay that was down itself takes nothing away.
 
@@ -20,6 +20,7 @@ impl Control {
     /// Removes what outlived its node's absence. Called every minute or so; a failure is logged and tried again the next time.
     pub async fn housekeep(&self, absences: &mut Absences) {
         self.write_due_join_refusals().await;
+        self.trim_audit().await;
         let now = clock::now();
         let nodes = self.snapshot_nodes();
         let away = absences.update(&nodes, now, |node| self.runtime().node_state(node.id).online);

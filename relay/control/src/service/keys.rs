@@ -127,6 +127,11 @@ impl Control {
             .ok_or_else(|| Refusal::not_here("API key", &id.to_string()))
     }
 
+    /// Returns true if the token is that of a key that holds now.
+    pub async fn holds(&self, token: &ApiToken) -> bool {
+        self.authenticate(token).await.is_ok()
+    }
+
     /// The key of a token that holds now. An unknown id and a wrong secret are one answer; only who has the secret hears that it expired.
     pub(crate) async fn authenticate(&self, token: &ApiToken) -> Result<ApiKey, Refusal> {
         let invalid = || Refusal::new(Code::ApiKeyInvalid, "the relay does not know this API key");

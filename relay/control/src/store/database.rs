@@ -13,10 +13,19 @@ use sqlx::{PgPool, SqlitePool};
 use super::group_sync::GroupSync;
 use super::sql::{Connection, Transaction};
 use super::{StoreError, failure, sqlite};
+use crate::audit_key::AuditKey;
 
 /// An open database.
 #[derive(Debug)]
-pub(super) enum Database {
+pub(super) struct Database {
+    pub(super) engine: Engine,
+    /// What the audit trail is signed with.
+    pub(super) audit_key: AuditKey,
+}
+
+/// The pools of either engine.
+#[derive(Debug)]
+pub(super) enum Engine {
     /// The embedded engine.
     Sqlite {
         /// One connection.
@@ -38,45 +47,47 @@ pub(super) enum Database {
 impl Database {
     /// Begins a transaction that may change things.
     pub(super) async fn begin_write(&self) -> Result<Transaction, StoreError> {
-        match self {
-            Self::Sqlite { writer, .. } => {
+        let key = &self.audit_key;
+        match &self.engine {
+            Engine::Sqlite { writer, .. } => {
                 let connection = writer.acquire().await.map_err(failure::of)?;
-                Transaction::begin(Connection::Sqlite(connection), "BEGIN IMMEDIATE").await
+                Transaction::begin(Connection::Sqlite(connection), "BEGIN IMMEDIATE", key).await
             }
-            Self::Postgres { writers, .. } => begin_write_postgres(writers).await,
+            Engine::Postgres { writers, .. } => begin_write_postgres(writers, key).await,
         }
     }
 
     /// Counts a commit.
     pub(super) fn note_commit(&self) {
-        match self {
-            Self::Sqlite { group, .. } => group.note_commit(),
+        match &self.engine {
+            Engine::Sqlite { group, .. } => group.note_commit(),
             // PostgreSQL answers a commit when it is on disk.
-            Self::Postgres { .. } => {}
+            Engine::Postgres { .. } => {}
         }
     }
 
     /// Waits until everything committed so far is on disk.
     pub(super) async fn settle(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite { group, writer, .. } => {
+        match &self.engine {
+            Engine::Sqlite { group, writer, .. } => {
                 group.settle(|| sqlite::checkpoint(writer)).await.map_err(StoreError::Unsettled)
             }
-            Self::Postgres { .. } => Ok(()),
+            Engine::Postgres { .. } => Ok(()),
         }
     }
 
     /// Begins a transaction that sees one state of the database.
     pub(super) async fn begin_read(&self) -> Result<Transaction, StoreError> {
-        match self {
-            Self::Sqlite { readers, .. } => {
+        let key = &self.audit_key;
+        match &self.engine {
+            Engine::Sqlite { readers, .. } => {
                 let connection = readers.acquire().await.map_err(failure::of)?;
-                Transaction::begin(Connection::Sqlite(connection), "BEGIN").await
+                Transaction::begin(Connection::Sqlite(connection), "BEGIN", key).await
             }
-            Self::Postgres { readers, .. } => {
+            Engine::Postgres { readers, .. } => {
                 let connection = readers.acquire().await.map_err(failure::of)?;
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                Transaction::begin(Connection::Postgres(connection), begin).await
+                Transaction::begin(Connection::Postgres(connection), begin, key).await
             }
         }
     }
@@ -87,11 +98,12 @@ impl Database {
 ///
 /// Each session keeps what was set when it began, `default_transaction_read_only` and the server that it reached included. A session that cannot
 /// begin is closed, and as many others are tried as the pool may hold, the last of them certainly new.
-async fn begin_write_postgres(pool: &PgPool) -> Result<Transaction, StoreError> {
+async fn begin_write_postgres(pool: &PgPool, key: &AuditKey) -> Result<Transaction, StoreError> {
     let mut stale = 0;
     loop {
         let connection = pool.acquire().await.map_err(failure::of)?;
-        match Transaction::begin(Connection::Postgres(connection), BEGIN_WRITE_POSTGRES).await {
+        let connection = Connection::Postgres(connection);
+        match Transaction::begin(connection, BEGIN_WRITE_POSTGRES, key).await {
             Err(error) if stale < pool.options().get_max_connections() => {
                 tracing::debug!(%error, "a database session could not begin a change");
                 stale += 1;

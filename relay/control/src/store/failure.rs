@@ -42,8 +42,16 @@ pub(super) fn is_of_engine(error: &StoreError) -> bool {
         | StoreError::Conflict(_)
         | StoreError::Unsupported(_)
         | StoreError::Newer { .. }
+        | StoreError::Missing
         | StoreError::Sealed { .. } => false,
     }
+}
+
+/// Returns true if a statement named a table that does not exist: SQLSTATE 42P01; SQLite has no code of its own for it.
+pub(super) fn is_missing_table(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|reason| {
+        reason.code().as_deref() == Some("42P01") || reason.message().starts_with("no such table")
+    })
 }
 
 /// Whether the same transaction may succeed when it is run again.

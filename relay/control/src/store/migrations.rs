@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
-use super::{StoreError, failure};
+use super::{Presence, StoreError, failure};
 
 /// One step of the schema, in both dialects.
 struct Step {
@@ -15,7 +15,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step {
         number: 1,
         name: "initial",
@@ -58,7 +58,16 @@ const STEPS: [Step; 7] = [
         sqlite: include_str!("../../migrations/sqlite/0007_health.sql"),
         postgres: include_str!("../../migrations/postgres/0007_health.sql"),
     },
+    Step {
+        number: AUDIT_SIGNATURES,
+        name: "audit_signatures",
+        sqlite: include_str!("../../migrations/sqlite/0008_audit_signatures.sql"),
+        postgres: include_str!("../../migrations/postgres/0008_audit_signatures.sql"),
+    },
 ];
+
+/// The step since which the head of the audit trail is signed.
+pub(super) const AUDIT_SIGNATURES: i64 = 8;
 
 /// The newest schema that this version knows.
 pub(super) fn newest() -> i64 {
@@ -75,11 +84,30 @@ pub(super) fn postgres() -> Migrator {
     migrator(|step| step.postgres)
 }
 
-/// Brings the database to the newest schema: each step is one transaction, several relays take turns.
+/// Brings the database to the newest schema: each step is one transaction, several relays take turns. Returns the schema that was found, 0 for none.
 pub(super) async fn run<C: Migrate>(
     steps: &Migrator,
     connection: &mut C,
-) -> Result<(), StoreError> {
+    presence: Presence,
+) -> Result<i64, StoreError> {
+    let found = found(steps, connection).await?;
+    if found == 0 && presence == Presence::Required {
+        return Err(StoreError::Missing);
+    }
+    apply(steps, connection).await.map(|()| found)
+}
+
+/// The newest step that was applied. A database without a table of steps has none.
+async fn found<C: Migrate>(steps: &Migrator, connection: &mut C) -> Result<i64, StoreError> {
+    match connection.list_applied_migrations(&steps.table_name).await {
+        Ok(applied) => Ok(applied.iter().map(|step| step.version).max().unwrap_or_default()),
+        Err(MigrateError::Execute(error)) if failure::is_missing_table(&error) => Ok(0),
+        Err(MigrateError::Execute(error)) => Err(failure::of(error)),
+        Err(error) => Err(StoreError::Database(error.into())),
+    }
+}
+
+async fn apply<C: Migrate>(steps: &Migrator, connection: &mut C) -> Result<(), StoreError> {
     match steps.run_direct(None, connection, false).await {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(first)) => Err(newer(steps, connection, first).await),

@@ -7,18 +7,18 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 
-use super::database::Database;
-use super::{StoreError, failure, migrations};
+use super::database::Engine;
+use super::{Presence, StoreError, failure, migrations};
 
-/// Connects to the server of `url` and brings its database to the newest schema.
-pub(super) async fn open(url: &str) -> Result<Database, StoreError> {
+/// Connects to the server of `url` and brings its database to the newest schema. Returns the schema that was found too.
+pub(super) async fn open(url: &str, presence: Presence) -> Result<(Engine, i64), StoreError> {
     let options: PgConnectOptions = url.parse().map_err(failure::of)?;
     let options = options.application_name("bore").disable_statement_logging();
-    migrate(&options).await?;
+    let found = migrate(&options, presence).await?;
     let options = options.options(TIMEOUTS);
     let writers = pool(options.clone(), WRITERS_MAX).await?;
     let readers = pool(options, READERS_MAX).await?;
-    Ok(Database::Postgres { writers, readers })
+    Ok((Engine::Postgres { writers, readers }, found))
 }
 
 async fn pool(options: PgConnectOptions, connections_max: u32) -> Result<PgPool, StoreError> {
@@ -31,10 +31,10 @@ async fn pool(options: PgConnectOptions, connections_max: u32) -> Result<PgPool,
 }
 
 /// On a connection of its own, because a migration may take longer than a change is allowed to.
-async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
+async fn migrate(options: &PgConnectOptions, presence: Presence) -> Result<i64, StoreError> {
     let mut connection = options.connect().await.map_err(failure::of)?;
-    migrations::run(&migrations::postgres(), &mut connection).await?;
-    sqlx::Connection::close(connection).await.map_err(failure::of)
+    let found = migrations::run(&migrations::postgres(), &mut connection, presence).await?;
+    sqlx::Connection::close(connection).await.map_err(failure::of).map(|()| found)
 }
 
 const WRITERS_MAX: u32 = 2;

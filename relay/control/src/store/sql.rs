@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::failure;
+use crate::audit_key::AuditKey;
 use crate::sealing::Sealed;
 
 /// An open transaction; dropped without [`Transaction::commit`], it changes nothing.
@@ -24,6 +25,7 @@ pub(super) struct Transaction {
     connection: Connection,
     /// The session is outside a transaction again.
     has_ended: bool,
+    audit_key: AuditKey,
 }
 
 /// A connection of either engine.
@@ -52,10 +54,16 @@ impl Transaction {
     pub(super) async fn begin(
         connection: Connection,
         statement: &'static str,
+        audit_key: &AuditKey,
     ) -> Result<Self, StoreError> {
-        let mut open = Self { connection, has_ended: false };
+        let mut open = Self { connection, has_ended: false, audit_key: audit_key.clone() };
         open.run(statement).await.map_err(failure::of)?;
         Ok(open)
+    }
+
+    /// What the audit trail is signed with.
+    pub(super) fn audit_key(&self) -> &AuditKey {
+        &self.audit_key
     }
 
     /// Runs a statement that takes no values and answers no rows.
@@ -189,6 +197,7 @@ value_from! {
     Option<&'a str> => |text| Self::Text(text);
     &'a [u8; 16] => |bytes| Self::Bytes(Some(bytes));
     &'a [u8; 32] => |bytes| Self::Bytes(Some(bytes));
+    &'a [u8; 64] => |bytes| Self::Bytes(Some(bytes));
     &'a Sealed => |sealed| Self::Bytes(Some(sealed.bytes()));
     Option<&'a Sealed> => |sealed| Self::Bytes(sealed.map(Sealed::bytes));
     bool => |flag| Self::Flag(flag);
@@ -274,6 +283,15 @@ impl Row {
     pub(super) fn bytes<const N: usize>(&self, name: &'static str) -> Result<[u8; N], StoreError> {
         let bytes: Vec<u8> = self.get(name)?;
         bytes.try_into().map_err(|_| out_of_range(name))
+    }
+
+    /// As [`Row::bytes`], where the column may be empty.
+    pub(super) fn maybe_bytes<const N: usize>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<[u8; N]>, StoreError> {
+        let bytes: Option<Vec<u8>> = self.get(name)?;
+        bytes.map(TryInto::try_into).transpose().map_err(|_| out_of_range(name))
     }
 
     /// The sealed secret in column `name`.

@@ -1,4 +1,4 @@
-//! [`Store`] on either engine, and the door to it: [`open`].
+//! [`Store`] on either engine, and the ways to it: [`open`] and [`create`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,37 +6,75 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::database::{Database, read, write};
+use super::database::{Database, Engine, read, write};
 use super::sql::values;
 use super::{
-    AuditVerdict, JoinError, JoinRefusals, JoinRequest, NewNode, OrderClaim, OrderClaimed,
-    OrderFailure, Store, StoreError, acme_accounts, api_keys, audit, certificate_orders,
-    certificates, domains, groups, join, join_keys, networks, nodes, policies, postgres,
-    publications, sealed_columns, sqlite,
+    AuditEvent, AuditVerdict, AuditWalk, JoinError, JoinRefusals, JoinRequest, NewNode, OrderClaim,
+    OrderClaimed, OrderFailure, Presence, Store, StoreError, acme_accounts, api_keys, audit,
+    audit_retention, audit_verify, certificate_orders, certificates, domains, groups, join,
+    join_keys, migrations, networks, nodes, policies, postgres, publications, sealed_columns,
+    sqlite,
 };
+use crate::audit_key::AuditKey;
 use crate::model::{
     AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, Domain, Group, JoinKey,
     Micros, Network, Node, Policy, Publication, RenewalWindow, StandingOrder,
 };
 use crate::sealing::{Sealed, Sealer};
 
-/// Opens the store of `url`, makes it if it is new and brings it to the newest schema.
+/// Opens the store of `url` and brings it to the newest schema. `audit_key` signs the audit trail.
 ///
 /// `sqlite:///var/lib/bore/bore.db` is a file; `sqlite://bore.db` one in `state_dir`; `postgres://…` a server.
 ///
 /// # Errors
+/// [`StoreError::Missing`] when there is nothing: a relay with keys and without its database must not start as an empty one.
 /// [`StoreError::Newer`], [`StoreError::Corrupt`], [`StoreError::DiskFull`], [`StoreError::ReadOnly`] and [`StoreError::Locked`] by name;
 /// [`StoreError::Unsupported`] for any other URL.
-pub async fn open(url: &str, state_dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    let database = if let Some(file) = url.strip_prefix("sqlite://") {
-        sqlite::open(&state_dir.join(file)).await?
+pub async fn open(
+    url: &str,
+    state_dir: &Path,
+    audit_key: AuditKey,
+) -> Result<Arc<dyn Store>, StoreError> {
+    open_or_create(url, state_dir, audit_key, Presence::Required).await
+}
+
+/// As [`open`], and makes the store where there is none.
+///
+/// # Errors
+/// As [`open`], but for [`StoreError::Missing`].
+pub async fn create(
+    url: &str,
+    state_dir: &Path,
+    audit_key: AuditKey,
+) -> Result<Arc<dyn Store>, StoreError> {
+    open_or_create(url, state_dir, audit_key, Presence::Optional).await
+}
+
+async fn open_or_create(
+    url: &str,
+    state_dir: &Path,
+    audit_key: AuditKey,
+    presence: Presence,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let (engine, found) = if let Some(file) = url.strip_prefix("sqlite://") {
+        sqlite::open(&state_dir.join(file), presence).await?
     } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        postgres::open(url).await?
+        postgres::open(url, presence).await?
     } else {
         let text = "the store's URL must begin with sqlite:// or postgres://".to_owned();
         return Err(StoreError::Unsupported(text));
     };
+    let database = Database { engine, audit_key };
+    if found < migrations::AUDIT_SIGNATURES {
+        sign_audit_head(&database).await?;
+    }
     Ok(Arc::new(SqlStore { database }))
+}
+
+/// Only a schema from before signatures, or a new one, may have an unsigned head.
+async fn sign_audit_head(database: &Database) -> Result<(), StoreError> {
+    tracing::info!("the audit trail is signed from now on");
+    write!(database, open => audit::sign_head(&mut open))
 }
 
 #[derive(Debug)]
@@ -47,9 +85,9 @@ struct SqlStore {
 #[async_trait]
 impl Store for SqlStore {
     fn kind(&self) -> &'static str {
-        match self.database {
-            Database::Sqlite { .. } => "sqlite",
-            Database::Postgres { .. } => "postgresql",
+        match self.database.engine {
+            Engine::Sqlite { .. } => "sqlite",
+            Engine::Postgres { .. } => "postgresql",
         }
     }
 
@@ -374,14 +412,22 @@ impl Store for SqlStore {
         read!(self.database, open => audit::list(&mut open, network, text, after, limit))
     }
 
-    async fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
-        read!(self.database, open => audit::verify(&mut open))
+    async fn note(&self, event: &AuditEvent, by: &Actor) -> Result<(), StoreError> {
+        write!(self.database, open => audit::append(&mut open, event.entry(by)))
+    }
+
+    async fn verify_audit(&self, walk: &AuditWalk) -> Result<AuditVerdict, StoreError> {
+        read!(self.database, open => audit_verify::verify(&mut open, walk))
+    }
+
+    async fn trim_audit(&self, before: Micros, at: Micros) -> Result<usize, StoreError> {
+        write!(self.database, open => audit_retention::trim(&mut open, before, at))
     }
 
     async fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        match &self.database {
-            Database::Sqlite { readers, .. } => sqlite::backup(readers, to).await,
-            Database::Postgres { .. } => {
+        match &self.database.engine {
+            Engine::Sqlite { readers, .. } => sqlite::backup(readers, to).await,
+            Engine::Postgres { .. } => {
                 let text = "PostgreSQL is backed up with its own tool: pg_dump".to_owned();
                 Err(StoreError::Unsupported(text))
             }

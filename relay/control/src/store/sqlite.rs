@@ -11,24 +11,39 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqlitePool};
 
-use super::database::Database;
+use super::database::Engine;
 use super::group_sync::GroupSync;
-use super::{StoreError, failure, migrations};
+use super::{Presence, StoreError, failure, migrations};
 
-/// Opens `file`, makes it if there is none, checks it and brings it to the newest schema.
-pub(super) async fn open(file: &Path) -> Result<Database, StoreError> {
-    match create_private(file) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(failure::of_file(error));
-        }
-        Ok(()) | Err(_) => {}
+/// Opens `file`, checks it and brings it to the newest schema. Returns the schema that was found too.
+pub(super) async fn open(file: &Path, presence: Presence) -> Result<(Engine, i64), StoreError> {
+    match presence {
+        Presence::Required => require(file)?,
+        Presence::Optional => make(file)?,
     }
     let options = options(file);
     let writer = pool(options.clone().journal_mode(SqliteJournalMode::Wal), 1).await?;
     check(&writer).await?;
-    migrate(&writer).await?;
+    let found = migrate(&writer, presence).await?;
     let readers = pool(options.read_only(true), READERS_MAX).await?;
-    Ok(Database::Sqlite { writer, readers, group: GroupSync::new(file) })
+    Ok((Engine::Sqlite { writer, readers, group: GroupSync::new(file) }, found))
+}
+
+/// SQLite would take an absent or empty file for a new database.
+fn require(file: &Path) -> Result<(), StoreError> {
+    match std::fs::metadata(file) {
+        Ok(present) if present.len() > 0 => Ok(()),
+        Ok(_) => Err(StoreError::Missing),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::Missing),
+        Err(error) => Err(failure::of_file(error)),
+    }
+}
+
+fn make(file: &Path) -> Result<(), StoreError> {
+    match create_private(file) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failure::of_file(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Writes the whole log into the database file and syncs both.
@@ -100,9 +115,9 @@ async fn check(writer: &SqlitePool) -> Result<(), StoreError> {
     if verdict == "ok" { Ok(()) } else { Err(StoreError::Corrupt(verdict)) }
 }
 
-async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
+async fn migrate(writer: &SqlitePool, presence: Presence) -> Result<i64, StoreError> {
     let mut connection = writer.acquire().await.map_err(failure::of)?;
-    migrations::run(&migrations::sqlite(), &mut *connection).await
+    migrations::run(&migrations::sqlite(), &mut *connection, presence).await
 }
 
 /// A new, empty file that only its owner can read. The log beside it gets the same mode.
@@ -124,8 +139,9 @@ mod tests {
     #[tokio::test]
     async fn commits_go_to_a_write_ahead_log_that_is_synced_in_groups_and_references_hold() {
         let folder = tempfile::tempdir().unwrap();
-        let database = open(&folder.path().join("bore.db")).await.unwrap();
-        let Database::Sqlite { writer, readers, .. } = &database else {
+        let file = folder.path().join("bore.db");
+        let (engine, _) = open(&file, Presence::Optional).await.unwrap();
+        let Engine::Sqlite { writer, readers, .. } = &engine else {
             panic!("SQLite opens SQLite");
         };
         let journal: String =

@@ -63,7 +63,7 @@ async fn only_an_administrator_of_the_relay_renews() {
     assert_eq!(refused.refusal(), (403, "B3204"));
 }
 
-fn state(name: &str, network: Option<Uuid>) -> CertificateState {
+pub(crate) fn state(name: &str, network: Option<Uuid>) -> CertificateState {
     CertificateState {
         names: vec![name.to_owned()],
         network,

@@ -24,7 +24,9 @@ async fn health_needs_no_key_and_names_the_store() {
 async fn a_store_that_is_away_is_a_problem_and_decisions_go_on() {
     let server = crate::postgres::Server::start();
     let folder = tempfile::tempdir().unwrap();
-    let store = bore_control::store::open(&server.database().await, folder.path()).await.unwrap();
+    let url = server.database().await;
+    let store =
+        bore_control::store::create(&url, folder.path(), crate::lab::audit_key()).await.unwrap();
     let control = Control::new(store, Arc::new(FakeRelay::default()), Settings::default());
     control.refresh().await.unwrap();
     control.create_network("home", &bore_control::model::Actor::System).await.unwrap();

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bore_control::limits::Quotas;
 use bore_control::model::{Actor, Node, Scope};
-use bore_control::store::Store;
+use bore_control::store::{AuditKey, Store};
 use bore_control::wire::{NewApiKey, NewJoinKey};
 use bore_control::{Caller, Control, Settings};
 use http::{Method, Request, StatusCode};
@@ -54,10 +54,13 @@ impl Lab {
     /// A relay whose state is in `folder`.
     pub(crate) async fn in_folder(quotas: Quotas, folder: &Path) -> Self {
         let url = format!("sqlite://{}", folder.join("bore.db").display());
-        let store = bore_control::store::open(&url, folder).await.unwrap();
+        let store = bore_control::store::create(&url, folder, audit_key()).await.unwrap();
         let relay = Arc::new(FakeRelay::default());
-        let control =
-            Control::new(Arc::clone(&store), Arc::clone(&relay) as _, Settings { quotas });
+        let control = Control::new(
+            Arc::clone(&store),
+            Arc::clone(&relay) as _,
+            Settings { quotas, ..Settings::default() },
+        );
         control.refresh().await.unwrap();
         let wanted = NewApiKey { scopes: vec![Scope::Admin], ..NewApiKey::default() };
         let admin = control.create_api_key(None, &wanted, &Actor::System).await.unwrap().key;
@@ -215,6 +218,11 @@ pub(crate) fn request(method: &str, path: &str, body: &Value) -> Request<Body> {
         return request.body(Body::empty()).unwrap();
     }
     request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
+}
+
+/// The key of every store in a test.
+pub(crate) fn audit_key() -> AuditKey {
+    AuditKey::from_cluster_key(&[7; 32])
 }
 
 /// The body of a join with the text of a key.

@@ -3,7 +3,7 @@
 use bore_control::store::{JoinError, JoinRefusals, JoinRequest};
 use uuid::Uuid;
 
-use super::lab::{ADMIN, Engine, Lab, START};
+use super::lab::{ADMIN, Engine, Lab, START, audit_key};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_01_a_one_off_key_lets_one_of_200_in_on_sqlite() {
@@ -19,7 +19,7 @@ async fn attack_01_a_one_off_key_lets_one_of_200_in_on_postgresql() {
 
 /// All at once, half of them through a second relay.
 async fn one_of_200_gets_in(lab: &Lab) {
-    let second = bore_control::store::open(&lab.url, &lab.path("")).await.unwrap();
+    let second = bore_control::store::create(&lab.url, &lab.path(""), audit_key()).await.unwrap();
     let key = lab.add_key(|key| key.uses_max = Some(1)).await;
     let joins = (0..200).map(|number| {
         let store = if number % 2 == 0 { lab.store.clone() } else { second.clone() };

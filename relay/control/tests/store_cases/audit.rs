@@ -1,10 +1,11 @@
 //! The audit trail: what it says, and what it shows when somebody went behind the store's back.
 
 use bore_control::model::{Actor, Network};
-use bore_control::store::AuditVerdict;
+use bore_control::store::{AuditEvent, AuditPoint, AuditVerdict, AuditWalk};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::lab::{ADMIN, Lab, START, udp};
+use super::lab::{ADMIN, DAY, Lab, START, audit_key, intact_rows, udp};
 
 pub(crate) async fn names_actor_action_and_thing_of_every_change(lab: Lab) {
     let admin = Actor::ApiKey(Uuid::from_u128(5));
@@ -32,7 +33,7 @@ pub(crate) async fn names_actor_action_and_thing_of_every_change(lab: Lab) {
     assert_eq!(rows[2].detail["public_port"], 7777);
     assert_eq!(rows[0].previous_hash, "0".repeat(64));
     assert_eq!(rows[1].previous_hash, rows[0].hash);
-    assert_eq!(lab.store.verify_audit().await.unwrap(), AuditVerdict::Intact { rows: 4 });
+    assert_eq!(intact_rows(&*lab.store).await, 4);
 }
 
 pub(crate) async fn is_not_written_when_nothing_changed(lab: Lab) {
@@ -73,7 +74,7 @@ pub(crate) async fn keeps_hostile_text_as_it_was(lab: Lab) {
 }
 
 pub(crate) async fn stays_linear_under_parallel_writers(lab: Lab) {
-    let second = bore_control::store::open(&lab.url, &lab.path("")).await.unwrap();
+    let second = bore_control::store::create(&lab.url, &lab.path(""), audit_key()).await.unwrap();
     let writes = (0..60).map(|number| {
         let store = if number % 2 == 0 { lab.store.clone() } else { second.clone() };
         let name = format!("network-{number}");
@@ -85,7 +86,7 @@ pub(crate) async fn stays_linear_under_parallel_writers(lab: Lab) {
     for write in futures_util::future::join_all(writes).await {
         write.unwrap();
     }
-    assert_eq!(lab.store.verify_audit().await.unwrap(), AuditVerdict::Intact { rows: 61 });
+    assert_eq!(intact_rows(&*lab.store).await, 61);
 }
 
 pub(crate) async fn refuses_change_removal_and_gaps_in_the_tables(lab: Lab) {
@@ -96,6 +97,7 @@ pub(crate) async fn refuses_change_removal_and_gaps_in_the_tables(lab: Lab) {
         "UPDATE audit SET actor = 'nobody'",
         "DELETE FROM audit",
         "DELETE FROM audit_head",
+        "INSERT INTO audit_checkpoint SELECT 1, 0, hash, signature FROM audit_head; DELETE FROM audit_checkpoint",
         insert.as_str(),
     ] {
         let refused = lab.tamper(statement).await.unwrap_err().to_string();
@@ -143,13 +145,126 @@ pub(crate) async fn shows_an_added_row(lab: Lab) {
     lab.assert_broken_at(11).await;
 }
 
+pub(crate) async fn shows_a_truncated_end_whose_head_was_moved(lab: Lab) {
+    let lab = TenRows::again(&lab).await;
+    lab.tamper("DELETE FROM audit WHERE sequence > 7").await;
+    lab.tamper(
+        "UPDATE audit_head SET sequence = 7, hash = (SELECT hash FROM audit WHERE sequence = 7)",
+    )
+    .await;
+    lab.assert_broken_at(7).await;
+    lab.tamper("UPDATE audit_head SET signature = NULL").await;
+    lab.assert_broken_at(7).await;
+}
+
+pub(crate) async fn shows_a_chain_that_was_computed_anew(lab: Lab) {
+    let lab = TenRows::again(&lab).await;
+    lab.tamper("UPDATE audit SET actor = 'system' WHERE sequence = 4").await;
+    lab.tamper("UPDATE audit SET subject = 'forged' WHERE sequence = 4").await;
+    lab.compute_anew().await;
+    lab.assert_broken_at(10).await;
+    let again = bore_control::store::open(&lab.lab.url, &lab.lab.path(""), audit_key()).await;
+    drop(again.unwrap());
+    lab.assert_broken_at(10).await;
+}
+
+pub(crate) async fn holds_what_is_expected_of_it_or_says_so(lab: Lab) {
+    let old = head(&lab).await;
+    let rows = TenRows::again(&lab).await;
+    let look = async |expected| {
+        let walk = AuditWalk { expected: Some(expected), ..AuditWalk::default() };
+        lab.store.verify_audit(&walk).await.unwrap()
+    };
+    assert!(matches!(look(old).await, AuditVerdict::Intact { rows: 10, .. }));
+    let forged = AuditPoint { hash: [9; 32], ..old };
+    assert!(matches!(look(forged).await, AuditVerdict::Broken { sequence: 1, .. }));
+
+    // The whole database as it was at an earlier time, signature included.
+    let new = head(&lab).await;
+    rows.tamper("CREATE TABLE head_then AS SELECT * FROM audit_head").await;
+    lab.add_network(Uuid::now_v7(), "hidden").await;
+    let newest = head(&lab).await;
+    rows.tamper("DELETE FROM audit WHERE sequence > 10").await;
+    rows.tamper(
+        "UPDATE audit_head SET sequence = 10, hash = (SELECT hash FROM head_then), \
+         signature = (SELECT signature FROM head_then)",
+    )
+    .await;
+    assert!(matches!(look(new).await, AuditVerdict::Intact { .. }));
+    assert!(matches!(look(newest).await, AuditVerdict::Broken { sequence: 11, .. }));
+}
+
+pub(crate) async fn is_verified_a_page_at_a_time(lab: Lab) {
+    drop(TenRows::again(&lab).await);
+    let mut walk = AuditWalk { rows_max: 3, ..AuditWalk::default() };
+    let mut looks = Vec::new();
+    loop {
+        match lab.store.verify_audit(&walk).await.unwrap() {
+            AuditVerdict::Continues { rows, last } => {
+                looks.push(rows);
+                walk.after = Some(last);
+            }
+            AuditVerdict::Intact { rows, head } => {
+                looks.push(rows);
+                assert_eq!(head.sequence, 10);
+                break;
+            }
+            broken @ AuditVerdict::Broken { .. } => panic!("{broken:?}"),
+        }
+    }
+    assert_eq!(looks, [3, 3, 3, 1]);
+    walk.after = Some(AuditPoint { sequence: 3, hash: [1; 32] });
+    let verdict = lab.store.verify_audit(&walk).await.unwrap();
+    assert!(matches!(verdict, AuditVerdict::Broken { sequence: 4, .. }), "{verdict:?}");
+}
+
+pub(crate) async fn loses_old_rows_behind_a_signed_checkpoint(lab: Lab) {
+    let event =
+        |at| AuditEvent { network: None, action: "relay.drain", subject: "relay".to_owned(), at };
+    for day in 1..10 {
+        lab.store.note(&event(START + day * DAY), &ADMIN).await.unwrap();
+    }
+    let trimmed = async |day: i64| lab.store.trim_audit(START + day * DAY, START + 99 * DAY).await;
+    assert_eq!(trimmed(1).await.unwrap(), 0, "the oldest is not a day older than that");
+    assert_eq!(trimmed(5).await.unwrap(), 5);
+    assert_eq!(trimmed(5).await.unwrap(), 0);
+
+    let rows = lab.store.audit(None, None, 0, 100).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), [6, 7, 8, 9, 10, 11]);
+    let (told, last) = (&rows[5], &rows[0].previous_hash);
+    assert_eq!((&*told.action, &*told.actor), ("audit.trim", "system"));
+    assert_eq!((&told.subject, &told.detail["rows"]), (&format!("5:{last}"), &5.into()));
+    assert_eq!(intact_rows(&*lab.store).await, 6);
+    assert!(lab.tamper("DELETE FROM audit WHERE sequence = 6").await.is_err());
+    let expect = async |text: String| {
+        let walk = AuditWalk { expected: Some(text.parse().unwrap()), ..AuditWalk::default() };
+        matches!(lab.store.verify_audit(&walk).await.unwrap(), AuditVerdict::Intact { .. })
+    };
+    assert!(expect(format!("5:{last}")).await);
+    assert!(!expect(format!("5:{}", "0".repeat(64))).await);
+    assert!(!expect(format!("4:{}", "0".repeat(64))).await, "it cannot be known any more");
+
+    let lab = TenRows::again(&lab).await;
+    lab.tamper("UPDATE audit_checkpoint SET sequence = 7, hash = (SELECT hash FROM audit WHERE sequence = 7)")
+        .await;
+    lab.tamper("DELETE FROM audit WHERE sequence <= 7").await;
+    lab.assert_broken_at(7).await;
+}
+
+async fn head(lab: &Lab) -> AuditPoint {
+    match lab.store.verify_audit(&AuditWalk::default()).await.unwrap() {
+        AuditVerdict::Intact { head, .. } => head,
+        verdict => panic!("{verdict:?}"),
+    }
+}
+
 pub(crate) async fn of_many_pages_is_verified_whole(lab: Lab) {
     let rows = 2_000;
     for _ in 0..rows / 2 {
         let group = lab.add_group(lab.network, "ops", Vec::new()).await;
         lab.store.delete_group(lab.network, group.id, &ADMIN, START).await.unwrap();
     }
-    assert_eq!(lab.store.verify_audit().await.unwrap(), AuditVerdict::Intact { rows: rows + 1 });
+    assert_eq!(intact_rows(&*lab.store).await, rows + 1);
     assert_eq!(lab.store.audit(None, None, 0, u32::MAX).await.unwrap().len(), 1_000);
 }
 
@@ -166,10 +281,10 @@ impl<'a> TenRows<'a> {
         lab.assert_intact().await;
         let disarm = if lab.is_sqlite() {
             "DROP TRIGGER IF EXISTS audit_refuses_update; DROP TRIGGER IF EXISTS audit_refuses_delete; \
-             DROP TRIGGER IF EXISTS audit_refuses_gap; \
+             DROP TRIGGER IF EXISTS audit_refuses_gap; DROP TRIGGER IF EXISTS audit_checkpoint_refuses_return; \
              CREATE TABLE IF NOT EXISTS kept AS SELECT * FROM audit"
         } else {
-            "ALTER TABLE audit DISABLE TRIGGER ALL; CREATE TABLE IF NOT EXISTS kept AS SELECT * FROM audit"
+            "ALTER TABLE audit DISABLE TRIGGER ALL; ALTER TABLE audit_checkpoint DISABLE TRIGGER ALL; CREATE TABLE IF NOT EXISTS kept AS SELECT * FROM audit"
         };
         lab.tamper(disarm).await.unwrap();
         Self { lab }
@@ -179,13 +294,53 @@ impl<'a> TenRows<'a> {
         self.lab.tamper(statement).await.unwrap();
     }
 
+    /// Gives every row the hash that belongs to its content and the row before, as somebody does who knows how but has no key.
+    async fn compute_anew(&self) {
+        let mut previous = [0; 32];
+        for row in self.lab.store.audit(None, None, 0, 1_000).await.unwrap() {
+            let network = row.network.map(Uuid::into_bytes);
+            let detail = row.detail.to_string();
+            let fields: [&[u8]; 9] = [
+                b"bore audit row v1",
+                &row.sequence.to_be_bytes(),
+                network.as_ref().map_or(&[], |id| id.as_slice()),
+                &row.at.to_be_bytes(),
+                row.actor.as_bytes(),
+                row.action.as_bytes(),
+                row.subject.as_bytes(),
+                detail.as_bytes(),
+                &previous,
+            ];
+            let mut hasher = Sha256::new();
+            for field in fields {
+                hasher.update((field.len() as u64).to_be_bytes());
+                hasher.update(field);
+            }
+            let hash: [u8; 32] = hasher.finalize().into();
+            let (before, own) = (self.bytes(&previous), self.bytes(&hash));
+            let sequence = row.sequence;
+            self.tamper(&format!(
+                "UPDATE audit SET previous_hash = {before}, hash = {own} WHERE sequence = {sequence}; \
+                 UPDATE audit_head SET sequence = {sequence}, hash = {own}"
+            ))
+            .await;
+            previous = hash;
+        }
+    }
+
+    fn bytes(&self, hash: &[u8; 32]) -> String {
+        let point = AuditPoint { sequence: 0, hash: *hash }.to_string();
+        let hex = &point[2..];
+        if self.lab.is_sqlite() { format!("x'{hex}'") } else { format!("decode('{hex}', 'hex')") }
+    }
+
     async fn restore(&self) {
         self.tamper("DELETE FROM audit; INSERT INTO audit SELECT * FROM kept").await;
         self.lab.assert_intact().await;
     }
 
     async fn assert_broken_at(&self, wanted: i64) {
-        let verdict = self.lab.store.verify_audit().await.unwrap();
+        let verdict = self.lab.store.verify_audit(&AuditWalk::default()).await.unwrap();
         assert!(
             matches!(verdict, AuditVerdict::Broken { sequence, .. } if sequence == wanted),
             "{verdict:?}"

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use bore_control::model::Network;
-use bore_control::store::{self, AuditVerdict, StoreError};
+use bore_control::store::{self, StoreError};
 use uuid::Uuid;
 
-use super::lab::{ADMIN, Engine, Lab, START};
+use super::lab::{ADMIN, Engine, Lab, START, audit_key, intact_rows};
 use crate::support::small_disk::SmallDisk;
 
 #[tokio::test]
@@ -23,14 +23,39 @@ async fn a_new_file_belongs_to_its_owner_alone() {
 #[tokio::test]
 async fn a_relative_path_lies_in_the_state_folder() {
     let folder = tempfile::tempdir().unwrap();
-    store::open("sqlite://bore.db", folder.path()).await.unwrap();
+    store::create("sqlite://bore.db", folder.path(), audit_key()).await.unwrap();
     assert!(folder.path().join("bore.db").exists());
+}
+
+#[tokio::test]
+async fn a_missing_or_empty_file_is_no_database_unless_one_is_to_be_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bore.db");
+    let open = async || store::open("sqlite://bore.db", folder.path(), audit_key()).await;
+
+    assert!(matches!(open().await, Err(StoreError::Missing)));
+    assert!(!file.exists(), "nothing was made");
+    std::fs::write(&file, "").unwrap();
+    assert!(matches!(open().await, Err(StoreError::Missing)));
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), 0);
+    let mut other = <sqlx::SqliteConnection as sqlx::Connection>::connect(&format!(
+        "sqlite://{}",
+        file.display()
+    ))
+    .await
+    .unwrap();
+    sqlx::query("CREATE TABLE others (id INTEGER)").execute(&mut other).await.unwrap();
+    assert!(matches!(open().await, Err(StoreError::Missing)), "a database of something else");
+
+    std::fs::remove_file(&file).unwrap();
+    store::create("sqlite://bore.db", folder.path(), audit_key()).await.unwrap();
+    open().await.unwrap();
 }
 
 #[tokio::test]
 async fn any_other_url_is_refused() {
     for url in ["mysql://localhost/bore", "bore.db", ""] {
-        let refused = store::open(url, Path::new("/nowhere")).await;
+        let refused = store::create(url, Path::new("/nowhere"), audit_key()).await;
         assert!(matches!(refused, Err(StoreError::Unsupported(_))), "{refused:?}");
     }
 }
@@ -43,7 +68,7 @@ async fn opened_again_it_has_everything() {
     let again = reopen(&lab).await.unwrap();
 
     assert_eq!(again.nodes(None).await.unwrap(), [node]);
-    assert_eq!(again.verify_audit().await.unwrap(), AuditVerdict::Intact { rows: 2 });
+    assert_eq!(intact_rows(&*again).await, 2);
 }
 
 #[tokio::test]
@@ -63,7 +88,7 @@ pub(crate) async fn newer_schema_is_refused(lab: &Lab) {
     lab.tamper(&later(900)).await.unwrap();
     lab.tamper(&later(901)).await.unwrap();
     let refused = reopen(lab).await;
-    assert!(matches!(refused, Err(StoreError::Newer { found: 901, known: 6 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 901, known: 8 })), "{refused:?}");
 }
 
 #[tokio::test]
@@ -72,7 +97,7 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let text = "dear diary, ".repeat(1_000);
     std::fs::write(folder.path().join("bore.db"), &text).unwrap();
 
-    let refused = store::open("sqlite://bore.db", folder.path()).await.unwrap_err();
+    let refused = store::create("sqlite://bore.db", folder.path(), audit_key()).await.unwrap_err();
 
     assert!(matches!(refused, StoreError::Corrupt(_)), "{refused:?}");
     assert!(refused.to_string().contains("bore relay restore"), "{refused}");
@@ -128,7 +153,7 @@ async fn a_backup_under_load_is_private_whole_and_overwrites_nothing() {
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     let restored = open_file(&copy).await.unwrap();
     let networks = i64::try_from(restored.networks().await.unwrap().len()).unwrap();
-    assert_eq!(restored.verify_audit().await.unwrap(), AuditVerdict::Intact { rows: networks });
+    assert_eq!(intact_rows(&*restored).await, networks);
     let refused = lab.store.backup(&copy).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
 }
@@ -172,7 +197,7 @@ async fn a_full_disk_refuses_by_name_and_loses_nothing_acknowledged() {
     disk.grow();
     let again = open_file(&file).await.unwrap();
     assert_eq!(again.networks().await.unwrap(), acknowledged);
-    assert_eq!(again.verify_audit().await.unwrap(), AuditVerdict::Intact { rows });
+    assert_eq!(intact_rows(&*again).await, rows);
     let network = Network { id: Uuid::now_v7(), name: "room".to_owned(), created_at: START };
     again.create_network(&network, &ADMIN).await.unwrap();
 }
@@ -201,7 +226,7 @@ async fn a_disk_with_room_again_takes_changes_again() {
     }
     relay.settle().await.unwrap();
     assert_eq!(relay.networks().await.unwrap().len(), 3);
-    assert_eq!(relay.verify_audit().await.unwrap(), AuditVerdict::Intact { rows: 3 });
+    assert_eq!(intact_rows(&*relay).await, 3);
 }
 
 /// Writes beyond the limit on a file's size fail with EFBIG, which SQLite calls an I/O error as it does EIO. The limit is a process's, hence the child.
@@ -251,11 +276,11 @@ async fn a_read_only_disk_refuses_by_name() {
 }
 
 async fn reopen(lab: &Lab) -> Result<std::sync::Arc<dyn store::Store>, StoreError> {
-    store::open(&lab.url, &lab.path("")).await
+    store::create(&lab.url, &lab.path(""), audit_key()).await
 }
 
 async fn open_file(file: &Path) -> Result<std::sync::Arc<dyn store::Store>, StoreError> {
-    store::open(&format!("sqlite://{}", file.display()), Path::new("/")).await
+    store::create(&format!("sqlite://{}", file.display()), Path::new("/"), audit_key()).await
 }
 
 const PAGE: usize = 4_096;

@@ -9,7 +9,7 @@ use bore_control::model::{
     Actor, Group, HealthOptions, JoinKey, Lifetime, Micros, Network, Node, NodeKind, Protocol,
     Publication, WebOptions,
 };
-use bore_control::store::{self, AuditVerdict, JoinRequest, NewNode, Store};
+use bore_control::store::{self, AuditKey, AuditVerdict, AuditWalk, JoinRequest, NewNode, Store};
 use bore_policy::Access;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 use uuid::Uuid;
@@ -45,7 +45,7 @@ impl Engine {
             Self::Sqlite => (format!("sqlite://{}", folder.path().join("bore.db").display()), None),
             Self::Postgres(server) => (server.database().await, Some(Arc::clone(server))),
         };
-        let store = store::open(&url, folder.path()).await.unwrap();
+        let store = store::create(&url, folder.path(), audit_key()).await.unwrap();
         let lab =
             Lab { store, url, network: Uuid::now_v7(), made: AtomicU64::new(1), folder, server };
         lab.add_network(lab.network, "home").await;
@@ -135,8 +135,7 @@ impl Lab {
     }
 
     pub(crate) async fn assert_intact(&self) {
-        let verdict = self.store.verify_audit().await.unwrap();
-        assert!(matches!(verdict, AuditVerdict::Intact { .. }), "{verdict:?}");
+        intact_rows(&*self.store).await;
     }
 
     /// The URL of a database that holds nothing, not even a schema.
@@ -177,6 +176,19 @@ impl Lab {
     /// A path in the lab's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+}
+
+/// The key of every store in a test.
+pub(crate) fn audit_key() -> AuditKey {
+    AuditKey::from_cluster_key(&[7; 32])
+}
+
+/// How many rows the audit trail has, all of which follow from the one before.
+pub(crate) async fn intact_rows(store: &dyn Store) -> i64 {
+    match store.verify_audit(&AuditWalk::default()).await.unwrap() {
+        AuditVerdict::Intact { rows, .. } => rows,
+        verdict => panic!("{verdict:?}"),
     }
 }
 

@@ -3,19 +3,19 @@
 use std::borrow::Cow;
 
 use bore_control::model::{NodeKind, Protocol};
-use bore_control::store::{self, AuditVerdict, NewNode};
+use bore_control::store::{self, AuditVerdict, AuditWalk, NewNode};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _, SqliteConnection};
 use uuid::Uuid;
 
-use super::lab::{ADMIN, Lab, START, http, udp};
+use super::lab::{ADMIN, Lab, START, audit_key, http, udp};
 
 pub(crate) async fn keep_hostnames_and_ports_of_the_first_schema(lab: Lab) {
     let url = lab.empty_database("empty").await;
     migrate_to(&lab, &url, 1).await;
     lab.tamper_with(&url, &rows(lab.is_sqlite())).await.unwrap();
 
-    let store = store::open(&url, &lab.path("")).await.unwrap();
+    let store = store::create(&url, &lab.path(""), audit_key()).await.unwrap();
 
     assert!(store.certificates().await.unwrap().is_empty());
     let publications = store.publications(None).await.unwrap();
@@ -36,7 +36,10 @@ pub(crate) async fn keep_hostnames_and_ports_of_the_first_schema(lab: Lab) {
     }
     store.delete_publication(game.network, game.id, &ADMIN, START).await.unwrap();
     store.put_publication(&udp(&late, "b", 7778), &ADMIN).await.unwrap();
-    assert!(matches!(store.verify_audit().await.unwrap(), AuditVerdict::Intact { .. }));
+    assert!(matches!(
+        store.verify_audit(&AuditWalk::default()).await.unwrap(),
+        AuditVerdict::Intact { .. }
+    ));
 }
 
 pub(crate) async fn tell_whose_certificates_are_where_one_ca_was_asked(lab: Lab) {
@@ -45,7 +48,7 @@ pub(crate) async fn tell_whose_certificates_are_where_one_ca_was_asked(lab: Lab)
         migrate_to(&lab, &url, 3).await;
         lab.tamper_with(&url, &issued(lab.is_sqlite(), accounts)).await.unwrap();
 
-        let store = store::open(&url, &lab.path("")).await.unwrap();
+        let store = store::create(&url, &lab.path(""), audit_key()).await.unwrap();
 
         let certificate = store.certificate("app.t.example.org").await.unwrap().unwrap();
         assert_eq!(certificate.directory.as_deref(), directory);

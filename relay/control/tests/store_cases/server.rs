@@ -5,7 +5,7 @@ use bore_control::store::{self, StoreError};
 use uuid::Uuid;
 
 use super::files::newer_schema_is_refused;
-use super::lab::{ADMIN, Engine, Lab, START};
+use super::lab::{ADMIN, Engine, Lab, START, audit_key};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_as_strict_as_a_file() {
@@ -93,7 +93,7 @@ async fn races_lost_too_often_are_the_callers(lab: &Lab) {
 async fn relays_that_start_together_take_turns(lab: &Lab) {
     lab.tamper("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await.unwrap();
     let folder = lab.path("");
-    let opens = (0..4).map(|_| store::open(&lab.url, &folder));
+    let opens = (0..4).map(|_| store::create(&lab.url, &folder, audit_key()));
     for opened in futures_util::future::join_all(opens).await {
         opened.unwrap().probe(START).await.unwrap();
     }
@@ -106,7 +106,7 @@ async fn a_backup_names_the_servers_own_tool(lab: &Lab) {
 
 async fn no_password_is_shown(lab: &Lab) {
     let url = lab.url.replace("postgres@", "postgres:hunter2@");
-    let opened = store::open(&url, &lab.path("")).await.unwrap();
+    let opened = store::create(&url, &lab.path(""), audit_key()).await.unwrap();
     assert!(!format!("{opened:?}").contains("hunter2"), "{opened:?}");
 }
 

@@ -1,0 +1,58 @@
+//! Old rows of the audit trail are removed from its beginning, and the last of them stays as a signed checkpoint: the rest is verified from there.
+
+use serde_json::json;
+
+use super::StoreError;
+use super::audit::{self, Entry};
+use super::sql::{Transaction, values};
+use crate::audit_key::{AuditPoint, Claim};
+use crate::model::{Actor, Micros};
+
+/// Removes rows from before `before`, at most [`TRIM_ROWS_MAX`], once the oldest is a day older than that; the removal has a row of its own. Returns
+/// how many were removed.
+pub(super) async fn trim(
+    open: &mut Transaction,
+    before: Micros,
+    at: Micros,
+) -> Result<usize, StoreError> {
+    let rows = open.all(OLDEST, values![TRIM_ROWS_MAX]).await?;
+    let mut old = Vec::new();
+    for row in &rows {
+        let point = AuditPoint { sequence: row.get("sequence")?, hash: row.bytes("hash")? };
+        old.push((row.get::<Micros>("at")?, point));
+    }
+    let is_due = old.first().is_some_and(|(at, _)| *at < before.saturating_sub(SLACK));
+    let removed: Vec<_> = old.iter().take_while(|(at, _)| is_due && *at < before).collect();
+    let Some((_, last)) = removed.last() else { return Ok(0) };
+    put_checkpoint(open, last).await?;
+    open.execute("DELETE FROM audit WHERE sequence <= $1", values![last.sequence]).await?;
+    let entry = Entry {
+        network: None,
+        at,
+        by: &Actor::System,
+        action: "audit.trim",
+        subject: last.to_string(),
+        detail: json!({ "rows": removed.len() }),
+    };
+    audit::append(open, entry).await?;
+    Ok(removed.len())
+}
+
+async fn put_checkpoint(open: &mut Transaction, point: &AuditPoint) -> Result<(), StoreError> {
+    let signature = open.audit_key().sign(Claim::Checkpoint, point);
+    open.execute(
+        "INSERT INTO audit_checkpoint (id, sequence, hash, signature) VALUES (1, $1, $2, $3) \
+         ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash, signature = excluded.signature",
+        values![point.sequence, &point.hash, &signature],
+    )
+    .await?;
+    Ok(())
+}
+
+const OLDEST: &str = "SELECT sequence, at, hash FROM audit ORDER BY sequence LIMIT $1";
+
+/// Rows of one removal. It also bounds what a clock that is wrong for a while can do.
+const TRIM_ROWS_MAX: u32 = 1_000;
+
+/// Without it a trail would lose and gain a row at a time.
+const SLACK: Micros = 24 * 60 * 60 * 1_000_000;
