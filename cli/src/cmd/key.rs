@@ -26,7 +26,9 @@ pub(crate) enum Key {
     #[command(after_help = "Examples:\n  bore key ls\n  bore key ls --api")]
     Ls(Which),
     /// Take a key back; nodes that joined with it stay
-    #[command(after_help = "Examples:\n  bore key revoke 0198…\n  bore key revoke --api 0198…")]
+    #[command(
+        after_help = "Examples:\n  bore key revoke 0198…\n  bore key revoke --api 0198…\n  bore key revoke --api --with-made 0198…"
+    )]
     Revoke(Revoke),
 }
 
@@ -70,6 +72,9 @@ pub(crate) struct Revoke {
     which: Which,
     /// Its id, as `bore key ls` shows it
     id: Uuid,
+    /// Revoke every key that this API key made, too, and those that these made
+    #[arg(long, requires = "api")]
+    with_made: bool,
 }
 
 impl Key {
@@ -128,7 +133,8 @@ impl Create {
 
 async fn list_join_keys(context: &Context<'_>, api: &Api, network: &str) -> CliResult {
     let keys: Vec<JoinKey> = api.list(&format!("{network}/join-keys")).await?;
-    let mut table = Table::new(["id", "uses", "expires", "revoked", "groups", "description"]);
+    let mut table =
+        Table::new(["id", "uses", "expires", "revoked", "made by", "groups", "description"]);
     for key in &keys {
         let uses = key.uses_max.map_or_else(|| "any".to_owned(), |max| max.to_string());
         table.row([
@@ -136,6 +142,7 @@ async fn list_join_keys(context: &Context<'_>, api: &Api, network: &str) -> CliR
             format!("{} of {uses}", key.uses),
             time(key.expires_at),
             time(key.revoked_at),
+            maker(key.maker),
             listed(&key.groups),
             key.description.clone(),
         ]);
@@ -145,13 +152,14 @@ async fn list_join_keys(context: &Context<'_>, api: &Api, network: &str) -> CliR
 
 async fn list_api_keys(context: &Context<'_>, api: &Api, network: &str) -> CliResult {
     let keys: Vec<ApiKey> = api.list(&format!("{network}/api-keys")).await?;
-    let mut table = Table::new(["id", "scopes", "expires", "revoked", "description"]);
+    let mut table = Table::new(["id", "scopes", "expires", "revoked", "made by", "description"]);
     for key in &keys {
         table.row([
             key.id.to_string(),
             scope_list(&key.scopes),
             time(Some(key.expires_at)),
             time(key.revoked_at),
+            maker(key.maker),
             key.description.clone(),
         ]);
     }
@@ -160,10 +168,17 @@ async fn list_api_keys(context: &Context<'_>, api: &Api, network: &str) -> CliRe
 
 impl Revoke {
     async fn run(self, context: &Context<'_>, api: &Api, network: &str) -> CliResult {
-        api.delete(&format!("{network}/{}/{}", self.which.path(), self.id)).await?;
-        let fields = json!({ "id": self.id });
-        context.output.result("key_revoked", &fields, &format!("revoked {}", self.id))
+        let query = if self.with_made { "?made=true" } else { "" };
+        api.delete(&format!("{network}/{}/{}{query}", self.which.path(), self.id)).await?;
+        let fields = json!({ "id": self.id, "with_made": self.with_made });
+        let also = if self.with_made { " and what it made" } else { "" };
+        context.output.result("key_revoked", &fields, &format!("revoked {}{also}", self.id))
     }
+}
+
+/// The API key that made a key; the relay itself otherwise.
+fn maker(key: Option<Uuid>) -> String {
+    key.map_or_else(|| "relay".to_owned(), |key| key.to_string())
 }
 
 fn nodes(count: u32) -> String {

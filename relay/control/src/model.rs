@@ -92,6 +92,9 @@ pub struct JoinKey {
     pub groups: Vec<String>,
     /// Whether its nodes are ephemeral.
     pub ephemeral: bool,
+    /// The API key that made it; `null` for the relay itself. It does not outlive that key.
+    #[serde(default)]
+    pub maker: Option<Uuid>,
     /// When it was made.
     pub created_at: Micros,
     /// When it was revoked.
@@ -158,6 +161,9 @@ pub struct ApiKey {
     pub scopes: Vec<Scope>,
     /// After this it opens nothing. Every key expires.
     pub expires_at: Micros,
+    /// The API key that made it; `null` for the relay itself. It may no more than that key, and does not outlive it.
+    #[serde(default)]
+    pub maker: Option<Uuid>,
     /// When it was made.
     pub created_at: Micros,
     /// When it was revoked.

@@ -126,11 +126,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn api_keys(&self, network: Option<Uuid>) -> Result<Vec<ApiKey>, StoreError>;
     /// Key and secret hash by id, whatever its state: the caller compares and checks.
     async fn api_key(&self, id: Uuid) -> Result<Option<(ApiKey, [u8; 32])>, StoreError>;
-    /// Revokes a key.
+    /// Revokes a key, and with `with_made` every join key and API key that it made, and those that these made.
     async fn revoke_api_key(
         &self,
         network: Option<Uuid>,
         id: Uuid,
+        with_made: bool,
         by: &Actor,
         at: Micros,
     ) -> Result<(), StoreError>;

@@ -221,7 +221,7 @@ pub struct NewApiKey {
     pub description: String,
     /// What it may do; nothing that its maker may not.
     pub scopes: Vec<Scope>,
-    /// When it stops. `null`: in 90 days.
+    /// When it stops, not after the key that makes it. `null`: in 90 days, or with that key.
     pub expires_at: Option<Micros>,
 }
 

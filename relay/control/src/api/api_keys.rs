@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::input::{Input, Params};
 use super::page::PageParams;
 use super::principal::{InNetwork, Principal, Right, Subject};
+use super::query::RevokeParams;
 use crate::control::Control;
 use crate::model::ApiKey;
 use crate::refusal::Refusal;
@@ -25,7 +26,7 @@ pub(super) async fn list(
     page_of(&page, control.api_keys(Some(scope.id())).await?)
 }
 
-/// Makes an API key of a network, with no scope that its maker lacks. The answer shows its text this once.
+/// Makes an API key of a network, with no scope that its maker lacks and no longer life. The answer shows its text this once.
 #[utoipa::path(post, path = "/v1/networks/{network}/api-keys", tag = "api-keys", request_body = NewApiKey, responses((status = 201, body = CreatedApiKey)))]
 pub(super) async fn create(
     scope: InNetwork,
@@ -48,15 +49,17 @@ pub(super) async fn show(
     Ok(Json(control.api_key(Some(scope.id()), subject.id("API key")?).await?))
 }
 
-/// Revokes an API key of a network at once.
-#[utoipa::path(delete, path = "/v1/networks/{network}/api-keys/{key}", tag = "api-keys", responses((status = 204)))]
+/// Revokes an API key of a network at once, and with `made` what it made.
+#[utoipa::path(delete, path = "/v1/networks/{network}/api-keys/{key}", tag = "api-keys", params(RevokeParams), responses((status = 204)))]
 pub(super) async fn revoke(
     scope: InNetwork,
     subject: Subject,
     State(control): State<Control>,
+    Params(params): Params<RevokeParams>,
 ) -> Result<StatusCode, Refusal> {
     scope.may(Right::WriteKeys)?;
-    control.revoke_api_key(Some(scope.id()), subject.id("API key")?, scope.actor()).await?;
+    let key = subject.id("API key")?;
+    control.revoke_api_key(Some(scope.id()), key, params.made, scope.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -94,15 +97,16 @@ pub(super) async fn show_cluster(
     Ok(Json(control.api_key(None, subject.id("API key")?).await?))
 }
 
-/// Revokes an API key of the cluster at once.
-#[utoipa::path(delete, path = "/v1/api-keys/{key}", tag = "cluster-api-keys", responses((status = 204)))]
+/// Revokes an API key of the cluster at once, and with `made` what it made.
+#[utoipa::path(delete, path = "/v1/api-keys/{key}", tag = "cluster-api-keys", params(RevokeParams), responses((status = 204)))]
 pub(super) async fn revoke_cluster(
     principal: Principal,
     subject: Subject,
     State(control): State<Control>,
+    Params(params): Params<RevokeParams>,
 ) -> Result<StatusCode, Refusal> {
     principal.may(Right::Administer)?;
-    control.revoke_api_key(None, subject.id("API key")?, &principal.actor).await?;
+    control.revoke_api_key(None, subject.id("API key")?, params.made, &principal.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -34,6 +34,16 @@ pub(super) struct AuditParams {
     pub(super) limit: Option<u32>,
 }
 
+/// What goes with a key.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RevokeParams {
+    /// Every join key and API key that it made too, and those that these made.
+    #[serde(default)]
+    pub(super) made: bool,
+}
+
 /// Whose stream.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

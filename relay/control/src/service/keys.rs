@@ -9,6 +9,7 @@ use crate::limits::{API_KEY_LIFE_DEFAULT, API_KEY_LIFE_MAX, DESCRIPTION_CHARS_MA
 use crate::model::{Actor, ApiKey, JoinKey, Micros, Scope};
 use crate::refusal::{Code, Refusal};
 use crate::text::check_text;
+use crate::time_text::utc_text;
 use crate::token::{ApiToken, JoinSecret, same_hash};
 use crate::wire::{CreatedApiKey, CreatedJoinKey, NewApiKey, NewJoinKey};
 
@@ -39,8 +40,10 @@ impl Control {
             keys.iter().filter(|key| is_usable(key.revoked_at, key.expires_at, now)).count();
         below_quota("join keys in use", usable, self.quotas().join_keys_per_network)?;
 
+        let maker = self.maker(by).await?;
+        check_life(maker.as_ref(), wanted.expires_at)?;
         let secret = JoinSecret::generate()?;
-        let item = join_key(network, wanted, now);
+        let item = join_key(network, wanted, maker.as_ref(), now);
         self.store().create_join_key(&item, secret.hash(), by).await?;
         self.announce(Some(network), ChangeKind::Keys, Some(item.id));
         let key = self.runtime().encode_join_key(network, item.id, secret.reveal());
@@ -85,7 +88,8 @@ impl Control {
     ) -> Result<CreatedApiKey, Refusal> {
         let now = clock::now();
         check_text("description", &wanted.description, DESCRIPTION_CHARS_MAX)?;
-        let item = api_key(network, wanted, now)?;
+        let maker = self.maker(by).await?;
+        let item = api_key(network, wanted, maker.as_ref(), now)?;
         let _turn = match network {
             Some(network) => self.turn(network).await?,
             None => self.cluster_turn().await,
@@ -101,7 +105,7 @@ impl Control {
         Ok(CreatedApiKey { item, key: token.reveal() })
     }
 
-    /// Revokes an API key at once.
+    /// Revokes an API key at once, and with `with_made` all that it made, directly or not.
     ///
     /// # Errors
     /// B3205, or the store's.
@@ -109,11 +113,20 @@ impl Control {
         &self,
         network: Option<Uuid>,
         id: Uuid,
+        with_made: bool,
         by: &Actor,
     ) -> Result<(), Refusal> {
-        self.store().revoke_api_key(network, id, by, clock::now()).await?;
+        self.store().revoke_api_key(network, id, with_made, by, clock::now()).await?;
         self.announce(network, ChangeKind::Keys, Some(id));
         Ok(())
+    }
+
+    /// The API key that makes another key; the relay itself is none.
+    async fn maker(&self, by: &Actor) -> Result<Option<ApiKey>, Refusal> {
+        let Actor::ApiKey(id) = by else { return Ok(None) };
+        let found = self.store().api_key(*id).await?;
+        let (maker, _) = found.ok_or_else(|| Refusal::not_here("API key", &id.to_string()))?;
+        Ok(Some(maker))
     }
 
     pub(crate) async fn api_keys(&self, network: Option<Uuid>) -> Result<Vec<ApiKey>, Refusal> {
@@ -155,22 +168,28 @@ impl Control {
     }
 }
 
-fn join_key(network: Uuid, wanted: &NewJoinKey, now: Micros) -> JoinKey {
+fn join_key(network: Uuid, wanted: &NewJoinKey, maker: Option<&ApiKey>, now: Micros) -> JoinKey {
     JoinKey {
         id: Uuid::now_v7(),
         network,
         description: wanted.description.clone(),
         uses_max: wanted.uses_max,
         uses: 0,
-        expires_at: wanted.expires_at,
+        expires_at: wanted.expires_at.or(maker.map(|maker| maker.expires_at)),
         groups: wanted.groups.clone(),
         ephemeral: wanted.ephemeral,
+        maker: maker.map(|maker| maker.id),
         created_at: now,
         revoked_at: None,
     }
 }
 
-fn api_key(network: Option<Uuid>, wanted: &NewApiKey, now: Micros) -> Result<ApiKey, Refusal> {
+fn api_key(
+    network: Option<Uuid>,
+    wanted: &NewApiKey,
+    maker: Option<&ApiKey>,
+    now: Micros,
+) -> Result<ApiKey, Refusal> {
     let bad = |why: &str| Err(Refusal::new(Code::BadRequest, why));
     let mut scopes = wanted.scopes.clone();
     scopes.sort_unstable();
@@ -182,7 +201,10 @@ fn api_key(network: Option<Uuid>, wanted: &NewApiKey, now: Micros) -> Result<Api
         return bad("`scopes` has admin, which only a key of the cluster can have");
     }
     check_future(wanted.expires_at, now)?;
-    let expires_at = wanted.expires_at.unwrap_or_else(|| now + micros(API_KEY_LIFE_DEFAULT));
+    let longest = maker.map_or(Micros::MAX, |maker| maker.expires_at);
+    let default = longest.min(now + micros(API_KEY_LIFE_DEFAULT));
+    check_life(maker, wanted.expires_at)?;
+    let expires_at = wanted.expires_at.unwrap_or(default);
     if expires_at > now + micros(API_KEY_LIFE_MAX) {
         return bad("`expires_at` is more than ten years away");
     }
@@ -192,9 +214,24 @@ fn api_key(network: Option<Uuid>, wanted: &NewApiKey, now: Micros) -> Result<Api
         description: wanted.description.clone(),
         scopes,
         expires_at,
+        maker: maker.map(|maker| maker.id),
         created_at: now,
         revoked_at: None,
     })
+}
+
+/// No key outlives the key that makes it.
+fn check_life(maker: Option<&ApiKey>, wanted: Option<Micros>) -> Result<(), Refusal> {
+    let Some(end) = maker.map(|maker| maker.expires_at) else { return Ok(()) };
+    if wanted.is_none_or(|wanted| wanted <= end) {
+        return Ok(());
+    }
+    let detail = format!(
+        "`expires_at` is later than {}, when the key that asks expires: no key outlives the one that made it",
+        utc_text(end)
+    );
+    let next = "try: a shorter life, or ask with a key that lives longer";
+    Err(Refusal::new(Code::BadRequest, detail).next(next))
 }
 
 fn is_usable(revoked_at: Option<Micros>, expires_at: Option<Micros>, now: Micros) -> bool {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{self, Row, Transaction, values};
-use super::{StoreError, networks};
+use super::{StoreError, join_keys, networks};
 use crate::model::{Actor, ApiKey, Micros};
 
 /// Adds an API key with the SHA-256 of its secret.
@@ -20,8 +20,8 @@ pub(super) async fn create(
     }
     let scopes = sql::to_json(&key.scopes)?;
     open.execute(
-        "INSERT INTO api_keys (id, network, description, secret_hash, scopes, expires_at, created_at, revoked_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO api_keys (id, network, description, secret_hash, scopes, expires_at, created_at, revoked_at, maker) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         values![
             key.id,
             key.network,
@@ -31,6 +31,7 @@ pub(super) async fn create(
             key.expires_at,
             key.created_at,
             key.revoked_at,
+            key.maker,
         ],
     )
     .await?;
@@ -70,29 +71,64 @@ pub(super) async fn find(
     row.map(|row| Ok((api_key(&row)?, row.bytes("secret_hash")?))).transpose()
 }
 
-/// Revokes a key. Revoking it again changes nothing.
+/// Revokes a key, and with `with_made` every key that it made, and those that these made. Revoking again changes nothing.
 pub(super) async fn revoke(
     open: &mut Transaction,
     network: Option<Uuid>,
     id: Uuid,
+    with_made: bool,
     by: &Actor,
     at: Micros,
 ) -> Result<(), StoreError> {
     let found = find(open, id).await?.filter(|(key, _)| key.network == network);
     let (key, _) = found.ok_or(StoreError::NotFound("API key"))?;
+    revoke_one(open, &key, by, at).await?;
+    if with_made {
+        revoke_made(open, id, by, at).await?;
+    }
+    Ok(())
+}
+
+async fn revoke_one(
+    open: &mut Transaction,
+    key: &ApiKey,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
     if key.revoked_at.is_some() {
         return Ok(());
     }
-    open.execute("UPDATE api_keys SET revoked_at = $1 WHERE id = $2", values![at, id]).await?;
+    open.execute("UPDATE api_keys SET revoked_at = $1 WHERE id = $2", values![at, key.id]).await?;
     let entry = Entry {
-        network,
+        network: key.network,
         at,
         by,
         action: "api-key.revoke",
-        subject: id.to_string(),
+        subject: key.id.to_string(),
         detail: json!({ "description": key.description }),
     };
     audit::append(open, entry).await
+}
+
+/// Goes through revoked keys too: what they made may be in use.
+async fn revoke_made(
+    open: &mut Transaction,
+    maker: Uuid,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let mut makers = vec![maker];
+    while let Some(maker) = makers.pop() {
+        for (key, network) in join_keys::made_by(open, maker).await? {
+            join_keys::revoke(open, network, key, by, at).await?;
+        }
+        for row in open.all(SELECT_MADE, values![maker]).await? {
+            let made = api_key(&row)?;
+            revoke_one(open, &made, by, at).await?;
+            makers.push(made.id);
+        }
+    }
+    Ok(())
 }
 
 fn api_key(row: &Row) -> Result<ApiKey, StoreError> {
@@ -102,6 +138,7 @@ fn api_key(row: &Row) -> Result<ApiKey, StoreError> {
         description: row.get("description")?,
         scopes: row.json("scopes")?,
         expires_at: row.get("expires_at")?,
+        maker: row.get("maker")?,
         created_at: row.get("created_at")?,
         revoked_at: row.get("revoked_at")?,
     })
@@ -110,12 +147,13 @@ fn api_key(row: &Row) -> Result<ApiKey, StoreError> {
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT id, network, description, secret_hash, scopes, expires_at, created_at, revoked_at ",
+            "SELECT id, network, description, secret_hash, scopes, expires_at, created_at, revoked_at, maker ",
             "FROM api_keys ",
             $tail
         )
     };
 }
 const SELECT_ONE: &str = select!("WHERE id = $1");
+const SELECT_MADE: &str = select!("WHERE maker = $1");
 const SELECT_OF_NETWORK: &str = select!("WHERE network = $1 ORDER BY created_at DESC, id DESC");
 const SELECT_OF_CLUSTER: &str = select!("WHERE network IS NULL ORDER BY created_at DESC, id DESC");

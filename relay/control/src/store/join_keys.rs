@@ -21,7 +21,7 @@ pub(super) async fn create(
     let groups = groups::require_all(open, key.network, &key.groups).await?;
     open.execute(
         "INSERT INTO join_keys (id, network, description, secret_hash, uses_max, uses, expires_at, ephemeral, created_at, \
-         revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         revoked_at, maker) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         values![
             key.id,
             key.network,
@@ -33,6 +33,7 @@ pub(super) async fn create(
             key.ephemeral,
             key.created_at,
             key.revoked_at,
+            key.maker,
         ],
     )
     .await?;
@@ -98,6 +99,16 @@ pub(super) async fn revoke(
     audit::append(open, entry).await
 }
 
+/// Ids and networks of the keys in use that an API key made.
+pub(super) async fn made_by(
+    open: &mut Transaction,
+    maker: Uuid,
+) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+    let find = "SELECT id, network FROM join_keys WHERE maker = $1 AND revoked_at IS NULL";
+    let rows = open.all(find, values![maker]).await?;
+    rows.iter().map(|row| Ok((row.get("id")?, row.get("network")?))).collect()
+}
+
 /// A key without its groups, whatever its state, and the hash of its secret.
 pub(super) async fn find(
     open: &mut Transaction,
@@ -129,6 +140,7 @@ fn join_key(row: &Row, groups: &mut HashMap<Uuid, Vec<String>>) -> Result<JoinKe
         expires_at: row.get("expires_at")?,
         groups: groups.remove(&id).unwrap_or_default(),
         ephemeral: row.get("ephemeral")?,
+        maker: row.get("maker")?,
         created_at: row.get("created_at")?,
         revoked_at: row.get("revoked_at")?,
     })
@@ -138,7 +150,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, network, description, secret_hash, uses_max, uses, expires_at, ephemeral, ",
-            "created_at, revoked_at FROM join_keys ",
+            "created_at, revoked_at, maker FROM join_keys ",
             $tail
         )
     };

@@ -15,7 +15,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step {
         number: 1,
         name: "initial",
@@ -63,6 +63,12 @@ const STEPS: [Step; 8] = [
         name: "audit_signatures",
         sqlite: include_str!("../../migrations/sqlite/0008_audit_signatures.sql"),
         postgres: include_str!("../../migrations/postgres/0008_audit_signatures.sql"),
+    },
+    Step {
+        number: 9,
+        name: "key_makers",
+        sqlite: include_str!("../../migrations/sqlite/0009_key_makers.sql"),
+        postgres: include_str!("../../migrations/postgres/0009_key_makers.sql"),
     },
 ];
 

@@ -204,10 +204,11 @@ impl Store for SqlStore {
         &self,
         network: Option<Uuid>,
         id: Uuid,
+        with_made: bool,
         by: &Actor,
         at: Micros,
     ) -> Result<(), StoreError> {
-        write!(self.database, open => api_keys::revoke(&mut open, network, id, by, at))
+        write!(self.database, open => api_keys::revoke(&mut open, network, id, with_made, by, at))
     }
 
     async fn put_publication(

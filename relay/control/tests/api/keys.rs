@@ -169,3 +169,71 @@ fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(since.as_micros()).unwrap()
 }
+
+#[tokio::test]
+async fn attack_08_no_key_outlives_the_key_that_made_it() {
+    let lab = Lab::new().await;
+    lab.network("home").await;
+    let end = now() + 3_600_000_000;
+    let body = json!({ "scopes": ["keys:write", "read"], "expires_at": end });
+    let parent = lab.admin("POST", "/v1/networks/home/api-keys", body).await.ok();
+    let parent_id = parent["item"]["id"].clone();
+    let key = parent["key"].as_str().unwrap();
+    let make = async |what: &str, body: Value| {
+        lab.tcp("POST", &format!("/v1/networks/home/{what}"), Some(key), body).await
+    };
+
+    let scopes = json!(["read"]);
+    let longer = json!({ "scopes": scopes, "expires_at": end + 1 });
+    let refused = make("api-keys", longer).await;
+    assert_eq!(refused.refusal(), (400, "B2112"));
+    assert!(refused.body["detail"].as_str().unwrap().contains("outlives"), "{}", refused.text);
+    assert_eq!(make("join-keys", json!({ "expires_at": end + 1 })).await.refusal(), (400, "B2112"));
+
+    for (what, body) in [("api-keys", json!({ "scopes": scopes })), ("join-keys", json!({}))] {
+        let child = make(what, body).await.ok();
+        assert_eq!(child["item"]["expires_at"], end, "{what} without a wish");
+        assert_eq!(child["item"]["maker"], parent_id, "{what}");
+    }
+    let shorter = json!({ "scopes": scopes, "expires_at": end - 1 });
+    assert_eq!(make("api-keys", shorter).await.ok()["item"]["expires_at"], end - 1);
+    let shown = lab.admin("GET", "/v1/networks/home/api-keys", Value::Null).await.ok();
+    assert_eq!(shown["items"][1]["maker"], parent_id, "whoever lists keys sees their maker");
+}
+
+#[tokio::test]
+async fn a_key_is_revoked_with_all_that_it_made_when_that_is_wanted() {
+    for with_made in [false, true] {
+        let lab = Lab::new().await;
+        let home = lab.network("home").await;
+        let body = json!({ "scopes": ["keys:write", "read"] });
+        let parent = lab.admin("POST", "/v1/networks/home/api-keys", body.clone()).await.ok();
+        let make = async |by: &Value, what: &str, body: Value| {
+            let path = format!("/v1/networks/home/{what}");
+            lab.tcp("POST", &path, by["key"].as_str(), body).await.ok()
+        };
+        let child = make(&parent, "api-keys", body.clone()).await;
+        let grandchild = make(&child, "api-keys", body.clone()).await;
+        let join_key = make(&grandchild, "join-keys", json!({})).await;
+        let other = lab.key(home, &[Scope::Read]).await;
+
+        let id = |made: &Value| made["item"]["id"].as_str().unwrap().to_owned();
+        let revoke = async |made: &Value, query: &str| {
+            let path = format!("/v1/networks/home/api-keys/{}{query}", id(made));
+            lab.admin("DELETE", &path, Value::Null).await.ok()
+        };
+        revoke(&child, "").await;
+        revoke(&parent, if with_made { "?made=true" } else { "" }).await;
+
+        let holds = async |key: &str| {
+            lab.tcp("GET", "/v1/relay", Some(key), Value::Null).await.status == StatusCode::OK
+        };
+        assert!(!holds(parent["key"].as_str().unwrap()).await);
+        assert!(holds(&other).await);
+        let machine = lab.machine();
+        let body = crate::lab::join_body(join_key["key"].as_str().unwrap(), "laptop");
+        let joined = lab.garden(&machine, &body).await;
+        assert_eq!(holds(grandchild["key"].as_str().unwrap()).await, !with_made);
+        assert_eq!(joined.status == StatusCode::OK, !with_made, "{}", joined.text);
+    }
+}

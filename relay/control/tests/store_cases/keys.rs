@@ -30,7 +30,7 @@ pub(crate) async fn are_revoked_once(lab: Lab) {
     let api = add_api_key(&lab, None, START).await;
     let join = lab.add_key(|_| ()).await;
     for at in [START + 1, START + 2] {
-        lab.store.revoke_api_key(None, api.id, &ADMIN, at).await.unwrap();
+        lab.store.revoke_api_key(None, api.id, false, &ADMIN, at).await.unwrap();
         lab.store.revoke_join_key(lab.network, join, &ADMIN, at).await.unwrap();
     }
 
@@ -48,7 +48,7 @@ pub(crate) async fn of_another_network_are_not_there(lab: Lab) {
     let join = lab.add_key(|_| ()).await;
 
     for network in [Some(other), None] {
-        let refused = lab.store.revoke_api_key(network, api.id, &ADMIN, START).await;
+        let refused = lab.store.revoke_api_key(network, api.id, false, &ADMIN, START).await;
         assert!(matches!(refused, Err(StoreError::NotFound("API key"))), "{refused:?}");
     }
     let refused = lab.store.revoke_join_key(other, join, &ADMIN, START).await;
@@ -65,6 +65,7 @@ async fn add_api_key(lab: &Lab, network: Option<Uuid>, created_at: i64) -> ApiKe
         description: "CI".to_owned(),
         scopes: vec![Scope::Read, Scope::NodesWrite],
         expires_at: START * 2,
+        maker: None,
         created_at,
         revoked_at: None,
     };

@@ -203,6 +203,7 @@ pub(crate) fn join_key(network: Uuid) -> JoinKey {
         expires_at: None,
         groups: Vec::new(),
         ephemeral: false,
+        maker: None,
         created_at: START,
         revoked_at: None,
     }
