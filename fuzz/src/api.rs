@@ -76,6 +76,7 @@ impl Lab {
         let request = Request::builder()
             .method(method.parse::<Method>().expect("a method"))
             .uri(path)
+            .header("host", "100.64.0.1")
             .header("content-type", "application/json")
             .header("authorization", format!("Bearer {}", self.admin))
             .body(Body::from(body.to_vec()));

@@ -66,6 +66,12 @@ impl PublicKey {
         &self.0
     }
 
+    /// Returns true if no node can have this key: it is not written in the one canonical way (RFC 7748 section 5 takes several for the same point), or its
+    /// point has a small order, so that every private key shares the same secret with it (section 6.1).
+    pub fn is_weak(&self) -> bool {
+        !is_canonical(&self.0) || x25519_dalek::x25519(ANY_SCALAR, self.0) == [0; 32]
+    }
+
     /// By what relays forward to this node: the first 48 bits of the key's BLAKE2s.
     pub fn routing_id(&self) -> RoutingId {
         RoutingId(first_bytes(&self.0))
@@ -91,6 +97,24 @@ impl FromStr for PublicKey {
         decode_32(text).map(Self)
     }
 }
+
+/// Returns true if `bytes`, little-endian, are less than the field's prime 2^255 - 19.
+fn is_canonical(bytes: &[u8; 32]) -> bool {
+    let mut from_the_top = bytes.iter().rev().zip(PRIME.iter().rev());
+    let differing = from_the_top.find(|(byte, prime)| byte != prime);
+    differing.is_some_and(|(byte, prime)| byte < prime)
+}
+
+/// 2^255 - 19, little-endian.
+const PRIME: [u8; 32] = {
+    let mut prime = [0xff; 32];
+    prime[0] = 0xed;
+    prime[31] = 0x7f;
+    prime
+};
+
+/// Clamping makes a multiple of 8 of any scalar, which takes every point of small order to zero.
+const ANY_SCALAR: [u8; 32] = [9; 32];
 
 /// 48 bits that name a node to a forwarding relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,5 +184,33 @@ mod tests {
 
     fn fresh() -> PrivateKey {
         PrivateKey::generate(&mut StdRng::seed_from_u64(7))
+    }
+
+    #[test]
+    fn keys_that_are_no_keys_are_weak() {
+        let mut random = StdRng::seed_from_u64(1);
+        for _ in 0..100 {
+            assert!(!PrivateKey::generate(&mut random).public().is_weak());
+        }
+        let mut base_point = [0; 32];
+        base_point[0] = 9;
+        assert!(!PublicKey(base_point).is_weak());
+
+        let small = |byte: u8| {
+            let mut bytes = [0; 32];
+            bytes[0] = byte;
+            bytes
+        };
+        let minus = |byte: u8| {
+            let mut bytes = PRIME;
+            bytes[0] -= byte;
+            bytes
+        };
+        let mut other_name = base_point;
+        other_name[31] |= 0x80;
+        // Zero, one, minus one: orders 1, 4 and 4 or 2; the prime itself, more than it, and a key with the bit set that is ignored.
+        for bytes in [small(0), small(1), minus(1), PRIME, [0xff; 32], other_name] {
+            assert!(PublicKey(bytes).is_weak(), "{bytes:?}");
+        }
     }
 }

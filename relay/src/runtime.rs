@@ -232,6 +232,9 @@ impl Runtime for RelayRuntime {
 
     fn overlay_v6(&self, network: Uuid, public_key: &str) -> Option<Ipv6Addr> {
         let key: PublicKey = public_key.parse().ok()?;
+        if key.is_weak() {
+            return None;
+        }
         Some(overlay_v6(NetworkId(*network.as_bytes()), &key))
     }
 

@@ -183,5 +183,6 @@ fn example(line: &str) -> Option<String> {
     let line = line.trim_start().trim_start_matches("sudo ");
     let line = line.strip_prefix("bore ")?;
     let command = line.split("   ").next()?.split(['<', '>']).next()?;
-    Some(format!("bore {}", command.replace("0198…", "01981c5e-6d7c-7000-8000-000000000000")))
+    let command = command.replace("0198…", "01981c5e-6d7c-7000-8000-000000000000");
+    Some(format!("bore {}", command.replace("5f2c…", &"5f2c".repeat(16))))
 }

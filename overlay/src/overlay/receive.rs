@@ -165,6 +165,9 @@ impl Overlay {
             return Err(DropReason::UnknownKey);
         }
         self.pending.check_room(from.ip())?;
+        if public_key.is_weak() {
+            return Err(DropReason::UnknownKey);
+        }
         if !self.shared.out.has_room_for_minor() {
             return Err(DropReason::EventsFull);
         }

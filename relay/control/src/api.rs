@@ -51,12 +51,14 @@ pub fn tcp_router(control: Control) -> Router {
 
 /// The API for nodes, on the relay's overlay address.
 pub fn overlay_router(control: Control) -> Router {
-    with_layers(overlay_routes(), control).layer(from_fn(layers::refuse_browsers))
+    let by_address = from_fn_with_state(control.clone(), layers::refuse_browsers);
+    with_layers(overlay_routes(), control).layer(by_address)
 }
 
 /// The one route of the walled garden.
 pub fn garden_router(control: Control) -> Router {
-    with_layers(garden_routes(), control).layer(from_fn(layers::refuse_browsers))
+    let by_address = from_fn_with_state(control.clone(), layers::refuse_browsers);
+    with_layers(garden_routes(), control).layer(by_address)
 }
 
 fn with_layers(routes: OpenApiRouter<Control>, control: Control) -> Router {

@@ -10,6 +10,7 @@ use bore_policy::{Decision, Visitor, VisitorNode};
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
 use uuid::Uuid;
 
+use crate::authentications::Authentications;
 use crate::counters::Counters;
 use crate::health::StoreHealth;
 use crate::limits::{CHANGES_BEHIND_MAX, Quotas, RATE_CALLERS_MAX};
@@ -74,6 +75,7 @@ struct Inner {
     rates: Rates<Uuid>,
     join_rates: JoinRates,
     join_refusals: RefusalBook,
+    authentications: Authentications,
     store_health: StoreHealth,
     counters: Counters,
     /// Held by whoever changes networks and the cluster's keys.
@@ -94,6 +96,7 @@ impl Control {
             rates: Rates::new(request_rate(&settings.quotas), RATE_CALLERS_MAX),
             join_rates: JoinRates::default(),
             join_refusals: RefusalBook::default(),
+            authentications: Authentications::default(),
             store_health: StoreHealth::default(),
             counters: Counters::default(),
             cluster: Arc::default(),
@@ -208,6 +211,10 @@ impl Control {
 
     pub(crate) fn join_refusals(&self) -> &RefusalBook {
         &self.0.join_refusals
+    }
+
+    pub(crate) fn authentications(&self) -> &Authentications {
+        &self.0.authentications
     }
 
     pub(crate) fn store_health(&self) -> &StoreHealth {

@@ -6,6 +6,7 @@
 
 pub mod api;
 mod audit_key;
+mod authentications;
 mod clock;
 mod control;
 mod counters;

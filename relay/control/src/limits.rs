@@ -70,6 +70,9 @@ pub const WATCH_HEARTBEAT: Duration = Duration::from_secs(15);
 /// Callers whose rate is remembered; beyond it the idlest is forgotten.
 pub const RATE_CALLERS_MAX: usize = 16_384;
 
+/// Requests from one source with an API key that does not hold: at once, and a second in the long run.
+pub(crate) const AUTHENTICATION_FAILURES_OF_SOURCE: Rate = Rate { burst: 20.0, per_second: 1.0 };
+
 /// Public keys, sources and join keys whose refused joins are remembered, each in a table of its own.
 pub const GARDEN_CALLERS_MAX: usize = 4_096;
 

@@ -590,7 +590,7 @@ pub enum AuditVerdict {
 }
 
 /// How a holder in another network is named.
-const ANOTHER_NETWORK: &str = "another network";
+pub(crate) const ANOTHER_NETWORK: &str = "another network";
 
 /// The holder's name for a caller of the network `callers`.
 fn holder(name: String, network: Uuid, callers: Uuid) -> String {

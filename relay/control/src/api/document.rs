@@ -1,6 +1,9 @@
 //! The OpenAPI document: made from the routes themselves, and completed here with what every route has in common.
 
-use axum::Json;
+use std::sync::LazyLock;
+
+use axum::response::IntoResponse;
+use http::header::CONTENT_TYPE;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -29,9 +32,11 @@ pub fn openapi() -> OpenApi {
     document
 }
 
-/// Serves it; it needs no key.
-pub(super) async fn show() -> Json<OpenApi> {
-    Json(openapi())
+/// Serves it; it needs no key, and is made once.
+pub(super) async fn show() -> impl IntoResponse {
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| serde_json::to_string(&openapi()).unwrap_or_default());
+    ([(CONTENT_TYPE, "application/json")], TEXT.as_str())
 }
 
 /// `/v1/health` is behind two doors, and documented once.

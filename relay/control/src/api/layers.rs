@@ -1,11 +1,15 @@
 //! What happens around every route.
 
+use std::net::IpAddr;
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode};
 
+use super::caller::Caller;
 use crate::control::Control;
 use crate::limits::REQUEST_TIME_MAX;
 use crate::refusal::{Code, Refusal};
@@ -54,15 +58,44 @@ pub(super) async fn mark_answer(request: Request, next: Next) -> Response {
     response
 }
 
-/// Inside the overlay the tunnel is the right to call; a page in a browser on a node must not have it.
-pub(super) async fn refuse_browsers(request: Request, next: Next) -> Response {
+/// Inside the overlay the tunnel is the right to call; a page in a browser on a node must not have it. A page whose name was made to lead here sends
+/// that name (DNS rebinding), so that only the address itself is taken.
+pub(super) async fn refuse_browsers(
+    State(control): State<Control>,
+    request: Request,
+    next: Next,
+) -> Response {
     let headers = request.headers();
     if headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site") {
         let refusal = Refusal::new(Code::BadRequest, "web pages cannot call this")
             .status(StatusCode::FORBIDDEN);
         return refusal.into_response();
     }
+    if !is_called_by_address(&control, &request) {
+        let detail = "`Host` is not the address that is called";
+        let refusal =
+            Refusal::new(Code::BadRequest, detail).status(StatusCode::MISDIRECTED_REQUEST);
+        return refusal.into_response();
+    }
     next.run(request).await
+}
+
+/// A node calls the relay by its addresses in the node's network; the walled garden has one address, which no name leads to.
+fn is_called_by_address(control: &Control, request: &Request) -> bool {
+    let Some(host) = host_address(request) else { return false };
+    match request.extensions().get::<Caller>() {
+        Some(Caller::Node { network, .. }) => control.is_relay_address(*network, host),
+        Some(Caller::Pending { .. } | Caller::Tcp { .. }) | None => true,
+    }
+}
+
+fn host_address(request: &Request) -> Option<IpAddr> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
+    let authority: Authority = host.to_str().ok()?.parse().ok()?;
+    let host = authority.host();
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    bare.parse().ok()
 }
 
 pub(super) async fn no_such_route(request: Request) -> Refusal {

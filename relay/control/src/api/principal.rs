@@ -2,6 +2,8 @@
 //!
 //! Invariant: a bearer learns nothing of a network that its key does not see; what is there and what is not get one answer.
 
+use std::net::IpAddr;
+
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -114,18 +116,20 @@ impl FromRequestParts<Control> for Principal {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refusal> {
-        let key = control.authenticate(&bearer(parts)?).await?;
+        let (token, source) = bearer(parts)?;
+        let key = control.authenticate_from(&token, source).await?;
         control.admit(key.id)?;
         Ok(Self { actor: Actor::ApiKey(key.id), network: key.network, scopes: key.scopes })
     }
 }
 
-fn bearer(parts: &Parts) -> Result<ApiToken, Refusal> {
+/// The token, and where it comes from.
+fn bearer(parts: &Parts) -> Result<(ApiToken, IpAddr), Refusal> {
     let missing =
         || Refusal::new(Code::ApiKeyMissing, "there is no `Authorization: Bearer bore_api_…`");
-    if !matches!(parts.extensions.get::<Caller>(), Some(Caller::Tcp { .. })) {
+    let Some(Caller::Tcp { peer }) = parts.extensions.get::<Caller>() else {
         return Err(missing());
-    }
+    };
     let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
     let (Some(header), None) = (headers.next(), headers.next()) else { return Err(missing()) };
     let text = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
@@ -133,7 +137,8 @@ fn bearer(parts: &Parts) -> Result<ApiToken, Refusal> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(missing());
     }
-    ApiToken::parse(token.trim()).map_err(|error| {
+    let parsed = ApiToken::parse(token.trim()).map(|token| (token, peer.ip()));
+    parsed.map_err(|error| {
         let next = match error {
             TokenError::NotAKey => "try: the key as it was printed, beginning with bore_api_",
             TokenError::Mistyped => "try: copy the key again; the relay was not asked about it",

@@ -40,10 +40,7 @@ impl Control {
             network: form.network,
             key: form.key,
             secret_hash: form.secret.hash(),
-            overlay_v6: self
-                .runtime()
-                .overlay_v6(form.network, &form.public_key)
-                .ok_or_else(invalid)?,
+            overlay_v6: self.node_address(form.network, &form.public_key).ok_or_else(invalid)?,
             public_key: form.public_key,
             name: fit_name(&form.name),
             ephemeral: form.ephemeral,
@@ -96,6 +93,15 @@ impl Control {
             relay_v6: view.relay_v6,
             control_port: CONTROL_PORT,
         })
+    }
+
+    /// Returns true if `address` is one of the relay's inside a network.
+    pub(crate) fn is_relay_address(&self, network: Uuid, address: IpAddr) -> bool {
+        let own_v6 = || self.runtime().overlay_v6(network, &self.runtime().relay_info().public_key);
+        match address {
+            IpAddr::V4(address) => address == RELAY_V4,
+            IpAddr::V6(address) => own_v6() == Some(address),
+        }
     }
 
     pub(crate) fn self_view(&self, node: Node) -> Result<SelfView, Refusal> {

@@ -1,5 +1,9 @@
 //! Join keys and API keys. Their secrets are shown once, by the call that makes them; the store has a hash.
 
+use std::net::IpAddr;
+use std::time::Instant;
+
+use http::StatusCode;
 use uuid::Uuid;
 
 use super::below_quota;
@@ -143,6 +147,31 @@ impl Control {
     /// Returns true if the token is that of a key that holds now.
     pub async fn holds(&self, token: &ApiToken) -> bool {
         self.authenticate(token).await.is_ok()
+    }
+
+    /// As [`Self::authenticate`], for a source that may have shown too many tokens that do not hold.
+    pub(crate) async fn authenticate_from(
+        &self,
+        token: &ApiToken,
+        source: IpAddr,
+    ) -> Result<ApiKey, Refusal> {
+        let (known, now) = (self.authentications(), Instant::now());
+        if !known.admits(token, source, now) {
+            self.counters().authentications_limited.increment();
+            let detail = "too many requests from this address had an API key that does not hold";
+            return Err(Refusal::new(Code::Quota, detail)
+                .next("try: again in some seconds, with a key that holds"));
+        }
+        let answer = self.authenticate(token).await;
+        match &answer {
+            Ok(_) => known.succeeded(token),
+            Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
+                self.counters().authentications_failed.increment();
+                known.failed(token, source, now);
+            }
+            Err(_) => {}
+        }
+        answer
     }
 
     /// The key of a token that holds now. An unknown id and a wrong secret are one answer; only who has the secret hears that it expired.

@@ -1,5 +1,7 @@
 //! Nodes, as administrators see them.
 
+use std::net::Ipv6Addr;
+
 use uuid::Uuid;
 
 use super::{below_quota, label};
@@ -9,7 +11,7 @@ use crate::limits::GROUPS_NAMED_MAX;
 use crate::memory::Member;
 use crate::model::{Actor, Node, NodeKind};
 use crate::refusal::{Code, Refusal};
-use crate::store::NewNode;
+use crate::store::{ANOTHER_NETWORK, NewNode, StoreError};
 use crate::wire::{NewWireguardNode, NodeView};
 
 impl Control {
@@ -24,10 +26,7 @@ impl Control {
         by: &Actor,
     ) -> Result<NodeView, Refusal> {
         let name = label(&wanted.name)?.to_string();
-        let no_key =
-            || Refusal::new(Code::BadRequest, "`public_key` is not an X25519 key in base64");
-        let overlay_v6 =
-            self.runtime().overlay_v6(network, &wanted.public_key).ok_or_else(no_key)?;
+        let overlay_v6 = self.node_address(network, &wanted.public_key).ok_or_else(no_node_key)?;
         let _turn = self.turn(network).await?;
         self.check_new_node(network, &name)?;
         self.check_groups(network, &wanted.groups)?;
@@ -41,7 +40,7 @@ impl Control {
             groups: wanted.groups.clone(),
             at: clock::now(),
         };
-        let node = self.store().add_node(&node, by).await?;
+        let node = self.store().add_node(&node, by).await.map_err(unless_elsewhere)?;
 
         self.enter_node(node.clone());
         self.runtime().admit(&node).await;
@@ -118,6 +117,14 @@ impl Control {
         NodeView { node, state }
     }
 
+    /// The overlay address of a node with this key; `None` for what is no key of a node, the relay's own included.
+    pub(super) fn node_address(&self, network: Uuid, public_key: &str) -> Option<Ipv6Addr> {
+        if public_key == self.runtime().relay_info().public_key {
+            return None;
+        }
+        self.runtime().overlay_v6(network, public_key)
+    }
+
     fn check_new_node(&self, network: Uuid, name: &str) -> Result<(), Refusal> {
         let memory = self.read();
         let tenant = memory
@@ -140,5 +147,21 @@ impl Control {
         let unknown =
             groups.iter().find(|group| !known.is_some_and(|known| known.contains_key(*group)));
         unknown.map_or(Ok(()), |group| Err(Refusal::not_here("group", group)))
+    }
+}
+
+/// One answer for what is no key, the relay's key, and a key that is a node's of another network: that there is such a node is that network's to know.
+fn no_node_key() -> Refusal {
+    let detail = "`public_key` is not an X25519 key in base64 that a new node here can have";
+    Refusal::new(Code::BadRequest, detail)
+        .next("try: a key that was made for this node, with wg genkey | tee private | wg pubkey")
+}
+
+fn unless_elsewhere(error: StoreError) -> Refusal {
+    match error {
+        StoreError::Taken { what: "public key", ref holder, .. } if holder == ANOTHER_NETWORK => {
+            no_node_key()
+        }
+        error => error.into(),
     }
 }

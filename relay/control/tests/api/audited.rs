@@ -74,7 +74,7 @@ impl Scene {
         let read = json!({ "scopes": ["read"] });
         let join_key = self.join_key["item"]["id"].as_str().unwrap();
         let publication = json!({ "name": "game", "node": "tablet", "protocol": "tcp", "target": "8080", "port": 8080 });
-        let own = json!({ "name": "own", "protocol": "udp", "target": "127.0.0.1:7778" });
+        let own = json!({ "name": "own", "protocol": "udp", "target": "127.0.0.1:7778", "any_port": true });
         let wireguard = json!({ "name": "phone", "public_key": self.lab.machine() });
         let policy = json!({ "revision": 0, "document": {} });
         vec![

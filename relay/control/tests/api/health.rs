@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bore_control::limits::Quotas;
+use bore_control::runtime::Runtime as _;
 use bore_control::{Caller, Control, Settings};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -119,4 +120,31 @@ async fn web_pages_cannot_use_the_tunnel_of_their_machine() {
             lab.send(bore_control::overlay_router(lab.control.clone()), caller, request).await;
         assert_eq!(answer.refusal(), (403, "B2112"), "{header}");
     }
+}
+
+#[tokio::test]
+async fn a_page_whose_name_leads_to_the_relay_is_told_nothing() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let nas = lab.node(home, "nas").await;
+    let key = lab.relay.relay_info().public_key;
+    let own_v6 = lab.relay.overlay_v6(home, &key).unwrap();
+    let elsewhere = lab.relay.overlay_v6(lab.network("other").await, &key).unwrap();
+    let call = async |host: Option<&str>| {
+        let mut request = request("GET", "/v1/nodes", &Value::Null);
+        if let Some(host) = host {
+            request.headers_mut().insert("host", host.parse().unwrap());
+        }
+        let caller = Caller::Node { node: nas.id, network: nas.network };
+        lab.send(bore_control::overlay_router(lab.control.clone()), caller, request).await
+    };
+    for host in ["100.64.0.1", "100.64.0.1:80", &format!("[{own_v6}]"), &format!("[{own_v6}]:80")] {
+        call(Some(host)).await.ok();
+    }
+    for host in
+        ["evil.example", "evil.example:80", "100.64.0.2", "localhost", &format!("[{elsewhere}]")]
+    {
+        assert_eq!(call(Some(host)).await.refusal(), (421, "B2112"), "{host}");
+    }
+    assert_eq!(call(None).await.refusal(), (421, "B2112"));
 }

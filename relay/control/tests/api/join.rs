@@ -186,6 +186,7 @@ async fn the_garden_has_one_route() {
         [("GET", "/v1/health", 404), ("GET", "/v1/nodes/self", 404), ("GET", "/v1/join", 405)]
     {
         let request = crate::lab::request(method, path, &Value::Null);
+        let request = crate::lab::to("[fd62:6f72:6500::1]", request);
         let answer =
             lab.send(bore_control::garden_router(lab.control.clone()), caller(), request).await;
         assert_eq!(answer.refusal(), (status, "B2112"), "{method} {path}");

@@ -237,3 +237,31 @@ async fn a_key_is_revoked_with_all_that_it_made_when_that_is_wanted() {
         assert_eq!(joined.status == StatusCode::OK, !with_made, "{}", joined.text);
     }
 }
+
+#[tokio::test]
+async fn attack_42_wrong_keys_are_limited_by_source_and_a_key_that_holds_is_not() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let late = lab.key(home, &[Scope::Read]).await;
+    lab.tcp("GET", "/v1/relay", Some(&lab.admin), Value::Null).await.ok();
+    let wrong = || bore_control::token::ApiToken::generate(uuid::Uuid::now_v7()).unwrap().reveal();
+    let mut statuses = Vec::new();
+    for _ in 0..40 {
+        let key = wrong();
+        statuses.push(lab.tcp("GET", "/v1/relay", Some(&key), Value::Null).await.refusal().0);
+    }
+    assert_eq!(&statuses[..20], [401; 20]);
+    assert!(statuses[30..].contains(&429), "{statuses:?}");
+    assert!(lab.counted("authentications_failed") >= 20);
+    assert!(lab.counted("authentications_limited") > 0);
+    lab.tcp("GET", "/v1/relay", Some(&lab.admin), Value::Null).await.ok();
+
+    let from = |source: &str, key: &str| {
+        let peer = format!("{source}:1").parse().unwrap();
+        let mut request = crate::lab::request("GET", "/v1/relay", &Value::Null);
+        request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        let router = bore_control::tcp_router(lab.control.clone());
+        lab.send(router, bore_control::Caller::Tcp { peer }, request)
+    };
+    from("203.0.113.9", &late).await.ok();
+}

@@ -145,7 +145,7 @@ impl Lab {
         self.send(
             bore_control::overlay_router(self.control.clone()),
             caller,
-            request(method, path, &body),
+            to("100.64.0.1", request(method, path, &body)),
         )
         .await
     }
@@ -157,7 +157,7 @@ impl Lab {
     pub(crate) async fn garden_from(&self, source: &str, public_key: &str, body: &Value) -> Answer {
         let source = source.parse().unwrap();
         let caller = Caller::Pending { public_key: public_key.to_owned(), source };
-        let request = request("POST", "/v1/join", body);
+        let request = to("[fd62:6f72:6500::1]", request("POST", "/v1/join", body));
         self.send(bore_control::garden_router(self.control.clone()), caller, request).await
     }
 
@@ -218,6 +218,12 @@ pub(crate) fn request(method: &str, path: &str, body: &Value) -> Request<Body> {
         return request.body(Body::empty()).unwrap();
     }
     request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
+}
+
+/// Addressed as a client inside the overlay does.
+pub(crate) fn to(host: &str, mut request: Request<Body>) -> Request<Body> {
+    request.headers_mut().insert("host", host.parse().unwrap());
+    request
 }
 
 /// The key of every store in a test.

@@ -138,3 +138,30 @@ async fn housekeeping_takes_nothing_from_a_node_that_just_left() {
         (1, 1)
     );
 }
+
+#[tokio::test]
+async fn a_key_of_another_network_and_the_relays_own_are_refused_in_the_same_words() {
+    let lab = Lab::new().await;
+    let (home, other) = (lab.network("home").await, lab.network("other").await);
+    let foreign = lab.node(other, "theirs").await.public_key;
+    lab.node(home, "ours").await;
+    let own = bore_control::runtime::Runtime::relay_info(&*lab.relay).public_key;
+    let mut answers = Vec::new();
+    for key in [foreign.as_str(), own.as_str(), "no key at all"] {
+        let body = json!({"name": "phone", "public_key": key});
+        answers.push(lab.admin("POST", "/v1/networks/home/nodes", body).await);
+    }
+    assert_eq!(answers[0].refusal(), (400, "B2112"));
+    assert!(!answers[0].text.contains("network") && !answers[0].text.contains("theirs"));
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0], answers[2]);
+
+    let key = lab
+        .control
+        .create_join_key(home, &Default::default(), &bore_control::model::Actor::System)
+        .await
+        .unwrap()
+        .key;
+    let joined = lab.garden(&own, &crate::lab::join_body(&key, "relay")).await;
+    assert_eq!(joined.refusal(), (403, "B3103"), "nor does the relay's key join");
+}

@@ -125,6 +125,7 @@ impl Stream {
     async fn open(lab: &Lab, node: &Node, boot: Uuid) -> Self {
         let mut request =
             request("GET", &format!("/v1/nodes/self/watch?boot={boot}"), &Value::Null);
+        request.headers_mut().insert("host", "100.64.0.1".parse().unwrap());
         request.extensions_mut().insert(Caller::Node { node: node.id, network: node.network });
         let response: Response<Body> =
             bore_control::overlay_router(lab.control.clone()).oneshot(request).await.unwrap();
