@@ -44,6 +44,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::counters::Counters;
+use crate::limits::MTU_BYTES_MIN;
 use crate::packet::fragment::Fragments;
 use crate::tcp::Memory;
 use crate::types::{Config, PeerConfig, PeerKey};
@@ -159,6 +160,22 @@ impl Core {
         }
         for id in peer.flows {
             self.end_flow(id, End::PeerGone);
+        }
+    }
+
+    /// Flows that are open follow: their unsent bytes go in packets of the new length, and so does what was sent in longer ones.
+    pub(crate) fn set_path_mtu(&mut self, key: PeerKey, mtu: usize) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let mtu = mtu.clamp(MTU_BYTES_MIN, peer.mtu_max);
+        if std::mem::replace(&mut peer.mtu, mtu) == mtu {
+            return;
+        }
+        let flows: Vec<FlowId> = peer.flows.iter().copied().collect();
+        for id in flows {
+            if let Some(flow) = self.flows.get_mut(id) {
+                flow.connection.set_path_mtu(mtu);
+            }
+            self.settle(id);
         }
     }
 

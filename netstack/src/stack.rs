@@ -41,6 +41,12 @@ impl Stack {
         self.drive(|core| core.add_peer(peer, config));
     }
 
+    /// The path to a peer takes packets of `mtu` bytes from here on: fewer or more than before, but no more than its settings say. Flows that
+    /// are open follow, and what they have in flight in longer packets is sent again in shorter ones.
+    pub fn set_path_mtu(&self, peer: PeerKey, mtu: usize) {
+        self.drive(|core| core.set_path_mtu(peer, mtu));
+    }
+
     /// Forgets a peer. Its flows end with `ConnectionReset`, its waiting SYNs are dropped.
     pub fn remove_peer(&self, peer: PeerKey) {
         self.drive(|core| core.remove_peer(peer));

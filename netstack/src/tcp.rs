@@ -62,8 +62,12 @@ pub(crate) use types::{Offered, PathInfo, Phase, Received, Sent, Setup};
 pub(crate) struct Connection {
     local: SocketAddr,
     remote: SocketAddr,
-    /// Largest packet, IP header included.
+    /// Largest packet that may come, IP header included.
     mtu: usize,
+    /// Largest packet that the path takes.
+    path_mtu: usize,
+    /// Largest segment that the other side takes, options included.
+    their_mss: usize,
     epoch: Instant,
     /// The latest time seen: readers and writers bring none.
     now: Moment,
@@ -186,7 +190,7 @@ impl Connection {
 
     /// Largest packet that [`Self::poll_transmit`] writes.
     pub(crate) fn packet_bytes_max(&self) -> usize {
-        self.mtu
+        self.path_mtu
     }
 
     /// Whether the sequence number is of something sent and not acknowledged: what an ICMP error must quote (RFC 5927 §4).
@@ -199,13 +203,20 @@ impl Connection {
     /// The path takes packets of `mtu` bytes. Gives whether that is less than was thought, and not less than any path must take.
     pub(crate) fn reduce_mtu(&mut self, mtu: usize) -> bool {
         let least = if self.local.is_ipv4() { MTU_LEAST_V4 } else { MTU_LEAST_V6 };
-        let is_news = (least..self.mtu).contains(&mtu);
+        let is_news = (least..self.path_mtu).contains(&mtu);
         if is_news {
-            self.mtu = mtu;
-            self.limit_mss(our_mss_bytes(mtu, self.local));
-            self.sender.repeat_all();
+            self.set_path_mtu(mtu);
         }
         is_news
+    }
+
+    /// The tunnel takes packets of `mtu` bytes from here on. When that is less than before, what is in flight is sent again.
+    pub(crate) fn set_path_mtu(&mut self, mtu: usize) {
+        let before = std::mem::replace(&mut self.path_mtu, mtu.min(self.mtu));
+        self.settle_mss();
+        if self.path_mtu < before {
+            self.sender.repeat_all();
+        }
     }
 
     /// Where the connection stands.
@@ -346,7 +357,7 @@ impl Connection {
         let [sequence, offset, ..] = halves(setup.seed);
         let sender = Sender::new(SenderSetup {
             origin: Origin(sequence),
-            mss: our_mss(setup.mtu, setup.local),
+            mss: our_mss(setup.path_mtu, setup.local),
             congestion: setup.congestion,
             seed: setup.seed,
             memory: Rc::clone(&setup.memory),
@@ -355,6 +366,8 @@ impl Connection {
             local: setup.local,
             remote: setup.remote,
             mtu: setup.mtu,
+            path_mtu: setup.path_mtu.min(setup.mtu),
+            their_mss: usize::from(u16::MAX),
             epoch: setup.epoch,
             now: Moment::at(now, setup.epoch),
             seen: now,
@@ -437,7 +450,8 @@ impl Connection {
             Ecn::is_asked(segment)
         };
         self.ecn.agree(is_ecn);
-        self.limit_mss(options.mss.map_or_else(|| default_mss(self.remote), usize::from));
+        self.their_mss = options.mss.map_or_else(|| default_mss(self.remote), usize::from);
+        self.settle_mss();
         self.sender.update_window(u64::from(segment.window));
         if self.early.is_spoken {
             self.take_early(segment.payload(packet), options.boot);
@@ -461,11 +475,11 @@ impl Connection {
         }
     }
 
-    /// Sends no more than `mss` bytes a segment, options counted.
-    fn limit_mss(&mut self, mss: usize) {
+    /// Sends no more a segment, options counted, than the path and the other side take.
+    fn settle_mss(&mut self) {
         let options = if self.timestamps.is_agreed() { TIMESTAMPS_BYTES } else { 0 };
-        let bytes = mss.min(our_mss_bytes(self.mtu, self.local)).saturating_sub(options);
-        self.sender.limit_mss(bytes.max(MSS_LEAST) as u64);
+        let mss = self.their_mss.min(our_mss_bytes(self.path_mtu, self.local));
+        self.sender.set_mss(mss.saturating_sub(options).max(MSS_LEAST) as u64);
     }
 }
 

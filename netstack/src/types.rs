@@ -19,7 +19,8 @@ pub struct Config {
 /// Settings of one peer.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerConfig {
-    /// Largest inner packet, clamped to what [`limits`](crate::limits) allow. Default 1280.
+    /// Largest inner packet, clamped to what [`limits`](crate::limits) allow. Default 1280. A path that takes less is told of by
+    /// [`Stack::set_path_mtu`](crate::Stack::set_path_mtu).
     pub mtu: usize,
     /// The tunnel does not end at one of our own nodes: packets may come from any kernel behind it. Their checksums are verified, which
     /// the AEAD makes needless for our own, and nothing is spoken that only our own understand.

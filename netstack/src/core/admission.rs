@@ -220,7 +220,8 @@ impl Core {
         Some(Setup {
             local,
             remote,
-            mtu: peer.mtu,
+            mtu: peer.mtu_max,
+            path_mtu: peer.mtu,
             seed: self.random.random(),
             epoch,
             memory: Rc::clone(&peer.memory),

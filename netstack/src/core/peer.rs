@@ -14,7 +14,10 @@ use crate::types::{Congestion, PeerConfig};
 
 /// One tunnel.
 pub(super) struct Peer {
+    /// Largest packet that the path takes at present.
     pub(super) mtu: usize,
+    /// Largest packet that it may ever take, and that may come from the other side.
+    pub(super) mtu_max: usize,
     pub(super) is_foreign: bool,
     /// Of its last SYN or SYN-ACK.
     pub(super) boot_id: Option<u32>,
@@ -37,6 +40,7 @@ impl Peer {
     pub(super) fn new(config: PeerConfig, memory: &Rc<Memory>) -> Self {
         let mut peer = Self {
             mtu: 0,
+            mtu_max: 0,
             is_foreign: false,
             boot_id: None,
             congestion: config.congestion,
@@ -54,9 +58,10 @@ impl Peer {
         peer
     }
 
-    /// New settings; the MTU holds for flows opened from now on.
+    /// New settings; they hold for flows opened from now on.
     pub(super) fn configure(&mut self, config: PeerConfig) {
-        self.mtu = config.mtu.clamp(MTU_BYTES_MIN, MTU_BYTES_MAX);
+        self.mtu_max = config.mtu.clamp(MTU_BYTES_MIN, MTU_BYTES_MAX);
+        self.mtu = self.mtu_max;
         self.is_foreign = config.is_foreign;
         self.congestion = config.congestion;
     }

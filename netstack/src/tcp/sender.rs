@@ -183,10 +183,10 @@ impl Sender {
         self.stream.fin().is_some_and(|fin| self.next > fin)
     }
 
-    /// The path or the other side takes only `mss` bytes a segment.
-    pub(crate) fn limit_mss(&mut self, mss: u64) {
-        self.mss = self.mss.min(mss);
-        self.controller.limit_mss(self.mss);
+    /// The path and the other side take `mss` bytes a segment.
+    pub(crate) fn set_mss(&mut self, mss: u64) {
+        self.mss = mss;
+        self.controller.limit_mss(mss);
     }
 
     /// Room that the application may write into: before the handshake is over, what may be sent early.

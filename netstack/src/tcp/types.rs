@@ -12,8 +12,9 @@ use crate::types::{Congestion, Lengths};
 pub(crate) struct Setup {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
-    /// Largest packet, IP header included.
+    /// Largest packet that may come, IP header included; and the largest that the path takes, which may be less.
     pub(crate) mtu: usize,
+    pub(crate) path_mtu: usize,
     /// Seeds the initial sequence number; never used twice.
     pub(crate) seed: u64,
     /// Zero of the stack's time.

@@ -134,3 +134,30 @@ fn too_big(packet: &[u8], mtu: u16) -> Vec<u8> {
     message[header + 6..header + 8].copy_from_slice(&mtu.to_be_bytes());
     message
 }
+
+#[test]
+fn open_flows_follow_a_tunnel_that_carries_less_and_then_more_again() {
+    let mut lab = Lab::new();
+    let (opened, accepted) = lab.established();
+    write(&opened, &[7; 5_000]);
+    assert_eq!(drain(&lab.relay, lab.now)[0].len(), 1_280, "and all of it is lost");
+
+    // Less than IPv6 asks of a link: the tunnel is our own affair.
+    lab.relay.set_path_mtu(PEER, 1_200);
+    let soon = lab.now + Duration::from_millis(10);
+    lab.relay.handle_timeout(soon);
+    assert_eq!(drain(&lab.relay, soon)[0].len(), 1_200, "sent again at once");
+    lab.run_for(Duration::from_secs(3));
+    assert_eq!(read(&accepted).0, vec![7; 5_000]);
+
+    lab.relay.set_path_mtu(PEER, 9_000);
+    write(&opened, &[8; 5_000]);
+    assert_eq!(drain(&lab.relay, lab.now)[0].len(), 1_280, "no more than the peer's settings say");
+
+    // The other side's calls say what may come, not what its path takes today.
+    lab.relay.set_path_mtu(PEER, 1_200);
+    let _call = lab.connect_from("203.0.113.8:5555".parse().unwrap());
+    let sent = drain(&lab.relay, lab.now);
+    let syn = sent.iter().find(|packet| packet[33] & 0x02 != 0).unwrap();
+    assert_eq!(syn[40..44], [2, 4, 1_240_u16.to_be_bytes()[0], 1_240_u16.to_be_bytes()[1]]);
+}
