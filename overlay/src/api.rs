@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::cluster::RelayIdentity;
 use crate::counters::DropReason;
 use crate::key::{PrivateKey, PublicKey};
+use crate::tunnel::TRANSPORT_BYTES_MIN;
 
 /// How an overlay is set up.
 #[derive(Debug)]
@@ -246,4 +247,16 @@ pub struct PeerStatus {
     pub received_bytes: u64,
     /// Bytes sent in sessions, tunnel headers included.
     pub sent_bytes: u64,
+    /// Length of the longest inner packet that was shown to reach the peer, or to be the longest that does.
+    pub packet_bytes_shown: Option<usize>,
 }
+
+impl PeerStatus {
+    /// Length of the longest IP packet of the tunnel that was shown to reach the peer: the MTU of the path, as far as it is used.
+    pub fn path_mtu_bytes(&self) -> Option<usize> {
+        let ip_header_bytes = if self.endpoint?.is_ipv4() { 20 } else { 40 };
+        Some(self.packet_bytes_shown? + TRANSPORT_BYTES_MIN + UDP_HEADER_BYTES + ip_header_bytes)
+    }
+}
+
+const UDP_HEADER_BYTES: usize = 8;

@@ -38,10 +38,12 @@ pub struct Counters {
     pub tunnels_down: u64,
     /// Endpoints that moved.
     pub endpoints_moved: u64,
-    /// Probes of a path sent.
-    pub path_probes_sent: u64,
+    /// Rounds of probes of a path sent.
+    pub path_rounds: u64,
     /// Probes of a path that the peer answered.
     pub path_probes_answered: u64,
+    /// Times that another length was found to be what a path carries.
+    pub path_lengths_changed: u64,
     /// Times that segmentation was given up on a path that loses segments.
     pub segments_lost: u64,
     /// Times that segmentation was given up because the kernel refused it.
@@ -50,7 +52,7 @@ pub struct Counters {
 
 impl Counters {
     /// Every total with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 21] {
+    pub fn named(&self) -> [(&'static str, u64); 22] {
         [
             ("initiations_sent", self.initiations_sent),
             ("initiations_answered", self.initiations_answered),
@@ -69,8 +71,9 @@ impl Counters {
             ("tunnels_up", self.tunnels_up),
             ("tunnels_down", self.tunnels_down),
             ("endpoints_moved", self.endpoints_moved),
-            ("path_probes_sent", self.path_probes_sent),
+            ("path_rounds", self.path_rounds),
             ("path_probes_answered", self.path_probes_answered),
+            ("path_lengths_changed", self.path_lengths_changed),
             ("segments_lost", self.segments_lost),
             ("segments_refused", self.segments_refused),
         ]

@@ -35,7 +35,10 @@ pub const IDENTITY_REQUESTS_MAX: usize = 8;
 pub(crate) const TIMEOUTS_PER_CALL_MAX: usize = 1_024;
 
 /// Largest inner packet, IP header included. Sealed and with UDP and IP headers it measures 1,340 bytes by IPv4 and 1,360 by IPv6.
-pub const PACKET_BYTES_MAX: usize = 1_280;
+pub const INNER_MTU: usize = 1_280;
+/// Inner packet that every path must carry: sealed and with UDP and IP headers it measures 1,260 bytes by IPv4 and 1,280 by IPv6, which is the least
+/// MTU of IPv6 (RFC 8200 §5). Also RFC 8899's BASE_PLPMTU.
+pub const INNER_MTU_BASE: usize = 1_200;
 /// Datagrams of the train that asks a path whether it carries segments.
 pub(crate) const SEGMENTS_PROBED: u8 = 4;
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::api::{Event, Transmit};
+use crate::api::{Event, PeerId, Transmit};
 use crate::counters::{Counters, DropReason};
 use crate::limits::{EVENTS_MAX, EVENTS_MINOR_MAX, TRANSMITS_MAX, TRANSMITS_UNPROVEN_MAX};
 
@@ -15,6 +15,8 @@ pub(crate) struct Outbox {
     /// Answers to senders that have proved nothing. Sent after everything else.
     unproven: VecDeque<Transmit>,
     events: VecDeque<Event>,
+    /// Peers whose path carries another length than before.
+    paths: VecDeque<PeerId>,
 }
 
 impl Outbox {
@@ -74,6 +76,17 @@ impl Outbox {
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Tells of a path once, however often it changes before that is heard: so no more wait than there are peers.
+    pub(crate) fn tell_path(&mut self, peer: PeerId) {
+        if !self.paths.contains(&peer) {
+            self.paths.push_back(peer);
+        }
+    }
+
+    pub(crate) fn poll_path(&mut self) -> Option<PeerId> {
+        self.paths.pop_front()
     }
 
     fn count(&mut self, event: &Event) {

@@ -24,14 +24,14 @@ use crate::counters::{Counters, DropReason};
 use crate::garden::Pending;
 use crate::identity::{Answerer, Requests};
 use crate::key::PublicKey;
-use crate::limits::{PEERS_MAX, TIMEOUTS_PER_CALL_MAX};
+use crate::limits::{INNER_MTU_BASE, PEERS_MAX, TIMEOUTS_PER_CALL_MAX};
 use crate::outbox::Outbox;
 use crate::peer::{PeerState, Shared};
 use crate::peers::Peers;
 use crate::reset::{RecentTags, ResetLimiter};
 use crate::schedule::Schedule;
 use crate::slots::Slots;
-use crate::tunnel::Keys;
+use crate::tunnel::{Keys, TRANSPORT_BYTES_MIN};
 
 mod receive;
 
@@ -162,7 +162,7 @@ impl Overlay {
     ) -> Encapsulated<'b> {
         self.now = now;
         let Some(state) = self.peers.get_mut(peer) else { return Encapsulated::Unknown };
-        let sealed = state.seal(&mut self.shared, packet, buffer, now);
+        let sealed = state.seal_packet(&mut self.shared, packet, buffer, now);
         self.schedule.plan(state);
         match sealed {
             Ok((to, payload)) => Encapsulated::Datagram { to, payload },
@@ -195,9 +195,28 @@ impl Overlay {
     }
 
     /// One of our own nodes is at the other end, which answers probes of the path.
-    pub fn allow_probes(&mut self, peer: PeerId) {
+    pub fn allow_probes(&mut self, peer: PeerId, now: Instant) {
         if let Some(state) = self.peers.get_mut(peer) {
-            state.allow_probes();
+            state.allow_probes(now);
+            self.schedule.plan(state);
+        }
+    }
+
+    /// Length of the longest packet, IP header included, that the path to a peer carries as far as is known.
+    pub fn packet_bytes_max(&self, peer: PeerId) -> usize {
+        self.peers.get(peer).map_or(INNER_MTU_BASE, PeerState::packet_bytes_max)
+    }
+
+    /// A peer whose [`Self::packet_bytes_max`] has changed.
+    pub fn poll_path(&mut self) -> Option<PeerId> {
+        self.shared.out.poll_path()
+    }
+
+    /// The kernel refused a datagram for a peer because it is too long. What is not longer than what every path carries is no news.
+    pub fn note_datagram_too_long(&mut self, peer: PeerId, bytes: usize, now: Instant) {
+        let is_longer = bytes > INNER_MTU_BASE + TRANSPORT_BYTES_MIN;
+        if let Some(state) = self.peers.get_mut(peer).filter(|_| is_longer) {
+            state.note_datagram_too_long(&mut self.shared, now);
         }
     }
 

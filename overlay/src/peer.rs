@@ -154,6 +154,7 @@ impl PeerState {
             last_received: self.last_received,
             received_bytes: self.received_bytes,
             sent_bytes: self.sent_bytes,
+            packet_bytes_shown: self.path.packet_bytes_shown(),
         }
     }
 

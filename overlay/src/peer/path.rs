@@ -1,8 +1,14 @@
-//! What the path to a peer carries, as far as probes have shown.
+//! What the path to a peer carries, as far as probes have shown: how long a datagram may be, and whether several may leave in one send.
 //!
-//! Probes go in rounds: a burst that the driver sends with one system call, the same datagram alone, and a short one, in this order. What the
-//! peer answers tells apart what is lost: when the single one arrives and the burst does not, the path (or a network card on it) loses
-//! segments. Loss that is not of this kind hits all three alike, and [`FAILURES_MAX`] rounds in a row must agree.
+//! Probes go in rounds: a burst that the driver sends with one system call, the same datagram alone, one of the greatest length while less is
+//! in use, and a short one, in this order. What the peer answers tells apart what is lost. When short ones arrive and long ones do not, the path
+//! carries less than was thought, with or without an ICMP message that says so; when a single one arrives and the burst does not, the path (or a
+//! network card on it) loses segments. Other loss hits all alike, and [`FAILURES_MAX`] rounds in a row must agree.
+//!
+//! | length | becomes |
+//! |---|---|
+//! | [`INNER_MTU_BASE`] | [`INNER_MTU`] by a round |
+//! | [`INNER_MTU`] | [`INNER_MTU_BASE`] by [`FAILURES_MAX`] rounds in a row, or by the kernel |
 //!
 //! | segmentation | becomes |
 //! |---|---|
@@ -10,21 +16,31 @@
 //! | `Proven` | `Unproven` by one failed round or another endpoint; `Refused` by the kernel |
 //! | `Refused` | `Unproven` when its time is over, which is longer each time |
 //!
-//! A round begins when a train wants to leave on a path that is unproven, and when something had to be sent again on one that is proven.
-//! A tunnel that carries nothing, and a peer that is not one of our own nodes, is never probed.
+//! A round begins with a session; when a train wants to leave on a path that is unproven; when something had to be sent again; and while data
+//! flows, to confirm the length or to try the greater one. An idle tunnel is not probed. A peer that is not one of our own nodes answers no probes: its
+//! packets have the greatest length until the kernel refuses that.
+//!
+//! Source: RFC 8899 (DPLPMTUD), §5.1 to §5.3, with two lengths instead of a search: the base is what every path of IPv6 carries.
 
 use std::time::{Duration, Instant};
 
-use crate::limits::SEGMENTS_PROBED;
+use crate::limits::{INNER_MTU, INNER_MTU_BASE, SEGMENTS_PROBED};
 
 /// What is known of one path.
 #[derive(Debug)]
 pub(crate) struct Path {
     /// One of our own nodes is at its end.
     is_probed: bool,
+    packet_bytes: usize,
+    /// When the greatest length was shown to arrive, or not to.
+    length_shown: Option<Instant>,
+    /// Rounds in a row that lost the greatest length.
+    length_failures: u32,
     segmentation: Segmentation,
+    /// The next round has a burst.
+    wants_burst: bool,
     /// Rounds in a row that lost the burst alone.
-    failures: u32,
+    burst_failures: u32,
     /// Refusals in a row.
     refusals: u32,
     /// Rounds in a row of which nothing was answered.
@@ -35,8 +51,10 @@ pub(crate) struct Path {
     rounds: u32,
     /// When the next round begins.
     due: Option<Instant>,
-    /// No round begins before.
+    /// No round begins before: the peer does not answer.
     rests_until: Option<Instant>,
+    /// No round begins before for what is lost now and then.
+    calm_until: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,28 +68,42 @@ enum Segmentation {
 #[derive(Debug)]
 struct Round {
     sent: Instant,
-    /// One bit for each part that was answered.
+    /// One bit for each part that was sent, and for each that was answered.
+    parts: u32,
     answered: u32,
     ends_at: Instant,
 }
 
-/// What a round has shown.
+/// The probes of a round that is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Segments arrive.
-    Carried,
-    /// Segments are lost: they are not used for some time.
-    Lost,
-    /// Nothing, or not enough.
-    Open,
+pub(crate) struct Order {
+    pub(crate) round: u32,
+    /// Length of the burst's packets and of the single one.
+    pub(crate) packet_bytes: usize,
+    pub(crate) has_burst: bool,
+    /// The greatest length is tried as well.
+    pub(crate) has_longest: bool,
+}
+
+/// What became of the path by a round.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// Another length holds.
+    pub(crate) is_of_length: bool,
+    /// Segments are lost, and not used for some time.
+    pub(crate) has_lost_segments: bool,
 }
 
 impl Path {
     pub(crate) fn new() -> Self {
         Self {
             is_probed: false,
+            packet_bytes: INNER_MTU,
+            length_shown: None,
+            length_failures: 0,
             segmentation: Segmentation::Unproven,
-            failures: 0,
+            wants_burst: false,
+            burst_failures: 0,
             refusals: 0,
             unanswered: 0,
             round_trip: None,
@@ -79,54 +111,113 @@ impl Path {
             rounds: 0,
             due: None,
             rests_until: None,
+            calm_until: None,
         }
     }
 
-    /// The peer answers probes.
-    pub(crate) fn allow_probes(&mut self) {
-        self.is_probed = true;
+    /// The peer answers probes: the greatest length is not used before it is shown to arrive.
+    pub(crate) fn allow_probes(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.is_probed, true) {
+            self.packet_bytes = INNER_MTU_BASE;
+            self.want_round(now);
+        }
     }
 
-    /// The peer is elsewhere: nothing is known.
-    pub(crate) fn restart(&mut self) {
-        *self = Self { is_probed: self.is_probed, rounds: self.rounds, ..Self::new() };
+    /// The peer is elsewhere. The length stays until a round shows another one: what is in flight would be sent again for each new port of a NAT.
+    pub(crate) fn move_elsewhere(&mut self, now: Instant) {
+        let Self { is_probed, packet_bytes, rounds, .. } = *self;
+        *self = Self { is_probed, packet_bytes, rounds, ..Self::new() };
+        self.want_round(now);
     }
 
-    /// A train wants to leave; with repeats, something on this path was lost. Returns true if it may leave as segments of one send.
-    pub(crate) fn note_train(&mut self, has_repeats: bool, now: Instant) -> bool {
+    /// Another session is used: what was asked in the one before may never be answered.
+    pub(crate) fn note_session(&mut self, now: Instant) {
+        (self.round, self.due, self.rests_until, self.unanswered) = (None, None, None, 0);
+        self.want_round(now);
+    }
+
+    /// Asks the path anew; until it has answered, what is known holds.
+    fn want_round(&mut self, now: Instant) {
+        if self.is_probed && self.round.is_none() && self.due.is_none() {
+            self.due = self.rests_until.max(Some(now));
+        }
+    }
+
+    /// Length of the longest packet, IP header included, that the path carries.
+    pub(crate) fn packet_bytes(&self) -> usize {
+        self.packet_bytes
+    }
+
+    /// The same, once probes have answered.
+    pub(crate) fn packet_bytes_shown(&self) -> Option<usize> {
+        self.length_shown.filter(|_| self.is_probed).map(|_| self.packet_bytes)
+    }
+
+    /// A packet leaves. One that is as long as may be calls for a round now and then. Returns true if another length holds: where nobody
+    /// answers probes, the kernel is asked again.
+    pub(crate) fn note_packet(&mut self, bytes: usize, now: Instant) -> bool {
+        let is_old = |shown: Instant| now.saturating_duration_since(shown) >= LENGTH_HOLDS;
+        if bytes < self.packet_bytes || !self.length_shown.is_some_and(is_old) {
+            return false;
+        }
+        self.want_round(now);
+        !self.is_probed && self.set_length(INNER_MTU)
+    }
+
+    /// Something was lost on this path.
+    pub(crate) fn note_repeat(&mut self, now: Instant) {
+        self.wants_burst |= self.segmentation == Segmentation::Proven;
+        self.want_round(self.calm_until.map_or(now, |until| until.max(now)));
+    }
+
+    /// A train wants to leave. Returns true if it may leave as segments of one send.
+    pub(crate) fn may_segment(&mut self, now: Instant) -> bool {
         match self.segmentation {
-            Segmentation::Proven if has_repeats => self.want_round(now),
             Segmentation::Proven => return true,
             Segmentation::Refused { until } if now < until => {}
             Segmentation::Refused { .. } | Segmentation::Unproven => {
                 self.segmentation = Segmentation::Unproven;
+                self.wants_burst = true;
                 self.want_round(now);
             }
         }
-        // What was lost once leaves alone, so that no train is lost twice to a path that loses trains.
         false
     }
 
     /// The kernel sends datagrams one by one but not as segments.
     pub(crate) fn refuse_segments(&mut self, now: Instant) {
-        self.failures = 0;
+        self.burst_failures = 0;
         let doublings = self.refusals.min(REFUSAL_DOUBLINGS_MAX);
         self.refusals += 1;
         self.segmentation = Segmentation::Refused { until: now + REFUSAL_MIN * (1 << doublings) };
+    }
+
+    /// Datagrams of the greatest length do not leave, or do not arrive. Returns true if that is news.
+    pub(crate) fn shrink(&mut self, now: Instant) -> bool {
+        self.length_failures = 0;
+        self.length_shown = Some(now);
+        self.set_length(INNER_MTU_BASE)
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.round.as_ref().map(|round| round.ends_at).or(self.due)
     }
 
-    /// The number of a round that is to be sent now.
-    pub(crate) fn begin_round(&mut self, now: Instant) -> Option<u32> {
-        self.due.take_if(|due| *due <= now && self.round.is_none())?;
+    /// The probes that are to be sent now. Without a session there is no path to be asked; the next one begins with a round.
+    pub(crate) fn begin_round(&mut self, has_session: bool, now: Instant) -> Option<Order> {
+        self.due.take_if(|due| *due <= now && self.round.is_none()).filter(|_| has_session)?;
         self.rounds = self.rounds.wrapping_add(1);
+        let order = Order {
+            round: self.rounds,
+            packet_bytes: self.packet_bytes,
+            has_burst: std::mem::take(&mut self.wants_burst),
+            has_longest: self.packet_bytes < INNER_MTU,
+        };
         let patience =
             self.round_trip.map_or(PATIENCE_INITIAL, |time| (time * 3).max(PATIENCE_MIN));
-        self.round = Some(Round { sent: now, answered: 0, ends_at: now + patience });
-        Some(self.rounds)
+        let (answered, ends_at) = (0, now + patience);
+        self.round = Some(Round { sent: now, parts: order.parts(), answered, ends_at });
+        Some(order)
     }
 
     /// Takes an answer; one of an earlier round says nothing.
@@ -140,68 +231,107 @@ impl Path {
             round.ends_at = now + (took / 4).max(REORDERING_MIN);
             self.round_trip = Some(took);
         }
-        if round.answered == ALL_PARTS {
+        if round.answered & round.parts == round.parts {
             round.ends_at = now;
         }
     }
 
     /// Ends a round whose time is over.
-    pub(crate) fn end_round(&mut self, now: Instant) -> Option<Verdict> {
-        let round = self.round.take_if(|round| round.ends_at <= now)?;
-        let burst_answered = (round.answered & BURST_PARTS).count_ones();
-        let single_answered = round.answered & (1 << SINGLE_PART) != 0;
+    pub(crate) fn end_round(&mut self, now: Instant) -> Change {
+        let Some(round) = self.round.take_if(|round| round.ends_at <= now) else {
+            return Change::default();
+        };
         if round.answered == 0 {
             self.unanswered = (self.unanswered + 1).min(SILENCE_DOUBLINGS_MAX);
             self.rests_until = Some(now + REST * (1 << self.unanswered));
-            return Some(Verdict::Open);
+            if self.length_shown.is_none() {
+                self.want_round(now);
+            }
+            return Change::default();
         }
         self.unanswered = 0;
-        self.rests_until = Some(now + REST);
-        Some(if burst_answered + 1 >= u32::from(SEGMENTS_PROBED) {
-            self.prove_segments()
-        } else if single_answered {
-            self.note_failure(now)
-        } else {
-            Verdict::Open
-        })
-    }
-
-    fn prove_segments(&mut self) -> Verdict {
-        self.failures = 0;
-        self.refusals = 0;
-        self.segmentation = Segmentation::Proven;
-        Verdict::Carried
-    }
-
-    fn note_failure(&mut self, now: Instant) -> Verdict {
-        self.failures += 1;
-        if self.failures >= FAILURES_MAX {
-            self.refuse_segments(now);
-            return Verdict::Lost;
-        }
-        self.segmentation = Segmentation::Unproven;
         self.rests_until = None;
-        self.due = Some(now);
-        Verdict::Open
+        self.calm_until = Some(now + REST);
+        let is_of_length = self.judge_length(&round, now);
+        Change { is_of_length, has_lost_segments: self.judge_burst(&round, now) }
     }
 
-    fn want_round(&mut self, now: Instant) {
-        if self.is_probed && self.round.is_none() && self.due.is_none() {
-            self.due = Some(self.rests_until.map_or(now, |until| until.max(now)));
+    fn judge_length(&mut self, round: &Round, now: Instant) -> bool {
+        let longest = if round.has(LONGEST_PART) { 1 << LONGEST_PART } else { LONG_PARTS };
+        if round.answered & longest != 0 {
+            self.length_failures = 0;
+            self.length_shown = Some(now);
+            return self.set_length(INNER_MTU);
         }
+        self.length_failures += 1;
+        if self.length_failures >= FAILURES_MAX {
+            return self.shrink(now);
+        }
+        self.repeat_round(now);
+        false
+    }
+
+    /// Returns true if segments are given up.
+    fn judge_burst(&mut self, round: &Round, now: Instant) -> bool {
+        if !round.has(0) {
+            return false;
+        }
+        let answered = (round.answered & BURST_PARTS).count_ones();
+        if answered + 1 >= u32::from(SEGMENTS_PROBED) {
+            (self.burst_failures, self.refusals) = (0, 0);
+            self.segmentation = Segmentation::Proven;
+        } else if round.answered & (1 << SINGLE_PART) != 0 {
+            self.segmentation = Segmentation::Unproven;
+            self.burst_failures += 1;
+            if self.burst_failures >= FAILURES_MAX {
+                self.refuse_segments(now);
+                return true;
+            }
+            self.wants_burst = true;
+            self.repeat_round(now);
+        }
+        false
+    }
+
+    fn repeat_round(&mut self, now: Instant) {
+        self.due = Some(now);
+    }
+
+    /// Returns true if that is another length.
+    fn set_length(&mut self, packet_bytes: usize) -> bool {
+        std::mem::replace(&mut self.packet_bytes, packet_bytes) != packet_bytes
     }
 }
 
-/// Parts of a round: the burst is 0 and up, then one datagram of the same length alone, then a short one.
+impl Order {
+    fn parts(self) -> u32 {
+        let burst = if self.has_burst { BURST_PARTS } else { 0 };
+        let longest = if self.has_longest { 1 << LONGEST_PART } else { 0 };
+        burst | longest | 1 << SINGLE_PART | 1 << SHORT_PART
+    }
+}
+
+impl Round {
+    fn has(&self, part: u8) -> bool {
+        self.parts & (1 << part) != 0
+    }
+}
+
+/// Parts of a round: the burst is 0 and up, then one datagram of the same length alone, one of the greatest length, then a short one.
 pub(crate) const SINGLE_PART: u8 = SEGMENTS_PROBED;
 /// See [`SINGLE_PART`].
-pub(crate) const SHORT_PART: u8 = SEGMENTS_PROBED + 1;
+pub(crate) const LONGEST_PART: u8 = SEGMENTS_PROBED + 1;
+/// See [`SINGLE_PART`].
+pub(crate) const SHORT_PART: u8 = SEGMENTS_PROBED + 2;
 const BURST_PARTS: u32 = (1 << SEGMENTS_PROBED) - 1;
-const ALL_PARTS: u32 = (1 << (SHORT_PART + 1)) - 1;
+/// Those of the length in use.
+const LONG_PARTS: u32 = BURST_PARTS | 1 << SINGLE_PART;
 
-/// Rounds in a row that must lose the burst alone: random loss does not.
+/// Rounds in a row that must agree: random loss does not (RFC 8899 §5.1.3, MAX_PROBES).
 const FAILURES_MAX: u32 = 3;
-/// Between rounds that no failure calls for.
+/// How long the length that was shown holds while data flows, in either direction: RFC 8899 §5.1.1 has longer timers for probes that cost more.
+const LENGTH_HOLDS: Duration = Duration::from_secs(10);
+/// Between rounds that are due to losses.
 const REST: Duration = Duration::from_millis(500);
 /// A peer that answers no probe is asked ever less, down to once in about a minute.
 const SILENCE_DOUBLINGS_MAX: u32 = 7;

@@ -18,8 +18,8 @@ enum Place {
 }
 
 impl PeerState {
-    /// Seals a packet in the current session.
-    pub(crate) fn seal<'b>(
+    /// Seals anything in the current session: a packet, a probe of the path, or nothing, which is a keepalive.
+    pub(super) fn seal<'b>(
         &mut self,
         shared: &mut Shared,
         packet: &[u8],
@@ -42,6 +42,19 @@ impl PeerState {
             self.begin_handshake(shared, now);
         }
         Ok((endpoint, sealed))
+    }
+
+    /// Seals an inner packet in the current session.
+    pub(crate) fn seal_packet<'b>(
+        &mut self,
+        shared: &mut Shared,
+        packet: &[u8],
+        buffer: &'b mut [u8],
+        now: Instant,
+    ) -> Result<(SocketAddr, &'b [u8]), DropReason> {
+        let sealed = self.seal(shared, packet, buffer, now)?;
+        self.note_packets(shared, packet.len(), false, now);
+        Ok(sealed)
     }
 
     /// Seals the packets of a train one behind the other. What no longer can be sealed is left out; an error says that nothing could.
@@ -68,8 +81,10 @@ impl PeerState {
         let (to, end) = sealed.ok_or(DropReason::InnerMalformed)?;
         let datagrams = buffer.get(..end).unwrap_or_default();
         let datagram_bytes = (train.packet_bytes + TRANSPORT_BYTES_MIN).min(end);
-        let is_segmented = end > datagram_bytes && shared.may_segment;
-        let is_segmented = is_segmented && self.path.note_train(train.has_repeats, now);
+        self.note_packets(shared, train.packet_bytes, train.has_repeats, now);
+        let is_train = end > datagram_bytes && shared.may_segment;
+        // What was lost once leaves alone, so that nothing is lost twice to a path that loses trains.
+        let is_segmented = is_train && !train.has_repeats && self.path.may_segment(now);
         Ok(SealedTrain { to, datagrams, datagram_bytes, is_segmented })
     }
 
@@ -149,7 +164,7 @@ impl PeerState {
         self.received_bytes += bytes as u64;
         self.last_received = Some(now);
         self.answer_awaited = None;
-        self.move_endpoint(shared, from);
+        self.move_endpoint(shared, from, now);
         self.come_up(shared, from);
         if self.current.as_ref().is_some_and(|session| session.wants_rekey_on_receive(now)) {
             self.begin_handshake(shared, now);
@@ -169,10 +184,10 @@ impl PeerState {
         }
     }
 
-    fn move_endpoint(&mut self, shared: &mut Shared, from: SocketAddr) {
+    fn move_endpoint(&mut self, shared: &mut Shared, from: SocketAddr, now: Instant) {
         let before = self.endpoint.replace(from);
         if before != Some(from) {
-            self.path.restart();
+            self.path.move_elsewhere(now);
         }
         if self.up && before != Some(from) {
             shared.out.emit(Event::EndpointMoved { peer: self.id, to: from });

@@ -39,6 +39,8 @@ pub(crate) struct Lab {
     pub(crate) log: Vec<Datagram>,
     /// Datagrams that are sent as segments of one send are lost.
     pub(crate) loses_segments: bool,
+    /// Longer datagrams are lost, without a word.
+    pub(crate) longest_bytes: usize,
     /// The relay as the agent knows it.
     pub(crate) relay_at_agent: Option<PeerId>,
     seed: u64,
@@ -52,6 +54,7 @@ impl Lab {
             wire: VecDeque::new(),
             log: Vec::new(),
             loses_segments: false,
+            longest_bytes: usize::MAX,
             relay_at_agent: None,
             seed: 0,
         }
@@ -151,6 +154,10 @@ impl Lab {
         self.ends.get_mut(&address(at)).unwrap()
     }
 
+    pub(crate) fn relay(&self) -> &Overlay {
+        &self.ends[&address(RELAY)].overlay
+    }
+
     /// The same key, with nothing remembered.
     pub(crate) fn restart(&mut self, at: &str, unknown_keys: UnknownKeys) {
         let first_byte = self.end(at).key.expose_bytes()[0];
@@ -209,6 +216,9 @@ impl Lab {
                     continue;
                 }
                 let datagram_bytes = transmit.segment_bytes.unwrap_or(transmit.payload.len());
+                if datagram_bytes > self.longest_bytes {
+                    continue;
+                }
                 let datagrams = transmit.payload.chunks(datagram_bytes);
                 self.wire.extend(datagrams.map(|bytes| Datagram {
                     from: *at,

@@ -15,6 +15,8 @@ mod join_key;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod lengths;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod reset;

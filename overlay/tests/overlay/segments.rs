@@ -24,13 +24,13 @@ fn a_path_that_loses_segments_is_sent_none_and_is_asked_again_later() {
         lab.advance(MOMENT, true);
     }
     assert_eq!(lab.end(RELAY).overlay.counters().segments_lost, 1);
-    let asked = lab.end(RELAY).overlay.counters().path_probes_sent;
+    let asked = lab.end(RELAY).overlay.counters().path_rounds;
 
     lab.loses_segments = false;
     lab.advance(Duration::from_secs(5), true);
     assert!(!send_train(&mut lab, agent, false));
     lab.advance(MOMENT, true);
-    assert_eq!(lab.end(RELAY).overlay.counters().path_probes_sent, asked, "it rests");
+    assert_eq!(lab.end(RELAY).overlay.counters().path_rounds, asked, "it rests");
 
     lab.advance(Duration::from_secs(5), true);
     assert!(!send_train(&mut lab, agent, false));
@@ -84,17 +84,16 @@ fn another_endpoint_is_another_path() {
 fn nothing_is_probed_where_segments_may_not_be_sent_or_probes_are_not_answered() {
     let (mut lab, agent) = connected();
     lab.end(RELAY).overlay.allow_segments(false);
+    let asked = lab.end(RELAY).overlay.counters().path_rounds;
     assert!(!send_train(&mut lab, agent, false));
     lab.advance(MOMENT, true);
+    assert_eq!(lab.end(RELAY).overlay.counters().path_rounds, asked);
 
     let (mut foreign, node, _) = Lab::connected();
     foreign.end(RELAY).overlay.allow_segments(true);
     assert!(!send_train(&mut foreign, node, false));
     foreign.advance(MOMENT, true);
-
-    for mut lab in [lab, foreign] {
-        assert_eq!(lab.end(RELAY).overlay.counters().path_probes_sent, 0);
-    }
+    assert_eq!(foreign.end(RELAY).overlay.counters().path_rounds, 0);
 }
 
 #[test]
@@ -112,8 +111,10 @@ fn an_answer_is_never_longer_than_its_probe() {
 fn connected() -> (Lab, PeerId) {
     let (mut lab, agent, relay) = Lab::connected();
     lab.end(RELAY).overlay.allow_segments(true);
-    lab.end(RELAY).overlay.allow_probes(agent);
+    let now = lab.now;
+    lab.end(RELAY).overlay.allow_probes(agent, now);
     lab.relay_at_agent = Some(relay);
+    lab.advance(MOMENT, true);
     (lab, agent)
 }
 
