@@ -26,7 +26,7 @@ pub(crate) const UDP_WAITING_BYTES_MAX: usize = 16 << 20;
 /// Connections of the relay to the probe port.
 pub(crate) const PROBE_CONNECTIONS_MAX: usize = 16;
 /// One line on the probe port, in bytes.
-pub(crate) const PROBE_LINE_BYTES_MAX: usize = 1024;
+pub(crate) const PROBE_LINE_BYTES_MAX: usize = 4096;
 /// Visits from outside whose token is still expected.
 pub(crate) const VISITS_MAX: usize = PUBLICATIONS_MAX;
 /// Body of an answer of the relay's control, in bytes.

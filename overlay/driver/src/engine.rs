@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bore_netstack::limits::{MTU_BYTES_MAX, PACKET_BYTES_MAX};
 use bore_netstack::{BindingId, PeerConfig, PeerKey, Stack, Verdict};
+use bore_overlay::limits::INNER_MTU_BASE;
 use bore_overlay::{Encapsulated, Event, Overlay, PeerId, Received};
 use tokio::sync::{Notify, mpsc};
 
@@ -139,8 +140,25 @@ impl Engine {
             PeerConfig { mtu: self.mtu, is_foreign, ..Default::default() },
         );
         if !is_foreign {
-            self.overlay.borrow_mut().allow_probes(peer);
+            self.overlay.borrow_mut().allow_probes(peer, Instant::now());
         }
+        self.follow_path(peer);
+    }
+
+    /// The netstack sends packets as long as the overlay says that the paths carry.
+    fn follow_paths(&self) {
+        while let Some(peer) = self.poll_path() {
+            self.follow_path(peer);
+        }
+    }
+
+    fn poll_path(&self) -> Option<PeerId> {
+        self.overlay.borrow_mut().poll_path()
+    }
+
+    fn follow_path(&self, peer: PeerId) {
+        let packet_bytes_max = self.overlay.borrow().packet_bytes_max(peer);
+        self.stack.set_path_mtu(PeerKey(peer.index()), packet_bytes_max);
     }
 
     pub(crate) fn forget_peer(&self, peer: PeerId) {
@@ -177,7 +195,7 @@ impl Engine {
         match sealing {
             Encapsulated::Datagram { to, payload } => {
                 if let Err(error) = self.send(to, payload, None) {
-                    self.count_send_error(&error);
+                    self.note_send_error(Some(peer), payload.len(), &error, Instant::now());
                 }
             }
             Encapsulated::NoSession | Encapsulated::Unknown => add(&self.cells.without_session, 1),
@@ -194,6 +212,7 @@ impl Engine {
         }
         let now = Instant::now();
         self.overlay.borrow_mut().handle_timeout(now);
+        self.follow_paths();
         self.stack.handle_timeout(now);
         self.forward_events();
         self.transmit(now);
@@ -250,7 +269,10 @@ impl Engine {
     /// A tunnel's flows rest while it has no session, and a garden peer has a stack before anybody hears of it.
     fn prepare_peer(&self, event: &Event) {
         match event {
-            Event::Pending { peer, .. } => self.adopt_peer(*peer, true),
+            Event::Pending { peer, .. } => {
+                self.adopt_peer(*peer, true);
+                self.stack.set_path_mtu(PeerKey(peer.index()), INNER_MTU_BASE);
+            }
             Event::PendingExpired { peer } => self.forget_peer(*peer),
             Event::TunnelUp { peer, .. } => self.stack.pause_peer(PeerKey(peer.index()), false),
             Event::TunnelDown { peer } => self.stack.pause_peer(PeerKey(peer.index()), true),

@@ -11,6 +11,8 @@ use bore_overlay::PeerId;
 /// Datagrams for one address, one behind the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Batch {
+    /// Whose they are; `None` for what the overlay itself wants sent.
+    pub(crate) peer: Option<PeerId>,
     pub(crate) to: SocketAddr,
     /// Length of each; only the last may be shorter.
     pub(crate) datagram_bytes: usize,
@@ -23,7 +25,7 @@ pub(crate) enum Sending {
     /// One datagram after the other.
     Singly,
     /// As segments of one send; singly, if the kernel refuses that.
-    Segmented(PeerId),
+    Segmented,
     /// As segments of one send, or not at all: it is to be found out whether they arrive.
     OnlySegmented,
 }
@@ -82,6 +84,7 @@ mod tests {
     fn what_waits_leaves_in_order_and_in_parts() {
         let mut unsent = Unsent::default();
         let batch = |datagram_bytes| Batch {
+            peer: None,
             to: SocketAddr::from(([192, 0, 2, 1], 1)),
             datagram_bytes,
             sending: Sending::Singly,

@@ -50,11 +50,8 @@ impl Engine {
             Some(segment_bytes) => (segment_bytes, Sending::OnlySegmented),
             None => (transmit.payload.len(), Sending::Singly),
         };
-        self.send_or_keep(
-            Batch { to: transmit.to, datagram_bytes, sending },
-            &transmit.payload,
-            now,
-        );
+        let batch = Batch { peer: None, to: transmit.to, datagram_bytes, sending };
+        self.send_or_keep(batch, &transmit.payload, now);
         true
     }
 
@@ -73,8 +70,9 @@ impl Engine {
         let sealing = self.overlay.borrow_mut().encapsulate_train(peer, packets, sealed, now);
         match sealing {
             Some(SealedTrain { to, datagrams, datagram_bytes, is_segmented }) => {
-                let sending = if is_segmented { Sending::Segmented(peer) } else { Sending::Singly };
-                self.send_or_keep(Batch { to, datagram_bytes, sending }, datagrams, now);
+                let sending = if is_segmented { Sending::Segmented } else { Sending::Singly };
+                let batch = Batch { peer: Some(peer), to, datagram_bytes, sending };
+                self.send_or_keep(batch, datagrams, now);
             }
             None => add(&self.cells.without_session, train.packets() as u64),
         }
@@ -96,52 +94,71 @@ impl Engine {
 
     /// Gives how many bytes are dealt with: sent, or refused and counted. For the rest the kernel has no room.
     fn send_batch(&self, batch: &mut Batch, datagrams: &[u8], now: Instant) -> usize {
-        let Batch { to, datagram_bytes, sending } = *batch;
-        let refused_for = match sending {
-            Sending::Singly => None,
-            Sending::Segmented(_) | Sending::OnlySegmented => {
-                match (self.send(to, datagrams, Some(datagram_bytes)), sending) {
-                    (Err(error), _) if is_full(&error) => return 0,
-                    (Err(_), Sending::Segmented(peer)) => Some(peer),
-                    (Err(error), _) => {
-                        self.count_send_error(&error);
-                        return datagrams.len();
-                    }
-                    (Ok(()), _) => return datagrams.len(),
-                }
+        let Batch { to, datagram_bytes, sending, .. } = *batch;
+        if sending == Sending::Singly {
+            return self.send_singly(batch, datagrams, false, now);
+        }
+        match self.send(to, datagrams, Some(datagram_bytes)) {
+            Ok(()) => datagrams.len(),
+            Err(error) if is_full(&error) => 0,
+            Err(error) if sending == Sending::OnlySegmented => {
+                self.count_send_error(&error);
+                datagrams.len()
             }
-        };
-        batch.sending = Sending::Singly;
-        self.send_singly(to, datagrams, datagram_bytes, |is_sent| {
-            // Where single datagrams fail as well, it was not for the segments.
-            if let Some(peer) = refused_for.filter(|_| is_sent) {
-                self.overlay.borrow_mut().note_segments_refused(peer, now);
+            Err(_) => {
+                batch.sending = Sending::Singly;
+                self.send_singly(batch, datagrams, true, now)
             }
-        })
+        }
     }
 
-    /// As [`Self::send_batch`], one datagram after the other; `after_first` hears whether the first was sent.
+    /// As [`Self::send_batch`], one datagram after the other; as segments they may have been refused before.
     fn send_singly(
         &self,
-        to: SocketAddr,
+        batch: &Batch,
         datagrams: &[u8],
-        datagram_bytes: usize,
-        after_first: impl FnOnce(bool),
+        mut was_refused: bool,
+        now: Instant,
     ) -> usize {
-        let (mut done, mut after_first) = (0, Some(after_first));
-        for datagram in datagrams.chunks(datagram_bytes.max(1)) {
-            let result = self.send(to, datagram, None);
-            if let Some(tell) = after_first.take() {
-                tell(result.is_ok());
-            }
-            match result {
+        let mut done = 0;
+        for datagram in datagrams.chunks(batch.datagram_bytes.max(1)) {
+            match self.send(batch.to, datagram, None) {
+                Ok(()) => {
+                    // Where single datagrams fail as well, it was not for the segments.
+                    if std::mem::take(&mut was_refused) {
+                        self.note_segments_refused(batch.peer, now);
+                    }
+                }
                 Err(error) if is_full(&error) => return done,
-                Err(error) => self.count_send_error(&error),
-                Ok(()) => {}
+                Err(error) => {
+                    was_refused = false;
+                    self.note_send_error(batch.peer, datagram.len(), &error, now);
+                }
             }
             done += datagram.len();
         }
         done
+    }
+
+    fn note_segments_refused(&self, peer: Option<PeerId>, now: Instant) {
+        if let Some(peer) = peer {
+            self.overlay.borrow_mut().note_segments_refused(peer, now);
+        }
+    }
+
+    /// Counts a datagram that the kernel refused. When it was too long for the path, the next ones are shorter.
+    pub(super) fn note_send_error(
+        &self,
+        peer: Option<PeerId>,
+        bytes: usize,
+        error: &io::Error,
+        now: Instant,
+    ) {
+        self.count_send_error(error);
+        if let Some(peer) = peer.filter(|_| error.raw_os_error() == Some(libc::EMSGSIZE)) {
+            self.overlay.borrow_mut().note_datagram_too_long(peer, bytes, now);
+            self.follow_paths();
+        }
     }
 
     /// Sends one datagram, or several of `segment_bytes` each.
@@ -178,7 +195,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn count_send_error(&self, error: &io::Error) {
+    fn count_send_error(&self, error: &io::Error) {
         if is_full(error) {
             add(&self.cells.send_buffer_full, 1);
         } else {
