@@ -58,7 +58,7 @@ use std::time::Duration;
 use bore_control::model::Lifetime;
 use bore_driver::{Events, Shard, ShardConfig};
 use bore_overlay::UnknownKeys;
-use bore_overlay::limits::PACKET_BYTES_MAX;
+use bore_overlay::limits::INNER_MTU;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use uuid::Uuid;
@@ -122,6 +122,9 @@ pub(crate) struct Status {
     pub(crate) endpoint: Option<SocketAddr>,
     /// Round trip to the relay through the tunnel, in milliseconds.
     pub(crate) round_trip_ms: Option<f64>,
+    /// Longest IP packet of the tunnel that was shown to reach the relay, in bytes. Filled where it is asked for.
+    #[serde(default)]
+    pub(crate) path_mtu_bytes: Option<usize>,
     /// Seconds since the agent started.
     pub(crate) uptime_seconds: u64,
     /// What is published.
@@ -276,10 +279,20 @@ impl Agent {
             cause,
             endpoint,
             round_trip_ms: round_trip.map(|time| time.as_secs_f64() * 1000.0),
+            path_mtu_bytes: None,
             uptime_seconds: self.shared.started.elapsed().as_secs(),
             publications: self.publications(),
             counters: self.shared.counters.values(),
         }
+    }
+
+    /// Longest IP packet of the tunnel that was shown to reach the relay, while there is a session.
+    pub(crate) async fn path_mtu_bytes(&self) -> Option<usize> {
+        let control = match &*self.shared.link().borrow() {
+            Link::Online(online) => online.control.clone(),
+            Link::Connecting(_) | Link::Ended(_) => return None,
+        };
+        control.path_mtu_bytes().await
     }
 
     /// Waits until the agent has ended and says why: stopped, or replaced by another agent.
@@ -377,7 +390,7 @@ fn start_shard(identity: &Identity) -> Result<(Shard, Events), AgentError> {
     };
     let listen = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
     let segmentation = !is_switched_off(SEGMENTATION);
-    Shard::start(ShardConfig { listen, overlay, mtu: PACKET_BYTES_MAX, segmentation })
+    Shard::start(ShardConfig { listen, overlay, mtu: INNER_MTU, segmentation })
         .map_err(AgentError::Overlay)
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bore_control::store::StoreError;
 use bore_control::{Absences, Control, Settings};
 use bore_driver::{Shard, ShardConfig};
-use bore_overlay::limits::PACKET_BYTES_MAX;
+use bore_overlay::limits::INNER_MTU;
 use bore_overlay::{Config as OverlayConfig, UnknownKeys};
 use bore_policy::Hostname;
 use prometheus_client::registry::Registry;
@@ -365,7 +365,7 @@ fn start_shard(
     let config = ShardConfig {
         listen: config.overlay_listen,
         overlay,
-        mtu: PACKET_BYTES_MAX,
+        mtu: INNER_MTU,
         segmentation: config.overlay_segmentation,
     };
     Shard::start(config).map_err(StartError::Overlay)

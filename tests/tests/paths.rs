@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 use bore_tests::blob::pour;
 use bore_tests::bore::{Agent, Publication, Relay};
 use bore_tests::lab::Lab;
+use bore_tests::length::Length;
 use bore_tests::namespace::Namespace;
 use bore_tests::service::{Service, hash_all};
 use bore_tests::visitor;
+use bore_tests::wait::until;
 
 #[test]
 fn trains_leave_with_one_system_call_on_a_path_that_carries_them() {
@@ -63,6 +65,64 @@ fn segmentation_can_be_switched_off() {
     assert_eq!(scene.relay.metrics().total("bore_overlay_segmented_sends_total"), 0.0);
 }
 
+#[test]
+fn twenty_megabytes_pass_each_way_whatever_the_path_carries_by_ipv4() {
+    for &mtu in widths() {
+        for is_told in [true, false] {
+            Scene::on_narrow_path(mtu, false, is_told).passes_both_ways(mtu);
+        }
+    }
+}
+
+#[test]
+fn twenty_megabytes_pass_each_way_whatever_the_path_carries_by_ipv6() {
+    for &mtu in widths() {
+        for is_told in [true, false] {
+            Scene::on_narrow_path(mtu, true, is_told).passes_both_ways(mtu);
+        }
+    }
+}
+
+#[test]
+fn open_flows_go_on_when_a_path_narrows_without_a_word_and_use_it_when_it_widens() {
+    let scene = Scene::on_narrow_path(1_500, false, false);
+    assert_eq!(scene.path_mtu(), Some(1_340));
+    let silence = scene.fetch(|| set_mtu(&scene.lab, 1_300));
+    println!("longest silence: {silence:?}");
+    scene.upload();
+    assert_eq!(scene.path_mtu(), Some(1_260));
+
+    set_mtu(&scene.lab, 1_500);
+    until("the path to be found wider", Duration::from_secs(60), || {
+        scene.fetch(|| {});
+        (scene.path_mtu() == Some(1_340)).then_some(())
+    });
+}
+
+/// Links of these widths between relay and agent.
+fn widths() -> &'static [usize] {
+    Length::pick(&[1_340, 1_280], &WIDTHS, &WIDTHS)
+}
+
+/// The cable behind the NAT, seen by the agent's kernel and not by the relay's.
+fn set_mtu(lab: &Lab, mtu: usize) {
+    let nat = lab.nat.as_ref().unwrap();
+    nat.ip(&["link", "set", "agent", "mtu", &mtu.to_string()]);
+    lab.agent.ip(&["link", "set", "nat", "mtu", &mtu.to_string()]);
+}
+
+/// A second pair of addresses for everything between relay and agent, without translation.
+fn add_ipv6(lab: &Lab) {
+    let nat = lab.nat.as_ref().unwrap();
+    lab.relay.add_address("nat", "2001:db8:198::1/64");
+    nat.add_address("relay", "2001:db8:198::2/64");
+    nat.add_address("agent", "2001:db8:77::1/64");
+    lab.agent.add_address("nat", "2001:db8:77::2/64");
+    nat.run("sysctl", &["-qw", "net.ipv6.conf.all.forwarding=1"]);
+    lab.relay.set_gateway("2001:db8:198::2".parse().unwrap());
+    lab.agent.set_gateway("2001:db8:77::1".parse().unwrap());
+}
+
 /// Several datagrams that one system call sent cross these cables as one packet.
 fn lose_trains(machine: &Namespace) {
     machine.nft(&rules("input", "drop"));
@@ -78,7 +138,7 @@ fn rules(hook: &str, verdict: &str) -> String {
 struct Scene {
     _published: Publication,
     _service: Service,
-    _agent: Agent,
+    agent: Agent,
     relay: Relay,
     lab: Lab,
 }
@@ -95,7 +155,40 @@ impl Scene {
         let service = Service::tcp(&lab.agent, PORT, serve);
         let published = agent.publish(&["tcp", &PORT.to_string()]);
         relay.wait_for_state(published.name(), "live");
-        Self { _published: published, _service: service, _agent: agent, relay, lab }
+        Self { _published: published, _service: service, agent, relay, lab }
+    }
+
+    /// The path between relay and agent has a link in its middle that carries packets of `mtu` bytes; routers tell of longer ones, or do not.
+    fn on_narrow_path(mtu: usize, is_ipv6: bool, is_told: bool) -> Self {
+        let lab = Lab::with_nat();
+        set_mtu(&lab, mtu);
+        if !is_told {
+            lab.nat.as_ref().unwrap().nft(SILENT_ROUTER);
+        }
+        let mut relay = if is_ipv6 {
+            add_ipv6(&lab);
+            Relay::init_at(&lab, "2001:db8:198::1", &[])
+        } else {
+            Relay::init(&lab, &[])
+        };
+        relay.run();
+        Self::of(lab, relay)
+    }
+
+    fn passes_both_ways(&self, mtu: usize) {
+        self.upload();
+        self.fetch(|| {});
+        let checks = self.agent.bore(&["doctor"]).events("check");
+        let check = checks.iter().find(|check| check["name"] == "mtu").unwrap();
+        let path_mtu = self.path_mtu().unwrap();
+        println!("{mtu}: {check}");
+        assert!(path_mtu <= mtu && path_mtu + 100 > mtu.min(1_340), "{path_mtu} of {mtu}");
+        assert!(check["detail"].as_str().unwrap().contains(&path_mtu.to_string()), "{check}");
+    }
+
+    fn path_mtu(&self) -> Option<usize> {
+        let status = self.agent.bore(&["status"]).success().event("status");
+        status["path_mtu_bytes"].as_u64().and_then(|bytes| usize::try_from(bytes).ok())
     }
 
     /// Sends [`MEBIBYTES`] to the service, which must have received them unchanged.
@@ -161,5 +254,8 @@ fn serve(mut stream: TcpStream) {
     drop(served);
 }
 
+const WIDTHS: [usize; 5] = [1_500, 1_400, 1_340, 1_300, 1_280];
+const SILENT_ROUTER: &str = "table inet s { chain o { type filter hook output priority 0;
+    icmp type destination-unreachable drop; icmpv6 type packet-too-big drop; }; }";
 const PORT: u16 = 7000;
-const MEBIBYTES: u32 = 64;
+const MEBIBYTES: u32 = 20;

@@ -43,6 +43,13 @@ impl ControlClient {
         (microseconds > 0).then(|| Duration::from_micros(microseconds))
     }
 
+    /// Longest IP packet of the tunnel that was shown to reach the relay.
+    pub(crate) async fn path_mtu_bytes(&self) -> Option<usize> {
+        let peer = self.peer;
+        let status = self.shard.run(move |local| async move { local.status(peer) }).await;
+        status.ok()??.path_mtu_bytes()
+    }
+
     /// Sends `body` as JSON and reads a JSON answer.
     pub(crate) async fn send<T: DeserializeOwned>(
         &self,

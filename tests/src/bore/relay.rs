@@ -34,14 +34,18 @@ impl Relay {
 
     /// Only sets it up; more arguments of `relay init` follow.
     pub fn init(lab: &Lab, arguments: &[&str]) -> Self {
+        Self::init_at(lab, &RELAY.to_string(), arguments)
+    }
+
+    /// The same for a relay that agents know as `host`.
+    pub fn init_at(lab: &Lab, host: &str, arguments: &[&str]) -> Self {
         let home = lab.folder("relay");
-        let host = RELAY.to_string();
         let (config, state) = (config(&home), state(&home));
         let standard = [
             "relay",
             "init",
             "--host",
-            &host,
+            host,
             "--domain",
             DOMAIN,
             "--config",

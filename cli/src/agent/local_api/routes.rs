@@ -14,7 +14,8 @@ use crate::agent::wire::{Page, Problem, PublicationView};
 use crate::agent::{Agent, AgentError, Declaration, Status};
 
 pub(super) async fn status(State(agent): State<Agent>) -> Json<Status> {
-    Json(agent.status())
+    let path_mtu_bytes = agent.path_mtu_bytes().await;
+    Json(Status { path_mtu_bytes, ..agent.status() })
 }
 
 pub(super) async fn list(State(agent): State<Agent>) -> Json<Page<PublicationView>> {
