@@ -11,8 +11,8 @@
 //! | [`timers`] | at most one deadline for each flow |
 //!
 //! What happens is in [`ingress`] (a packet came), [`run`] (and more like it), [`unmatched`] (nobody wants it), [`egress`] (a
-//! packet is pulled), [`lifecycle`] (what follows from a flow's state), [`operations`] (a handle acts)
-//! and [`admission`] (a SYN is decided).
+//! packet is pulled), [`lifecycle`] (what follows from a flow's state), [`operations`] (a handle acts),
+//! [`admission`] (a SYN is decided) and [`path`] (a peer falls silent, comes back, or has started anew).
 
 mod admission;
 mod bucket;
@@ -23,6 +23,7 @@ mod icmp;
 mod ingress;
 mod lifecycle;
 mod operations;
+mod path;
 mod peer;
 mod ports;
 mod reassembly;
@@ -89,6 +90,8 @@ pub(crate) struct Core {
     /// Of the next packet that is cut into fragments.
     identification: u32,
     timers: Timers,
+    /// Peers that were paused, and when; oldest first.
+    pauses: VecDeque<(Instant, PeerKey)>,
     reply_buffers: ReplyBuffers,
     counters: Counters,
     attention: Attention,
@@ -135,6 +138,7 @@ impl Core {
             reassembly: Reassembly::default(),
             identification,
             timers: Timers::default(),
+            pauses: VecDeque::new(),
             reply_buffers: ReplyBuffers::default(),
             counters: Counters::default(),
             attention: Attention::default(),
@@ -179,12 +183,6 @@ impl Core {
         }
     }
 
-    pub(crate) fn pause_peer(&mut self, key: PeerKey, is_paused: bool) {
-        let Some(peer) = self.peers.get_mut(&key) else { return };
-        peer.is_paused = is_paused;
-        self.give_turn(key);
-    }
-
     pub(crate) fn add_local(&mut self, address: IpAddr) {
         self.locals.insert(address);
     }
@@ -213,12 +211,14 @@ impl Core {
             self.half_opens.first_expiry(),
             self.time_waits.first_expiry(),
             self.reassembly.sweep_at(),
+            self.first_pause_end(),
         ];
         deadlines.into_iter().flatten().min()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let now = self.observe(now);
+        self.end_long_pauses(now);
         while let Some(id) = self.timers.pop_due(now) {
             self.flow_timer_fired(id, now);
         }

@@ -145,8 +145,8 @@ impl TcpFlow {
         self.stack.act(|core| core.abort(self.id));
     }
 
-    /// Probes the other side when the flow has been idle for `interval`, so that its death shows. Off
-    /// at first: an idle flow costs nothing and lives for ever.
+    /// Probes the other side when the flow has been idle for `interval`, so that its death shows; at first
+    /// as the [`PeerConfig`](crate::PeerConfig) says.
     pub fn set_keep_alive(&self, interval: Option<Duration>) {
         self.stack.act(|core| core.set_keep_alive(self.id, interval));
     }

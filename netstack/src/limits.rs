@@ -87,8 +87,25 @@ pub const QUOTE_BYTES_MAX: usize = 128;
 /// Ports that `free_port` tries before it gives up.
 pub const FREE_PORT_PROBES_MAX: usize = 1_024;
 
-/// How long a peer may leave data, FIN, SYN-ACK or a probe unanswered (RFC 5482 user timeout).
-pub const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a peer may leave data, FIN, SYN-ACK or a probe unanswered (RFC 5482 user timeout). Longer than the 100 seconds that RFC 1122
+/// §4.2.3.5 asks for at least, so that a handover, a restarted router or a tunnel in a train is survived; shorter than the quarter of an hour
+/// of Linux, because a visitor waits at the other end.
+pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long a peer may be paused before its flows end: nothing was heard of it for longer than that already.
+pub const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// A question that keep-alive asked is repeated at this interval until it is answered, or [`USER_TIMEOUT`] has passed.
+pub const KEEP_ALIVE_RETRY: Duration = Duration::from_secs(15);
+
+/// After this much silence, what comes from a peer shows that the path works again: what waits for a timeout that was doubled goes at once.
+pub const SILENCE_MIN: Duration = Duration::from_secs(1);
+
+/// After this much silence a flow may have ended at the other side, and its RST be lost: idle flows ask.
+pub const SILENCE_LONG: Duration = Duration::from_secs(30);
+
+/// Over how much time the questions of a peer's idle flows are spread.
+pub const QUESTIONS_SPREAD: Duration = Duration::from_secs(5);
 
 /// How long a flow whose handle is gone may take to close (FIN-WAIT-2 and all before it).
 pub const LINGER_MAX: Duration = Duration::from_secs(60);

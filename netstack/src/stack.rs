@@ -86,8 +86,15 @@ impl Stack {
     }
 
     /// Holds back, or lets go, everything for `peer`: it has no session at present.
+    /// Its flows end when that lasts longer than [`PAUSE_MAX`](crate::limits::PAUSE_MAX).
     pub fn pause_peer(&self, peer: PeerKey, is_paused: bool) {
         self.drive(|core| core.pause_peer(peer, is_paused));
+    }
+
+    /// Notes a sign of life of `peer` that is no packet, as a handshake or a keep-alive of its tunnel. After a silence, what was lost is
+    /// repeated at once.
+    pub fn heard_from(&self, peer: PeerKey, now: Instant) {
+        self.drive(|core| core.heard_from(peer, now));
     }
 
     /// Applies the deadlines that have come by `now`.

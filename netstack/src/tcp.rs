@@ -41,7 +41,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::limits::EARLY_BYTES_MAX;
+use crate::limits::{EARLY_BYTES_MAX, KEEP_ALIVE_RETRY};
 use crate::packet::{Packet, Segment};
 use ecn::Ecn;
 use moment::Moment;
@@ -108,6 +108,27 @@ struct KeepAlive {
     interval: Option<Duration>,
     /// When something was heard, or asked, last.
     quiet_since: Moment,
+    /// A question is due then whatever the interval: an earlier one is unanswered, or the path has come back.
+    ask_at: Option<Moment>,
+}
+
+impl KeepAlive {
+    fn hear(&mut self, now: Moment) {
+        self.quiet_since = now;
+        self.ask_at = None;
+    }
+
+    /// A question has left.
+    fn ask(&mut self, now: Moment) {
+        self.quiet_since = now;
+        self.ask_at = self.interval.map(|interval| now.after(interval.min(KEEP_ALIVE_RETRY)));
+    }
+
+    /// When an idle connection is to ask.
+    fn due(&self) -> Option<Moment> {
+        let regular = self.quiet_since.after(self.interval?);
+        Some(self.ask_at.map_or(regular, |at| at.min(regular)))
+    }
 }
 
 /// Bytes before the handshake is over, between our own nodes.
@@ -219,6 +240,11 @@ impl Connection {
         }
     }
 
+    /// Whether the handshake was completed, whatever came afterwards.
+    pub(crate) fn was_established(&self) -> bool {
+        self.receiver.is_some() && self.sender.is_synchronized()
+    }
+
     /// Where the connection stands.
     pub(crate) fn phase(&self) -> Phase {
         match self.ending {
@@ -320,6 +346,17 @@ impl Connection {
         self.keep_alive.interval = interval;
     }
 
+    /// The path works again after a silence: what waits for a timeout that was doubled goes at once. After a long one, a closed window is
+    /// asked about at once, and an idle connection that keeps alive asks `ask_after` this.
+    pub(crate) fn resume(&mut self, ask_after: Option<Duration>, now: Instant) {
+        self.observe(now);
+        self.sender.resume(self.now);
+        if let Some(wait) = ask_after {
+            self.sender.ask_about_window(self.now);
+            self.keep_alive.ask_at = Some(self.now.after(wait));
+        }
+    }
+
     /// Sequence number of our SYN while it is unanswered.
     pub(crate) fn syn_sequence(&self) -> Option<u32> {
         let is_unanswered = self.receiver.is_none() && self.sender.next() > 0;
@@ -379,7 +416,7 @@ impl Connection {
             is_verified: true,
             timestamps: Timestamps::new(setup.is_foreign, offset),
             ecn: Ecn::default(),
-            keep_alive: KeepAlive::default(),
+            keep_alive: KeepAlive { interval: setup.keep_alive, ..KeepAlive::default() },
             early: Early {
                 is_spoken: !setup.is_foreign,
                 own_boot_id: setup.boot_id,

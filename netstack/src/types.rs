@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// Which tunnel a packet came from or goes to. The driver gives the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,11 +28,14 @@ pub struct PeerConfig {
     pub is_foreign: bool,
     /// How flows share the path with others.
     pub congestion: Congestion,
+    /// Probes the other side when a flow has been idle for about this long, a quarter more or less by chance, so that its death shows. `None`,
+    /// the default: an idle flow costs nothing and lives for ever.
+    pub keep_alive: Option<Duration>,
 }
 
 impl Default for PeerConfig {
     fn default() -> Self {
-        Self { mtu: 1280, is_foreign: false, congestion: Congestion::default() }
+        Self { mtu: 1280, is_foreign: false, congestion: Congestion::default(), keep_alive: None }
     }
 }
 

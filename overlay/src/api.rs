@@ -125,6 +125,11 @@ pub enum Received<'b> {
         /// The packet, in the caller's buffer.
         packet: &'b mut [u8],
     },
+    /// A sign of life of a peer, authentic and for the overlay itself: a handshake's response, or a keep-alive.
+    Alive {
+        /// Whose.
+        peer: PeerId,
+    },
     /// It was for the overlay itself.
     Nothing,
     /// It was dropped, and counted.

@@ -6,6 +6,7 @@
 )]
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,41 @@ fn a_killed_relay_comes_back_with_everything_acknowledged_and_agents_find_it() {
     scene.relay.wait_for_state_within(SOON * 2, "shell", "live");
     assert_eq!(scene.publications(), before);
     assert_eq!(scene.relay.bore(&["audit", "verify"]).code, Some(0));
+}
+
+#[test]
+fn visitors_of_an_agent_that_was_killed_learn_of_it_when_it_comes_back() {
+    let mut scene = Scene::live();
+    let mut waiting = visitor::connect(&scene.lab.visitor, 20022).unwrap();
+    visitor::echo(&mut waiting, b"open").unwrap();
+    scene.agent.kill();
+    scene.agent.start();
+    scene.wait_until_served();
+    waiting.set_read_timeout(Some(SOON)).unwrap();
+    let told = waiting.read(&mut [0]).unwrap_err();
+    assert_eq!(told.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn services_of_a_relay_that_was_killed_learn_of_it_when_it_comes_back() {
+    let mut scene = Scene::live();
+    let (ended, ends) = std::sync::mpsc::channel();
+    let _service = Service::tcp(&scene.lab.agent, 7001, move |mut stream| {
+        // A check of the target sends nothing.
+        if stream.read_exact(&mut [0; 4]).is_ok() {
+            let _ = stream.write_all(b"open");
+            let _ = ended.send(stream.read(&mut [0]).map_err(|error| error.kind()));
+        }
+    });
+    scene.agent.publish_in_background(&["tcp", "7001", "--name", "waiting"]);
+    scene.relay.wait_for_state("waiting", "live");
+    let mut visitor = visitor::connect(&scene.lab.visitor, 7001).unwrap();
+    visitor::echo(&mut visitor, b"open").unwrap();
+    scene.relay.kill();
+    scene.relay.run();
+    scene.wait_until_served();
+    let told = ends.recv_timeout(SOON).unwrap();
+    assert_eq!(told, Err(std::io::ErrorKind::ConnectionReset));
 }
 
 #[test]

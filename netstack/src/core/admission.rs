@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use rand::Rng;
+
 use super::Core;
 use super::flow::{Flow, Stage};
 use super::half_open::{HalfOpen, HalfOpenId, ListenerId};
@@ -113,10 +115,12 @@ impl Core {
         segment: &Segment,
         now: Instant,
     ) {
-        let boot = Options::parse(segment.options(packet)).boot;
-        let Some(peer) = self.peers.get_mut(&key.peer) else { return };
-        if let Some(boot) = boot.filter(|_| !peer.is_foreign) {
-            peer.boot_id = Some(boot.own);
+        let Some(is_foreign) = self.peers.get(&key.peer).map(|peer| peer.is_foreign) else {
+            return;
+        };
+        let boot = Options::parse(segment.options(packet)).boot.filter(|_| !is_foreign);
+        if let Some(boot) = boot {
+            self.note_start(key.peer, Some(boot.own));
             if boot.expected != 0 && boot.expected != self.boot_id {
                 // What came with it may have been delivered by whoever it was meant for.
                 self.counters.stale_syns += 1;
@@ -124,8 +128,8 @@ impl Core {
                 return;
             }
         }
-        let packet_bytes_max =
-            if peer.is_foreign { HALF_OPEN_PACKET_BYTES_MAX } else { MTU_BYTES_MAX };
+        let Some(peer) = self.peers.get_mut(&key.peer) else { return };
+        let packet_bytes_max = if is_foreign { HALF_OPEN_PACKET_BYTES_MAX } else { MTU_BYTES_MAX };
         if peer.half_open_count >= HALF_OPEN_PER_PEER_MAX
             || packet.bytes.len() > packet_bytes_max
             || peer.early_bytes + beyond_syn(packet) > EARLY_PER_PEER_BYTES_MAX
@@ -214,9 +218,10 @@ impl Core {
         local: SocketAddr,
         remote: SocketAddr,
     ) -> Option<Setup> {
-        use rand::Rng;
         let epoch = self.epoch?;
         let peer = self.peers.get(&peer)?;
+        let random = &mut self.random;
+        let keep_alive = peer.keep_alive.map(|idle| idle.mul_f64(random.random_range(0.75..1.25)));
         Some(Setup {
             local,
             remote,
@@ -226,6 +231,7 @@ impl Core {
             epoch,
             memory: Rc::clone(&peer.memory),
             congestion: peer.congestion,
+            keep_alive,
             is_foreign: peer.is_foreign,
             boot_id: self.boot_id,
             remote_boot_id: peer.boot_id.filter(|_| !peer.is_foreign),

@@ -118,7 +118,8 @@ impl Flow {
             return None;
         }
         let phase = self.connection.phase();
-        if matches!(self.stage, Stage::Connecting { .. }) && phase == Phase::Open {
+        // A callee may accept, speak and reset in packets that come together: what it said is still to be read.
+        if matches!(self.stage, Stage::Connecting { .. }) && self.connection.was_established() {
             self.stage = Stage::Open;
         }
         match phase {

@@ -7,6 +7,7 @@ use super::run::Run;
 use super::slab::FlowId;
 use super::table::{FlowKey, Slot};
 use super::time_wait::TimeWaitId;
+use crate::limits::SILENCE_MIN;
 use crate::packet::{Body, Packet, Segment, build};
 use crate::tcp::Phase;
 use crate::types::{PeerKey, Verdict};
@@ -21,10 +22,14 @@ impl Core {
     ) -> Verdict<'p> {
         let now = self.observe(now);
         self.counters.packets_in += 1;
-        let Some(verify) = self.peers.get(&peer).map(|peer| peer.is_foreign) else {
+        let Some(known) = self.peers.get_mut(&peer) else {
             self.counters.unknown_peer += 1;
             return Verdict::Unmatched;
         };
+        let (verify, silence) = (known.is_foreign, known.hear(now));
+        if silence >= SILENCE_MIN {
+            self.resume(peer, silence, now);
+        }
         let Ok(packet) = Packet::parse(bytes, verify) else {
             self.counters.malformed += 1;
             return Verdict::Malformed;
@@ -120,13 +125,12 @@ impl Core {
         self.flows.get(id).is_some_and(|flow| flow.end.is_none() && flow.key == *key)
     }
 
-    /// Remembers which start of the other node was heard; one that refused a call may be another.
+    /// What a handshake tells about the other node's start.
     fn learn_boot_id(&mut self, peer: PeerKey, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
         let heard = flow.connection.heard_boot_id();
-        let is_doubted = flow.connection.doubts_boot_id();
-        if let Some(peer) = self.peers.get_mut(&peer).filter(|_| heard.is_some() || is_doubted) {
-            peer.boot_id = heard;
+        if heard.is_some() || flow.connection.doubts_boot_id() {
+            self.note_start(peer, heard);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::bucket::Bucket;
 use super::slab::FlowId;
@@ -19,11 +20,16 @@ pub(super) struct Peer {
     /// Largest packet that it may ever take, and that may come from the other side.
     pub(super) mtu_max: usize,
     pub(super) is_foreign: bool,
-    /// Of its last SYN or SYN-ACK.
+    /// Of its last SYN or SYN-ACK; none once a call that was meant for it was refused.
     pub(super) boot_id: Option<u32>,
+    /// The start that its flows are of.
+    pub(super) start: Option<u32>,
     pub(super) congestion: Congestion,
+    pub(super) keep_alive: Option<Duration>,
     pub(super) memory: Rc<PeerMemory>,
-    pub(super) is_paused: bool,
+    /// Since when it has no session.
+    pub(super) paused_since: Option<Instant>,
+    pub(super) heard_at: Option<Instant>,
     pub(super) flows: BTreeSet<FlowId>,
     pub(super) half_open_count: usize,
     /// Bytes of streams that wait beside their SYNs.
@@ -43,9 +49,12 @@ impl Peer {
             mtu_max: 0,
             is_foreign: false,
             boot_id: None,
+            start: None,
             congestion: config.congestion,
+            keep_alive: config.keep_alive,
             memory: PeerMemory::new(memory),
-            is_paused: false,
+            paused_since: None,
+            heard_at: None,
             flows: BTreeSet::new(),
             half_open_count: 0,
             early_bytes: 0,
@@ -64,12 +73,19 @@ impl Peer {
         self.mtu = self.mtu_max;
         self.is_foreign = config.is_foreign;
         self.congestion = config.congestion;
+        self.keep_alive = config.keep_alive;
+    }
+
+    /// Something has come from it: how long it was silent before.
+    pub(super) fn hear(&mut self, now: Instant) -> Duration {
+        let before = self.heard_at.replace(now).unwrap_or(now);
+        now.saturating_duration_since(before)
     }
 
     /// Whether the peer is to be queued for a turn: it would send something, and is not queued yet. It counts as queued then.
     pub(super) fn take_turn(&mut self) -> bool {
         let has_nothing = self.ready.is_empty() && self.replies.is_empty();
-        !self.is_paused && !has_nothing && !std::mem::replace(&mut self.has_turn, true)
+        self.paused_since.is_none() && !has_nothing && !std::mem::replace(&mut self.has_turn, true)
     }
 
     /// Queues an immediate answer; gives it back when there are too many.

@@ -19,7 +19,7 @@ impl Connection {
         if self.ending.is_some() {
             return;
         }
-        self.keep_alive.quiet_since = self.now;
+        self.keep_alive.hear(self.now);
         if self.receiver.is_none() {
             self.take_answer_to_syn(packet, segment, reply);
         } else {

@@ -108,7 +108,7 @@ impl Connection {
     fn send_question(&mut self, buffer: &mut [u8]) -> Option<Sent> {
         let header = self.header(self.sender.una().saturating_sub(1));
         let lengths = header.emit_bare(buffer)?;
-        self.keep_alive.quiet_since = self.now;
+        self.keep_alive.ask(self.now);
         Some(Sent { lengths, elicits_answer: true })
     }
 
@@ -131,8 +131,7 @@ impl Connection {
 
     fn keep_alive_due(&self) -> Option<Moment> {
         let is_idle = self.sender.is_synchronized() && self.sender.una() == self.sender.next();
-        let interval = self.keep_alive.interval.filter(|_| is_idle)?;
-        Some(self.keep_alive.quiet_since.after(interval))
+        self.keep_alive.due().filter(|_| is_idle)
     }
 
     /// The header of a segment that begins at `position`.

@@ -83,6 +83,11 @@ impl RoundTrip {
 
     /// Something new was acknowledged (RFC 6298 §5.7, as in practice: progress ends the back-off).
     pub(crate) fn note_progress(&mut self) {
+        self.end_backoff();
+    }
+
+    /// Waits as long as at first.
+    pub(crate) fn end_backoff(&mut self) {
         if std::mem::take(&mut self.backoff) > 0 {
             self.set_timeout();
         }

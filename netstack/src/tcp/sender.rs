@@ -289,6 +289,21 @@ impl Sender {
         self.scoreboard.lose_all(|_| {});
     }
 
+    /// The path works again: what is in flight was lost while it did not, and waits no longer for a timeout that was doubled.
+    pub(crate) fn resume(&mut self, now: Moment) {
+        if self.round_trip.timeouts() > 0 && !self.scoreboard.is_empty() {
+            self.round_trip.end_backoff();
+            self.repeat_all();
+            self.timer.restart(now);
+            self.arm_timer(now);
+        }
+    }
+
+    /// The other side may have told of room, and that was lost: asks at once if it is waited for.
+    pub(crate) fn ask_about_window(&mut self, now: Moment) {
+        self.persist.ask_now(now);
+    }
+
     /// The SYN is to be sent again at once: the other side has not seen it.
     pub(crate) fn repeat_syn(&mut self) {
         if !self.is_synchronized() {

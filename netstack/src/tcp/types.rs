@@ -21,6 +21,8 @@ pub(crate) struct Setup {
     pub(crate) epoch: Instant,
     pub(crate) memory: Rc<PeerMemory>,
     pub(crate) congestion: Congestion,
+    /// How long it may be idle without asking.
+    pub(crate) keep_alive: Option<Duration>,
     /// The other side is not one of our own nodes.
     pub(crate) is_foreign: bool,
     /// Our own boot id, and the other side's where it is known.

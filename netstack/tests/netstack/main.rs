@@ -14,6 +14,7 @@ mod lab;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod path;
 mod raw;
 #[cfg(test)]
 mod robustness;

@@ -110,7 +110,7 @@ impl Ours {
     fn new(schedule: &Schedule, seed: u64) -> Self {
         let stack = Stack::new(Config { seed });
         let Schedule { mtu, is_foreign, congestion, .. } = *schedule;
-        stack.add_peer(PEER, PeerConfig { mtu, is_foreign, congestion });
+        stack.add_peer(PEER, PeerConfig { mtu, is_foreign, congestion, ..PeerConfig::default() });
         Self {
             stack,
             connect: None,

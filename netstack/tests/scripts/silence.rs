@@ -68,11 +68,11 @@ fn what_was_sacked_is_sent_again_only_after_a_second_timeout() {
 }
 
 #[test]
-fn data_that_nobody_acknowledges_ends_the_flow_after_thirty_seconds() {
-    // RFC 9293 §3.8.3, RFC 5482: the user timeout.
+fn data_that_nobody_acknowledges_ends_the_flow_after_two_minutes() {
+    // RFC 9293 §3.8.3, RFC 5482: the user timeout. RFC 1122 §4.2.3.5: 100 seconds at least.
     let mut script = Script::accepted(Peer::default());
-    script.stream(1).by(29_999).take();
-    script.at(30_000).expect(&["rst 1001 ack 1"]);
+    script.stream(1).by(119_999).take();
+    script.at(120_000).expect(&["rst 1001 ack 1"]);
     assert_eq!(script.state(), "CLOSED");
 }
 
@@ -90,11 +90,23 @@ fn keep_alive_asks_with_a_number_that_was_acknowledged_and_no_data() {
     script.flow().set_keep_alive(Some(Duration::from_secs(10)));
     script.at(4_000).inject(data(1, 100)).at(4_020).expect(&["1 ack 101"]);
     script.at(14_000).expect(&["0 ack 101"]).inject(ack(1));
-    script.at(24_000).expect(&["0 ack 101"]);
-    script.at(34_000).expect(&["0 ack 101"]);
-    script.at(44_000).expect(&["0 ack 101"]);
-    // Thirty seconds without an answer to the second question.
-    script.at(54_000).expect(&["rst 1 ack 101"]);
+    for ms in (24_000..144_000).step_by(10_000) {
+        script.at(ms).expect(&["0 ack 101"]);
+    }
+    // Two minutes without an answer to the second question.
+    script.at(144_000).expect(&["rst 1 ack 101"]);
+}
+
+#[test]
+fn a_question_without_an_answer_is_repeated_sooner_than_the_next_is_asked() {
+    // RFC 1122 §4.2.3.6: one lost question says nothing.
+    let mut script = Script::accepted(Peer::default());
+    script.flow().set_keep_alive(Some(Duration::from_secs(60)));
+    for ms in [60_000, 75_000, 90_000] {
+        script.at(ms).expect(&["0 ack 1"]);
+    }
+    script.at(100_000).inject(ack(1));
+    script.at(160_000).expect(&["0 ack 1"]);
 }
 
 #[test]

@@ -21,7 +21,9 @@ use tokio::sync::{Notify, mpsc};
 use crate::answering::Answering;
 use crate::counters::{Cells, add};
 use crate::datagrams::DatagramSink;
-use crate::limits::{DATAGRAM_BYTES_MAX, RECEIVE_BATCHES_MAX, SEND_BYTES_MAX, TRAIN_BYTES_MAX};
+use crate::limits::{
+    DATAGRAM_BYTES_MAX, KEEP_ALIVE_IDLE, RECEIVE_BATCHES_MAX, SEND_BYTES_MAX, TRAIN_BYTES_MAX,
+};
 use crate::socket::{Datagram, UdpBatch, UdpPort};
 use crate::unsent::Unsent;
 
@@ -135,9 +137,10 @@ impl Engine {
     }
 
     pub(crate) fn adopt_peer(&self, peer: PeerId, is_foreign: bool) {
+        let keep_alive = Some(KEEP_ALIVE_IDLE);
         self.stack.add_peer(
             PeerKey(peer.index()),
-            PeerConfig { mtu: self.mtu, is_foreign, ..Default::default() },
+            PeerConfig { mtu: self.mtu, is_foreign, keep_alive, ..Default::default() },
         );
         if !is_foreign {
             self.overlay.borrow_mut().allow_probes(peer, Instant::now());
@@ -224,11 +227,14 @@ impl Engine {
         add(&self.cells.bytes_received, bytes.len() as u64);
         let received = self.overlay.borrow_mut().handle_datagram(from, bytes, plain, now);
         if let Some(asked) = to.filter(|_| self.is_asked) {
-            let authenticated = matches!(received, Received::Packet { .. });
+            let authenticated =
+                matches!(received, Received::Packet { .. } | Received::Alive { .. });
             self.answering.borrow_mut().note(from, asked, authenticated);
         }
-        if let Received::Packet { peer, packet } = received {
-            self.deliver(peer, packet, now);
+        match received {
+            Received::Packet { peer, packet } => self.deliver(peer, packet, now),
+            Received::Alive { peer } => self.stack.heard_from(PeerKey(peer.index()), now),
+            Received::Nothing | Received::Dropped(_) => {}
         }
     }
 

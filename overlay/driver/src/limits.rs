@@ -1,5 +1,7 @@
 //! Named bounds of the driver.
 
+use std::time::Duration;
+
 /// Receive batches taken from the socket before flows and timers get their turn.
 pub(crate) const RECEIVE_BATCHES_MAX: usize = 4;
 /// Datagrams sent in one turn before the socket is read again.
@@ -20,3 +22,6 @@ pub(crate) const TRAIN_BYTES_MAX: usize = SEND_BYTES_MAX - 64 * 32;
 pub(crate) const ANSWERING_ELSEWHERE_MAX: usize = 65_536;
 /// What the kernel is asked to buffer for the socket; it may grant less.
 pub(crate) const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
+/// About how long a flow may be idle before it asks whether the other side still has it. That a node is gone shows by its tunnel, and that it
+/// has started anew by its boot id: this finds what neither tells, a RST that was lost. 10,000 idle flows ask 83 times a second.
+pub(crate) const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(120);

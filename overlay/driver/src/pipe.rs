@@ -99,8 +99,7 @@ async fn carry(
     meter: &Meter,
     cut: impl Future<Output = ()>,
 ) {
-    // Declared after the pipe, so dropped before it: the far end must not see an end before the mark.
-    let near = near;
+    // Dropped before the pipe: the far end must not see an end before the mark.
     let mut unfinished = Unfinished { fate, ended: false };
     unfinished.ended = tokio::select! {
         end = pump(flow, &near, meter) => end == PumpEnd::Closed,

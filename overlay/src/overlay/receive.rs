@@ -70,7 +70,11 @@ impl Overlay {
                 return self.handle_transport(from, datagram, buffer, now);
             }
             (Some(INITIATION), INITIATION_BYTES) => self.handle_initiation(from, datagram, now),
-            (Some(RESPONSE), RESPONSE_BYTES) => self.handle_response(from, datagram, now),
+            (Some(RESPONSE), RESPONSE_BYTES) => {
+                return self
+                    .handle_response(from, datagram, now)
+                    .map(|peer| Received::Alive { peer });
+            }
             (Some(COOKIE_REPLY), COOKIE_REPLY_BYTES) => self.handle_cookie(datagram, now),
             _ => Err(DropReason::Malformed),
         }
@@ -102,11 +106,11 @@ impl Overlay {
         let peer = self.peers.get_mut(id).ok_or(DropReason::UnknownIndex)?;
         let opened = peer.open(&mut self.shared, slot, from, datagram, buffer, now);
         self.schedule.plan(peer);
-        let Some(packet) = opened? else { return Ok(Received::Nothing) };
+        let Some(packet) = opened? else { return Ok(Received::Alive { peer: id }) };
         if let Some(probe) = Probe::parse(packet) {
             peer.handle_probe(&mut self.shared, probe, now);
             self.schedule.plan(peer);
-            return Ok(Received::Nothing);
+            return Ok(Received::Alive { peer: id });
         }
         inner::check(packet, &peer.sources)?;
         Ok(Received::Packet { peer: id, packet })
@@ -194,12 +198,12 @@ impl Overlay {
         from: SocketAddr,
         response: &[u8],
         now: Instant,
-    ) -> Result<(), DropReason> {
+    ) -> Result<PeerId, DropReason> {
         let (slot, id) = self.named_by(response, 8).ok_or(DropReason::UnexpectedResponse)?;
         let peer = self.peers.get_mut(id).ok_or(DropReason::UnexpectedResponse)?;
         let taken = peer.handle_response(&mut self.shared, from, response, slot, now);
         self.schedule.plan(peer);
-        taken
+        taken.map(|()| id)
     }
 
     fn handle_cookie(&mut self, reply: &[u8], now: Instant) -> Result<(), DropReason> {

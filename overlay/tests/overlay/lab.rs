@@ -203,7 +203,7 @@ impl Lab {
         let mut buffer = [0; 2_048];
         match end.overlay.handle_datagram(datagram.from, &datagram.bytes, &mut buffer, now) {
             Received::Packet { peer, packet } => end.packets.push((peer, packet.to_vec())),
-            Received::Nothing => {}
+            Received::Nothing | Received::Alive { .. } => {}
             Received::Dropped(reason) => end.drops.push(reason),
         }
     }

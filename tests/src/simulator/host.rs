@@ -135,6 +135,10 @@ impl Host {
         let now = now + self.ahead;
         let plain = &mut self.buffers.plain;
         match self.overlay.handle_datagram(from, datagram, plain, now) {
+            Received::Alive { peer } => {
+                self.stack.heard_from(PeerKey(peer.index()), now);
+                Outcome { dropped: None, inner: None, udp: None }
+            }
             Received::Nothing => Outcome { dropped: None, inner: None, udp: None },
             Received::Dropped(reason) => Outcome { dropped: Some(reason), inner: None, udp: None },
             Received::Packet { peer, packet } => {

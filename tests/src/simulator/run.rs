@@ -187,4 +187,4 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// 25 s. A member costs two fifths of that.
 const IDLE_DATAGRAMS_PER_HOUR_MAX: u64 = 7 * 3_600 / 25 + 92;
 /// `LINGER_MAX` and `USER_TIMEOUT` of the netstack.
-const LINGER: Duration = Duration::from_secs(100);
+const LINGER: Duration = Duration::from_secs(190);

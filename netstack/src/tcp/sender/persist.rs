@@ -22,6 +22,13 @@ impl Persist {
         }
     }
 
+    /// A question that waits is due, and the next one soon.
+    pub(super) fn ask_now(&mut self, now: Moment) {
+        if self.due.is_some() {
+            *self = Self { due: Some(now), ..Self::default() };
+        }
+    }
+
     pub(super) fn due(&self) -> Option<Moment> {
         self.due
     }
