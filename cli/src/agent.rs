@@ -14,6 +14,7 @@
 //! Invariant: an agent never dials what was not declared on it. Declarations enter by [`Agent::declare`] and `publications.json` only;
 //! what the relay says can narrow them and never widen them.
 
+mod answers;
 mod backoff;
 mod care;
 mod connect;
@@ -218,7 +219,7 @@ impl Agent {
             let online = self.shared.online(DECLARE_WAIT).await?;
             answer = session::publish(&online.control, &request).await;
         }
-        let view = answer?;
+        let view = self.acknowledged(answer?, &declaration, &target)?;
         let declaration = Declaration { name: Some(view.publication.name.clone()), ..declaration };
         self.shared.keep(declaration, target, view.clone()).await?;
         Ok(view)
@@ -350,6 +351,24 @@ impl Agent {
         if let Err(error) = session::remove(&control, name).await {
             tracing::debug!(%name, %error, "the relay was not told");
         }
+    }
+
+    /// A name that the relay found is a new one, or that of the same target.
+    fn acknowledged(
+        &self,
+        view: PublicationView,
+        declaration: &Declaration,
+        target: &bore_policy::Target,
+    ) -> Result<PublicationView, AgentError> {
+        let view = answers::acknowledged(view, declaration, target)?;
+        let registry = self.shared.registry();
+        let same = |entry: &registry::Entry| {
+            entry.declaration.protocol == declaration.protocol && entry.target == *target
+        };
+        if declaration.name.is_some() || registry.entry(&view.publication.name).is_none_or(same) {
+            return Ok(view);
+        }
+        Err(AgentError::Distrusted { what: "name" })
     }
 
     fn refuse_one_too_many(&self, name: Option<&str>) -> Result<(), AgentError> {

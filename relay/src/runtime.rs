@@ -253,6 +253,8 @@ impl Runtime for RelayRuntime {
             public_key: self.identity.relay_key.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             draining: self.is_draining(),
+            http_port: self.identity.http_port,
+            https_port: self.identity.https_port,
         }
     }
 

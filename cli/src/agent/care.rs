@@ -69,6 +69,8 @@ struct Record {
     /// Visits that failed in a row.
     failures: u32,
     look_due: Option<Instant>,
+    /// No visit begins before, whatever the relay tells.
+    visit_not_before: Option<Instant>,
 }
 
 /// What to do for a publication right now.
@@ -147,7 +149,8 @@ impl Record {
             State::Reachable => self.due_while_reachable,
             State::Live => self.due_while_live,
         };
-        match !visited || passed(due) {
+        let is_due = !visited || passed(due);
+        match is_due && passed(self.visit_not_before) {
             true => Due::Visit,
             false if is_checked && passed(self.look_due) => Due::Look,
             false => Due::Nothing,
@@ -167,6 +170,7 @@ impl Record {
             self.failures = 0;
         }
         self.visited_in = Some(session);
+        self.visit_not_before = Some(now + VISITS_APART);
         self.due_while_live = Some(now + VISIT_EVERY);
         self.due_while_reachable = Some(now + VISIT_EVERY);
     }
@@ -186,7 +190,7 @@ fn pause_after(failures: u32) -> Duration {
 
 async fn pay_visit(shared: Arc<Shared>, online: Online, view: PublicationView) -> Option<Visited> {
     let Publication { id, name, .. } = &view.publication;
-    let proved = match visit::visit(&shared, &online.control, &view).await {
+    let proved = match visit::visit(&shared, &online, &view).await {
         Ok(state) => {
             let proved = state.state == State::Live;
             shared.set_state(name, state);
@@ -207,6 +211,8 @@ async fn look_at_target(shared: Arc<Shared>, name: String) -> Option<Visited> {
 
 const TICK: Duration = Duration::from_secs(1);
 const VISIT_EVERY: Duration = Duration::from_secs(60);
+/// Two visits to a publication begin no closer than this: a relay that tells ever new states makes no flood.
+const VISITS_APART: Duration = Duration::from_secs(1);
 /// What is not there yet, a certificate or a record of DNS, often comes within seconds.
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 const RETRY_GROWTH: f64 = 1.75;
@@ -281,6 +287,12 @@ mod tests {
             record.begin_visit(1, now);
             record.end_visit(false, now, 1.0);
         }
+        assert_eq!(
+            record.due(State::Reachable, 2, false, now),
+            Due::Nothing,
+            "not one on the other"
+        );
+        let now = now + VISITS_APART;
         assert_eq!(record.due(State::Reachable, 2, false, now), Due::Visit);
         record.forget_visits("https://app.t.example.org/");
         assert_eq!(record.due(State::Reachable, 1, false, now), Due::Visit);

@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::answers::bounded_problem;
 use super::error::AgentError;
 use super::limits::{CONTROL_BODY_BYTES_MAX, CONTROL_TIMEOUT};
 use super::wire::Problem;
@@ -176,7 +177,7 @@ pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> AgentError {
     if problem.detail.is_empty() {
         problem.detail = format!("the answer was {status}");
     }
-    AgentError::Refused(problem)
+    AgentError::Refused(bounded_problem(problem))
 }
 
 fn unreachable(error: impl std::error::Error) -> AgentError {

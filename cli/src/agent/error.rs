@@ -38,6 +38,12 @@ pub(crate) enum AgentError {
     /// The relay said no.
     #[error("{0}")]
     Refused(Problem),
+    /// The relay answered about something that was not declared here.
+    #[error("the relay's answer is not followed: its {what} is not what was asked for")]
+    Distrusted {
+        /// The part of the answer that is wrong.
+        what: &'static str,
+    },
     /// Another agent took over this identity.
     #[error("another agent took over this node's identity")]
     Replaced,
@@ -151,6 +157,7 @@ impl AgentError {
             | Self::ControlUnreachable { .. } => "B5101",
             Self::Refused(problem) if problem.code.is_empty() => "B1000",
             Self::Refused(problem) => &problem.code,
+            Self::Distrusted { .. } => "B7106",
             Self::Replaced => "B5104",
             Self::State(error) => error.code(),
             Self::NotJoined { .. } => "B1008",
@@ -180,6 +187,9 @@ impl AgentError {
                     .to_owned()
             }
             Self::Refused(problem) => problem.next.clone(),
+            Self::Distrusted { .. } => {
+                "compare `bore version` here and on the relay; if they agree, ask who runs the relay".to_owned()
+            }
             Self::Replaced => "start this agent with --takeover to take the identity back, or join \
                                this machine as a node of its own"
                 .to_owned(),

@@ -11,6 +11,7 @@ use data_encoding::BASE64URL_NOPAD;
 use http::Method;
 use uuid::Uuid;
 
+use super::answers;
 use super::connect::{Connector, RelayPeer, resolve};
 use super::control_client::ControlClient;
 use super::error::AgentError;
@@ -80,6 +81,8 @@ pub(crate) async fn join(
     let client = ControlClient::new(shard.clone(), relay.id, GARDEN_JOINER.into(), garden);
     let answer: Joined = client.send(Method::POST, "/v1/join", &body(wanted)).await?;
 
+    let public_key = identity.private_key().public();
+    let answer = answers::joined(answer, &wanted.key, &public_key)?;
     identity.membership = Some(Membership::from(answer));
     folder.write_identity(identity)?;
     Ok(relay)

@@ -13,6 +13,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) const PUBLICATIONS_MAX: usize = 256;
 /// Publications of this node that are read from the relay, whoever declared them.
 pub(crate) const STORED_MAX: usize = 10_000;
+/// Pages that they are read in.
+pub(crate) const STORED_PAGES_MAX: usize = 200;
+/// One text of the relay's, in characters.
+pub(crate) const TEXT_CHARACTERS_MAX: usize = 1_000;
+/// Steps of one state.
+pub(crate) const STEPS_MAX: usize = 16;
+/// Sentences about who may visit.
+pub(crate) const ACCESS_NOTES_MAX: usize = 128;
 /// Open TCP flows of all publications together.
 pub(crate) const FLOWS_MAX: usize = 16_384;
 /// Dials to local targets that have not answered yet.
@@ -80,6 +88,7 @@ pub(crate) struct Counters {
     pub(crate) probes_answered: Counter,
     pub(crate) probes_refused: Counter,
     pub(crate) undeclared_ignored: Counter,
+    pub(crate) orders_refused: Counter,
     pub(crate) local_requests_refused: Counter,
     pub(crate) reconnections: Counter,
 }
@@ -108,6 +117,8 @@ pub(crate) struct CounterValues {
     pub(crate) probes_refused: u64,
     /// Publications that the relay named and this agent did not declare.
     pub(crate) undeclared_ignored: u64,
+    /// Visits and answers of the relay that were not of what was declared here, and not followed.
+    pub(crate) orders_refused: u64,
     /// Requests to the local API refused for their user, origin or host.
     pub(crate) local_requests_refused: u64,
     /// Sessions opened after the first.
@@ -128,6 +139,7 @@ impl Counters {
             probes_answered: self.probes_answered.value(),
             probes_refused: self.probes_refused.value(),
             undeclared_ignored: self.undeclared_ignored.value(),
+            orders_refused: self.orders_refused.value(),
             local_requests_refused: self.local_requests_refused.value(),
             reconnections: self.reconnections.value(),
         }

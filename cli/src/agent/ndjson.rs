@@ -12,6 +12,8 @@ use super::limits::WATCH_LINE_BYTES_MAX;
 pub(crate) struct Lines<B = Incoming> {
     body: B,
     buffer: BytesMut,
+    /// So many bytes of the buffer hold no end of a line.
+    searched: usize,
 }
 
 /// Why no line came.
@@ -32,7 +34,7 @@ where
 {
     /// Reads `body`.
     pub(crate) fn new(body: B) -> Self {
-        Self { body, buffer: BytesMut::new() }
+        Self { body, buffer: BytesMut::new(), searched: 0 }
     }
 
     /// The next line; `None` when the stream ended in order. Cancel-safe.
@@ -56,9 +58,14 @@ where
     }
 
     fn take_line(&mut self) -> Option<BytesMut> {
-        let end = self.buffer.iter().position(|byte| *byte == b'\n')?;
-        let line = self.buffer.split_to(end);
+        let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
+        let Some(position) = unsearched.iter().position(|byte| *byte == b'\n') else {
+            self.searched = self.buffer.len();
+            return None;
+        };
+        let line = self.buffer.split_to(self.searched + position);
         self.buffer.advance(1);
+        self.searched = 0;
         Some(line)
     }
 }

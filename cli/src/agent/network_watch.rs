@@ -83,7 +83,7 @@ impl Clocks {
 }
 
 /// The address that the kernel would send from; `None` without a route.
-fn source_towards(relay: SocketAddr) -> Option<IpAddr> {
+pub(crate) fn source_towards(relay: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = match relay {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),

@@ -9,8 +9,6 @@ pub(crate) struct PublicAddress {
     pub(crate) host: String,
     /// The port, of a range the first.
     pub(crate) port: u16,
-    /// As it stands in a Host header.
-    pub(crate) authority: String,
 }
 
 /// What is spoken at an address.
@@ -38,18 +36,42 @@ impl PublicAddress {
         };
         let authority = rest.split('/').next().unwrap_or_default();
         let (host, port) = split_port(authority).ok_or_else(wrong)?;
-        let port = match (port, scheme) {
-            (Some(port), _) => port,
-            (None, Scheme::Http) => 80,
-            (None, Scheme::Https) => 443,
-            (None, Scheme::Tcp | Scheme::Udp | Scheme::Tls) => return Err(wrong()),
+        let port = match port {
+            Some(port) => scheme.port(port).ok_or_else(wrong)?,
+            None => scheme.default_port().ok_or_else(wrong)?,
         };
-        Ok(Self { scheme, host: host.to_owned(), port, authority: authority.to_owned() })
+        Ok(Self { scheme, host: host.to_owned(), port })
+    }
+
+    /// As it stands in a Host header (RFC 9110 §7.2). Made here, so that no byte of it is the relay's choice.
+    pub(crate) fn authority(&self) -> String {
+        let Self { scheme, host, port } = self;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        if scheme.default_port() == Some(*port) { host } else { format!("{host}:{port}") }
     }
 }
 
-/// `name:80`, `[::1]:80` or no port at all. Of a range, its first port.
-fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+impl Scheme {
+    fn default_port(self) -> Option<u16> {
+        match self {
+            Self::Http => Some(80),
+            Self::Https => Some(443),
+            Self::Tcp | Self::Udp | Self::Tls => None,
+        }
+    }
+
+    /// Reads a port, where there may be a range its first one.
+    fn port(self, text: &str) -> Option<u16> {
+        let first = match self {
+            Self::Tcp | Self::Udp => text.split('-').next()?,
+            Self::Tls | Self::Http | Self::Https => text,
+        };
+        first.parse().ok()
+    }
+}
+
+/// `name:80`, `[::1]:80` or no port at all.
+fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']')?;
@@ -59,12 +81,7 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
             authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)))
         }
     };
-    if host.is_empty() {
-        return None;
-    }
-    let Some(port) = port else { return Some((host, None)) };
-    let first = port.split('-').next().unwrap_or_default();
-    Some((host, Some(first.parse().ok()?)))
+    (!host.is_empty()).then_some((host, port))
 }
 
 #[cfg(test)]
@@ -83,8 +100,18 @@ mod tests {
         assert_eq!(read("http://app.localhost:8080/"), ("app.localhost".into(), 8080));
         assert_eq!(read("https://app.t.example.org/"), ("app.t.example.org".into(), 443));
         assert_eq!(read("tls://app.t.example.org:443"), ("app.t.example.org".into(), 443));
-        for wrong in ["app:80", "ftp://x:1", "tcp://x", "tcp://:1", "tcp://x:99999"] {
+        for wrong in
+            ["app:80", "ftp://x:1", "tcp://x", "tcp://:1", "tcp://x:99999", "http://x:80-81"]
+        {
             assert!(PublicAddress::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_host_header_is_written_anew() {
+        let authority = |text: &str| PublicAddress::parse(text).unwrap().authority();
+        assert_eq!(authority("http://app.localhost:+008080/x"), "app.localhost:8080");
+        assert_eq!(authority("https://app.t.example.org:443/"), "app.t.example.org");
+        assert_eq!(authority("http://[2001:db8::5]:8080/"), "[2001:db8::5]:8080");
     }
 }

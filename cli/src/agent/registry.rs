@@ -12,6 +12,7 @@ use bore_policy::Target;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::answers::{bounded, bounded_state};
 use super::declaration::Declaration;
 use super::limits::VISITS_MAX;
 use super::state::StoredPublication;
@@ -166,7 +167,7 @@ impl Registry {
         .collect()
     }
 
-    /// Takes the relay's whole list. It updates what is declared here and adds nothing.
+    /// Takes the relay's whole list. It tells states of what is declared here and acknowledged; it adds and moves nothing.
     pub(crate) fn narrow(&mut self, list: Vec<PublicationView>) -> Narrowed {
         let acknowledged = self.entries.iter().filter(|(_, entry)| entry.view.is_some());
         let missing = acknowledged
@@ -186,9 +187,15 @@ impl Registry {
             narrowed.undeclared.push(view);
             return;
         };
-        if entry.view.as_ref() != Some(&view) {
-            narrowed.changed.push(view.clone());
-            entry.view = Some(view);
+        let id = view.publication.id;
+        let Some(known) = entry.view.as_mut().filter(|known| known.publication.id == id) else {
+            return;
+        };
+        // What was acknowledged stands until it is declared again.
+        let news = PublicationView { publication: known.publication.clone(), ..bounded(view) };
+        if *known != news {
+            narrowed.changed.push(news.clone());
+            *known = news;
         }
     }
 
@@ -199,6 +206,7 @@ impl Registry {
         state: PublicationState,
     ) -> Option<PublicationView> {
         let view = self.entries.get_mut(name)?.view.as_mut()?;
+        let state = bounded_state(state);
         if view.state == state {
             return None;
         }
@@ -298,6 +306,24 @@ mod tests {
         let entry = registry.entry("web").unwrap();
         assert_eq!(entry.declaration.target, "127.0.0.1:3000");
         assert_eq!(entry.target, "127.0.0.1:3000".parse().unwrap());
+    }
+
+    #[test]
+    fn attack_37_a_list_tells_states_and_does_not_move_what_was_acknowledged() {
+        let mut registry = declared("web");
+        let acknowledged = registry.views().remove(0).publication;
+        let mut moved = view("web", Protocol::Tcp);
+        moved.publication.public_port = Some(6379);
+        moved.publication.hostnames = vec!["intranet.example.org".into()];
+        moved.publication.overlay_port = 1;
+        moved.state.state = State::Live;
+
+        assert_eq!(registry.narrow(vec![moved.clone()]).changed.len(), 1, "it is live");
+        assert_eq!(registry.views().remove(0).publication, acknowledged);
+
+        moved.publication.id = Uuid::from_u128(99);
+        moved.state.state = State::Down;
+        assert_eq!(registry.narrow(vec![moved]), Narrowed::default(), "another of this name");
     }
 
     #[test]

@@ -79,13 +79,13 @@ impl Runner {
         self.shared.replan(Some(relay.id));
         let control = self.control_through(relay);
         // Whatever goes wrong from here on, the tunnel is believed again only by those who saw it work.
-        let watch = session::open(&self.shared, &control, self.takeover).await?;
+        let (watch, web) = session::open(&self.shared, &control, self.takeover).await?;
         self.takeover = false;
         self.sessions += 1;
         if self.sessions > 1 {
             self.shared.counters.reconnections.add_one();
         }
-        let online = Online { control, relay, session: self.sessions };
+        let online = Online { control, relay, session: self.sessions, web };
         self.shared.set_online(online.clone());
         self.shared.replan(None);
         let network = self.network.get_or_insert_with(|| NetworkWatch::new(relay.endpoint));

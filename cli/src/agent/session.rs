@@ -16,11 +16,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::connect::{Connector, RelayPeer, TunnelChange, rebind, resolve};
 use super::control_client::ControlClient;
 use super::error::AgentError;
-use super::limits::{HEARTBEAT_MISSING, STORED_MAX};
+use super::limits::{HEARTBEAT_MISSING, STORED_MAX, STORED_PAGES_MAX};
 use super::ndjson::Lines;
 use super::network_watch::{NetworkChange, NetworkWatch};
-use super::shared::{Online, Shared, StateChange};
-use super::wire::{Page, PublicationView, PublishRequest, SessionRequest, VERSION, WatchEvent};
+use super::shared::{Online, Shared, StateChange, WebPorts};
+use super::wire::{
+    Page, PublicationView, PublishRequest, SelfView, SessionRequest, Stored, VERSION, WatchEvent,
+};
 
 /// How a session ended.
 #[derive(Debug)]
@@ -37,12 +39,12 @@ pub(crate) async fn open(
     shared: &Arc<Shared>,
     control: &ControlClient,
     takeover: bool,
-) -> Result<Lines, AgentError> {
+) -> Result<(Lines, WebPorts), AgentError> {
     let request = SessionRequest { boot: shared.boot, takeover, version: VERSION.to_owned() };
-    control.order(Method::PUT, "/v1/nodes/self/session", Some(&request)).await?;
+    let claimed: SelfView = control.send(Method::PUT, "/v1/nodes/self/session", &request).await?;
     remove_leftovers(shared, control).await?;
     renew_declared(shared, control).await?;
-    open_watch(shared, control).await
+    Ok((open_watch(shared, control).await?, claimed.relay.into()))
 }
 
 async fn open_watch(shared: &Shared, control: &ControlClient) -> Result<Lines, AgentError> {
@@ -52,9 +54,8 @@ async fn open_watch(shared: &Shared, control: &ControlClient) -> Result<Lines, A
 
 /// A session publication of this node that nobody here declared belonged to an agent that was killed.
 async fn remove_leftovers(shared: &Arc<Shared>, control: &ControlClient) -> Result<(), AgentError> {
-    for view in stored(control).await? {
-        let publication = view.publication;
-        let declared = shared.registry().entry(&publication.name).is_some();
+    for publication in stored(control).await? {
+        let declared = shared.registry().entry(publication.name.as_str()).is_some();
         if declared || publication.lifetime == Lifetime::Persistent {
             continue;
         }
@@ -65,17 +66,16 @@ async fn remove_leftovers(shared: &Arc<Shared>, control: &ControlClient) -> Resu
 }
 
 /// Everything of this node that the relay has stored.
-async fn stored(control: &ControlClient) -> Result<Vec<PublicationView>, AgentError> {
+async fn stored(control: &ControlClient) -> Result<Vec<Stored>, AgentError> {
     let mut stored = Vec::new();
     let mut path = "/v1/nodes/self/publications".to_owned();
-    loop {
-        let page: Page<PublicationView> = control.get(&path).await?;
-        stored.extend(page.items);
-        let Some(after) = page.next.filter(|_| stored.len() < STORED_MAX) else {
-            return Ok(stored);
-        };
+    for _ in 0..STORED_PAGES_MAX {
+        let page: Page<Stored> = control.get(&path).await?;
+        stored.extend(page.items.into_iter().take(STORED_MAX - stored.len()));
+        let Some(after) = page.next.filter(|_| stored.len() < STORED_MAX) else { break };
         path = format!("/v1/nodes/self/publications?after={after}");
     }
+    Ok(stored)
 }
 
 async fn renew_declared(shared: &Arc<Shared>, control: &ControlClient) -> Result<(), AgentError> {
@@ -219,7 +219,7 @@ impl Session<'_> {
     /// A list may be older than an answer that overtook it, so what it lacks is looked up before it is given up.
     async fn drop_removed(&self, missing: Vec<String>) -> Result<(), AgentError> {
         let stored = stored(&self.online.control).await?;
-        let exists = |name: &String| stored.iter().any(|view| view.publication.name == **name);
+        let exists = |name: &String| stored.iter().any(|stored| stored.name.as_str() == name);
         for name in missing.iter().filter(|name| !exists(name)) {
             tracing::info!(%name, "removed on the relay, served no more");
             self.shared.forget(name, "the relay").await?;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bore_control::model::{Lifetime, Protocol};
-use bore_control::runtime::{PublicationState, TargetReport};
+use bore_control::runtime::{PublicationState, RelayInfo, TargetReport};
 use bore_driver::Shard;
 use bore_overlay::PeerId;
 use bore_policy::Target;
@@ -65,6 +65,21 @@ pub(crate) struct Online {
     pub(crate) relay: RelayPeer,
     /// Counts sessions: a visit from outside is due in each.
     pub(crate) session: u64,
+    /// The relay's shared ports.
+    pub(crate) web: WebPorts,
+}
+
+/// The ports that all web services of a relay share, as visitors reach them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WebPorts {
+    pub(crate) http: u16,
+    pub(crate) https: u16,
+}
+
+impl From<RelayInfo> for WebPorts {
+    fn from(relay: RelayInfo) -> Self {
+        Self { http: relay.http_port, https: relay.https_port }
+    }
 }
 
 /// What the agent offers inside the overlay.

@@ -15,13 +15,18 @@
 //! Of several hostnames each is visited, one after the other, until one fails; below a wildcard, under a label that is made up.
 //!
 //! The relay only expects a visit for a short while and once; the service behind is not troubled.
+//!
+//! The relay orders the visit and the agent decides whether it is one: `order.rs` says where it may go and what it may say, `scope.rs` what
+//! the names may resolve to. An order for anything else is not followed, and its report says no more than that.
+
+mod order;
+mod scope;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore_control::limits::HOSTNAMES_PER_PUBLICATION_MAX;
 use bore_control::runtime::{ProbeOrder, ProbeReport, PublicationState, Step};
 use bytes::Bytes;
 use http::{Method, Request, header};
@@ -31,40 +36,37 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use uuid::Uuid;
 
+use super::answers::bounded_text;
 use super::control_client::ControlClient;
 use super::error::AgentError;
 use super::public_address::{PublicAddress, Scheme};
-use super::shared::Shared;
+use super::shared::{Online, Shared};
 use super::targets::resolve_name;
 use super::trust::{Certificates, Inside, client_hello, secure};
 use super::wire::PublicationView;
+use order::{KnownRelay, Place, is_token};
+use scope::may_visit;
 
 /// Visits `view` from outside and tells the relay how it went; answers the state that this proved.
 pub(crate) async fn visit(
     shared: &Arc<Shared>,
-    control: &ControlClient,
+    online: &Online,
     view: &PublicationView,
 ) -> Result<PublicationState, AgentError> {
-    let id = view.publication.id;
-    let path = format!("/v1/nodes/self/publications/{id}/probe");
+    let (control, publication) = (&online.control, &view.publication);
+    let path = format!("/v1/nodes/self/publications/{}/probe", publication.id);
     let first = expect(control, &path).await?;
-    let places = places(&first, &view.public);
-    let begun = Instant::now();
-    let mut walked = Walked::default();
-    for (number, place) in places.iter().enumerate() {
-        let order = if number == 0 { first.clone() } else { expect(control, &path).await? };
-        let steps = if order.addresses != first.addresses {
-            vec![failed("dns", "the public addresses changed during the visit".to_owned())]
-        } else if begun.elapsed() > ALL_MAX {
-            vec![failed("port", format!("not visited: the visit took {} s", ALL_MAX.as_secs()))]
-        } else {
-            prove(shared, id, place, &order).await
-        };
-        if !walked.take(place, steps) {
-            break;
+    let known = known_relay(shared, online);
+    let steps = match known.places(&first, publication, &view.public) {
+        Ok(places) => visit_all(shared, control, view, &known, &places, first).await?,
+        Err(error) => {
+            shared.counters.orders_refused.add_one();
+            let asked = bounded_text(first.addresses.join(" "));
+            tracing::warn!(code = "B7106", name = %publication.name, %error, ?asked, "a visit was not paid");
+            vec![failed("dns", format!("{error}: the agent did not go there (B7106)"))]
         }
-    }
-    control.send(Method::PUT, &path, &ProbeReport { steps: walked.told(places.len()) }).await
+    };
+    control.send(Method::PUT, &path, &ProbeReport { steps }).await
 }
 
 /// Each token is good for one visit.
@@ -72,12 +74,38 @@ async fn expect(control: &ControlClient, path: &str) -> Result<ProbeOrder, Agent
     control.send(Method::POST, path, &serde_json::json!({})).await
 }
 
-/// Where to go, each address once; nobody resolves a `*`.
-fn places(order: &ProbeOrder, public: &str) -> Vec<String> {
-    let wanted = order.addresses.iter().take(ADDRESSES_MAX);
-    let made_up = format!("://bore-visit-{:08x}.", rand::random::<u32>());
-    let places: Vec<_> = wanted.map(|address| address.replacen("://*.", &made_up, 1)).collect();
-    if places.is_empty() { vec![public.to_owned()] } else { places }
+fn known_relay(shared: &Shared, online: &Online) -> KnownRelay {
+    let relays = shared.identity().relays.clone();
+    KnownRelay { relays, endpoint: online.relay.endpoint.ip().to_canonical(), ports: online.web }
+}
+
+/// Visits one place after the other until one fails.
+async fn visit_all(
+    shared: &Arc<Shared>,
+    control: &ControlClient,
+    view: &PublicationView,
+    known: &KnownRelay,
+    places: &[Place],
+    first: ProbeOrder,
+) -> Result<Vec<Step>, AgentError> {
+    let id = view.publication.id;
+    let path = format!("/v1/nodes/self/publications/{id}/probe");
+    let begun = Instant::now();
+    let mut walked = Walked::default();
+    for (number, place) in places.iter().enumerate() {
+        let order = if number == 0 { first.clone() } else { expect(control, &path).await? };
+        let steps = if order.addresses != first.addresses || !is_token(&order.token) {
+            vec![failed("dns", "the public addresses changed during the visit".to_owned())]
+        } else if begun.elapsed() > ALL_MAX {
+            vec![failed("port", format!("not visited: the visit took {} s", ALL_MAX.as_secs()))]
+        } else {
+            prove(shared, id, known, place, &order).await
+        };
+        if !walked.take(&place.address, steps) {
+            break;
+        }
+    }
+    Ok(walked.told(places.len()))
 }
 
 /// What the walks to several addresses amount to: that all hold, or the one that does not.
@@ -89,10 +117,10 @@ struct Walked {
 
 impl Walked {
     /// Says whether they held.
-    fn take(&mut self, place: &str, steps: Vec<Step>) -> bool {
+    fn take(&mut self, address: &PublicAddress, steps: Vec<Step>) -> bool {
         let all_hold = steps.iter().all(|step| step.ok);
         if !all_hold {
-            self.failed_at = Some(host_of(place));
+            self.failed_at = Some(address.host.clone());
         }
         if self.steps.is_empty() || !all_hold {
             self.steps = steps;
@@ -115,21 +143,23 @@ impl Walked {
     }
 }
 
-fn host_of(place: &str) -> String {
-    PublicAddress::parse(place).map_or_else(|_| place.to_owned(), |address| address.host)
-}
-
-async fn prove(shared: &Shared, id: Uuid, public: &str, order: &ProbeOrder) -> Vec<Step> {
+async fn prove(
+    shared: &Shared,
+    id: Uuid,
+    known: &KnownRelay,
+    place: &Place,
+    order: &ProbeOrder,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     let Some(mut arrived) = shared.registry().expect_visit(&order.token, id) else {
         return vec![failed("itself", "too many visits are under way on this agent".to_owned())];
     };
     let limit = Duration::from_millis(order.expires_in_ms).min(VISIT_MAX);
-    let walk = walk(public, &order.token, &mut steps);
+    let walk = walk(place, known.endpoint, &order.token, &mut steps);
     let walked = tokio::time::timeout(limit, walk).await;
     if walked.is_err() {
         steps.push(failed(
-            next_of(public, &steps),
+            next_of(place.address.scheme, &steps),
             format!("no answer within {} ms", limit.as_millis()),
         ));
     }
@@ -152,38 +182,61 @@ fn itself(arrived: bool) -> Step {
 }
 
 /// Goes as far as it can; what held and what did not is in `steps`.
-async fn walk(public: &str, token: &str, steps: &mut Vec<Step>) {
-    let address = match PublicAddress::parse(public) {
-        Ok(address) => address,
-        Err(cause) => return steps.push(failed("dns", cause)),
-    };
-    let Some(addresses) = resolve(&address, steps).await else { return };
+async fn walk(place: &Place, relay: IpAddr, token: &str, steps: &mut Vec<Step>) {
+    let address = &place.address;
+    let Some(found) = resolve(address, steps).await else { return };
+    let addresses = allowed(place, relay, found);
+    if addresses.is_empty() {
+        return refuse_addresses(address, steps);
+    }
+    steps.push(dns_held(address, &addresses));
     match address.scheme {
         Scheme::Tcp => walk_tcp(&addresses, token, steps).await,
         Scheme::Udp => walk_udp(&addresses, token, steps).await,
         Scheme::Tls => walk_tls(&addresses, &address.host, token, steps).await,
-        Scheme::Http | Scheme::Https => walk_http(&addresses, &address, token, steps).await,
+        Scheme::Http | Scheme::Https => walk_http(&addresses, address, token, steps).await,
     }
 }
 
 async fn resolve(address: &PublicAddress, steps: &mut Vec<Step>) -> Option<Vec<SocketAddr>> {
     if let Ok(ip) = address.host.parse::<IpAddr>() {
-        steps.push(held("dns", format!("{ip} is an address, nothing to resolve")));
         return Some(vec![SocketAddr::new(ip, address.port)]);
     }
     match resolve_name(&address.host, address.port).await {
-        Ok(addresses) => {
-            let ips: Vec<String> =
-                addresses.iter().map(|address| address.ip().to_string()).collect();
-            steps.push(held("dns", format!("{} is {}", address.host, ips.join(", "))));
-            Some(addresses)
-        }
+        Ok(addresses) => Some(addresses),
         Err(error) => {
             let cause = format!("{} does not resolve on this machine: {error}", address.host);
             steps.push(failed("dns", cause));
             None
         }
     }
+}
+
+/// Those of the addresses that a visit may go to.
+fn allowed(place: &Place, relay: IpAddr, found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let may = |address: &SocketAddr| {
+        let ip = address.ip().to_canonical();
+        place.only_at.is_none_or(|only| only == ip) && may_visit(ip, relay)
+    };
+    found.into_iter().filter(may).take(ADDRESSES_MAX).collect()
+}
+
+/// Where a name leads inside of this machine's networks is not the relay's business.
+fn refuse_addresses(address: &PublicAddress, steps: &mut Vec<Step>) {
+    let PublicAddress { host, .. } = address;
+    tracing::warn!(code = "B7106", %host, "a visit was not paid: it leads to a nearer network than the relay, or past it");
+    let cause =
+        "it leads, on this machine, to a network that is not visited for this relay (B7106)";
+    steps.push(failed("dns", cause.to_owned()));
+}
+
+fn dns_held(address: &PublicAddress, addresses: &[SocketAddr]) -> Step {
+    let ips: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
+    let detail = match address.host.parse::<IpAddr>() {
+        Ok(ip) => format!("{ip} is an address, nothing to resolve"),
+        Err(_) => format!("{} is {}", address.host, ips.join(", ")),
+    };
+    held("dns", detail)
 }
 
 async fn walk_tcp(addresses: &[SocketAddr], token: &str, steps: &mut Vec<Step>) {
@@ -289,7 +342,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let begun = Instant::now();
-    let fetched = fetch(stream, &address.authority, token).await;
+    let fetched = fetch(stream, &address.authority(), token).await;
     edge(fetched.map_err(io::Error::other), token, begun)
 }
 
@@ -324,11 +377,11 @@ fn edge(answer: io::Result<Vec<u8>>, token: &str, begun: Instant) -> Step {
 }
 
 /// The step that was under way.
-fn next_of(public: &str, steps: &[Step]) -> &'static str {
+fn next_of(scheme: Scheme, steps: &[Step]) -> &'static str {
     match steps.len() {
         0 => "dns",
         1 => "port",
-        2 if public.starts_with("https://") => "certificate",
+        2 if scheme == Scheme::Https => "certificate",
         _ => "edge",
     }
 }
@@ -345,8 +398,8 @@ fn failed(name: &str, detail: String) -> Step {
 const VISIT_MAX: Duration = Duration::from_secs(15);
 /// No further address of a publication is visited after this.
 const ALL_MAX: Duration = Duration::from_secs(30);
-/// Addresses of one publication that are visited.
-const ADDRESSES_MAX: usize = HOSTNAMES_PER_PUBLICATION_MAX;
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 16;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Before the token, as the relay's front door knows it.
 const VISIT_PROTOCOL: &[u8] = b"bore-visit/";
@@ -355,161 +408,4 @@ const UDP_WAIT: Duration = Duration::from_secs(1);
 const ANSWER_BYTES_MAX: usize = 1024;
 
 #[cfg(test)]
-mod tests {
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_visit_that_gets_its_token_back_holds_at_every_step() {
-        let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let public = format!("tcp://relay.localhost:{}", relay.local_addr().unwrap().port());
-        tokio::spawn(async move {
-            let (mut stream, _) = relay.accept().await.unwrap();
-            let mut token = vec![0; TOKEN.len() + 1];
-            stream.read_exact(&mut token).await.unwrap();
-            stream.write_all(&token).await.unwrap();
-        });
-
-        let mut steps = Vec::new();
-        walk(&public, TOKEN, &mut steps).await;
-        assert_eq!(names(&steps), [("dns", true), ("port", true), ("edge", true)]);
-    }
-
-    #[tokio::test]
-    async fn another_service_on_the_port_is_not_taken_for_the_relay() {
-        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let public = format!("tcp://{}", other.local_addr().unwrap());
-        tokio::spawn(async move {
-            let (mut stream, _) = other.accept().await.unwrap();
-            stream.write_all(&[b'-'; 64]).await.unwrap();
-            stream.read_to_end(&mut Vec::new()).await.unwrap();
-        });
-
-        let mut steps = Vec::new();
-        walk(&public, TOKEN, &mut steps).await;
-        assert_eq!(names(&steps), [("dns", true), ("port", true), ("edge", false)]);
-    }
-
-    #[tokio::test]
-    async fn a_visit_to_a_name_that_is_passed_through_brings_its_token_in_a_client_hello() {
-        let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = relay.local_addr().unwrap().port();
-        tokio::spawn(async move {
-            let (stream, _) = relay.accept().await.unwrap();
-            let acceptor = rustls::server::Acceptor::default();
-            let start = tokio_rustls::LazyConfigAcceptor::new(acceptor, stream).await.unwrap();
-            let hello = start.client_hello();
-            assert_eq!(hello.server_name(), Some("app.localhost"));
-            let offered: Vec<&[u8]> = hello.alpn().unwrap().collect();
-            let token = offered[0].strip_prefix(VISIT_PROTOCOL).unwrap().to_vec();
-            assert_eq!(offered.len(), 1);
-            let mut stream = start.io;
-            stream.write_all(&token).await.unwrap();
-        });
-
-        let mut steps = Vec::new();
-        walk(&format!("tls://app.localhost:{port}"), TOKEN, &mut steps).await;
-        assert_eq!(names(&steps), [("dns", true), ("port", true), ("edge", true)], "{steps:?}");
-    }
-
-    #[tokio::test]
-    async fn a_closed_port_is_a_failed_port_with_its_cause() {
-        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let mut steps = Vec::new();
-        walk(&format!("http://{closed}"), TOKEN, &mut steps).await;
-        assert_eq!(names(&steps), [("dns", true), ("port", false)]);
-        assert!(steps[1].detail.contains(&closed.to_string()));
-    }
-
-    #[tokio::test]
-    async fn a_udp_visit_survives_a_lost_datagram() {
-        let relay = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let public = format!("udp://{}", relay.local_addr().unwrap());
-        tokio::spawn(async move {
-            let mut token = [0; 64];
-            relay.recv_from(&mut token).await.unwrap();
-            let (count, from) = relay.recv_from(&mut token).await.unwrap();
-            relay.send_to(&token[..count], from).await.unwrap();
-        });
-
-        let mut steps = Vec::new();
-        walk(&public, TOKEN, &mut steps).await;
-        assert_eq!(names(&steps), [("dns", true), ("port", true), ("edge", true)]);
-    }
-
-    #[tokio::test]
-    async fn a_name_that_does_not_resolve_stops_at_dns() {
-        let mut steps = Vec::new();
-        walk("http://no-such-host.invalid", TOKEN, &mut steps).await;
-        assert_eq!(names(&steps), [("dns", false)]);
-    }
-
-    #[test]
-    fn every_address_is_visited_and_below_a_wildcard_a_made_up_name() {
-        let order = |addresses: &[&str]| ProbeOrder {
-            token: TOKEN.to_owned(),
-            expires_in_ms: 1,
-            addresses: addresses.iter().map(|address| (*address).to_owned()).collect(),
-        };
-        assert_eq!(places(&order(&[]), "tcp://203.0.113.5:1"), ["tcp://203.0.113.5:1"]);
-        let places = places(&order(&["https://a.example/", "http://*.shop.example/"]), "");
-        assert_eq!(places[0], "https://a.example/");
-        let host = PublicAddress::parse(&places[1]).unwrap().host;
-        let label = host.strip_suffix(".shop.example").unwrap();
-        assert!(label.starts_with("bore-visit-") && !label.contains('.'), "{host}");
-    }
-
-    #[test]
-    fn of_several_hostnames_the_one_that_fails_is_named_by_its_step() {
-        let [good, bad] = ["https://a.example/", "https://b.example/"];
-        let holds = || vec![held("dns", "a.example is here".to_owned())];
-        let mut walked = Walked::default();
-        assert!(walked.take(good, holds()));
-        assert!(!walked.take(
-            bad,
-            vec![held("dns", "b.example is here".to_owned()), failed("port", "closed".to_owned())]
-        ));
-        let told = walked.told(3);
-        assert_eq!(names(&told), [("dns", true), ("port", false)]);
-        assert_eq!(told[1].detail, "b.example: closed");
-
-        let mut walked = Walked::default();
-        assert!(walked.take(good, holds()) && walked.take(bad, holds()));
-        assert_eq!(walked.told(2)[0].detail, "a.example is here, and so for 1 more");
-        let mut alone = Walked::default();
-        alone.take(good, vec![failed("port", "closed".to_owned())]);
-        assert_eq!(alone.told(1)[0].detail, "closed");
-    }
-
-    #[tokio::test]
-    async fn a_certificate_that_this_machine_does_not_trust_is_a_step_of_its_own() {
-        let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = relay.local_addr().unwrap().port();
-        let made = rcgen::generate_simple_self_signed(["app.localhost".to_owned()]).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key.unwrap())
-            .unwrap();
-        tokio::spawn(async move {
-            let (stream, _) = relay.accept().await.unwrap();
-            // The visitor breaks it off.
-            let _ = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(stream).await;
-        });
-
-        let mut steps = Vec::new();
-        walk(&format!("https://app.localhost:{port}/"), TOKEN, &mut steps).await;
-        assert_eq!(names(&steps), [("dns", true), ("port", true), ("certificate", false)]);
-        assert!(steps[2].detail.contains("does not trust"), "{steps:?}");
-    }
-
-    fn names(steps: &[Step]) -> Vec<(&str, bool)> {
-        steps.iter().map(|step| (step.name.as_str(), step.ok)).collect()
-    }
-
-    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-}
+mod tests;

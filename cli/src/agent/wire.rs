@@ -2,9 +2,13 @@
 //!
 //! Answers are read leniently: a newer relay may say more.
 
+use bore_control::model::Lifetime;
 use bore_control::runtime::RelayInfo;
 pub(crate) use bore_control::wire::PublicationView;
-pub(crate) use bore_control::wire::{AccessLists, Joined, Page, PublishRequest, SessionRequest};
+pub(crate) use bore_control::wire::{
+    AccessLists, Joined, Page, PublishRequest, SelfView, SessionRequest,
+};
+use bore_policy::Label;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -44,6 +48,14 @@ impl std::fmt::Debug for JoinBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("JoinBody").field("key_id", &self.key_id).finish_non_exhaustive()
     }
+}
+
+/// One line of `GET /v1/nodes/self/publications`, as far as it is read.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Stored {
+    pub(crate) id: Uuid,
+    pub(crate) name: Label,
+    pub(crate) lifetime: Lifetime,
 }
 
 /// One line of `GET /v1/nodes/self/watch`.

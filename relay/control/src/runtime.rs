@@ -249,4 +249,18 @@ pub struct RelayInfo {
     pub version: String,
     /// Whether it is draining.
     pub draining: bool,
+    /// The port that all `http` publications share, as visitors reach it.
+    #[serde(default = "http")]
+    pub http_port: u16,
+    /// The port of HTTPS and of `tls` publications, as visitors reach it.
+    #[serde(default = "https")]
+    pub https_port: u16,
+}
+
+fn http() -> u16 {
+    80
+}
+
+fn https() -> u16 {
+    443
 }

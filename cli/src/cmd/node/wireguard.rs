@@ -205,6 +205,8 @@ mod tests {
             public_key: "K".into(),
             version: "0.1.0".into(),
             draining: false,
+            http_port: 80,
+            https_port: 443,
         }
     }
 }

@@ -347,6 +347,21 @@ pub(super) static ENTRIES: &[Entry] = &[
         ]
     ),
     entry!(
+        "B7106",
+        Denied,
+        "the relay asked for what was not declared",
+        "An answer or order of the relay was not about what was declared on this agent, or would have had the agent visit a machine of its own network; the agent did not follow it.",
+        [
+            "the public name resolves to a private address on the agent's machine, and the relay was reached at a public one",
+            "agent and relay are of versions that do not understand one another",
+            "the relay is not honest"
+        ],
+        [
+            "let the name resolve to the relay's public address here, or join by the relay's private address",
+            "compare bore version on both ends; the agent's log (bore logs) names what was asked for"
+        ]
+    ),
+    entry!(
         "B7107",
         TargetDead,
         "the target is not healthy",

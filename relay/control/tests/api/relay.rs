@@ -167,6 +167,8 @@ impl Runtime for FakeRelay {
             public_key: STANDARD.encode([7; 32]),
             version: "0.1.0".to_owned(),
             draining: self.draining.load(Ordering::Relaxed),
+            http_port: 80,
+            https_port: 443,
         }
     }
 
