@@ -1,10 +1,13 @@
 //! Client of the relay's REST API: plain HTTP, one connection a request, an API key as bearer.
 //!
-//! The relay's API listens on loopback; from elsewhere it is reached through a tunnel or a proxy of one's own. Every answer is
-//! bounded in size and time. The key appears in no message.
+//! The relay's API listens on loopback; from elsewhere it is reached through a tunnel of one's own that ends on loopback too: nothing else is
+//! called, so that no key travels in the clear. Every answer is bounded in size and time. The key appears in no message.
 
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use bore_control::token::{ApiToken, TokenError};
 use bore_control::wire::Page;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -22,13 +25,23 @@ use crate::secret::Secret;
 
 /// Longest answer that is read, bytes.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Where the API of a relay listens unless its configuration says otherwise.
+const PORT_DEFAULT: u16 = 7400;
 /// Most pages of one list that are fetched.
 const PAGES_MAX: usize = 10_000;
+
+/// Where the API is: on this machine, since it speaks plain HTTP.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiAddress {
+    authority: String,
+    /// Looked up nowhere: no resolver can lead a key astray.
+    addresses: Vec<SocketAddr>,
+}
 
 /// Where the API is, and who asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
-    authority: String,
+    address: ApiAddress,
     key: Option<Secret>,
     timeout: Duration,
 }
@@ -41,10 +54,19 @@ struct Mistakes {
 }
 
 impl Api {
-    /// A client of `url`, `http://HOST:PORT`.
-    pub(crate) fn new(url: &str, key: Option<Secret>, timeout: Duration) -> CliResult<Self> {
-        let authority = parse_url(url)?;
-        Ok(Self { authority, key, timeout })
+    /// A client of the API at `address`, with a key that is one: whatever else a file holds is not sent.
+    pub(crate) fn new(
+        address: ApiAddress,
+        key: Option<Secret>,
+        timeout: Duration,
+    ) -> CliResult<Self> {
+        if let Some(key) = &key {
+            let not_a_key = |error: TokenError| {
+                CliError::new("B3202", "this is no API key").cause(error.to_string())
+            };
+            ApiToken::parse(key.expose()).map_err(not_a_key)?;
+        }
+        Ok(Self { address, key, timeout })
     }
 
     /// Reads one thing.
@@ -124,7 +146,7 @@ impl Api {
         body: Option<Bytes>,
     ) -> CliResult<Request<Full<Bytes>>> {
         let mut request = Request::builder().method(method).uri(path);
-        request = request.header(HOST, &self.authority).header(ACCEPT, "application/json");
+        request = request.header(HOST, &self.address.authority).header(ACCEPT, "application/json");
         if let Some(key) = &self.key {
             request = request.header(AUTHORIZATION, bearer(key)?);
         }
@@ -144,7 +166,9 @@ impl Api {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> CliResult<Answer> {
         let failed = |cause: &dyn std::error::Error| self.unreachable(cause.to_string());
-        let stream = TcpStream::connect(&self.authority).await.map_err(|error| failed(&error))?;
+        let stream = TcpStream::connect(self.address.addresses.as_slice())
+            .await
+            .map_err(|error| failed(&error))?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| failed(&error))?;
         let connection = tokio::spawn(connection);
@@ -155,11 +179,9 @@ impl Api {
     }
 
     fn unreachable(&self, cause: String) -> CliError {
-        let error = CliError::new(
-            "B5101",
-            format!("the relay's API at http://{} does not answer", self.authority),
-        );
-        error.cause(cause).next("bore relay run there, or name it: --api-url http://HOST:PORT")
+        let error =
+            CliError::new("B5101", format!("the relay's API at {} does not answer", self.address));
+        error.cause(cause).next("bore relay run there, or name it: --api-url http://127.0.0.1:PORT")
     }
 }
 
@@ -187,24 +209,67 @@ pub(crate) fn encode(segment: &str) -> String {
     segment.bytes().map(encoded).collect()
 }
 
-/// `HOST:PORT` out of `http://HOST[:PORT]`; the port defaults to 7400.
-fn parse_url(url: &str) -> CliResult<String> {
-    let wrong =
-        |why: &str| Err(CliError::usage(format!("`{url}` is not the URL of a relay's API: {why}")));
-    let Some(rest) = url.strip_prefix("http://") else {
-        return wrong(
-            "it starts with http:// (put a proxy or an ssh tunnel in front for encryption)",
-        );
-    };
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    match authority.parse::<http::uri::Authority>() {
-        Ok(parsed) if parsed.as_str().contains('@') => {
-            wrong("it has no user part; give the key by --api-key-file")
+impl ApiAddress {
+    /// Reads `http://HOST[:PORT]`, where the host is loopback; the port defaults to 7400.
+    ///
+    /// # Errors
+    /// Another form, or another machine, to which plain HTTP would carry the key for all to read.
+    pub(crate) fn parse(url: &str) -> CliResult<Self> {
+        let wrong = |why: &str| {
+            let error = CliError::usage(format!("`{url}` is not the URL of a relay's API: {why}"));
+            Err(error
+                .next("ssh -L 7400:127.0.0.1:7400 RELAY, then --api-url http://127.0.0.1:7400"))
+        };
+        let Some(rest) = url.strip_prefix("http://") else {
+            return wrong("it starts with http://");
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let Ok(parsed) = authority.parse::<http::uri::Authority>() else {
+            return wrong("what follows http:// is HOST:PORT, with no path");
+        };
+        if parsed.as_str().contains('@') {
+            return wrong("it has no user part; give the key by --api-key-file");
         }
-        Ok(parsed) if parsed.port().is_some() => Ok(authority.to_owned()),
-        Ok(_) => Ok(format!("{authority}:7400")),
-        Err(_) => wrong("what follows http:// is HOST:PORT, with no path"),
+        let port = match authority.strip_prefix(parsed.host()).unwrap_or_default() {
+            "" => Some(PORT_DEFAULT),
+            rest => rest.strip_prefix(':').and_then(|port| port.parse().ok()),
+        };
+        let Some(port) = port else {
+            return wrong("its port is no number up to 65535");
+        };
+        let addresses = loopback(parsed.host(), port);
+        if addresses.is_empty() {
+            return wrong("it speaks plain HTTP, and is on another machine");
+        }
+        Ok(Self { authority: format!("{}:{port}", parsed.host()), addresses })
     }
+
+    /// Where the relay on this machine listens.
+    pub(crate) fn of(listen: SocketAddr) -> Self {
+        Self { authority: listen.to_string(), addresses: vec![listen] }
+    }
+
+    /// Returns true if both lead to one listener.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.addresses.iter().any(|address| other.addresses.contains(address))
+    }
+}
+
+impl fmt::Display for ApiAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority)
+    }
+}
+
+/// The loopback addresses that `host` stands for; none if it stands for something else.
+fn loopback(host: &str, port: u16) -> Vec<SocketAddr> {
+    if host.eq_ignore_ascii_case("localhost") {
+        let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        return both.map(|ip| SocketAddr::new(ip, port)).to_vec();
+    }
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let ip = host.parse::<IpAddr>().ok().filter(|ip| ip.to_canonical().is_loopback());
+    ip.map(|ip| SocketAddr::new(ip, port)).into_iter().collect()
 }
 
 fn bearer(key: &Secret) -> CliResult<HeaderValue> {

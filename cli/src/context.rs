@@ -1,7 +1,10 @@
 //! What every command has at hand: the output, and settings in their order of precedence.
 //!
-//! Flags, then `BORE_*` (both through clap), then `bore.toml` of the project, `config.toml` of the user, `config.toml` of the system,
-//! then what the relay on this machine says of itself.
+//! Flags, then `BORE_*` (both through clap), then `config.toml` of the user, `config.toml` of the system, then what the relay on this machine
+//! says of itself. `bore.toml` of the project sets nothing.
+//!
+//! Flags and variables are the caller's own word: a key that they name is sent to whatever address is chosen. A key of a file is sent only to the
+//! address that the same file gives, or, where it gives none, to what is chosen without it; the key of this machine's relay only to that relay.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +12,7 @@ use std::time::Duration;
 use bore_control::model::Network;
 
 use crate::agent::StateFolder;
-use crate::api::{Api, encode};
+use crate::api::{Api, ApiAddress, encode};
 use crate::args::Globals;
 use crate::error::{CliError, CliResult};
 use crate::file::{File, Kind, Settings};
@@ -32,9 +35,11 @@ pub(crate) struct Context<'o> {
 impl<'o> Context<'o> {
     /// Reads the three files; any mistake in them ends here.
     pub(crate) fn load(globals: Globals, output: &'o Output) -> CliResult<Self> {
+        // Nothing of it is taken here; what does not belong into it is told before it is missed.
+        File::load(Path::new("bore.toml"), Kind::Project)?;
         let mut files = Vec::new();
-        for (path, kind) in setting_files() {
-            files.extend(File::load(&path, kind)?.map(|file| file.settings));
+        for path in setting_files() {
+            files.extend(File::load(&path, Kind::Config)?.map(|file| file.settings));
         }
         Ok(Self { output, globals, files })
     }
@@ -64,18 +69,19 @@ impl<'o> Context<'o> {
     /// A client of the relay's API with a key.
     pub(crate) fn api(&self) -> CliResult<Api> {
         let relay = local_relay();
-        let key = self.api_key(relay.as_ref())?;
-        self.client(relay.as_ref(), Some(key))
+        let address = self.api_address(relay.as_ref())?;
+        let key = self.api_key(relay.as_ref(), &address)?;
+        Api::new(address, Some(key), self.timeout_or(API_TIMEOUT))
     }
 
     /// A client for what needs no key.
     pub(crate) fn api_without_key(&self) -> CliResult<Api> {
-        self.client(local_relay().as_ref(), None)
+        self.client(local_relay().as_ref())
     }
 
     /// The same for the relay of this configuration.
     pub(crate) fn api_of(&self, relay: &bore_relay::Config) -> CliResult<Api> {
-        self.client(Some(relay), None)
+        self.client(Some(relay))
     }
 
     /// `/v1/networks/{network}`: the one named, else the only one.
@@ -96,19 +102,44 @@ impl<'o> Context<'o> {
         }
     }
 
-    fn client(&self, relay: Option<&bore_relay::Config>, key: Option<Secret>) -> CliResult<Api> {
-        let chosen = self.globals.api_url.clone();
-        let chosen = chosen.or_else(|| self.setting(|settings| settings.api_url.clone()));
-        let local = || relay.map(|relay| format!("http://{}", reachable(relay.api_listen)));
-        let url = chosen.or_else(local).unwrap_or_else(|| API_URL.to_owned());
-        Api::new(&url, key, self.timeout_or(API_TIMEOUT))
+    fn client(&self, relay: Option<&bore_relay::Config>) -> CliResult<Api> {
+        Api::new(self.api_address(relay)?, None, self.timeout_or(API_TIMEOUT))
     }
 
-    fn api_key(&self, relay: Option<&bore_relay::Config>) -> CliResult<Secret> {
-        let chosen = self.globals.api_key_file.clone();
-        let chosen = chosen.or_else(|| self.setting(|settings| settings.api_key_file.clone()));
-        if let Some(path) = chosen {
-            return Secret::read(&path);
+    fn api_address(&self, relay: Option<&bore_relay::Config>) -> CliResult<ApiAddress> {
+        match &self.globals.api_url {
+            Some(url) => ApiAddress::parse(url),
+            None => self.stored_address(0, relay),
+        }
+    }
+
+    /// The address that the files give from the `first` on, then the relay on this machine.
+    fn stored_address(
+        &self,
+        first: usize,
+        relay: Option<&bore_relay::Config>,
+    ) -> CliResult<ApiAddress> {
+        let stored = self.files.iter().skip(first).find_map(|file| file.api_url.as_ref());
+        match (stored, relay) {
+            (Some(url), _) => ApiAddress::parse(url),
+            (None, Some(relay)) => Ok(ApiAddress::of(reachable(relay.api_listen))),
+            (None, None) => ApiAddress::parse(API_URL),
+        }
+    }
+
+    fn api_key(
+        &self,
+        relay: Option<&bore_relay::Config>,
+        address: &ApiAddress,
+    ) -> CliResult<Secret> {
+        if let Some(path) = &self.globals.api_key_file {
+            return Secret::read(path);
+        }
+        let mut stored = self.files.iter().enumerate();
+        let stored = stored.find_map(|(number, file)| Some((number, file.api_key_file.as_ref()?)));
+        if let Some((number, path)) = stored {
+            demand_stored_for(path, &self.stored_address(number, relay)?, address)?;
+            return Secret::read(path);
         }
         let Some(relay) = relay else {
             return Secret::ask("API key", self.no_input(), self.output).map_err(|_| {
@@ -116,6 +147,7 @@ impl<'o> Context<'o> {
             });
         };
         let path = relay.admin_key_file();
+        demand_stored_for(&path, &ApiAddress::of(reachable(relay.api_listen)), address)?;
         Secret::read(&path).map_err(|error| {
             let missing = CliError::new(
                 "B3201",
@@ -148,11 +180,19 @@ pub(crate) fn user_folder() -> Option<PathBuf> {
     config.map(|config| config.join("bore"))
 }
 
-fn setting_files() -> Vec<(PathBuf, Kind)> {
-    let user = user_folder().map(|folder| (folder.join("config.toml"), Kind::Config));
-    let project = (PathBuf::from("bore.toml"), Kind::Project);
-    let system = (Path::new("/etc/bore/config.toml").to_owned(), Kind::Config);
-    std::iter::once(project).chain(user).chain([system]).collect()
+fn setting_files() -> Vec<PathBuf> {
+    let user = user_folder().map(|folder| folder.join("config.toml"));
+    user.into_iter().chain([PathBuf::from("/etc/bore/config.toml")]).collect()
+}
+
+/// A key is sent to the address that it was stored with.
+fn demand_stored_for(key: &Path, stored: &ApiAddress, chosen: &ApiAddress) -> CliResult {
+    if stored.is_same(chosen) {
+        return Ok(());
+    }
+    let text = format!("the API key {} was stored for {stored}, not for {chosen}", key.display());
+    let error = CliError::new("B3206", text).cause("it was not sent");
+    Err(error.next(format!("name the key for {chosen}: --api-key-file FILE")))
 }
 
 /// A listener on every address is reached on loopback.
@@ -162,4 +202,71 @@ fn reachable(listen: std::net::SocketAddr) -> std::net::SocketAddr {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
     address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Style;
+
+    #[test]
+    fn a_stored_key_goes_only_to_the_address_that_it_was_stored_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.key");
+        std::fs::write(&path, "bore_api_x\n").unwrap();
+        let user = Settings {
+            api_url: Some(url(1)),
+            api_key_file: Some(path.clone()),
+            ..Settings::default()
+        };
+        let address = |port: u16| Settings { api_url: Some(url(port)), ..Settings::default() };
+        let key = || Settings { api_key_file: Some(path.clone()), ..Settings::default() };
+
+        assert_eq!(sent(None, vec![user.clone()]), SENT);
+        assert_eq!(sent(Some("http://localhost:1"), vec![user.clone()]), SENT, "the same place");
+        assert_eq!(sent(Some("http://127.0.0.1:2"), vec![user]), "B3206");
+        assert_eq!(
+            sent(None, vec![key(), address(1)]),
+            SENT,
+            "the system's address, chosen anyway"
+        );
+        assert_eq!(sent(None, vec![address(1), key()]), "B3206", "the system's key");
+    }
+
+    #[test]
+    fn a_key_that_the_caller_names_goes_where_the_caller_says() {
+        let output = output();
+        let globals = Globals {
+            api_url: Some(url(2)),
+            api_key_file: Some("/nowhere/key".into()),
+            ..Globals::default()
+        };
+        let context = Context { output: &output, globals, files: Vec::new() };
+        let address = context.api_address(None).unwrap();
+        assert_eq!(
+            context.api_key(None, &address).unwrap_err().code(),
+            "B1002",
+            "it was looked for"
+        );
+    }
+
+    /// What becomes of the key of `files`: [`SENT`], or the code of the refusal.
+    fn sent(api_url: Option<&str>, files: Vec<Settings>) -> String {
+        let output = output();
+        let globals = Globals { api_url: api_url.map(str::to_owned), ..Globals::default() };
+        let context = Context { output: &output, globals, files };
+        let address = context.api_address(None).unwrap();
+        let key = context.api_key(None, &address);
+        key.map_or_else(|error| error.code().to_owned(), |_| SENT.to_owned())
+    }
+
+    const SENT: &str = "sent";
+
+    fn url(port: u16) -> String {
+        format!("http://127.0.0.1:{port}")
+    }
+
+    fn output() -> Output {
+        Output::new(Style::detect(false, true, true))
+    }
 }

@@ -1,14 +1,19 @@
 //! The three TOML files: `bore.toml` of a project, `config.toml` of the user and of the system.
 //!
-//! One grammar. Settings stand at the top; `[publish.NAME]` only in a project's file. An unknown key is an error with the nearest known
-//! one, and all mistakes of a file are told at once, each with its line.
+//! A project's file comes with the project, from whoever wrote it: it describes publications and sets nothing. Settings are this machine's:
+//! they stand in the user's and the system's file. An unknown or misplaced key is an error that says where it belongs, and all mistakes of a
+//! file are told at once, each with its line.
 //!
 //! ```toml
+//! # ~/.config/bore/config.toml, /etc/bore/config.toml
 //! state = "/srv/bore"                 # folder of this machine's identity
 //! api_url = "http://127.0.0.1:7400"   # the relay's API, for key, node, policy …
-//! api_key_file = "/etc/bore/api.key"
+//! api_key_file = "/etc/bore/api.key"  # sent to the api_url that stands beside it, and nowhere else
 //! network = "default"
+//! ```
 //!
+//! ```toml
+//! # bore.toml
 //! [publish.valheim]
 //! udp = "2456-2458"
 //! allow = ["10.0.0.0/8", "group:friends"]
@@ -16,6 +21,7 @@
 
 mod reader;
 
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
@@ -53,21 +59,21 @@ pub(crate) struct File {
     pub(crate) publish: Vec<Declaration>,
 }
 
-/// Whether a file may hold publications.
+/// What a file may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// `bore.toml`.
+    /// `bore.toml`: publications.
     Project,
-    /// `config.toml` of the user or of the system.
+    /// `config.toml` of the user or of the system: settings.
     Config,
 }
 
 impl File {
     /// Reads `path`; `None` when there is no such file.
     pub(crate) fn load(path: &Path, kind: Kind) -> CliResult<Option<Self>> {
-        match std::fs::read_to_string(path) {
+        match read(path) {
             Ok(text) => Self::parse(&text, &path.display().to_string(), kind).map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(CliError::io(format!("cannot read {}", path.display()), &error)),
         }
     }
@@ -88,7 +94,29 @@ impl File {
     }
 }
 
-const SETTINGS: &[&str] = &["state", "api_url", "api_key_file", "network", "publish"];
+/// Reads a file of sensible size; a pipe or a device, which may never end, is none.
+fn read(path: &Path) -> io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        let cause = format!("it is larger than {FILE_BYTES_MAX} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, cause));
+    }
+    Ok(text)
+}
+
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Settings, with the flag and the variable that say the same.
+const SETTINGS: [(&str, &str); 4] = [
+    ("state", "--state or BORE_STATE"),
+    ("api_url", "--api-url or BORE_API"),
+    ("api_key_file", "--api-key-file or BORE_API_KEY_FILE"),
+    ("network", "--network or BORE_NETWORK"),
+];
+const ROOT: &[&str] = &["state", "api_url", "api_key_file", "network", "publish"];
 const PUBLISH: &[&str] = &[
     "http",
     "tls",
@@ -105,19 +133,38 @@ const PUBLISH: &[&str] = &[
 ];
 
 fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>, kind: Kind, file: &mut File) {
-    reader.known_keys(root, "", SETTINGS);
-    file.settings = Settings {
+    reader.known_keys(root, "", ROOT);
+    match kind {
+        Kind::Project => refuse_settings(reader, root),
+        Kind::Config => file.settings = read_settings(reader, root),
+    }
+    let Some((span, publish)) = reader.table(root, "publish") else { return };
+    match kind {
+        Kind::Project => file.publish = read_sections(reader, publish),
+        Kind::Config => {
+            reader.mistake(Some(span), "publications belong into a project's bore.toml");
+        }
+    }
+}
+
+/// A project that came from elsewhere must not choose whom this machine's keys are sent to.
+fn refuse_settings(reader: &mut Reader<'_>, root: &DeTable<'_>) {
+    for (name, others) in SETTINGS {
+        let Some((key, _)) = root.get_key_value(name) else { continue };
+        let what = format!(
+            "`{name}` is a setting of this machine, not of a project: it belongs into ~/.config/bore/config.toml, or say {others}"
+        );
+        reader.mistake(Some(key.span()), &what);
+    }
+}
+
+fn read_settings(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Settings {
+    Settings {
         state: reader.string(root, "state").map(PathBuf::from),
         api_url: reader.string(root, "api_url"),
         api_key_file: reader.string(root, "api_key_file").map(PathBuf::from),
         network: reader.string(root, "network"),
-    };
-    let Some((span, publish)) = reader.table(root, "publish") else { return };
-    if kind == Kind::Config {
-        reader.mistake(Some(span), "publications belong into a project's bore.toml");
-        return;
     }
-    file.publish = read_sections(reader, publish);
 }
 
 fn read_sections(reader: &mut Reader<'_>, publish: &DeTable<'_>) -> Vec<Declaration> {
@@ -217,13 +264,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_project_file_names_settings_and_publications() {
+    fn a_project_file_describes_publications() {
         let file = project(
-            "network = \"home\"\n[publish.shop]\nhttp = 3000\nhost = \"shop\"\n\
+            "[publish.shop]\nhttp = 3000\nhost = \"shop\"\n\
              [publish.valheim]\nudp = \"2456-2458\"\nport = 0\nallow = [\"10.0.0.0/8\", \"group:friends\"]\n",
         )
         .unwrap();
-        assert_eq!(file.settings.network.as_deref(), Some("home"));
+        assert_eq!(file.settings, Settings::default());
         let [shop, valheim] = file.publish.as_slice() else { panic!("two publications") };
         assert_eq!(
             (shop.protocol, shop.hostnames.as_slice()),
@@ -292,9 +339,8 @@ mod tests {
 
     #[test]
     fn values_of_the_wrong_kind_are_named() {
-        let error = project("network = 3\n[publish.a]\ntcp = true\nport = \"22\"\n").unwrap_err();
+        let error = project("[publish.a]\ntcp = true\nport = \"22\"\n").unwrap_err();
         let cause = error.reason().unwrap();
-        assert!(cause.contains("`network` is a string"), "{cause}");
         assert!(cause.contains("a target is a port"), "{cause}");
         assert!(cause.contains("`port` is a number"), "{cause}");
     }
@@ -309,6 +355,40 @@ mod tests {
     fn publications_belong_into_the_project_file_only() {
         let text = "[publish.shop]\nhttp = 3000\n";
         assert!(File::parse(text, "config.toml", Kind::Config).is_err());
+    }
+
+    #[test]
+    fn a_project_file_sets_nothing_of_this_machine() {
+        let text = "api_url = \"http://127.0.0.1:9\"\napi_key_file = \"/etc/shadow\"\nstate = \"/x\"\n\
+                    network = \"home\"\n[publish.shop]\nhttp = 3000\n";
+        let error = project(text).unwrap_err();
+        let cause = error.reason().unwrap();
+        for (line, key, instead) in [
+            (1, "api_url", "BORE_API"),
+            (2, "api_key_file", "--api-key-file"),
+            (3, "state", "--state"),
+            (4, "network", "BORE_NETWORK"),
+        ] {
+            let told = cause.lines().find(|told| told.contains(&format!("line {line}: `{key}`")));
+            let told = told.unwrap_or_else(|| panic!("{key}: {cause}"));
+            assert!(told.contains("config.toml") && told.contains(instead), "{told}");
+        }
+        let settings = text.split_once('[').unwrap().0;
+        let file = File::parse(settings, "config.toml", Kind::Config).unwrap();
+        assert_eq!(file.settings.network.as_deref(), Some("home"));
+        let error = File::parse("network = 3\n", "config.toml", Kind::Config).unwrap_err();
+        assert!(error.reason().unwrap().contains("`network` is a string"), "{error:?}");
+    }
+
+    #[test]
+    fn what_is_no_file_or_has_no_end_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let endless = folder.path().join("bore.toml");
+        std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+        assert!(File::load(&endless, Kind::Project).is_err());
+        let large = folder.path().join("large.toml");
+        std::fs::write(&large, vec![b'#'; 1 << 21]).unwrap();
+        assert!(File::load(&large, Kind::Project).is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ async fn the_key_is_sent_as_bearer_and_the_answer_is_decoded() {
     assert_eq!(value["name"], "nas");
     let requests = relay.requests().await;
     assert!(requests[0].starts_with("GET /v1/nodes/nas HTTP/1.1\r\n"), "{requests:?}");
-    assert!(requests[0].contains("authorization: Bearer bore_api_k\r\n"), "{requests:?}");
+    assert!(requests[0].contains("authorization: Bearer bore_api_"), "{requests:?}");
 }
 
 #[tokio::test]
@@ -43,9 +43,9 @@ async fn an_empty_answer_is_enough_for_a_deletion() {
 #[tokio::test]
 async fn nothing_listening_is_an_unreachable_relay() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let address = ApiAddress::of(listener.local_addr().unwrap());
     drop(listener);
-    let api = Api::new(&url, None, Duration::from_secs(5)).unwrap();
+    let api = Api::new(address, None, Duration::from_secs(5)).unwrap();
     let error = api.delete("/v1/x").await.unwrap_err();
     assert_eq!((error.code(), error.exit()), ("B5101", Exit::Unreachable));
 }
@@ -58,12 +58,38 @@ async fn an_answer_that_is_not_the_contract_is_a_version_mismatch() {
 }
 
 #[test]
-fn only_plain_urls_are_taken() {
-    assert_eq!(parse_url("http://127.0.0.1:7400/").as_deref(), Ok("127.0.0.1:7400"));
-    assert_eq!(parse_url("http://relay").as_deref(), Ok("relay:7400"));
-    assert_eq!(parse_url("http://[::1]:1").as_deref(), Ok("[::1]:1"));
-    for wrong in ["https://relay", "relay:7400", "http://a@b:1", "http://a/b", "http://"] {
-        assert!(parse_url(wrong).is_err(), "{wrong}");
+fn only_plain_urls_of_this_machine_are_taken() {
+    let read = |url: &str| ApiAddress::parse(url).map(|address| address.to_string());
+    assert_eq!(read("http://127.0.0.1:7400/").as_deref(), Ok("http://127.0.0.1:7400"));
+    assert_eq!(read("http://localhost").as_deref(), Ok("http://localhost:7400"));
+    assert_eq!(read("http://[::1]:1").as_deref(), Ok("http://[::1]:1"));
+    for wrong in [
+        "https://127.0.0.1",
+        "localhost:7400",
+        "http://a@127.0.0.1:1",
+        "http://127.0.0.1/b",
+        "http://127.0.0.1:99999",
+        "http://",
+        "http://relay",
+        "http://10.77.0.4:8099",
+        "http://127.0.0.1.evil.example:7400",
+        "http://0.0.0.0:7400",
+        "http://[fd00::1]:7400",
+    ] {
+        assert!(ApiAddress::parse(wrong).is_err(), "{wrong}");
+    }
+    let error = ApiAddress::parse("http://10.77.0.4:8099").unwrap_err();
+    assert!(error.next_step().unwrap().contains("ssh -L"), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_api_key_is_never_sent() {
+    let relay = Relay::answering(Vec::new()).await;
+    for text in ["root:*:20228:0:99999:7:::", "bore_api_k", "", "bore_join_abc"] {
+        let api = Api::new(relay.address(), Some(Secret::new(text)), Duration::from_secs(10));
+        let error = api.unwrap_err();
+        assert_eq!(error.code(), "B3202");
+        assert!(text.is_empty() || !format!("{error:?}").contains(text), "{error:?}");
     }
 }
 
@@ -97,7 +123,12 @@ impl Relay {
     }
 
     fn api(&self) -> Api {
-        Api::new(&self.url, Some(Secret::new("bore_api_k")), Duration::from_secs(10)).unwrap()
+        let key = Secret::new(&ApiToken::generate(uuid::Uuid::nil()).unwrap().reveal());
+        Api::new(self.address(), Some(key), Duration::from_secs(10)).unwrap()
+    }
+
+    fn address(&self) -> ApiAddress {
+        ApiAddress::parse(&self.url).unwrap()
     }
 
     async fn requests(self) -> Vec<String> {

@@ -440,6 +440,14 @@ pub(super) static ENTRIES: &[Entry] = &[
         ["the command's own ls shows what there is; --network names another network"]
     ),
     entry!(
+        "B3206",
+        Authentication,
+        "API key stored for another address",
+        "A stored key goes only to the address that it was stored with: the api_url of the same config.toml, or the relay whose admin.key it is. Nothing was sent.",
+        ["--api-url or BORE_API names another address than the file that names the key"],
+        ["name the key for that address: --api-key-file FILE (or BORE_API_KEY_FILE)"]
+    ),
+    entry!(
         "B4101",
         Denied,
         "denied by policy",
