@@ -30,7 +30,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "bore-relay",
         ],
     ),
-    ("bore-tests", &["bore-netstack", "bore-overlay"]),
+    ("bore-tests", &["bore-driver", "bore-netstack", "bore-overlay"]),
     ("bore-bench", &["bore"]),
     ("bore-rig", &["bore-netstack", "bore-tests"]),
     ("xtask", &[]),
