@@ -247,9 +247,9 @@ impl Agent {
         }
     }
 
-    /// What is declared here and acknowledged by the relay, by name.
+    /// What is declared here and acknowledged or refused by the relay, by name.
     pub(crate) fn publications(&self) -> Vec<PublicationView> {
-        self.shared.registry().views()
+        self.shared.registry().shown()
     }
 
     /// Changes from here on.
@@ -392,6 +392,9 @@ fn declared(folder: &StateFolder) -> Result<Registry, AgentError> {
         let target = stored.declaration.parse_target()?;
         if let Some(name) = stored.declaration.name.clone() {
             registry.declare(&name, stored.declaration, target, stored.view);
+            if let Some(problem) = stored.refused {
+                registry.refuse(&name, problem);
+            }
         }
     }
     registry.set_all_offline("not connected yet");

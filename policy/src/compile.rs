@@ -163,6 +163,9 @@ impl<'a> Check<'a> {
         if rule.effect == Effect::Deny && rule.publications_max.is_some() {
             self.errors.push(PolicyError::LimitOnDeny { rule: name.clone() });
         }
+        if rule.effect == Effect::Deny && rule.replace {
+            self.errors.push(PolicyError::ReplaceOnDeny { rule: name.clone() });
+        }
         for entries in [rule.protocols.len(), rule.ports.len(), rule.hostnames.len()] {
             self.bounded(name, entries);
         }

@@ -15,6 +15,9 @@
 //!    that stood in the way.
 //! 4. The default.
 //!
+//! **Replacing** what another node of the network publishes, [`Policy::decide_replace`]: besides, an allow rule with `replace` names the publisher
+//! and fits the wish. No default permits it.
+//!
 //! Rules of all documents count alike; their order only chooses which of several is named.
 
 use std::collections::BTreeSet;
@@ -107,6 +110,8 @@ pub enum DecidedBy {
     PublicationAllowMiss,
     /// The default, because nothing else speaks.
     Default,
+    /// No allow rule with `replace` fits, and without one only a node's own publications give way to it.
+    NoReplaceRule,
 }
 
 impl Policy {
@@ -165,6 +170,15 @@ impl Policy {
         }
     }
 
+    /// Whether what is `wanted`, and may be published by `publisher`, may be taken from another node of the network.
+    pub fn decide_replace(&self, publisher: &Publisher<'_>, wanted: &Wanted<'_>) -> Decision {
+        let mut rules = self.publish_rules(Effect::Allow);
+        match rules.find(|each| each.rule.replace && each.fits(publisher, wanted)) {
+            Some(each) => allowed(DecidedBy::Rule(each.name.clone())),
+            None => refused(DecidedBy::NoReplaceRule),
+        }
+    }
+
     /// The publish rules of one effect in order.
     pub(crate) fn publish_rules(
         &self,
@@ -207,6 +221,9 @@ impl fmt::Display for DecidedBy {
                 f.write_str("the publication's allow list, which does not name the visitor")
             }
             Self::Default => f.write_str("the default"),
+            Self::NoReplaceRule => {
+                f.write_str("the default: no publish rule has `replace = true` for it")
+            }
         }
     }
 }

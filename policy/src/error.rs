@@ -59,6 +59,12 @@ pub enum PolicyError {
         /// The rule.
         rule: RuleName,
     },
+    /// A deny rule that lets something be taken.
+    #[error("rule {rule} denies, so `replace` says nothing: put it on an allow rule")]
+    ReplaceOnDeny {
+        /// The rule.
+        rule: RuleName,
+    },
     /// A list beyond its bound.
     #[error("{place} has {entries} entries, at most {LIST_ENTRIES_MAX} are possible")]
     ListTooLong {

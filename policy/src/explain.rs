@@ -148,7 +148,8 @@ fn publish_step(
     } else if !compiled.has_room(wanted) {
         format!("it fits, but {} of its publications are in use already", wanted.already)
     } else {
-        format!("it names {} and fits {}", publisher.name, wish(wanted))
+        let taking = if rule.replace { ", also where another node has it (replace)" } else { "" };
+        format!("it names {} and fits {}{taking}", publisher.name, wish(wanted))
     };
     Step {
         considered: format!("{} rule {}", rule.effect, compiled.name),

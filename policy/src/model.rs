@@ -78,6 +78,10 @@ pub struct PublishRule {
     /// How many publications one publisher may hold by this rule. Default: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publications_max: Option<u32>,
+    /// Whether a publication that another node of the network has gives way to one that the rule permits and that asks for it (`--replace`).
+    /// Only in an allow rule. Default: no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
 }
 
 /// Who may visit what.
@@ -206,6 +210,7 @@ mod tests {
         ports = ["20000-29999", 7777]
         hostnames = ["*.dev.example.org"]
         publications_max = 3
+        replace = true
 
         [[visit]]
         name = "lan-only"
@@ -256,7 +261,7 @@ mod tests {
             ),
             (
                 "[[publish]]\nname='a'\neffect='allow'\nwho=['any']\nport=[1]",
-                "unknown field `port`, expected one of `name`, `effect`, `who`, `protocols`, `ports`, `hostnames`, `publications_max`",
+                "unknown field `port`, expected one of `name`, `effect`, `who`, `protocols`, `ports`, `hostnames`, `publications_max`, `replace`",
             ),
         ];
         for (text, expected) in table {

@@ -46,6 +46,8 @@ pub struct Config {
     pub public_addresses: Vec<IpAddr>,
     /// Ports that "any free port" is taken from. Default `20000-29999`.
     pub public_ports: RangeInclusive<u16>,
+    /// Ports that a node may have without a publish rule: `public_ports` where that is set, else `1024-65535`.
+    pub open_ports: RangeInclusive<u16>,
     /// Where the store is.
     pub database: Database,
     /// Handshakes a second before a cookie is demanded of everybody. Default 2000.
@@ -135,6 +137,7 @@ impl Config {
             metrics_listen: loopback(7401),
             public_addresses: vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
             public_ports: 20_000..=29_999,
+            open_ports: 1_024..=u16::MAX,
             database: Database::Embedded,
             handshakes_per_second_max: HANDSHAKES_PER_SECOND_DEFAULT,
             visitor_pause_seconds_max: VISITOR_PAUSE_SECONDS_DEFAULT,
@@ -263,6 +266,7 @@ impl File {
             api_listen: self.api_listen.unwrap_or(default.api_listen),
             metrics_listen: self.metrics_listen.unwrap_or(default.metrics_listen),
             public_addresses: self.public_addresses.unwrap_or(default.public_addresses),
+            open_ports: public_ports.clone()?.unwrap_or(default.open_ports),
             public_ports: public_ports?.unwrap_or(default.public_ports),
             database: database?,
             handshakes_per_second_max: self

@@ -128,6 +128,7 @@ pub async fn init(options: &InitOptions) -> Result<Initialised, InitError> {
         https_port: config.https_listen.port(),
         public_addresses: config.public_addresses.clone(),
         public_ports: config.public_ports.clone(),
+        open_ports: config.open_ports.clone(),
     };
     let runtime =
         Arc::new(RelayRuntime::new(identity, Arc::new(States::default()), Arc::default()));

@@ -106,6 +106,8 @@ impl OverlayOrigins {
             State::Offline => Route::Unavailable(Outage::Offline),
             State::Down => Route::Unavailable(Outage::Down),
             State::Reachable | State::Live => Route::To(OriginId(id)),
+            // An agent's word for what is not here.
+            State::Refused => Route::Unknown,
         }
     }
 

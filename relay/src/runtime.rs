@@ -39,6 +39,7 @@ pub(crate) struct Identity {
     pub(crate) https_port: u16,
     pub(crate) public_addresses: Vec<IpAddr>,
     pub(crate) public_ports: RangeInclusive<u16>,
+    pub(crate) open_ports: RangeInclusive<u16>,
 }
 
 /// Implements [`Runtime`] over the parts of the relay, which are made after it.
@@ -113,6 +114,10 @@ impl Runtime for RelayRuntime {
         if let Some(steward) = self.steward() {
             steward.close(publication).await;
         }
+    }
+
+    fn open_ports(&self) -> RangeInclusive<u16> {
+        self.identity.open_ports.clone()
     }
 
     fn public_ports(&self) -> RangeInclusive<u16> {

@@ -382,6 +382,7 @@ fn identity(config: &Config, keys: &RelayKeys, addresses: Addresses) -> Identity
         https_port: port_of(config.public_https_port, addresses.https),
         public_addresses: config.public_addresses.clone(),
         public_ports: config.public_ports.clone(),
+        open_ports: config.open_ports.clone(),
     }
 }
 

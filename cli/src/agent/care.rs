@@ -143,7 +143,7 @@ impl Record {
         let passed = |due: Option<Instant>| due.is_none_or(|due| due <= now);
         let visited = self.visited_in == Some(session);
         let due = match state {
-            State::Offline => return Due::Nothing,
+            State::Offline | State::Refused => return Due::Nothing,
             State::Down if passed(self.look_due) => return Due::Look,
             State::Down => return Due::Nothing,
             State::Reachable => self.due_while_reachable,

@@ -172,6 +172,17 @@ impl AgentError {
         }
     }
 
+    /// The same in the form of a refusal of the relay's.
+    pub(crate) fn problem(&self) -> Problem {
+        Problem {
+            title: String::new(),
+            status: 0,
+            detail: self.to_string(),
+            code: self.code().to_owned(),
+            next: self.next_step(),
+        }
+    }
+
     /// What to do, as a command or a sentence.
     pub(crate) fn next_step(&self) -> String {
         match self {

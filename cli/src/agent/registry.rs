@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use bore_control::model::{HealthCheck, Lifetime};
+use bore_control::model::{HealthCheck, Lifetime, Publication};
 use bore_control::runtime::{PublicationState, State, TargetReport};
 use bore_policy::Target;
 use tokio::sync::oneshot;
@@ -16,7 +16,7 @@ use super::answers::{bounded, bounded_state};
 use super::declaration::Declaration;
 use super::limits::VISITS_MAX;
 use super::state::StoredPublication;
-use super::wire::PublicationView;
+use super::wire::{Problem, PublicationView, PublishRequest};
 
 /// Declared publications by name.
 #[derive(Debug, Default)]
@@ -36,6 +36,16 @@ pub(crate) struct Entry {
     pub(crate) seen: Seen,
     /// How many local clients hold it.
     pub(crate) holders: usize,
+    /// Why the relay refuses it. Then there is no view: it is not served, and asked for again.
+    pub(crate) refused: Option<Refused>,
+}
+
+/// A declaration that the relay refuses.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    pub(crate) problem: Problem,
+    /// What is shown of it.
+    shown: PublicationView,
 }
 
 impl Entry {
@@ -108,7 +118,8 @@ impl Registry {
     ) {
         let before = self.entries.remove(name);
         let holders = before.as_ref().map_or(0, |entry| entry.holders);
-        let entry = Entry { declaration, target, view, seen: Seen::default(), holders };
+        let seen = Seen::default();
+        let entry = Entry { declaration, target, view, seen, holders, refused: None };
         self.entries.insert(name.to_owned(), entry);
     }
 
@@ -149,6 +160,52 @@ impl Registry {
         self.entries.values().filter_map(|entry| entry.view.clone()).collect()
     }
 
+    /// The same with what is refused.
+    pub(crate) fn shown(&self) -> Vec<PublicationView> {
+        let shown = |entry: &Entry| {
+            entry.view.clone().or_else(|| entry.refused.as_ref().map(|each| each.shown.clone()))
+        };
+        self.entries.values().filter_map(shown).collect()
+    }
+
+    /// The relay refuses what is declared under `name`. Returns true if that is news.
+    pub(crate) fn refuse(&mut self, name: &str, problem: Problem) -> bool {
+        let Some(entry) = self.entries.get_mut(name) else { return false };
+        let news = entry.refused.as_ref().is_none_or(|before| before.problem != problem);
+        let mut shown = match (entry.view.take(), entry.refused.take()) {
+            (Some(view), _) | (None, Some(Refused { shown: view, .. })) => view,
+            (None, None) => unacknowledged(name, &entry.declaration),
+        };
+        shown.state = PublicationState {
+            state: State::Refused,
+            cause: Some(format!("{problem} ({})", problem.code)),
+            steps: Vec::new(),
+            at: shown.state.at,
+            awaits_certificate: false,
+        };
+        entry.seen = Seen::default();
+        entry.refused = Some(Refused { problem, shown });
+        news
+    }
+
+    /// The relay has acknowledged what is declared under `name`.
+    pub(crate) fn acknowledge(&mut self, name: &str, view: PublicationView) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.view = Some(view);
+            entry.refused = None;
+        }
+    }
+
+    /// What is refused, and how it is asked for again. Taking over is for the moment when a person asked for it.
+    pub(crate) fn refused_requests(&self) -> Vec<(String, PublishRequest)> {
+        let refused = self.entries.iter().filter(|(_, entry)| entry.refused.is_some());
+        let request = |entry: &Entry| PublishRequest {
+            replace: false,
+            ..entry.declaration.request(&entry.target)
+        };
+        refused.map(|(name, entry)| (name.clone(), request(entry))).collect()
+    }
+
     /// Whether the target of `name` failed when it was last dialled.
     pub(crate) fn is_failing(&self, name: &str) -> bool {
         self.entries.get(name).is_some_and(|entry| entry.seen.failure.is_some())
@@ -163,6 +220,7 @@ impl Registry {
         kept.map(|entry| StoredPublication {
             declaration: entry.declaration.clone(),
             view: entry.view.clone(),
+            refused: entry.refused.as_ref().map(|refused| refused.problem.clone()),
         })
         .collect()
     }
@@ -276,6 +334,39 @@ impl Registry {
     }
 }
 
+/// What there is to show of a declaration that was never acknowledged.
+fn unacknowledged(name: &str, declaration: &Declaration) -> PublicationView {
+    let (id, nobody) = (Uuid::nil(), Uuid::nil());
+    PublicationView {
+        publication: Publication {
+            id,
+            network: nobody,
+            node: nobody,
+            name: name.to_owned(),
+            protocol: declaration.protocol,
+            public_port: declaration.port,
+            port_count: 1,
+            hostnames: declaration.hostnames.clone(),
+            overlay_port: 0,
+            target: declaration.target.clone(),
+            access: declaration.access.clone(),
+            web: declaration.web.clone(),
+            health: declaration.health.clone(),
+            lifetime: declaration.lifetime,
+            created_at: 0,
+        },
+        state: PublicationState {
+            state: State::Refused,
+            cause: None,
+            steps: Vec::new(),
+            at: 0,
+            awaits_certificate: false,
+        },
+        public: "-".to_owned(),
+        access_notes: Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bore_control::model::Protocol;
@@ -331,6 +422,41 @@ mod tests {
         let mut registry = declared("web");
         assert_eq!(registry.narrow(Vec::new()).missing, ["web"]);
         assert!(registry.entry("web").is_some());
+    }
+
+    #[test]
+    fn what_the_relay_refuses_is_kept_shown_and_asked_for_again_without_taking_over() {
+        let mut registry = Registry::default();
+        let declared = Declaration {
+            lifetime: Lifetime::Persistent,
+            replace: true,
+            ..declaration("web", Protocol::Tcp, "127.0.0.1:3000")
+        };
+        let target = declared.parse_target().unwrap();
+        registry.declare("web", declared, target, Some(view("web", Protocol::Tcp)));
+        let problem = Problem {
+            title: String::new(),
+            status: 409,
+            detail: "port 7777/tcp is held by \"other\"".to_owned(),
+            code: "B2104".to_owned(),
+            next: String::new(),
+        };
+
+        assert!(registry.refuse("web", problem.clone()));
+        assert!(!registry.refuse("web", problem.clone()), "no news");
+        assert!(registry.views().is_empty(), "it is not served");
+        let shown = registry.shown().remove(0);
+        assert_eq!(
+            (shown.state.state, shown.public.as_str()),
+            (State::Refused, "tcp://203.0.113.5:7777")
+        );
+        assert!(shown.state.cause.unwrap().contains("(B2104)"));
+        assert_eq!(registry.persistent()[0].refused, Some(problem));
+        assert!(!registry.refused_requests().remove(0).1.replace);
+        assert!(registry.narrow(Vec::new()).missing.is_empty(), "a list without it is no news");
+
+        registry.acknowledge("web", view("web", Protocol::Tcp));
+        assert!(registry.refused_requests().is_empty() && registry.views().len() == 1);
     }
 
     #[test]

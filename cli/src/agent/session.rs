@@ -13,6 +13,7 @@ use http::Method;
 use rand::Rng;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::answers::{acknowledged, bounded_problem};
 use super::connect::{Connector, RelayPeer, TunnelChange, rebind, resolve};
 use super::control_client::ControlClient;
 use super::error::AgentError;
@@ -21,7 +22,8 @@ use super::ndjson::Lines;
 use super::network_watch::{NetworkChange, NetworkWatch};
 use super::shared::{Online, Shared, StateChange, WebPorts};
 use super::wire::{
-    Page, PublicationView, PublishRequest, SelfView, SessionRequest, Stored, VERSION, WatchEvent,
+    Displaced, Page, Problem, PublicationView, PublishRequest, SelfView, SessionRequest, Stored,
+    VERSION, WatchEvent,
 };
 
 /// How a session ended.
@@ -92,14 +94,40 @@ async fn renew_declared(shared: &Arc<Shared>, control: &ControlClient) -> Result
             // The address that was given is not to be had any more; what was declared may still be.
             answer = publish(control, &first).await;
         }
-        match answer {
-            Ok(view) => shared.renew(&name, view),
-            Err(AgentError::Refused(problem)) => {
-                tracing::warn!(%name, code = %problem.code, %problem, "the relay refuses a publication");
-                shared.tell(StateChange::Refused { name, problem });
-            }
-            Err(error) => return Err(error),
+        take_answer(shared, &name, answer)?;
+    }
+    shared.save().await
+}
+
+/// Takes the answer to what is declared under `name`, which may have been withdrawn meanwhile.
+fn take_answer(
+    shared: &Shared,
+    name: &str,
+    answer: Result<PublicationView, AgentError>,
+) -> Result<(), AgentError> {
+    let Some(entry) = shared.registry().entry(name).cloned() else { return Ok(()) };
+    let answer = answer.and_then(|view| acknowledged(view, &entry.declaration, &entry.target));
+    match answer {
+        Ok(view) => shared.renew(name, view),
+        // The relay cannot answer just then: that says nothing about the publication.
+        Err(AgentError::Refused(problem)) if problem.status >= 500 || problem.status == 429 => {
+            tracing::warn!(%name, code = %problem.code, %problem, "a publication was not renewed");
         }
+        Err(AgentError::Refused(problem)) => shared.refuse(name, problem),
+        Err(error @ AgentError::Distrusted { .. }) => shared.refuse(name, error.problem()),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Asks again for what the relay refuses: another node may have given it back, or a rule changed.
+async fn ask_again(shared: &Shared, control: &ControlClient) -> Result<(), AgentError> {
+    let refused = shared.registry().refused_requests();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    for (name, request) in refused {
+        take_answer(shared, &name, publish(control, &request).await)?;
     }
     shared.save().await
 }
@@ -159,6 +187,7 @@ impl Session<'_> {
     ) -> Result<(), Lost> {
         let look_up = tokio::time::sleep(RESOLVE_AGAIN.mul_f64(rand::rng().random_range(0.5..1.5)));
         tokio::pin!(look_up);
+        let mut ask_again_at = Instant::now() + ASK_AGAIN;
         let mut tunnel_look = tokio::time::interval(TUNNEL_LOOK);
         tunnel_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heartbeat_due = Instant::now() + HEARTBEAT_MISSING;
@@ -176,6 +205,10 @@ impl Session<'_> {
                     let established = connector.session_established().await;
                     self.tunnel_looked_at(established).await?;
                 }
+                () = tokio::time::sleep_until(ask_again_at) => {
+                    ask_again(self.shared, &self.online.control).await.map_err(doubted)?;
+                    ask_again_at = Instant::now() + ASK_AGAIN.mul_f64(rand::rng().random_range(0.75..1.25));
+                }
                 () = &mut look_up => return self.look_up_again().await,
             }
         }
@@ -189,8 +222,8 @@ impl Session<'_> {
                 Err(Lost { error, tunnel_stands: true, at_once: false })
             }
             Some(WatchEvent::Replaced) => Err(final_loss(AgentError::Replaced)),
-            Some(WatchEvent::Publications { publications }) => {
-                self.take_list(publications).await.map_err(doubted)
+            Some(WatchEvent::Publications { publications, displaced }) => {
+                self.take_list(publications, displaced).await.map_err(doubted)
             }
             Some(WatchEvent::Draining) => {
                 tracing::info!("the relay is draining");
@@ -205,15 +238,34 @@ impl Session<'_> {
         }
     }
 
-    async fn take_list(&self, list: Vec<PublicationView>) -> Result<(), AgentError> {
-        let narrowed = self.shared.registry().narrow(list);
+    async fn take_list(
+        &self,
+        list: Vec<PublicationView>,
+        displaced: Vec<Displaced>,
+    ) -> Result<(), AgentError> {
+        let mut narrowed = self.shared.registry().narrow(list);
+        let was_displaced = self.take_displaced(&mut narrowed.missing, displaced);
         for view in narrowed.undeclared {
             self.shared.counters.undeclared_ignored.add_one();
             tracing::debug!(name = %view.publication.name, "not declared on this agent, ignored");
         }
         self.shared.replan(None);
         self.shared.tell_publications(narrowed.changed);
+        if was_displaced {
+            self.shared.save().await?;
+        }
         if narrowed.missing.is_empty() { Ok(()) } else { self.drop_removed(narrowed.missing).await }
+    }
+
+    /// What another node took is refused from here on, and not missing. Returns true if there is such a one.
+    fn take_displaced(&self, missing: &mut Vec<String>, displaced: Vec<Displaced>) -> bool {
+        let before = missing.len();
+        for Displaced { name, cause } in displaced {
+            let Some(position) = missing.iter().position(|each| *each == name) else { continue };
+            missing.swap_remove(position);
+            self.shared.refuse(&name, taken(cause));
+        }
+        missing.len() < before
     }
 
     /// A list may be older than an answer that overtook it, so what it lacks is looked up before it is given up.
@@ -303,6 +355,16 @@ impl Session<'_> {
     }
 }
 
+fn taken(cause: String) -> Problem {
+    bounded_problem(Problem {
+        title: "taken by another node".to_owned(),
+        status: 409,
+        detail: cause,
+        code: "B2114".to_owned(),
+        next: "nothing: it is asked for again, and comes back when it is free".to_owned(),
+    })
+}
+
 fn lost(cause: String) -> Lost {
     doubted(AgentError::ControlUnreachable { cause })
 }
@@ -323,6 +385,8 @@ fn final_loss(error: AgentError) -> Lost {
 
 /// Names are looked up again about this often.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(60);
+/// What is refused is asked for again about this often.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// How often the tunnel's session is looked at.
 const TUNNEL_LOOK: Duration = Duration::from_secs(1);
 /// A tunnel that was reset is up after one round trip, or it is doubted.

@@ -318,11 +318,19 @@ impl Shared {
 
     /// Takes a renewed answer of the relay.
     pub(crate) fn renew(&self, name: &str, view: PublicationView) {
-        if let Some(entry) = self.registry().entry_mut(name) {
-            entry.view = Some(view.clone());
-        }
+        self.registry().acknowledge(name, view.clone());
         self.replan(None);
         self.tell_publications(vec![view]);
+    }
+
+    /// The relay refuses what is declared here: it is served no more, and stays declared.
+    pub(crate) fn refuse(&self, name: &str, problem: Problem) {
+        if !self.registry().refuse(name, problem.clone()) {
+            return;
+        }
+        tracing::warn!(%name, code = %problem.code, %problem, "the relay refuses a publication");
+        self.replan(None);
+        self.tell(StateChange::Refused { name: name.to_owned(), problem });
     }
 
     /// Takes a proved state.

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::declaration::Declaration;
 use super::error::StateError;
-use super::wire::PublicationView;
+use super::wire::{Problem, PublicationView};
 pub(crate) use identity::{Identity, Membership};
 
 /// A state folder that exists and that other users cannot read.
@@ -47,6 +47,9 @@ pub(crate) struct StoredPublication {
     pub(crate) declaration: Declaration,
     /// What the relay answered last, so that a restarted agent serves before control answers.
     pub(crate) view: Option<PublicationView>,
+    /// Why the relay refuses it; it is asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<Problem>,
 }
 
 #[derive(Serialize, Deserialize)]

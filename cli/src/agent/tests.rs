@@ -96,6 +96,7 @@ async fn what_was_declared_to_stay_is_there_after_a_restart_and_offline_until_pr
             ..declaration("web", Protocol::Tcp, "127.0.0.1:3000")
         },
         view: Some(view("web", Protocol::Tcp)),
+        refused: None,
     };
     folder.write_publications(vec![stored]).unwrap();
     let lab = Lab::on(root, folder).await;

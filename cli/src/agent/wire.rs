@@ -6,7 +6,7 @@ use bore_control::model::Lifetime;
 use bore_control::runtime::RelayInfo;
 pub(crate) use bore_control::wire::PublicationView;
 pub(crate) use bore_control::wire::{
-    AccessLists, Joined, Page, PublishRequest, SelfView, SessionRequest,
+    AccessLists, Displaced, Joined, Page, PublishRequest, SelfView, SessionRequest,
 };
 use bore_policy::Label;
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,9 @@ pub(crate) enum WatchEvent {
     Publications {
         /// The whole list.
         publications: Vec<PublicationView>,
+        /// What another node took.
+        #[serde(default)]
+        displaced: Vec<Displaced>,
     },
     /// The relay stops soon.
     Draining,

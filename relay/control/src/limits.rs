@@ -163,3 +163,5 @@ impl Default for Quotas {
         }
     }
 }
+/// Publications of a node that other nodes took, as it is told of them.
+pub(crate) const DISPLACED_PER_NODE_MAX: usize = 256;

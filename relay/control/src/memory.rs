@@ -16,7 +16,9 @@ use uuid::Uuid;
 pub use tenant::CompiledNetwork;
 pub(crate) use tenant::Tenant;
 
+use crate::limits::DISPLACED_PER_NODE_MAX;
 use crate::model::{Domain, Group, Network, Node, Protocol, Publication};
+use crate::wire::Displaced;
 
 /// A node and what decisions need of it.
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ pub(crate) struct Memory {
     served: HashMap<Uuid, Arc<Served>>,
     ports: HashMap<(Protocol, u16), Uuid>,
     hostnames: HashMap<String, Uuid>,
+    /// What other nodes took, by the node that had it.
+    displaced: HashMap<Uuid, Vec<Displaced>>,
     /// Verified domains and their networks.
     domains: HashMap<String, Uuid>,
     /// Where the relay itself gives out names, canonical.
@@ -93,6 +97,7 @@ impl Memory {
     /// Removes a node with its publications, which it gives back.
     pub(crate) fn remove_node(&mut self, id: Uuid) -> Vec<Arc<Served>> {
         let Some(member) = self.members.remove(&id) else { return Vec::new() };
+        self.displaced.remove(&id);
         let served = self.served_by(member.node.network, id);
         for each in &served {
             self.remove_publication(each.publication.id);
@@ -101,6 +106,28 @@ impl Memory {
             tenant.remove_node(&member.node);
         }
         served
+    }
+
+    /// Notes that a publication gives way to another node's; of too many the oldest is forgotten.
+    pub(crate) fn displace(&mut self, publication: &Publication, cause: String) {
+        self.restore(publication);
+        let displaced = self.displaced.entry(publication.node).or_default();
+        if displaced.len() >= DISPLACED_PER_NODE_MAX {
+            displaced.remove(0);
+        }
+        displaced.push(Displaced { name: publication.name.clone(), cause });
+    }
+
+    /// The node has it again.
+    pub(crate) fn restore(&mut self, publication: &Publication) {
+        if let Some(displaced) = self.displaced.get_mut(&publication.node) {
+            displaced.retain(|each| each.name != publication.name);
+        }
+    }
+
+    /// What other nodes took from this one.
+    pub(crate) fn displaced(&self, node: Uuid) -> Vec<Displaced> {
+        self.displaced.get(&node).cloned().unwrap_or_default()
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = &Arc<Member>> {

@@ -23,6 +23,8 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     async fn release(&self, publication: Uuid);
     /// Ports that "any free port" is taken from.
     fn public_ports(&self) -> std::ops::RangeInclusive<u16>;
+    /// Ports that a node may have without a publish rule.
+    fn open_ports(&self) -> std::ops::RangeInclusive<u16>;
     /// State of a publication, with the steps that proved it.
     fn publication_state(&self, id: Uuid) -> PublicationState;
     /// Where visitors reach it: `https://…`, `udp://host:7777`.
@@ -105,6 +107,8 @@ pub enum State {
     Reachable,
     /// The agent has reached the public address from its own network.
     Live,
+    /// Declared on the agent and refused by the relay, as when another node has its name. Only the agent shows this.
+    Refused,
 }
 
 /// One thing that was tried.

@@ -165,6 +165,9 @@ pub enum WatchEvent {
     Publications {
         /// The whole list.
         publications: Vec<PublicationView>,
+        /// What another node has taken from this one, as a rule lets it, until this node publishes it again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        displaced: Vec<Displaced>,
     },
     /// The network's rules changed.
     Policy {
@@ -177,6 +180,15 @@ pub enum WatchEvent {
     Replaced,
     /// Nothing happened for a while.
     Heartbeat,
+}
+
+/// A publication that had to give way to another node's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Displaced {
+    /// Its name.
+    pub name: String,
+    /// To what, in words.
+    pub cause: String,
 }
 
 /// A page of a list.

@@ -73,6 +73,7 @@ impl Settled {
         let error = match state.state {
             State::Live => return Ok(self.view),
             State::Down => CliError::new("B7101", format!("the target of {name} does not answer")),
+            State::Refused => CliError::new("B2114", format!("{name} is refused by the relay")),
             State::Offline | State::Reachable => CliError::new(
                 "B8101",
                 format!("{name} was not reached from outside within {:?}", self.limit),
@@ -184,7 +185,7 @@ fn has_address(state: &PublicationState) -> bool {
     match state.state {
         State::Reachable | State::Live => !state.awaits_certificate,
         State::Down => true,
-        State::Offline => false,
+        State::Offline | State::Refused => false,
     }
 }
 
@@ -220,6 +221,7 @@ fn steps(output: &Output, view: &PublicationView) {
 pub(crate) fn standing(view: &PublicationView) -> String {
     let state = match view.state.state {
         State::Offline => "offline",
+        State::Refused => "refused",
         State::Down => "down",
         State::Reachable => "reachable through the relay, not yet proved from outside",
         State::Live => "live",

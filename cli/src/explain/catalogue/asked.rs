@@ -276,6 +276,17 @@ pub(super) static ENTRIES: &[Entry] = &[
         ]
     ),
     entry!(
+        "B2114",
+        Taken,
+        "taken by another node",
+        "Another node of the network has taken the name, port or hostname by --replace, as a publish rule with replace = true lets it. The declaration stays on this machine as refused, is asked for again, and comes back when it is free.",
+        ["bore publish --replace on another machine"],
+        [
+            "nothing, if that was meant; bore rm NAME gives the declaration up",
+            "publish it under another name or port, or have the rule changed: bore policy ls"
+        ]
+    ),
+    entry!(
         "B2301",
         Taken,
         "domain of another network",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bore_policy::{Decision, PortRange, PublicHost, Publisher, Wanted};
+use bore_policy::{DecidedBy, Decision, PortRange, PublicHost, Publisher, Wanted};
 use uuid::Uuid;
 
 use super::draft::{Draft, PortWish};
@@ -76,6 +76,57 @@ impl Control {
             let decision = compiled.policy.decide_publish(&job.publisher(), &wanted);
             if !decision.allowed {
                 return Err(job.denied(&wanted, &decision));
+            }
+            if decision.by == DecidedBy::Default {
+                self.demand_open_port(job, wanted.ports)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Low ports, and those that the administrator left out of `public_ports`, are services' own: no default gives them. What has one keeps it.
+    fn demand_open_port(&self, job: &Job<'_>, wanted: Option<PortRange>) -> Result<(), Refusal> {
+        let open = self.runtime().open_ports();
+        let is_open =
+            |ports: PortRange| open.contains(&ports.first()) && open.contains(&ports.last());
+        let kept = job.before.as_ref().and_then(|before| before.publication.public_port);
+        let Some(ports) = wanted.filter(|ports| !is_open(*ports) && kept != Some(ports.first()))
+        else {
+            return Ok(());
+        };
+        let detail = format!(
+            "port {}/{} needs a publish rule: without one a node has ports from {} to {}",
+            ports.first(),
+            job.draft.protocol,
+            open.start(),
+            open.end()
+        );
+        let next = "another port (--port 0 for any), or a publish rule that allows this one: bore policy apply";
+        Err(Refusal::new(Code::PolicyDenies, detail).next(next))
+    }
+
+    /// Whether what `holder` has may be taken for `place`: from the same node always, from another one where a rule says so.
+    pub(super) fn decide_replace(
+        &self,
+        job: &Job<'_>,
+        place: &Place,
+        holder: &Holder,
+    ) -> Result<(), Refusal> {
+        let network = job.member.node.network;
+        if holder.2.publication.node == job.member.node.id {
+            return Ok(());
+        }
+        let compiled = self
+            .policy(network)
+            .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
+        for wanted in job.wishes(Some(place)) {
+            let decision = compiled.policy.decide_replace(&job.publisher(), &wanted);
+            if !decision.allowed {
+                let held = self.held(network, holder);
+                let detail =
+                    format!("{}; taking it by node {} is {decision}", held.detail, job.member.name);
+                let next = "another name or port, or a publish rule with `replace = true` for this node: bore policy apply";
+                return Err(Refusal::new(Code::PolicyDenies, detail).next(next));
             }
         }
         Ok(())

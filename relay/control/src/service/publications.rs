@@ -9,7 +9,7 @@ use crate::model::{Actor, Publication};
 use crate::refusal::{Code, Refusal};
 use crate::runtime::{ProbeOrder, ProbeReport, PublicationState, Step, TargetReport};
 use crate::text::clean_text;
-use crate::wire::PublicationView;
+use crate::wire::{Displaced, PublicationView};
 
 impl Control {
     /// A publication with its live state.
@@ -42,6 +42,11 @@ impl Control {
     pub fn publications_of(&self, network: Uuid, node: Uuid) -> Vec<PublicationView> {
         let served = self.read().served_by(network, node);
         served.iter().map(|served| self.publication_view(served.publication.clone())).collect()
+    }
+
+    /// What other nodes took from `node`.
+    pub(crate) fn displaced(&self, node: Uuid) -> Vec<Displaced> {
+        self.read().displaced(node)
     }
 
     /// A publication that `node` serves, by id or name.

@@ -3,7 +3,8 @@
 //! Order: form, quotas, then candidate by candidate: rules, who holds it, claim on the relay, store. The claim comes before the store, so that
 //! what is acknowledged has its port; a claim whose row was not stored is given back. A request that changes nothing writes nothing.
 //!
-//! With `replace`, publications of the same network that stand in the way are removed first, and put back when the new one fails.
+//! With `replace`, publications that stand in the way are removed first, and put back when the new one fails: those of the same node, and those of
+//! other nodes of the network where a publish rule has `replace`. Who loses one that way is told by its watch.
 
 use std::sync::Arc;
 
@@ -137,8 +138,7 @@ impl Control {
             if !placed.is_empty() {
                 continue;
             }
-            if let Some(holder) = named.first() {
-                self.check_replace(job, holder)?;
+            if !named.is_empty() {
                 return self.place_alone(job, place, by).await;
             }
             tries += 1;
@@ -149,11 +149,6 @@ impl Control {
         }
         let none = || Refusal::new(Code::NoFreePort, "every port of the relay's range is taken");
         Err(denied.filter(|_| tries == 0).unwrap_or_else(none))
-    }
-
-    /// The name is another publication's: only `replace` takes it.
-    fn check_replace(&self, job: &Job<'_>, holder: &Holder) -> Result<(), Refusal> {
-        if job.draft.replace { Ok(()) } else { Err(self.held(job.member.node.network, holder)) }
     }
 
     /// Places here or not at all.
@@ -170,8 +165,11 @@ impl Control {
         if let Some(holder) = foreign.or_else(|| holders.first().filter(|_| !job.draft.replace)) {
             return Err(self.held(publication.network, holder));
         }
-        for (_, _, served) in &holders {
-            self.remove_stored(&served.publication, by).await?;
+        for holder in &holders {
+            self.decide_replace(job, place, holder)?;
+        }
+        for holder in &holders {
+            self.give_way(job, holder, by).await?;
         }
         let placed = self.claim_and_store(job, publication, by).await;
         if placed.is_err() {
@@ -180,6 +178,17 @@ impl Control {
             }
         }
         placed
+    }
+
+    /// Removes what stands in the way; another node is told why it has it no more.
+    async fn give_way(&self, job: &Job<'_>, holder: &Holder, by: &Actor) -> Result<(), Refusal> {
+        let (_, thing, Served { publication, .. }) = (holder.0, &holder.1, holder.2.as_ref());
+        if publication.node != job.member.node.id {
+            let cause =
+                format!("{thing} was taken by \"{}\" (agent {})", job.name, job.member.name);
+            self.write().displace(publication, cause);
+        }
+        self.remove_stored(publication, by).await
     }
 
     async fn claim_and_store(
@@ -214,11 +223,10 @@ impl Control {
     fn enter_publication(&self, job: &Job<'_>, publication: Publication) {
         let Publication { id, network, node, .. } = publication;
         let Ok(name) = bore_policy::Label::parse(&publication.name) else { return };
-        self.write().put_publication(Served {
-            publication,
-            name,
-            access: job.draft.compiled.clone(),
-        });
+        let mut memory = self.write();
+        memory.restore(&publication);
+        memory.put_publication(Served { publication, name, access: job.draft.compiled.clone() });
+        drop(memory);
         self.sessions().signal_node(node);
         self.announce(Some(network), ChangeKind::Publications, Some(id));
     }
@@ -230,6 +238,7 @@ impl Control {
         let stored = self.store().put_publication(publication, &Actor::System).await;
         match stored {
             Ok(_) if claimed => {
+                self.write().restore(publication);
                 self.write().put_publication(served.clone());
                 self.sessions().signal_node(publication.node);
                 self.announce(

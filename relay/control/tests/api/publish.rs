@@ -94,8 +94,11 @@ async fn a_port_that_is_taken_is_refused_by_name_and_across_networks_without() {
         .await
         .ok();
 
-    lab.relay.busy.lock().unwrap().insert(53);
-    assert_eq!(lab.publish(&nas, udp("dns", json!({"port": 53}))).await.refusal(), (409, "B2105"));
+    lab.relay.busy.lock().unwrap().insert(5353);
+    assert_eq!(
+        lab.publish(&nas, udp("dns", json!({"port": 5353}))).await.refusal(),
+        (409, "B2105")
+    );
     let end = json!({"port": 65535, "port_count": 2, "target": "1-2"});
     assert_eq!(lab.publish(&nas, udp("end", end)).await.refusal(), (422, "B2107"));
 }
@@ -213,10 +216,54 @@ async fn replace_takes_over_in_the_same_network_and_never_from_another() {
     );
     let theft = lab.publish(&foreign, udp("game", json!({"port": 7777, "replace": true}))).await;
     assert_eq!(theft.refusal(), (409, "B2104"));
-    let taken =
-        lab.publish(&pi, udp("game", json!({"any_port": true, "replace": true}))).await.ok();
+    let any = || udp("game", json!({"any_port": true, "replace": true}));
+    let denied = lab.publish(&pi, any()).await;
+    assert_eq!(denied.refusal(), (403, "B4101"), "another node's, and no rule");
+    assert!(denied.text.contains("held by \\\"game\\\" (agent nas)"), "{}", denied.text);
+    assert!(denied.text.contains("replace = true"), "{}", denied.text);
+
+    permit(&lab, json!({"who": ["node:pi"], "replace": true})).await;
+    let taken = lab.publish(&pi, any()).await.ok();
     assert_eq!(taken["node"], json!(pi.id));
     assert_eq!(lab.control.snapshot_publications().len(), 1);
+    let back = lab.publish(&nas, udp("game", json!({"port": 7777}))).await;
+    assert_eq!(back.refusal(), (409, "B2102"), "it is taken");
+    let revenge = lab.publish(&nas, any()).await;
+    assert_eq!(revenge.refusal(), (403, "B4101"), "the rule is about another node");
+}
+
+#[tokio::test]
+async fn a_node_replaces_its_own_publications_without_a_rule() {
+    let lab = Lab::new().await;
+    let nas = lab.node(lab.network("home").await, "nas").await;
+    lab.publish(&nas, udp("game", json!({"port": 7777}))).await.ok();
+    let other = udp("other", json!({"port": 7777, "replace": true}));
+    assert_eq!(lab.publish(&nas, other).await.ok()["name"], "other");
+}
+
+#[tokio::test]
+async fn a_low_port_needs_a_rule_and_what_has_one_keeps_it() {
+    let lab = Lab::new().await;
+    let nas = lab.node(lab.network("home").await, "nas").await;
+    let low = |target: &str| udp("dns", json!({"port": 53, "target": target}));
+    let denied = lab.publish(&nas, low("53")).await;
+    assert_eq!(denied.refusal(), (403, "B4101"));
+    assert!(denied.text.contains("from 1024 to 65535"), "{}", denied.text);
+    let range = udp("range", json!({"port": 1000, "port_count": 100, "target": "1000-1099"}));
+    assert_eq!(lab.publish(&nas, range).await.refusal(), (403, "B4101"));
+
+    permit(&lab, json!({"who": ["any"], "ports": [53]})).await;
+    lab.publish(&nas, low("53")).await.ok();
+    lab.admin("DELETE", "/v1/networks/home/policies/permit", Value::Null).await.ok();
+    lab.publish(&nas, low("54")).await.ok();
+}
+
+/// Adds a policy of one allow rule with these fields.
+async fn permit(lab: &Lab, fields: Value) {
+    let mut rule = json!({"name": "permit", "effect": "allow"});
+    rule.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let draft = json!({"document": {"publish": [rule]}, "revision": 0});
+    lab.admin("PUT", "/v1/networks/home/policies/permit", draft).await.ok();
 }
 
 #[tokio::test]
@@ -226,6 +273,7 @@ async fn a_replacement_that_fails_puts_the_old_one_back() {
     let (nas, pi) = (lab.node(home, "nas").await, lab.node(home, "pi").await);
     let old = lab.publish(&nas, udp("game", json!({"port": 7777}))).await.ok();
     lab.relay.busy.lock().unwrap().insert(9999);
+    permit(&lab, json!({"who": ["any"], "replace": true})).await;
 
     let failed = lab.publish(&pi, udp("game", json!({"port": 9999, "replace": true}))).await;
     assert_eq!(failed.refusal(), (409, "B2105"));

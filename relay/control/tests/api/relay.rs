@@ -58,6 +58,10 @@ impl Runtime for FakeRelay {
         self.claims.lock().unwrap().remove(&publication);
     }
 
+    fn open_ports(&self) -> RangeInclusive<u16> {
+        1024..=u16::MAX
+    }
+
     fn public_ports(&self) -> RangeInclusive<u16> {
         PORTS
     }

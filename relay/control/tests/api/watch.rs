@@ -65,6 +65,34 @@ async fn a_takeover_ends_the_old_watch_with_the_word() {
 }
 
 #[tokio::test]
+async fn who_loses_a_publication_is_told_to_whom() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let (nas, pi) = (lab.node(home, "nas").await, lab.node(home, "pi").await);
+    let game = |replace: bool| json!({"name": "game", "protocol": "udp", "target": "7777", "port": 7777, "replace": replace});
+    lab.publish(&nas, game(false)).await.ok();
+    let rule = json!({"name": "pi", "effect": "allow", "who": ["node:pi"], "replace": true});
+    let draft = json!({"document": {"publish": [rule]}});
+    lab.admin("PUT", "/v1/networks/home/policies/office", draft).await.ok();
+    claim(&lab, &nas, ONE, false).await.ok();
+    let mut stream = Stream::open(&lab, &nas, ONE).await.past_the_hello().await;
+
+    lab.publish(&pi, game(true)).await.ok();
+    let told = stream.next().await;
+    assert_eq!(told["publications"], json!([]));
+    assert_eq!(told["displaced"][0]["name"], "game");
+    assert_eq!(told["displaced"][0]["cause"], "name game was taken by \"game\" (agent pi)");
+
+    lab.admin("DELETE", "/v1/networks/home/publications/game", Value::Null).await.ok();
+    lab.publish(&nas, game(false)).await.ok();
+    let told = stream.next().await;
+    assert_eq!(
+        (told["publications"][0]["name"].as_str(), told.get("displaced")),
+        (Some("game"), None)
+    );
+}
+
+#[tokio::test]
 async fn one_node_has_one_watch() {
     let lab = Lab::new().await;
     let nas = lab.node(lab.network("home").await, "nas").await;

@@ -130,6 +130,7 @@ impl Watch {
     fn publications(&self) -> String {
         line(&WatchEvent::Publications {
             publications: self.control.publications_of(self.network, self.node),
+            displaced: self.control.displaced(self.node),
         })
     }
 
