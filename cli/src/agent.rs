@@ -39,7 +39,7 @@ mod serve_tls;
 mod serve_udp;
 mod session;
 mod shared;
-mod state;
+pub(crate) mod state;
 mod system;
 mod target_health;
 mod target_watch;

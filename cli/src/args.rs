@@ -40,7 +40,7 @@ pub(crate) struct Globals {
     /// No colour (NO_COLOR does the same)
     #[arg(long, global = true)]
     pub(crate) no_color: bool,
-    /// Folder of this machine's identity [default: ~/.local/state/bore, root: /var/lib/bore/agent]
+    /// Folder of this machine's identity [default: ~/.local/state/bore, root: /var/lib/bore-agent]
     #[arg(long, global = true, value_name = "DIR", env = "BORE_STATE")]
     pub(crate) state: Option<PathBuf>,
     /// Never ask

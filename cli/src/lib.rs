@@ -15,6 +15,7 @@ mod hostname;
 mod link;
 mod open_files;
 mod output;
+mod owner;
 mod project;
 mod secret;
 mod signal;

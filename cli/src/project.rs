@@ -187,8 +187,14 @@ impl Owned {
 
     fn write(&self) -> io::Result<()> {
         let new = self.path.with_extension("json.new");
+        // Left by a crash, or planted by who owns the folder: a new file follows no link.
+        if let Err(error) = std::fs::remove_file(&new)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(&serde_json::to_vec_pretty(&self.names)?)?;
         file.sync_all()?;
         std::fs::rename(&new, &self.path)

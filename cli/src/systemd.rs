@@ -1,6 +1,6 @@
 //! systemd units of relay and agent, and what it takes to install one.
 //!
-//! Both run as the user `bore` with as little as they need; the relay alone may bind ports below 1024.
+//! Each runs as a user of its own with as little as it needs, so that neither can read the other's keys; the relay alone may bind ports below 1024.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,8 +10,10 @@ use rustix::fs::Mode;
 use crate::error::{CliError, CliResult};
 use crate::output::Output;
 
-/// The user that both services run as.
-pub(crate) const USER: &str = "bore";
+/// The user that the relay runs as.
+pub(crate) const RELAY_USER: &str = "bore";
+/// The user that the agent runs as.
+pub(crate) const AGENT_USER: &str = "bore-agent";
 const UNITS: &str = "/etc/systemd/system";
 
 /// One service.
@@ -19,6 +21,8 @@ const UNITS: &str = "/etc/systemd/system";
 pub(crate) struct Unit {
     /// File name, `bore-relay.service`.
     pub(crate) name: &'static str,
+    /// Who runs it.
+    user: &'static str,
     /// The whole file.
     pub(crate) text: String,
 }
@@ -29,26 +33,28 @@ pub(crate) fn relay(program: &Path, config: &Path) -> Unit {
     let special = "StateDirectory=bore\nStateDirectoryMode=0700\n\
         AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n\
         ProtectHome=yes\nPrivateTmp=yes\n";
-    Unit { name: "bore-relay.service", text: unit("bore relay", &start, special) }
+    let text = unit("bore relay", RELAY_USER, &start, special);
+    Unit { name: "bore-relay.service", user: RELAY_USER, text }
 }
 
 /// The agent's unit. Home folders are readable and /tmp is shared, so that `unix:` targets there can be dialled.
 pub(crate) fn agent(program: &Path, state: &Path) -> Unit {
     let start = format!("{} join --state {}", quoted(program), quoted(state));
     let special = format!(
-        "StateDirectory=bore/agent\nStateDirectoryMode=0700\nReadWritePaths=-{}\n\
+        "StateDirectory=bore-agent\nStateDirectoryMode=0700\nReadWritePaths=-{}\n\
          CapabilityBoundingSet=\nProtectHome=read-only\n",
         quoted(state)
     );
-    Unit { name: "bore-agent.service", text: unit("bore agent", &start, &special) }
+    let text = unit("bore agent", AGENT_USER, &start, &special);
+    Unit { name: "bore-agent.service", user: AGENT_USER, text }
 }
 
-fn unit(description: &str, start: &str, special: &str) -> String {
+fn unit(description: &str, user: &str, start: &str, special: &str) -> String {
     format!(
         "[Unit]\nDescription={description}\nAfter=network-online.target\nWants=network-online.target\n\
          StartLimitIntervalSec=0\n\n\
-         [Service]\nType=exec\nExecStart={start}\nUser={USER}\nGroup={USER}\nRestart=always\n\
-         RestartPreventExitStatus=2 3 4 9\nRestartSec=1\nTimeoutStopSec=15\nLimitNOFILE=1048576\nUMask=0077\n\
+         [Service]\nType=exec\nExecStart={start}\nUser={user}\nGroup={user}\nRestart=always\n\
+         RestartPreventExitStatus=2 3 4 9\nRestartSec=1\nTimeoutStopSec=15\nLimitNOFILE=1048576\nLimitCORE=0\nUMask=0077\n\
          {special}{HARDENING}\n[Install]\nWantedBy=multi-user.target\n"
     )
 }
@@ -69,7 +75,7 @@ impl Unit {
         prepare: impl FnOnce(&Output) -> CliResult,
     ) -> CliResult {
         open_to_services();
-        make_user(output)?;
+        make_user(self.user, output)?;
         prepare(output)?;
         let path = PathBuf::from(UNITS).join(self.name);
         let failed = |error| CliError::io(format!("cannot write {}", path.display()), &error);
@@ -113,16 +119,20 @@ pub(crate) fn open_to_services() {
     }
 }
 
-/// Gives a folder and all in it to the user of the services.
-pub(crate) fn give_to_user(folder: &Path) -> CliResult {
-    call("chown", &["-R", "--", &format!("{USER}:{USER}"), &folder.display().to_string()])
+/// Gives a folder and what in it is another's to the user of a service. That user may have planted links: none is followed, and no file is given that
+/// has a name elsewhere too.
+pub(crate) fn give_to_user(folder: &Path, user: &str) -> CliResult {
+    let (folder, owner) = (folder.display().to_string(), format!("{user}:{user}"));
+    let foreign = ["-xdev", "!", "-user", user, "(", "-type", "d", "-o", "-links", "1", ")"];
+    let give = ["-execdir", "chown", "-h", "--", &owner, "{}", "+"];
+    call("find", &[&[folder.as_str()], foreign.as_slice(), give.as_slice()].concat())
 }
 
-fn make_user(output: &Output) -> CliResult {
-    if call("id", &["-u", USER]).is_ok() {
+fn make_user(user: &str, output: &Output) -> CliResult {
+    if call("id", &["-u", user]).is_ok() {
         return Ok(());
     }
-    let home = "/var/lib/bore";
+    let home = format!("/var/lib/{user}");
     call(
         "useradd",
         &[
@@ -130,13 +140,13 @@ fn make_user(output: &Output) -> CliResult {
             "--user-group",
             "--no-create-home",
             "--home-dir",
-            home,
+            &home,
             "--shell",
             "/usr/sbin/nologin",
-            USER,
+            user,
         ],
     )?;
-    output.step(true, "user", USER);
+    output.step(true, "user", user);
     Ok(())
 }
 
@@ -168,16 +178,30 @@ mod tests {
     fn only_the_relay_may_bind_low_ports() {
         let relay = relay(Path::new("/usr/local/bin/bore"), Path::new("/etc/bore/relay.toml")).text;
         assert!(relay.contains("AmbientCapabilities=CAP_NET_BIND_SERVICE\n"));
-        let agent = agent(Path::new("/usr/local/bin/bore"), Path::new("/var/lib/bore/agent")).text;
+        let agent = agent(Path::new("/usr/local/bin/bore"), Path::new("/var/lib/bore-agent")).text;
         assert!(agent.contains("CapabilityBoundingSet=\n") && !agent.contains("CAP_NET"));
     }
 
     #[test]
     fn neither_runs_as_root_nor_gains_rights() {
         for unit in units() {
-            for line in ["User=bore\n", "NoNewPrivileges=yes\n", "ProtectSystem=strict\n"] {
+            for line in
+                ["User=bore", "NoNewPrivileges=yes\n", "LimitCORE=0\n", "ProtectSystem=strict\n"]
+            {
                 assert!(unit.text.contains(line), "{} lacks {line}", unit.name);
             }
+        }
+    }
+
+    #[test]
+    fn relay_and_agent_share_neither_user_nor_folder() {
+        let [relay, agent] = units().map(|unit| unit.text);
+        let of = |text: &str, key: &str| {
+            let line = text.lines().find(|line| line.starts_with(key));
+            line.unwrap_or_else(|| panic!("no {key}")).to_owned()
+        };
+        for key in ["User=", "Group=", "StateDirectory="] {
+            assert_ne!(of(&relay, key), of(&agent, key));
         }
     }
 
@@ -204,7 +228,7 @@ mod tests {
         let program = Path::new("/bin/true");
         [
             relay(program, Path::new("/etc/bore/relay.toml")),
-            agent(program, Path::new("/var/lib/bore/agent")),
+            agent(program, Path::new("/var/lib/bore-agent")),
         ]
     }
 }

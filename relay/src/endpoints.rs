@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
+use crate::state_folder::write_private;
+
 /// The file, and what it holds.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
@@ -47,13 +49,9 @@ impl Endpoints {
             serde_json::to_vec(&*known)
         };
         let Ok(text) = text else { return };
-        let new = self.path.with_extension("new");
-        let written = tokio::fs::write(&new, text).await;
-        let kept = match written {
-            Ok(()) => tokio::fs::rename(&new, &self.path).await,
-            failed => failed,
-        };
-        if let Err(error) = kept {
+        let path = self.path.clone();
+        let kept = tokio::task::spawn_blocking(move || write_private(&path, &text)).await;
+        if let Err(error) = kept.unwrap_or_else(|error| Err(error.into())) {
             tracing::debug!(%error, "endpoints are not kept");
         }
     }

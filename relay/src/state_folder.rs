@@ -68,12 +68,7 @@ impl StateFolder {
     pub fn open(path: &Path) -> Result<Self, StateError> {
         check_mode(path)?;
         let lock_path = path.join("lock");
-        let lock = private_options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&lock_path)
-            .map_err(|source| io_error(&lock_path, source))?;
+        let lock = open_lock(&lock_path).map_err(|source| io_error(&lock_path, source))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(fs::TryLockError::WouldBlock) => Err(StateError::InUse(path.to_owned())),
@@ -193,7 +188,7 @@ fn check_mode(path: &Path) -> Result<(), StateError> {
 }
 
 /// Writes a file that only its owner can read, whole or not at all, and lasting. What root writes belongs to whom the folder belongs to: a service that
-/// runs as another user has to read it.
+/// runs as another user has to read it. That user may have planted links in its folder, so the file is always a new one (`O_EXCL` follows none).
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
@@ -205,13 +200,31 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_synced(path: &Path, bytes: &[u8], folder: fs::Metadata) -> io::Result<()> {
-    let mut file = private_options().write(true).create(true).truncate(true).open(path)?;
+    // Left by a crash, or planted.
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let mut file = private_options().write(true).create_new(true).open(path)?;
     let is_by_root = file.metadata()?.uid() == ROOT;
     if is_by_root && folder.uid() != ROOT {
         fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
     }
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Opens the lock, or makes it. A link in its place is neither followed nor made use of.
+fn open_lock(path: &Path) -> io::Result<File> {
+    match private_options().write(true).create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    if fs::symlink_metadata(path)?.is_symlink() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a link"));
+    }
+    private_options().write(true).open(path)
 }
 
 fn private_options() -> OpenOptions {
@@ -250,6 +263,37 @@ mod tests {
             .expect("needs root: sudo cargo xtask test");
         let file = fs::metadata(folder.write_private("a.key", b"secret").unwrap()).unwrap();
         assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (4_711, 4_712, 0o600));
+    }
+
+    #[test]
+    fn a_planted_link_is_replaced_and_its_target_is_untouched() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = StateFolder::create(&parent.path().join("state")).unwrap();
+        let victim = parent.path().join("victim");
+        fs::write(&victim, "root's").unwrap();
+        std::os::unix::fs::chown(folder.path(), Some(4_711), Some(4_712))
+            .expect("needs root: sudo cargo xtask test");
+        for planted in ["seal.next.key.new", "seal.next.key"] {
+            std::os::unix::fs::symlink(&victim, folder.path().join(planted)).unwrap();
+        }
+        folder.write_private("seal.next.key", b"secret").unwrap();
+
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "root's");
+        assert_eq!(fs::metadata(&victim).unwrap().uid(), ROOT);
+        let written = fs::symlink_metadata(folder.path().join("seal.next.key")).unwrap();
+        assert!(written.is_file() && written.uid() == 4_711);
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_is_refused_and_makes_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("state");
+        drop(StateFolder::create(&folder).unwrap());
+        let victim = parent.path().join("victim");
+        fs::remove_file(folder.join("lock")).unwrap();
+        std::os::unix::fs::symlink(&victim, folder.join("lock")).unwrap();
+        assert!(matches!(StateFolder::open(&folder), Err(StateError::Io { .. })));
+        assert!(!victim.exists());
     }
 
     #[test]

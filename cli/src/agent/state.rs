@@ -15,8 +15,8 @@ mod boot;
 mod files;
 mod identity;
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ struct PublicationsFile {
 }
 
 impl StateFolder {
-    /// `$BORE_STATE`, or the place that fits the user: `/var/lib/bore/agent` for root, else below the home folder.
+    /// `$BORE_STATE`, or the place that fits the user: [`SYSTEM`] for root, else below the home folder.
     ///
     /// # Errors
     /// There is neither `BORE_STATE` nor a home folder.
@@ -68,7 +68,7 @@ impl StateFolder {
             return Ok(path);
         }
         if super::system::user_is_root() {
-            return Ok(PathBuf::from("/var/lib/bore/agent"));
+            return Ok(system_path(Path::new(SYSTEM), Path::new(SYSTEM_BEFORE)));
         }
         if let Some(state) = variable("XDG_STATE_HOME") {
             return Ok(state.join("bore"));
@@ -108,9 +108,8 @@ impl StateFolder {
     /// Another agent has it (`B6104`).
     pub(crate) fn lock(&self) -> Result<StateLock, StateError> {
         let path = self.path.join("lock");
-        let opened =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let file = opened.map_err(|source| StateError::io("create", &path, source))?;
+        let file =
+            files::open_lock(&path).map_err(|source| StateError::io("create", &path, source))?;
         match file.try_lock() {
             Ok(()) => Ok(StateLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StateError::InUse(self.path.clone())),
@@ -193,6 +192,17 @@ impl StateFolder {
     }
 }
 
+/// Where the system's agent is: an identity that was made when it lived in the relay's folder is used there until the service is installed anew.
+fn system_path(path: &Path, before: &Path) -> PathBuf {
+    let joined = |folder: &Path| folder.join("identity.json").exists();
+    if joined(before) && !joined(path) { before.to_owned() } else { path.to_owned() }
+}
+
+/// The folder of the system's agent.
+pub(crate) const SYSTEM: &str = "/var/lib/bore-agent";
+/// Where it was when relay and agent ran as one user.
+const SYSTEM_BEFORE: &str = "/var/lib/bore/agent";
+
 fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
@@ -222,6 +232,18 @@ mod tests {
         let error = StateFolder::open(root.path()).unwrap_err();
         assert_eq!(error.code(), "B6105");
         assert_eq!(error.next_step(), format!("chmod 700 {}", root.path().display()));
+    }
+
+    #[test]
+    fn an_identity_in_the_folder_of_before_is_used_until_there_is_one_in_the_new() {
+        let root = tempfile::tempdir().unwrap();
+        let [path, before] = ["new", "before"].map(|name| root.path().join(name));
+        assert_eq!(system_path(&path, &before), path);
+        for folder in [&before, &path] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("identity.json"), "{}").unwrap();
+            assert_eq!(&system_path(&path, &before), folder);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::args::parse_duration;
 use crate::context::{Context, relay_configs, user_folder};
 use crate::error::{CliError, CliResult};
+use crate::owner::become_owner_of;
 use crate::signal::Interrupt;
 use crate::systemd;
 
@@ -165,6 +166,7 @@ async fn run(context: &Context<'_>, config: Config, grace: Duration) -> CliResul
 impl RotateSealingKey {
     async fn run(self, context: &Context<'_>) -> CliResult {
         let config = self.config.load()?;
+        become_owner_of(&config.state)?;
         let rotated = bore_relay::rotate_sealing_key(&config)
             .await
             .map_err(|error| failure::sealing_key(&error))?;
@@ -193,7 +195,7 @@ impl Install {
         systemd::demand_root("relay install")?;
         let settings = Config::load(&config).map_err(|errors| failure::config(&config, &errors))?;
         unit.install(context.output, |output| {
-            systemd::give_to_user(&settings.state)?;
+            systemd::give_to_user(&settings.state, systemd::RELAY_USER)?;
             output.step(true, "state", &settings.state.display().to_string());
             Ok(())
         })?;

@@ -1,23 +1,26 @@
 //! `bore service install`: the agent as a system service.
 
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::agent::StateFolder;
+use crate::agent::{StateFolder, state};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::systemd;
 
 /// The folder that the unit gives the agent.
-const STATE: &str = "/var/lib/bore/agent";
+const STATE: &str = state::SYSTEM;
 
 /// Run the agent as a system service.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Service {
     /// User, systemd unit, started now and with the machine
     #[command(
-        after_help = "The machine must have joined. An identity of another folder is named by --state and moved to /var/lib/bore/agent.\n\nExamples:\n  bore service install --print\n  sudo bore service install                                  joined as root\n  sudo bore service install --state ~/.local/state/bore      joined as this user"
+        after_help = "The machine must have joined. An identity of another folder is named by --state and moved to /var/lib/bore-agent.\n\nExamples:\n  bore service install --print\n  sudo bore service install                                  joined as root\n  sudo bore service install --state ~/.local/state/bore      joined as this user"
     )]
     Install(Install),
 }
@@ -47,7 +50,7 @@ impl Service {
         demand_joined(&from)?;
         unit.install(context.output, |output| {
             move_state(&from, Path::new(STATE))?;
-            systemd::give_to_user(Path::new(STATE))?;
+            systemd::give_to_user(Path::new(STATE), systemd::AGENT_USER)?;
             output.step(true, "state", STATE);
             Ok(())
         })?;
@@ -85,11 +88,25 @@ fn move_state(from: &Path, to: &Path) -> CliResult {
     std::fs::create_dir_all(to).map_err(failed)?;
     for name in ["publications.json", "projects.json", "identity.json"].map(PathBuf::from) {
         let (old, new) = (from.join(&name), to.join(&name));
-        if old.exists() {
-            std::fs::copy(&old, &new).and_then(|_| std::fs::remove_file(&old)).map_err(failed)?;
+        if std::fs::symlink_metadata(&old).is_ok() {
+            move_file(&old, &new).map_err(failed)?;
         }
     }
     Ok(())
+}
+
+/// Moves a file, and no link: the old folder may be another user's.
+fn move_file(old: &Path, new: &Path) -> io::Result<()> {
+    if !std::fs::symlink_metadata(old)?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} is no file", old.display()),
+        ));
+    }
+    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
+    io::copy(&mut File::open(old)?, &mut target)?;
+    target.sync_all()?;
+    std::fs::remove_file(old)
 }
 
 #[cfg(test)]
@@ -107,5 +124,17 @@ mod tests {
 
         std::fs::write(from.join("identity.json"), "{}").unwrap();
         assert_eq!(move_state(&from, &to).unwrap_err().code(), "B1010");
+    }
+
+    #[test]
+    fn a_link_in_the_old_folder_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        std::fs::create_dir(&from).unwrap();
+        std::fs::write(folder.path().join("secret"), "root's").unwrap();
+        std::os::unix::fs::symlink(folder.path().join("secret"), from.join("identity.json"))
+            .unwrap();
+        assert!(move_state(&from, &to).is_err());
+        assert!(!to.join("identity.json").exists());
     }
 }

@@ -56,6 +56,18 @@ fn write_through(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
+/// Opens the lock, or makes it. A link in its place is not followed: the folder may be another user's.
+pub(super) fn open_lock(path: &Path) -> std::io::Result<File> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    if std::fs::symlink_metadata(path)?.is_symlink() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is a link"));
+    }
+    OpenOptions::new().write(true).open(path)
+}
+
 fn sync_folder_of(path: &Path) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
