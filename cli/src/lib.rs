@@ -13,6 +13,7 @@ mod explain;
 mod file;
 mod hostname;
 mod link;
+mod memory;
 mod open_files;
 mod output;
 mod owner;
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> ExitCode {
     start_log(cli.globals.verbose, cli.globals.json);
     open_files::raise();
+    memory::close();
     let output = Output::new(cli.globals.style());
     let result = execute(cli, &output);
     match result {

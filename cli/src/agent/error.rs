@@ -206,7 +206,7 @@ impl AgentError {
                 .to_owned(),
             Self::State(error) => error.next_step(),
             Self::NotJoined { .. } => {
-                "make a key on the relay with `bore key create`, then `bore join --key KEY`".to_owned()
+                "make a key on the relay with `bore key create`, then `bore join -` here, and paste it".to_owned()
             }
             Self::OtherNetwork { .. } => "join with --state DIR to be a second node".to_owned(),
             Self::Target(error) => error.next_step(),

@@ -1,6 +1,7 @@
 //! `bore join`: make this machine a node, and be its agent for as long as the command runs.
 
-use std::path::PathBuf;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::publish::follow;
@@ -59,7 +60,7 @@ impl Join {
             context.output.warn("a key on the command line can be seen by others on this machine; --key-file FILE or - cannot");
             Secret::new(key)
         } else if self.stdin.is_some() {
-            Secret::read(std::path::Path::new("-"))?
+            pasted(context)?
         } else if let Some(path) = &self.key_file {
             Secret::read(path)?
         } else if joined {
@@ -103,6 +104,14 @@ impl Join {
             () = interrupt.wait() => Ok(()),
         }
     }
+}
+
+/// The key on standard input; at a terminal it is asked for, and not shown.
+fn pasted(context: &Context<'_>) -> CliResult<Secret> {
+    if std::io::stdin().is_terminal() {
+        return Secret::ask("join key", context.no_input(), context.output);
+    }
+    Secret::read(Path::new("-"))
 }
 
 /// Tells a typing mistake from a key of something else, with nothing sent.
