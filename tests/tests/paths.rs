@@ -181,14 +181,13 @@ impl Scene {
         let checks = self.agent.bore(&["doctor"]).events("check");
         let check = checks.iter().find(|check| check["name"] == "mtu").unwrap();
         let path_mtu = self.path_mtu().unwrap();
-        println!("{mtu}: {check}");
         assert!(path_mtu <= mtu && path_mtu + 100 > mtu.min(1_340), "{path_mtu} of {mtu}");
         assert!(check["detail"].as_str().unwrap().contains(&path_mtu.to_string()), "{check}");
     }
 
     fn path_mtu(&self) -> Option<usize> {
         let status = self.agent.bore(&["status"]).success().event("status");
-        status["path_mtu_bytes"].as_u64().and_then(|bytes| usize::try_from(bytes).ok())
+        status.get("path_mtu_bytes")?.as_u64().and_then(|bytes| usize::try_from(bytes).ok())
     }
 
     /// Sends [`MEBIBYTES`] to the service, which must have received them unchanged.

@@ -15,6 +15,7 @@ mod lab;
 mod opening;
 #[cfg(test)]
 mod path;
+#[cfg(test)]
 mod raw;
 #[cfg(test)]
 mod robustness;

@@ -68,8 +68,12 @@ impl HostileRelay {
             handshakes_per_second_max: 1_000,
             seed: rand::random(),
         };
-        let config =
-            ShardConfig { listen: SocketAddr::new(RELAY.into(), OVERLAY_PORT), overlay, mtu: 1280 };
+        let config = ShardConfig {
+            listen: SocketAddr::new(RELAY.into(), OVERLAY_PORT),
+            overlay,
+            mtu: 1280,
+            segmentation: true,
+        };
         let (shard, mut events) = namespace.enter(|| Shard::start(config)).unwrap();
         // A tunnel gets its flows when its event has room.
         runtime.spawn(async move { while events.recv().await.is_some() {} });
@@ -286,7 +290,7 @@ impl Script {
 /// What an honest relay answers to a publish request.
 fn acknowledged(request: &Value) -> Value {
     let name = request["name"].as_str().unwrap();
-    let port = request["port"].as_u64().or(request["preferred_port"].as_u64());
+    let port = request["port"].as_u64().or_else(|| request["preferred_port"].as_u64());
     let is_web = request["protocol"] == "http";
     let hostnames = if is_web { vec![format!("{name}.t.test")] } else { Vec::new() };
     let public = if is_web {

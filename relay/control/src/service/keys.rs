@@ -204,7 +204,7 @@ fn join_key(network: Uuid, wanted: &NewJoinKey, maker: Option<&ApiKey>, now: Mic
         description: wanted.description.clone(),
         uses_max: wanted.uses_max,
         uses: 0,
-        expires_at: wanted.expires_at.or(maker.map(|maker| maker.expires_at)),
+        expires_at: wanted.expires_at.or_else(|| maker.map(|maker| maker.expires_at)),
         groups: wanted.groups.clone(),
         ephemeral: wanted.ephemeral,
         maker: maker.map(|maker| maker.id),

@@ -158,10 +158,6 @@ fn no_node_key() -> Refusal {
 }
 
 fn unless_elsewhere(error: StoreError) -> Refusal {
-    match error {
-        StoreError::Taken { what: "public key", ref holder, .. } if holder == ANOTHER_NETWORK => {
-            no_node_key()
-        }
-        error => error.into(),
-    }
+    let is_elsewhere = matches!(&error, StoreError::Taken { what: "public key", holder, .. } if holder == ANOTHER_NETWORK);
+    if is_elsewhere { no_node_key() } else { error.into() }
 }

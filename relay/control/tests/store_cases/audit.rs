@@ -195,7 +195,7 @@ pub(crate) async fn holds_what_is_expected_of_it_or_says_so(lab: Lab) {
 }
 
 pub(crate) async fn is_verified_a_page_at_a_time(lab: Lab) {
-    drop(TenRows::again(&lab).await);
+    TenRows::again(&lab).await;
     let mut walk = AuditWalk { rows_max: 3, ..AuditWalk::default() };
     let mut looks = Vec::new();
     loop {
@@ -254,7 +254,9 @@ pub(crate) async fn loses_old_rows_behind_a_signed_checkpoint(lab: Lab) {
 async fn head(lab: &Lab) -> AuditPoint {
     match lab.store.verify_audit(&AuditWalk::default()).await.unwrap() {
         AuditVerdict::Intact { head, .. } => head,
-        verdict => panic!("{verdict:?}"),
+        verdict @ (AuditVerdict::Continues { .. } | AuditVerdict::Broken { .. }) => {
+            panic!("{verdict:?}")
+        }
     }
 }
 
