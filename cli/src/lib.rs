@@ -13,6 +13,7 @@ mod explain;
 mod file;
 mod hostname;
 mod link;
+mod log_writer;
 mod memory;
 mod open_files;
 mod output;
@@ -33,6 +34,7 @@ use clap::Parser as _;
 use crate::args::Cli;
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
+use crate::log_writer::{FlushOnDrop, LogWriter};
 use crate::output::{Output, Style};
 
 /// Reads the command line, runs one command and gives its exit code.
@@ -47,7 +49,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> ExitCode {
-    start_log(cli.globals.verbose, cli.globals.json);
+    let _flush = start_log(cli.globals.verbose, cli.globals.json);
     open_files::raise();
     memory::close();
     let output = Output::new(cli.globals.style());
@@ -95,15 +97,17 @@ fn misunderstood(error: &clap::Error, arguments: &[std::ffi::OsString]) -> ExitC
 }
 
 /// Logs go to stderr: warnings, with `-v` what a person would care for, with `-vv` names and addresses too. `BORE_LOG` overrides.
-fn start_log(verbose: u8, json: bool) {
+fn start_log(verbose: u8, json: bool) -> FlushOnDrop {
     let level = ["error", "bore=info,bore_relay=info,info", "debug", "trace"];
     let level = level.get(usize::from(verbose)).copied().unwrap_or("trace");
     let filter = tracing_subscriber::EnvFilter::try_from_env("BORE_LOG");
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (writer, flush) = LogWriter::start(std::io::stderr());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     if json {
         log.json().init();
     } else {
         log.with_ansi(false).init();
     }
+    flush
 }

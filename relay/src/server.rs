@@ -14,7 +14,7 @@ use bore_overlay::{Config as OverlayConfig, UnknownKeys};
 use bore_policy::Hostname;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::acme::RootsError;
@@ -48,6 +48,7 @@ pub struct Relay {
     edge: JoinHandle<()>,
     closing: watch::Sender<bool>,
     addresses: Addresses,
+    reload: Arc<Notify>,
     txt_records: Option<Arc<dyn TxtRecords>>,
     _state: StateFolder,
 }
@@ -192,6 +193,7 @@ impl Relay {
             tokio::spawn(Arc::clone(&steward).run(events)),
             tokio::spawn(doors::keep_overlay(
                 shard.clone(),
+        let reload = Arc::new(Notify::new());
                 control.clone(),
                 Arc::clone(&members),
                 keys.relay.public(),
@@ -208,7 +210,7 @@ impl Relay {
                 closed.clone(),
             )),
             tokio::spawn(keep_house(control.clone(), closed.clone())),
-            tokio::spawn(files.watch(Arc::clone(tls.certificates()))),
+            tokio::spawn(files.watch(Arc::clone(tls.certificates()), Arc::clone(&reload))),
             tokio::spawn(Arc::clone(&runtime.domains).keep(control.clone(), closed.clone())),
             tokio::spawn(doors::serve_tcp(
                 api,
@@ -226,7 +228,17 @@ impl Relay {
         tasks.extend(answering);
         let visitors = edge_settings(&config, addresses);
         let edge = start_edge([http, https], visitors, &origins, &tls, &edge_counters, &closed);
-        Ok(Self { shard, steward, tasks, edge, closing, addresses, txt_records, _state: state })
+        Ok(Self {
+            shard,
+            steward,
+            tasks,
+            edge,
+            closing,
+            reload,
+            addresses,
+            txt_records,
+            _state: state,
+        })
     }
 
     /// Where the sockets are.
@@ -248,6 +260,12 @@ impl Relay {
     pub fn open_flows(&self) -> usize {
         self.steward.shared.gate.flows.count()
     }
+    /// Looks at the certificate files now instead of at the next turn. Everything else in the configuration needs a restart.
+    pub fn reload(&self) {
+        tracing::info!("certificate files are read again; other settings need a restart");
+        self.reload.notify_one();
+    }
+
 
     /// Waits until the overlay's thread has ended, which it does only on [`Self::stop`] or a fault.
     pub async fn wait(&mut self) {

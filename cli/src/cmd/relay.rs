@@ -17,7 +17,7 @@ use crate::args::parse_duration;
 use crate::context::{Context, relay_configs, user_folder};
 use crate::error::{CliError, CliResult};
 use crate::owner::become_owner_of;
-use crate::signal::Interrupt;
+use crate::signal::{self, Interrupt};
 use crate::systemd;
 
 /// Set up and run a relay.
@@ -33,7 +33,7 @@ pub(crate) enum Relay {
     Init(Box<init::Init>),
     /// Run in the foreground
     #[command(
-        after_help = "Examples:\n  bore relay run\n  bore relay run --config /etc/bore/relay.toml"
+        after_help = "Examples:\n  bore relay run\n  bore relay run --config /etc/bore/relay.toml\n\nSIGINT and SIGTERM drain and end it, a second one at once; SIGHUP reads certificate files again."
     )]
     Run(Run),
     /// Run as a system service: user, systemd unit, CAP_NET_BIND_SERVICE only
@@ -142,7 +142,8 @@ impl Run {
 
 /// Runs a relay until it is told to stop.
 async fn run(context: &Context<'_>, config: Config, grace: Duration) -> CliResult {
-    let mut interrupt = Interrupt::listen()?;
+    let mut interrupt = Interrupt::listen_in_relay(grace)?;
+    let mut hangup = signal::reload()?;
     let mut relay =
         bore_relay::Relay::start(config).await.map_err(|error| failure::start(&error))?;
     let at = relay.addresses();
@@ -155,13 +156,17 @@ async fn run(context: &Context<'_>, config: Config, grace: Duration) -> CliResul
         at.overlay, at.http, at.api, at.metrics
     );
     context.output.result("relay_running", &fields, &text)?;
-    tokio::select! {
-        () = relay.wait() => return Err(CliError::new("B1000", "the relay ended by itself")),
-        () = interrupt.wait() => context.output.note("stopping: open connections may end"),
+    loop {
+        tokio::select! {
+            () = relay.wait() => return Err(CliError::new("B1000", "the relay ended by itself")),
+            () = interrupt.wait() => break,
+            _ = hangup.recv() => relay.reload(),
+        }
     }
     relay.stop(grace).await;
     Ok(())
 }
+    context.output.note("stopping: open connections may end");
 
 impl RotateSealingKey {
     async fn run(self, context: &Context<'_>) -> CliResult {

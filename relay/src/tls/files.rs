@@ -12,6 +12,7 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::sign::CertifiedKey;
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use zeroize::Zeroizing;
 
@@ -105,11 +106,14 @@ impl Files {
     }
 
     /// Looks at the files for ever.
-    pub(crate) async fn watch(mut self, certificates: Arc<Certificates>) {
+    pub(crate) async fn watch(mut self, certificates: Arc<Certificates>, reload: Arc<Notify>) {
         let mut tick = interval(FILES_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = reload.notified() => {}
+            }
             let certificates = Arc::clone(&certificates);
             let looking = tokio::task::spawn_blocking(move || {
                 self.0.iter_mut().for_each(|item| item.look(&certificates));

@@ -91,6 +91,11 @@ impl Relay {
 
     /// Its process.
     ///
+    /// Starts a command of its administrator and leaves it to the caller to see what becomes of it.
+    pub fn launch(&self, arguments: &[&str]) -> Process {
+        Process::start("relay", self.command(arguments))
+    }
+
     /// # Panics
     /// When it does not run.
     pub fn process(&mut self) -> &mut Process {
