@@ -246,6 +246,10 @@ pub struct PeerStatus {
     pub endpoint: Option<SocketAddr>,
     /// Since when the session that is used for sending stands.
     pub session_established: Option<Instant>,
+    /// Where it was before its datagrams last came from another address.
+    pub previous_endpoint: Option<SocketAddr>,
+    /// When it last answered a handshake of ours, and the address that the answer came from.
+    pub last_answer: Option<(Instant, SocketAddr)>,
     /// When it last sent something authentic.
     pub last_received: Option<Instant>,
     /// Authentic bytes received, tunnel headers included.

@@ -53,6 +53,8 @@ pub(crate) struct PeerState {
     pub(crate) scheduled: Option<Instant>,
     preshared_key: Option<Zeroizing<[u8; 32]>>,
     endpoint: Option<SocketAddr>,
+    /// Where the peer was before its datagrams last came from another address.
+    previous_endpoint: Option<SocketAddr>,
     keepalive: Option<Duration>,
     /// In the walled garden until then.
     garden_until: Option<Instant>,
@@ -71,6 +73,8 @@ pub(crate) struct PeerState {
     /// When the next handshake begins by itself.
     retry_at: Option<Instant>,
     last_reset: Option<Instant>,
+    /// The last response to a handshake of ours, and where it came from.
+    last_answer: Option<(Instant, SocketAddr)>,
     last_received: Option<Instant>,
     last_sent: Option<Instant>,
     /// Since when we owe an answer, if only a keepalive.
@@ -91,6 +95,7 @@ impl PeerState {
             scheduled: None,
             preshared_key: peer.preshared_key.map(Zeroizing::new),
             endpoint: peer.endpoint.map(canonical),
+            previous_endpoint: None,
             keepalive: keepalive(&peer),
             garden_until: None,
             current: None,
@@ -102,6 +107,7 @@ impl PeerState {
             failures: 0,
             retry_at: None,
             last_reset: None,
+            last_answer: None,
             last_received: None,
             last_sent: None,
             answer_owed: None,
@@ -151,6 +157,8 @@ impl PeerState {
             public_key: self.public_key,
             endpoint: self.endpoint,
             session_established: current.map(|session| session.born),
+            previous_endpoint: self.previous_endpoint,
+            last_answer: self.last_answer,
             last_received: self.last_received,
             received_bytes: self.received_bytes,
             sent_bytes: self.sent_bytes,

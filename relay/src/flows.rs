@@ -127,6 +127,8 @@ pub(crate) struct Flows {
 
 #[derive(Debug, Default)]
 struct Table {
+    /// Fewer than [`TCP_FLOWS_MAX`] where the process may have few descriptors.
+    tcp_max: Option<usize>,
     open: BTreeMap<u64, Arc<Flow>>,
     per_carrier: Tally<Carrier>,
     per_publication: Tally<(Carrier, Uuid)>,
@@ -139,9 +141,9 @@ impl Table {
     fn check(&self, flow: &Flow) -> Result<(), Full> {
         let Flow { carrier, publication, visitor, .. } = *flow;
         let (total, of_publication) = match carrier {
-            Carrier::Tcp | Carrier::Tls | Carrier::Http => {
-                (TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX)
-            }
+            Carrier::Tcp => (self.tcp_max.unwrap_or(TCP_FLOWS_MAX), TCP_FLOWS_PER_PUBLICATION_MAX),
+            // Their descriptor is the edge's.
+            Carrier::Tls | Carrier::Http => (TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX),
             Carrier::Udp => (UDP_FLOWS_MAX, UDP_FLOWS_PER_PUBLICATION_MAX),
         };
         if self.per_carrier.of(&carrier) >= total {
@@ -226,6 +228,12 @@ impl Drop for OpenFlow {
 }
 
 impl Flows {
+    /// No flows yet; there may be `tcp_max` at public TCP ports.
+    pub(crate) fn within(tcp_max: usize) -> Self {
+        let tcp_max = Some(tcp_max.min(TCP_FLOWS_MAX));
+        Self { table: Mutex::new(Table { tcp_max, ..Table::default() }), ..Self::default() }
+    }
+
     /// Lists a new flow, unless a bound is met.
     pub(crate) fn open(
         self: &Arc<Self>,
@@ -289,6 +297,15 @@ impl Flows {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_descriptors_bound_tcp_visitors_and_nothing_else() {
+        let flows = Arc::new(Flows::within(1));
+        let open = |carrier| flows.open(carrier, Uuid::nil(), "192.0.2.1:5".parse().unwrap(), 0);
+        let _held = open(Carrier::Tcp).unwrap();
+        assert_eq!(open(Carrier::Tcp).unwrap_err(), Full::Relay);
+        assert!(open(Carrier::Udp).is_ok() && open(Carrier::Http).is_ok());
+    }
 
     #[test]
     fn a_flow_is_listed_while_it_is_held() {

@@ -8,6 +8,7 @@
 
 mod gate;
 mod probes;
+mod sockets;
 mod spoof;
 mod tcp;
 mod udp;
@@ -31,6 +32,7 @@ pub(crate) use probes::Expected;
 pub(crate) use spoof::AnswerBudget;
 pub(crate) use tcp::echo;
 
+use self::sockets::{HeldSockets, PortSockets};
 use crate::limits::{COMMANDS_MAX, DIAL_TIMEOUT, PORTS_PER_PUBLICATION_MAX};
 use crate::metrics::IngressMetrics;
 use crate::states::States;
@@ -74,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) expected: Expected,
     pub(crate) metrics: IngressMetrics,
     pub(crate) addresses: Vec<IpAddr>,
+    /// Sockets that public ports may take.
+    pub(crate) port_sockets_max: usize,
     pub(crate) states: Arc<States>,
 }
 
@@ -100,6 +104,7 @@ enum Command {
     Release { publication: Uuid, answer: oneshot::Sender<()> },
     Serve { publication: Uuid, route: Option<Route>, answer: Answer },
     Stop(oneshot::Sender<()>),
+    Resume(oneshot::Sender<()>),
 }
 
 type Answer = oneshot::Sender<Result<(), ClaimError>>;
@@ -157,11 +162,19 @@ impl Ingress {
         self.ask(|answer| Command::Serve { publication, route, answer }).await
     }
 
-    /// Closes every public port for good; open flows go on.
+    /// Closes every public port until [`Self::resume`]; open flows go on.
     pub(crate) async fn stop(&self) {
         let (answer, done) = oneshot::channel();
         self.send(Command::Stop(answer)).await;
         // A doorman that is gone has closed its ports.
+        let _ = done.await;
+    }
+
+    /// Lets public ports be claimed again.
+    pub(crate) async fn resume(&self) {
+        let (answer, done) = oneshot::channel();
+        self.send(Command::Resume(answer)).await;
+        // A doorman that is gone opens nothing.
         let _ = done.await;
     }
 
@@ -182,6 +195,7 @@ struct Doorman {
     local: Local,
     shared: Arc<Shared>,
     room: Rc<udp::Room>,
+    sockets: Rc<PortSockets>,
     open: HashMap<Uuid, Opened>,
     stopped: bool,
 }
@@ -192,6 +206,7 @@ struct Opened {
     count: u16,
     ports: Vec<Port>,
     route: Option<Route>,
+    _sockets: HeldSockets,
 }
 
 enum Port {
@@ -201,7 +216,8 @@ enum Port {
 
 impl Doorman {
     fn new(local: Local, shared: Arc<Shared>) -> Self {
-        Self { local, shared, room: Rc::default(), open: HashMap::new(), stopped: false }
+        let sockets = PortSockets::new(shared.port_sockets_max);
+        Self { local, shared, room: Rc::default(), sockets, open: HashMap::new(), stopped: false }
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
@@ -221,8 +237,12 @@ impl Doorman {
                 }
                 Command::Stop(answer) => {
                     self.stopped = true;
-                    self.open.clear();
+                    self.open.retain(|_, opened| opened.ports.is_empty());
                     let_tasks_end().await;
+                    let _ = answer.send(());
+                }
+                Command::Resume(answer) => {
+                    self.stopped = false;
                     let _ = answer.send(());
                 }
             }
@@ -230,7 +250,7 @@ impl Doorman {
     }
 
     async fn claim(&mut self, publication: &Publication, wish: Wish) -> Result<(), ClaimError> {
-        if self.stopped {
+        if self.stopped && publication.public_port.is_some() {
             return Err(draining());
         }
         let (id, first, count) = (publication.id, publication.public_port, publication.port_count);
@@ -278,6 +298,7 @@ impl Doorman {
             let most = PORTS_PER_PUBLICATION_MAX;
             return Err(ClaimError::Limit(format!("a publication has at most {most} ports")));
         }
+        let sockets = self.sockets.take(publication.network, self.sockets_of(publication))?;
         let mut ports = Vec::new();
         if let Some(first) = first_port {
             for offset in 0..count {
@@ -287,7 +308,18 @@ impl Doorman {
                 tokio::task::yield_now().await;
             }
         }
-        Ok(Opened { first_port, count, ports, route: None })
+        Ok(Opened { first_port, count, ports, route: None, _sockets: sockets })
+    }
+
+    /// A TCP port that listens has two of each address: one that stays bound, and its copy that accepts.
+    fn sockets_of(&self, publication: &Publication) -> usize {
+        let ports = publication.public_port.map_or(0, |_| usize::from(publication.port_count));
+        match publication.protocol {
+            Protocol::Udp => ports,
+            Protocol::Tcp | Protocol::Tls | Protocol::Http => {
+                ports * 2 * self.shared.addresses.len()
+            }
+        }
     }
 
     fn bind_port(
@@ -315,10 +347,9 @@ impl Doorman {
 
     /// All ports or none: a publication that is half served is not served.
     fn serve(&mut self, publication: Uuid, route: Option<Route>) -> Result<(), ClaimError> {
-        if self.stopped {
-            return Err(draining());
-        }
-        let Some(opened) = self.open.get_mut(&publication) else { return Ok(()) };
+        let Some(opened) = self.open.get_mut(&publication) else {
+            return if self.stopped { Err(draining()) } else { Ok(()) };
+        };
         let served = opened.serve(route.as_ref());
         if served.is_err() {
             self.shared.metrics.listens_failed.inc();

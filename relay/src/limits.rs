@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 /// Flows of each kind that runs over TCP (public ports, TLS passed through, HTTP) on this relay at once, those that still wait for the agent
+/// Descriptors that visitors and public ports leave to the relay itself, or a quarter of them where the process may have few.
+pub(crate) const OWN_DESCRIPTORS: usize = 1_024;
+/// Connections at each of the two shared ports.
+pub(crate) const EDGE_CONNECTIONS_MAX: usize = 20_000;
 /// included.
 pub(crate) const TCP_FLOWS_MAX: usize = 65_536;
 /// The same through one publication.

@@ -12,6 +12,7 @@ use bore_overlay::{Peer, PeerId, PeerStatus, PublicKey, Sources};
 use uuid::Uuid;
 
 use crate::endpoints::Endpoints;
+use crate::recall;
 
 /// A node and its tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,15 +120,14 @@ impl Members {
         }
     }
 
-    /// Handshakes with a node where it was last known to be, because somebody else with its key has been heard since.
-    pub(crate) async fn recall(&self, shard: &Shard, node: Uuid) {
-        let Some((member, endpoint)) = self.get(node).zip(self.endpoints.get(node)) else { return };
-        let call = move |local: bore_driver::Local| async move {
-            local.set_endpoint(member.peer, endpoint);
-            local.start_handshake(member.peer);
-        };
+    /// Calls the agent that `node`'s tunnel led to before a second one with its key moved it. Returns true if that agent answers; the tunnel
+    /// leads to it again then.
+    pub(crate) async fn call_back(&self, shard: &Shard, node: Uuid) -> bool {
+        let Some(member) = self.get(node) else { return false };
+        let call =
+            move |local| async move { recall::earlier_agent_answers(&local, member.peer).await };
         // A shard that has ended calls nobody.
-        let _ = shard.run(call).await;
+        shard.run(call).await.unwrap_or(false)
     }
 
     /// Ends one node's tunnel.

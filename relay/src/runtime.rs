@@ -218,9 +218,10 @@ impl Runtime for RelayRuntime {
         }
     }
 
-    fn recall_agent(&self, node: Uuid) {
-        if let Some(steward) = self.steward() {
-            tokio::spawn(async move { steward.members.recall(&steward.shard, node).await });
+    async fn call_back_agent(&self, node: Uuid) -> bool {
+        match self.steward() {
+            Some(steward) => steward.members.call_back(&steward.shard, node).await,
+            None => false,
         }
     }
 
@@ -267,6 +268,15 @@ impl Runtime for RelayRuntime {
         self.draining.store(true, Ordering::Release);
         if let Some(steward) = self.steward() {
             steward.ingress.stop().await;
+            steward.check_ports();
+        }
+    }
+
+    async fn undrain(&self) {
+        self.draining.store(false, Ordering::Release);
+        if let Some(steward) = self.steward() {
+            steward.ingress.resume().await;
+            steward.check_ports();
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::acme::RootsError;
 use crate::config::{Config, Database};
+use crate::descriptors::Shares;
 use crate::dns::{Dns, DnsError, Listening, TxtRecords};
 use crate::doors;
 use crate::edge::{self, EdgeCounters, EdgeSettings, Scheme};
@@ -47,8 +48,8 @@ pub struct Relay {
     tasks: Vec<JoinHandle<()>>,
     edge: JoinHandle<()>,
     closing: watch::Sender<bool>,
-    addresses: Addresses,
     reload: Arc<Notify>,
+    addresses: Addresses,
     txt_records: Option<Arc<dyn TxtRecords>>,
     _state: StateFolder,
 }
@@ -143,13 +144,16 @@ impl Relay {
         let control = Control::new(Arc::clone(&store), Arc::clone(&runtime) as Arc<_>, settings);
         control.refresh().await.map_err(StartError::Store)?;
 
+        let shares = Shares::of_process();
+        let flows = Flows::within(shares.tcp_visitors);
         let mut registry = Registry::default();
         let shared = Arc::new(Shared {
-            gate: Gate { control: control.clone(), flows: Arc::new(Flows::default()) },
+            gate: Gate { control: control.clone(), flows: Arc::new(flows) },
             expected: Expected::default(),
             metrics: IngressMetrics::register(&mut registry),
             addresses: config.public_addresses.clone(),
             states: Arc::clone(&states),
+            port_sockets_max: shares.ports,
         });
         let edge_counters = EdgeCounters::register(&mut registry);
         let members = Arc::new(Members::new(Endpoints::load(state.path())));
@@ -189,11 +193,11 @@ impl Relay {
         let origins = Arc::new(OverlayOrigins { steward: Arc::clone(&steward) });
         let exposition = Exposition::register(registry, Arc::clone(&steward));
         let refused = &steward.shared.metrics.doors_refused;
+        let reload = Arc::new(Notify::new());
         let mut tasks = vec![
             tokio::spawn(Arc::clone(&steward).run(events)),
             tokio::spawn(doors::keep_overlay(
                 shard.clone(),
-        let reload = Arc::new(Notify::new());
                 control.clone(),
                 Arc::clone(&members),
                 keys.relay.public(),
@@ -226,7 +230,7 @@ impl Relay {
             )),
         ];
         tasks.extend(answering);
-        let visitors = edge_settings(&config, addresses);
+        let visitors = edge_settings(&config, addresses, shares);
         let edge = start_edge([http, https], visitors, &origins, &tls, &edge_counters, &closed);
         Ok(Self {
             shard,
@@ -256,16 +260,16 @@ impl Relay {
         self.txt_records.as_ref()
     }
 
-    /// How many flows of visitors are open.
-    pub fn open_flows(&self) -> usize {
-        self.steward.shared.gate.flows.count()
-    }
     /// Looks at the certificate files now instead of at the next turn. Everything else in the configuration needs a restart.
     pub fn reload(&self) {
         tracing::info!("certificate files are read again; other settings need a restart");
         self.reload.notify_one();
     }
 
+    /// How many flows of visitors are open.
+    pub fn open_flows(&self) -> usize {
+        self.steward.shared.gate.flows.count()
+    }
 
     /// Waits until the overlay's thread has ended, which it does only on [`Self::stop`] or a fault.
     pub async fn wait(&mut self) {
@@ -405,7 +409,7 @@ fn identity(config: &Config, keys: &RelayKeys, addresses: Addresses) -> Identity
 }
 
 /// Of the two shared ports.
-fn edge_settings(config: &Config, addresses: Addresses) -> [EdgeSettings; 2] {
+fn edge_settings(config: &Config, addresses: Addresses, shares: Shares) -> [EdgeSettings; 2] {
     let https_port = port_of(config.public_https_port, addresses.https);
     let plain = EdgeSettings {
         address: config.host.parse().ok(),
@@ -414,6 +418,7 @@ fn edge_settings(config: &Config, addresses: Addresses) -> [EdgeSettings; 2] {
         hsts_seconds: config.tls.hsts_seconds,
         proxies: config.tls.proxy_protocol_from.clone(),
         progress_window: Duration::from_secs(config.visitor_pause_seconds_max.get().into()),
+        connections_max: shares.edge_connections,
         ..EdgeSettings::default()
     };
     let public_port = Some(https_port);

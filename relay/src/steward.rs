@@ -294,6 +294,14 @@ impl Steward {
         });
     }
 
+    /// All public ports were closed, or may open again: what is said of them has to follow.
+    pub(crate) fn check_ports(self: &Arc<Self>) {
+        let known: Vec<Publication> = self.read_known().values().cloned().collect();
+        for publication in known.into_iter().filter(|item| item.public_port.is_some()) {
+            self.start_check(publication);
+        }
+    }
+
     async fn check_now(&self, id: Uuid) {
         let Some(publication) = self.publication(id) else { return };
         let found = self.check(&publication).await;

@@ -176,6 +176,32 @@ fn a_killed_publish_command_takes_its_publication_with_it() {
     scene.demand_served();
 }
 
+#[test]
+fn a_drain_is_told_and_can_be_taken_back() {
+    let scene = Scene::live();
+    scene.relay.bore(&["relay", "drain"]).success();
+    let state = scene.relay.wait_for_state("shell", "down");
+    assert!(state["state"]["cause"].as_str().unwrap().contains("draining"), "{state}");
+    assert!(scene.greet().is_err(), "the port is closed");
+    scene.relay.bore(&["relay", "undrain"]).success();
+    scene.wait_until_served();
+    scene.relay.wait_for_state("shell", "live");
+}
+
+#[test]
+fn an_agent_that_lost_its_power_is_taken_in_again_within_seconds() {
+    let mut scene = Scene::live();
+    scene.agent.kill();
+    let file = scene.agent.state().join("boot.json");
+    let mut boot: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    boot["place"] = "another run of the kernel".into();
+    fs::write(&file, boot.to_string()).unwrap();
+    let began = Instant::now();
+    scene.agent.start();
+    println!("the relay took the agent in after {:.2?}", began.elapsed());
+    scene.wait_until_served();
+}
+
 /// A relay, an agent, and a persistent publication of an echo service that is live.
 struct Scene {
     agent: Agent,

@@ -41,8 +41,10 @@ pub(crate) enum Relay {
     Install(Install),
     /// How the relay is
     Status,
-    /// Take nothing new, and tell agents
+    /// Close the public TCP and UDP ports, take no new publications, and tell agents
     Drain,
+    /// Take a drain back: open the public ports again
+    Undrain,
     /// Seal keys and accounts in the database anew with another key; the relay must be stopped
     #[command(after_help = "Examples:\n  bore relay rotate-sealing-key")]
     RotateSealingKey(RotateSealingKey),
@@ -98,6 +100,7 @@ impl Relay {
             Self::Install(install) => install.run(context).await,
             Self::Status => status(context).await,
             Self::Drain => drain(context).await,
+            Self::Undrain => undrain(context).await,
             Self::RotateSealingKey(rotate) => rotate.run(context).await,
             Self::Backup(backup) => backup.run(context).await,
             Self::Restore(restore) => restore.run(context),
@@ -163,10 +166,10 @@ async fn run(context: &Context<'_>, config: Config, grace: Duration) -> CliResul
             _ = hangup.recv() => relay.reload(),
         }
     }
+    context.output.note("stopping: open connections may end");
     relay.stop(grace).await;
     Ok(())
 }
-    context.output.note("stopping: open connections may end");
 
 impl RotateSealingKey {
     async fn run(self, context: &Context<'_>) -> CliResult {
@@ -245,8 +248,13 @@ async fn drain(context: &Context<'_>) -> CliResult {
     context.output.result(
         "relay_draining",
         &json!({}),
-        "draining: nothing new is taken, agents are told",
+        "draining: nothing new is taken, agents are told; bore relay undrain takes it back",
     )
+}
+
+async fn undrain(context: &Context<'_>) -> CliResult {
+    context.api()?.command("/v1/relay/undrain").await?;
+    context.output.result("relay_running_again", &json!({}), "public ports open again")
 }
 
 /// A first start makes keys and a database.

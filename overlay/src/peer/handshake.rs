@@ -120,6 +120,7 @@ impl PeerState {
             self.replace_current(shared, Session { tunnel, slot, born: now, initiator: true }, now);
         }
         shared.out.counters.handshakes_completed += 1;
+        self.last_answer = Some((now, from));
         if let Some(endpoint) = self.endpoint {
             self.note_sent(shared, &keepalive, now);
             shared.out.send(endpoint, keepalive);

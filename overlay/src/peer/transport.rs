@@ -186,10 +186,12 @@ impl PeerState {
 
     fn move_endpoint(&mut self, shared: &mut Shared, from: SocketAddr, now: Instant) {
         let before = self.endpoint.replace(from);
-        if before != Some(from) {
-            self.path.move_elsewhere(now);
+        if before == Some(from) {
+            return;
         }
-        if self.up && before != Some(from) {
+        self.previous_endpoint = before.or(self.previous_endpoint);
+        self.path.move_elsewhere(now);
+        if self.up {
             shared.out.emit(Event::EndpointMoved { peer: self.id, to: from });
         }
     }

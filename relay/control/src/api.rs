@@ -78,6 +78,7 @@ fn tcp_routes() -> OpenApiRouter<Control> {
         .route("/v1/openapi.json", axum::routing::get(document::show))
         .routes(routes!(relay::show))
         .routes(routes!(relay::drain))
+        .routes(routes!(relay::undrain))
         .routes(routes!(networks::list, networks::create))
         .routes(routes!(networks::show, networks::delete))
         .routes(routes!(nodes::list, nodes::create))

@@ -185,8 +185,14 @@ impl Control {
 
     /// Tells agents that the relay drains, and has it take no new flows.
     pub async fn drain(&self) {
-        self.sessions().signal_draining();
+        self.sessions().signal_draining(true);
         self.runtime().drain().await;
+    }
+
+    /// Takes a drain back.
+    pub async fn undrain(&self) {
+        self.sessions().signal_draining(false);
+        self.runtime().undrain().await;
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {

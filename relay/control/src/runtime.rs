@@ -53,8 +53,9 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     fn report_probe(&self, node: Uuid, publication: Uuid, report: ProbeReport);
     /// The agent that spoke for `node` has closed its watch: what it proved is in doubt.
     fn agent_left(&self, node: Uuid);
-    /// A second agent with `node`'s identity was refused, and its handshake has moved the tunnel: calls the first one back.
-    fn recall_agent(&self, node: Uuid);
+    /// A second agent with `node`'s identity was refused, and its handshake has moved the tunnel: calls the first one back, and returns
+    /// whether it answered.
+    async fn call_back_agent(&self, node: Uuid) -> bool;
     /// The text of a join key: addresses of the relay, the cluster's key and this secret.
     fn encode_join_key(&self, network: Uuid, key: Uuid, secret: &[u8; 20]) -> String;
     /// The overlay IPv6 address of a public key in a network; `None` when the text is not a key.
@@ -67,6 +68,8 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     fn relay_info(&self) -> RelayInfo;
     /// Stops taking new flows and tells agents.
     async fn drain(&self);
+    /// Takes new flows again.
+    async fn undrain(&self);
 }
 
 /// Why a public address cannot be had.

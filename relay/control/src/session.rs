@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | none, or watch closed | any | held by that boot |
 //! | watch open | the same | held, nothing changes |
-//! | watch open | another | refused (B5105), unless it takes over: then the old stream hears `replaced` |
+//! | watch open | another | refused (B5106), and the holder is asked: if it answers the next is refused (B5105), else its watch is closed |
+//! | watch open | another that takes over | held by that boot; the old stream hears `replaced` |
 //! | any | one that was replaced | refused (B5104), unless it takes over |
 //!
 //! A signal carries no data: the stream reads the present state from memory, so a slow reader costs nothing and misses nothing.
@@ -12,6 +13,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -43,10 +45,32 @@ pub(crate) enum End {
 #[derive(Debug, Default)]
 pub(crate) struct Sessions(Mutex<HashMap<Uuid, Session>>);
 
+/// An agent that wants to speak for a node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claim<'a> {
+    pub(crate) network: Uuid,
+    pub(crate) node: Uuid,
+    pub(crate) boot: Uuid,
+    pub(crate) version: &'a str,
+    pub(crate) takeover: bool,
+}
+
+/// Why a claim was refused.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    /// The boot id that has to be asked whether its agent still lives; [`Sessions::settle`] takes the answer.
+    pub(crate) ask: Option<Uuid>,
+}
+
 #[derive(Debug)]
 struct Session {
     network: Uuid,
     boot: Uuid,
+    /// Its agent is being asked whether it lives.
+    asking: bool,
+    /// When it last showed that it lives, since another one claimed the node.
+    answered_at: Option<Instant>,
     /// The boot that this one took over from.
     replaced: Option<Uuid>,
     version: String,
@@ -54,21 +78,29 @@ struct Session {
 }
 
 impl Sessions {
-    /// Gives the node to `boot`.
-    pub(crate) fn claim(
-        &self,
-        network: Uuid,
-        node: Uuid,
-        boot: Uuid,
-        version: &str,
-        takeover: bool,
-    ) -> Result<(), Refusal> {
+    /// Gives the node to the claim's boot id.
+    pub(crate) fn claim(&self, claim: Claim<'_>, now: Instant) -> Result<(), Refused> {
         let mut sessions = self.lock();
-        let session = sessions.entry(node).or_insert_with(|| Session::new(network, boot));
-        session.admit(boot, takeover)?;
-        session.hand_over(boot);
-        version.clone_into(&mut session.version);
+        let session =
+            sessions.entry(claim.node).or_insert_with(|| Session::new(claim.network, claim.boot));
+        session.admit(claim, now)?;
+        session.hand_over(claim.boot);
+        claim.version.clone_into(&mut session.version);
         Ok(())
+    }
+
+    /// Takes what asking the agent of `boot` has shown. One that does not answer loses its watch, and with it the node.
+    pub(crate) fn settle(&self, node: Uuid, boot: Uuid, answers: bool, now: Instant) {
+        let mut sessions = self.lock();
+        let asked =
+            sessions.get_mut(&node).filter(|session| session.boot == boot && session.asking);
+        let Some(session) = asked else { return };
+        session.asking = false;
+        if answers {
+            session.answered_at = Some(now);
+        } else {
+            session.end(End::Closed);
+        }
     }
 
     /// Opens the stream of `boot`; an older one of the same boot ends. The watch is open until the receiver is dropped.
@@ -108,10 +140,10 @@ impl Sessions {
         }
     }
 
-    /// Tells everybody that the relay drains.
-    pub(crate) fn signal_draining(&self) {
+    /// Tells every node that the relay drains, or does so no more.
+    pub(crate) fn signal_draining(&self, draining: bool) {
         for session in self.lock().values() {
-            session.signal(|signal| signal.draining = true);
+            session.signal(|signal| signal.draining = draining);
         }
     }
 
@@ -129,33 +161,54 @@ impl Sessions {
 
 impl Session {
     fn new(network: Uuid, boot: Uuid) -> Self {
-        Self { network, boot, replaced: None, version: String::new(), stream: None }
+        Self {
+            network,
+            boot,
+            asking: false,
+            answered_at: None,
+            replaced: None,
+            version: String::new(),
+            stream: None,
+        }
     }
 
     fn is_open(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| !stream.is_closed())
     }
 
-    fn admit(&self, boot: Uuid, takeover: bool) -> Result<(), Refusal> {
-        if takeover || self.boot == boot {
+    fn admit(&mut self, claim: Claim<'_>, now: Instant) -> Result<(), Refused> {
+        if self.boot == claim.boot && std::mem::take(&mut self.asking) {
+            // Only a living agent claims: the question has its answer.
+            self.answered_at = Some(now);
+        }
+        if claim.takeover || self.boot == claim.boot {
             return Ok(());
         }
-        if self.replaced == Some(boot) {
-            return Err(Refusal::new(Code::Replaced, "another agent took this identity over"));
+        if self.replaced == Some(claim.boot) {
+            let refusal = Refusal::new(Code::Replaced, "another agent took this identity over");
+            return Err(Refused { refusal, ask: None });
         }
-        if self.is_open() {
-            return Err(Refusal::new(
-                Code::AnotherAgent,
-                "another agent with this identity is connected",
-            ));
-        }
-        Ok(())
+        if self.is_open() { Err(self.refuse_rival(now)) } else { Ok(()) }
+    }
+
+    /// The holder is asked at each claim, since the claimant's handshake has moved the tunnel away from it.
+    fn refuse_rival(&mut self, now: Instant) -> Refused {
+        let recent = |at: Instant| now.saturating_duration_since(at) < ANSWER_HOLDS;
+        let refusal = if self.answered_at.is_some_and(recent) {
+            Refusal::new(Code::AnotherAgent, "another agent with this identity is connected")
+        } else {
+            let detail = "another agent with this identity was connected; it is being asked";
+            Refusal::new(Code::AskingAgent, detail)
+        };
+        let ask = (!std::mem::replace(&mut self.asking, true)).then_some(self.boot);
+        Refused { refusal, ask }
     }
 
     fn hand_over(&mut self, boot: Uuid) {
         if self.boot != boot {
             self.replaced = self.is_open().then_some(self.boot);
             self.boot = boot;
+            (self.asking, self.answered_at) = (false, None);
             self.end(End::Replaced);
         }
     }
@@ -173,6 +226,9 @@ impl Session {
     }
 }
 
+/// How long an agent that answered counts as alive: a rival that keeps claiming each second hears of it.
+const ANSWER_HOLDS: Duration = Duration::from_secs(10);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,19 +238,64 @@ mod tests {
     const OTHER: Uuid = Uuid::from_u128(12);
 
     fn claim(sessions: &Sessions, boot: Uuid, takeover: bool) -> Result<(), Code> {
-        sessions.claim(Uuid::nil(), NODE, boot, "0.1.0", takeover).map_err(|refusal| refusal.code)
+        claim_at(sessions, boot, takeover, Instant::now()).map_err(|refused| refused.refusal.code)
+    }
+
+    fn claim_at(
+        sessions: &Sessions,
+        boot: Uuid,
+        takeover: bool,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        let network = Uuid::nil();
+        sessions.claim(Claim { network, node: NODE, boot, version: "0.1.0", takeover }, now)
     }
 
     #[test]
-    fn a_second_agent_is_refused_while_the_first_watches() {
-        let sessions = Sessions::default();
+    fn a_second_agent_is_refused_while_the_first_watches_and_answers() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
         claim(&sessions, ONE, false).unwrap();
         let stream = sessions.open(NODE, ONE, false).unwrap();
 
-        assert_eq!(claim(&sessions, OTHER, false), Err(Code::AnotherAgent));
+        let refused = claim_at(&sessions, OTHER, false, now).unwrap_err();
+        assert_eq!((refused.refusal.code, refused.ask), (Code::AskingAgent, Some(ONE)));
+        let refused = claim_at(&sessions, OTHER, false, now).unwrap_err();
+        assert_eq!((refused.refusal.code, refused.ask), (Code::AskingAgent, None), "asked once");
+        sessions.settle(NODE, ONE, true, now);
+        let refused = claim_at(&sessions, OTHER, false, now).unwrap_err();
+        assert_eq!(refused.refusal.code, Code::AnotherAgent);
+        assert_eq!(stream.borrow().end, None, "the living agent keeps its watch");
+
         assert_eq!(claim(&sessions, ONE, false), Ok(()), "the same agent may come again");
         drop(stream);
         assert_eq!(claim(&sessions, OTHER, false), Ok(()), "and a closed watch holds nothing");
+    }
+
+    #[test]
+    fn an_agent_that_does_not_answer_loses_the_node_and_is_no_replaced_one() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        claim(&sessions, ONE, false).unwrap();
+        let dead = sessions.open(NODE, ONE, false).unwrap();
+
+        assert_eq!(claim(&sessions, OTHER, false), Err(Code::AskingAgent));
+        sessions.settle(NODE, ONE, false, now);
+        assert_eq!(dead.borrow().end, Some(End::Closed));
+        assert_eq!(claim(&sessions, OTHER, false), Ok(()));
+        let _young = sessions.open(NODE, OTHER, false).unwrap();
+        assert_eq!(claim(&sessions, ONE, false), Err(Code::AskingAgent), "not final");
+    }
+
+    #[test]
+    fn an_answer_counts_for_seconds_and_a_claim_of_the_holder_is_one() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        claim(&sessions, ONE, false).unwrap();
+        let _stream = sessions.open(NODE, ONE, false).unwrap();
+        let code = |boot, now| claim_at(&sessions, boot, false, now).unwrap_err().refusal.code;
+
+        assert_eq!(code(OTHER, now), Code::AskingAgent);
+        claim_at(&sessions, ONE, false, now).unwrap();
+        assert_eq!(code(OTHER, now), Code::AnotherAgent);
+        assert_eq!(code(OTHER, now + ANSWER_HOLDS), Code::AskingAgent, "that was long ago");
     }
 
     #[test]
@@ -232,7 +333,7 @@ mod tests {
             sessions.signal_node(Uuid::from_u128(99));
             sessions.signal_policy(Uuid::from_u128(99));
         }
-        sessions.signal_draining();
+        sessions.signal_draining(true);
         let seen = *stream.borrow();
         assert_eq!(seen, Signal { publications: 1_000, policy: 0, draining: true, end: None });
         sessions.remove(NODE);

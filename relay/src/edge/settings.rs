@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::limits::EDGE_CONNECTIONS_MAX;
+
 /// How visitors reach the edge, and how long it waits for them and for origins.
 #[derive(Debug, Clone)]
 pub struct EdgeSettings {
@@ -52,7 +54,7 @@ impl Default for EdgeSettings {
             https_port: None,
             hsts_seconds: None,
             proxies: Vec::new(),
-            connections_max: 20_000,
+            connections_max: EDGE_CONNECTIONS_MAX,
             connections_per_source_max: 512,
             head_max: Duration::from_secs(15),
             idle_max: Duration::from_secs(75),

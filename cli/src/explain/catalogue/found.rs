@@ -18,7 +18,9 @@ pub(super) static ENTRIES: &[Entry] = &[
         "relay draining",
         "The relay is being taken out of service and takes nothing new.",
         ["bore relay drain"],
-        ["wait until it is back, or use another relay"]
+        [
+            "wait until it is back, or use another relay; its administrator takes it back with bore relay undrain"
+        ]
     ),
     entry!(
         "B5103",
@@ -40,9 +42,17 @@ pub(super) static ENTRIES: &[Entry] = &[
         "B5105",
         Taken,
         "another agent runs with this identity",
-        "The relay has a live agent of this identity, from another process or machine.",
-        ["a cloned machine or state folder", "an agent that lost its network a moment ago"],
+        "The relay has asked the agent that had this identity first, and it answered: it runs, as another process or on another machine.",
+        ["a cloned machine or state folder"],
         ["--takeover to replace it, or join with a key of its own"]
+    ),
+    entry!(
+        "B5106",
+        Unreachable,
+        "the earlier agent is being asked",
+        "An agent with this identity was connected a moment ago. The relay asks it whether it still runs; one that does not answer within three seconds is replaced.",
+        ["a machine that lost its power and came back", "a cloned machine or state folder"],
+        ["wait: the agent asks again each second"]
     ),
     entry!(
         "B5401",

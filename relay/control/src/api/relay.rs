@@ -30,3 +30,15 @@ pub(super) async fn drain(
     tracing::info!(actor = ?principal.actor, "relay drains");
     Ok(StatusCode::NO_CONTENT)
 }
+
+/// Takes a drain back: public ports open again.
+#[utoipa::path(post, path = "/v1/relay/undrain", tag = "relay", responses((status = 204)))]
+pub(super) async fn undrain(
+    principal: Principal,
+    State(control): State<Control>,
+) -> Result<StatusCode, Refusal> {
+    principal.may(Right::Administer)?;
+    control.undrain_by(&principal.actor).await;
+    tracing::info!(actor = ?principal.actor, "relay drains no more");
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -73,6 +73,8 @@ pub enum Code {
     Replaced,
     /// B5105.
     AnotherAgent,
+    /// B5106.
+    AskingAgent,
     /// B6101.
     DiskFull,
     /// B6102.
@@ -284,6 +286,12 @@ impl Code {
                 S::CONFLICT,
                 "another agent runs with this identity",
                 "try: stop the other agent, or --takeover",
+            ),
+            Self::AskingAgent => (
+                "B5106",
+                S::CONFLICT,
+                "the earlier agent is being asked",
+                "try: again in a few seconds",
             ),
             Self::DiskFull => (
                 "B6101",

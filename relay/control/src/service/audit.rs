@@ -79,6 +79,12 @@ impl Control {
         self.drain().await;
     }
 
+    /// Takes a drain back, as an administrator wants it.
+    pub(crate) async fn undrain_by(&self, by: &Actor) {
+        self.note("relay.undrain", self.runtime().relay_info().host, by).await;
+        self.undrain().await;
+    }
+
     /// Has a certificate replaced, as an administrator wants it; `None` when the relay wants none for `name`.
     pub(crate) async fn renew_certificate_by(
         &self,

@@ -178,9 +178,15 @@ impl Runtime for FakeRelay {
 
     fn agent_left(&self, _node: Uuid) {}
 
-    fn recall_agent(&self, _node: Uuid) {}
+    async fn call_back_agent(&self, _node: Uuid) -> bool {
+        true
+    }
 
     async fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    async fn undrain(&self) {
+        self.draining.store(false, Ordering::Relaxed);
     }
 }

@@ -53,7 +53,7 @@ async fn a_takeover_ends_the_old_watch_with_the_word() {
     claim(&lab, &nas, ONE, false).await.ok();
     let mut old = Stream::open(&lab, &nas, ONE).await.past_the_hello().await;
 
-    assert_eq!(claim(&lab, &nas, OTHER, false).await.refusal(), (409, "B5105"));
+    assert_eq!(claim(&lab, &nas, OTHER, false).await.refusal(), (409, "B5106"));
     claim(&lab, &nas, OTHER, true).await.ok();
     assert_eq!(old.next().await, json!({"event": "replaced"}));
     assert_eq!(old.end().await, "");

@@ -5,6 +5,7 @@ use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -15,6 +16,7 @@ use crate::control::Control;
 use crate::limits::VERSION_CHARS_MAX;
 use crate::model::{Node, NodeKind};
 use crate::refusal::{Code, Refusal};
+use crate::session::{Claim, Refused};
 use crate::text::check_text;
 use crate::wire::{Page, SelfView, SessionRequest};
 
@@ -52,7 +54,7 @@ pub(in crate::api) async fn show(
     control.self_view(caller.0).map(Json)
 }
 
-/// Asks to speak for the node. 409 (B5105) while another agent's watch is open, unless `takeover`.
+/// Asks to speak for the node. 409 while another agent's watch is open, unless `takeover`: B5106 while that agent is asked, B5105 once it has answered.
 #[utoipa::path(put, path = "/v1/nodes/self/session", tag = "overlay", request_body = SessionRequest, responses((status = 200, body = SelfView)))]
 pub(in crate::api) async fn claim_session(
     caller: SelfNode,
@@ -62,10 +64,21 @@ pub(in crate::api) async fn claim_session(
     check_text("version", &request.version, VERSION_CHARS_MAX)?;
     only_agents(&caller.0)?;
     let Node { id, network, .. } = caller.0;
-    let claimed =
-        control.sessions().claim(network, id, request.boot, &request.version, request.takeover);
-    claimed.inspect_err(|_| control.runtime().recall_agent(id))?;
+    let SessionRequest { boot, takeover, version } = &request;
+    let claim = Claim { network, node: id, boot: *boot, version, takeover: *takeover };
+    if let Err(Refused { refusal, ask }) = control.sessions().claim(claim, Instant::now()) {
+        if let Some(holder) = ask {
+            tokio::spawn(ask_holder(control.clone(), id, holder));
+        }
+        return Err(refusal);
+    }
     Ok((StatusCode::OK, Json(control.self_view(caller.0)?)))
+}
+
+async fn ask_holder(control: Control, node: Uuid, holder: Uuid) {
+    let answers = control.runtime().call_back_agent(node).await;
+    tracing::info!(%node, answers, "a second agent with this identity came, the first was asked");
+    control.sessions().settle(node, holder, answers, Instant::now());
 }
 
 /// A stock WireGuard client has addresses, nothing more: what runs behind it may be a whole network of browsers.
