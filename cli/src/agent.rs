@@ -33,6 +33,7 @@ mod probe;
 mod public_address;
 mod registry;
 mod runner;
+mod saving;
 mod serve;
 mod serve_tcp;
 mod serve_tls;
@@ -54,7 +55,7 @@ mod wire;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bore_control::model::Lifetime;
 use bore_driver::{Events, Shard, ShardConfig};
@@ -76,7 +77,6 @@ pub(crate) use wire::{Problem, PublicationView};
 
 use connect::Connector;
 use limits::{DECLARE_WAIT, PUBLICATIONS_MAX, STOP_TIMEOUT};
-use local_api::LocalSocket;
 use registry::Registry;
 use runner::Runner;
 use shared::{Link, Shared};
@@ -130,6 +130,9 @@ pub(crate) struct Status {
     pub(crate) uptime_seconds: u64,
     /// What is published.
     pub(crate) publications: Vec<PublicationView>,
+    /// Why the state folder is not up to date, while it is not.
+    #[serde(default)]
+    pub(crate) unsaved: Option<String>,
     /// What was counted.
     pub(crate) counters: CounterValues,
 }
@@ -146,7 +149,7 @@ impl Agent {
         let lock = folder.lock()?;
         let mut identity = join::identity(&folder, options.join.as_ref())?;
         let declared = declared(&folder)?;
-        let boot = folder.boot_id()?;
+        let boot = folder.boot_id();
         let (shard, events) = start_shard(&identity)?;
         let mut connector = Connector::new(shard.clone(), events);
         let joined = join_unless_member(
@@ -164,22 +167,13 @@ impl Agent {
                 return Err(error);
             }
         };
-        let socket = LocalSocket::bind(&folder.socket())?;
-        let owner = folder.owner();
         let shared = Shared::new(folder, shard, identity, membership, declared, boot);
         let agent = Self { shared, lock: Arc::new(Mutex::new(Some(lock))) };
-        agent.begin(connector, standing, options.takeover, socket, owner);
+        agent.begin(connector, standing, options.takeover);
         Ok(agent)
     }
 
-    fn begin(
-        &self,
-        connector: Connector,
-        standing: Option<connect::RelayPeer>,
-        takeover: bool,
-        socket: LocalSocket,
-        owner: u32,
-    ) {
+    fn begin(&self, connector: Connector, standing: Option<connect::RelayPeer>, takeover: bool) {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             let shard = shared.shard.clone();
@@ -188,7 +182,20 @@ impl Agent {
         });
         tokio::spawn(Runner::new(Arc::clone(&self.shared), connector, standing, takeover).run());
         tokio::spawn(care::run(Arc::clone(&self.shared)));
-        tokio::spawn(socket.serve(self.clone(), owner));
+        tokio::spawn(saving::run(Arc::clone(&self.shared)));
+        self.open_local_api();
+    }
+
+    /// Commands find the agent from here on; where the folder takes no socket, as soon as it does.
+    fn open_local_api(&self) {
+        let folder = self.shared.folder.clone();
+        match local_api::LocalSocket::bind(&folder.socket()) {
+            Ok(socket) => drop(tokio::spawn(socket.serve(self.clone(), folder.owner()))),
+            Err(error) => {
+                tracing::warn!(code = error.code(), %error, "commands do not find this agent yet");
+                tokio::spawn(local_api::serve_once_bound(self.clone()));
+            }
+        }
     }
 
     /// Waits until a session with the relay is open, at most `limit`.
@@ -220,9 +227,30 @@ impl Agent {
             answer = session::publish(&online.control, &request).await;
         }
         let view = self.acknowledged(answer?, &declaration, &target)?;
-        let declaration = Declaration { name: Some(view.publication.name.clone()), ..declaration };
-        self.shared.keep(declaration, target, view.clone()).await?;
+        let name = view.publication.name.clone();
+        let declaration = Declaration { name: Some(name.clone()), ..declaration };
+        if let Err(error) = self.shared.keep(declaration, target, view.clone()).await {
+            self.take_back(&name).await;
+            return Err(error);
+        }
         Ok(view)
+    }
+
+    /// Has the relay publish under `name` what is declared here: a new declaration could not be kept.
+    async fn take_back(&self, name: &str) {
+        let Some(control) = self.shared.control() else { return };
+        let before = self.shared.registry().entry(name).cloned();
+        let taken_back = match before.as_ref().and_then(|entry| Some((entry, entry.view.as_ref()?)))
+        {
+            Some((entry, view)) => {
+                let before = entry.declaration.renewal(&entry.target, view);
+                session::publish(&control, &before).await.map(|view| self.shared.renew(name, view))
+            }
+            None => session::remove(&control, name).await,
+        };
+        if let Err(error) = taken_back {
+            tracing::warn!(%name, %error, "the relay keeps a publication that is not served");
+        }
     }
 
     /// Takes a publication back.
@@ -236,10 +264,11 @@ impl Agent {
             Some(Lifetime::Persistent) => {
                 let online = self.shared.online(DECLARE_WAIT).await?;
                 session::remove(&online.control, name).await?;
-                self.shared.forget(name, HERE).await
+                self.shared.forget(name, HERE);
+                self.shared.save().await
             }
             Some(Lifetime::Session) => {
-                self.shared.forget(name, HERE).await?;
+                self.shared.forget(name, HERE);
                 // What the relay does not hear of is taken back when the next session opens.
                 self.remove_if_online(name).await;
                 Ok(())
@@ -283,7 +312,8 @@ impl Agent {
             path_mtu_bytes: None,
             uptime_seconds: self.shared.started.elapsed().as_secs(),
             publications: self.publications(),
-            counters: self.shared.counters.values(),
+            unsaved: self.shared.saving.failure(),
+            counters: self.shared.counters.values(&self.shared.room),
         }
     }
 
@@ -437,11 +467,25 @@ async fn join_unless_member(
     }
     let not_joined = || AgentError::NotJoined { folder: folder.path().to_owned() };
     let join = join.ok_or_else(not_joined)?;
-    let relay = join::join(shard, connector, folder, identity, join).await?;
+    let began = Instant::now();
+    let relay = loop {
+        match join::join(shard, connector, folder, identity, join).await {
+            Ok(relay) => break relay,
+            // A relay that is just starting refuses for a moment.
+            Err(error) if !error.is_final() && began.elapsed() < JOIN_PATIENCE => {
+                tracing::info!(code = error.code(), %error, "not joined yet, trying again");
+                tokio::time::sleep(JOIN_AGAIN).await;
+            }
+            Err(error) => return Err(error),
+        }
+    };
     let membership = identity.membership.clone().ok_or_else(not_joined)?;
     Ok((membership, Some(relay)))
 }
 
+/// How long a first join is tried again; a person waits for it.
+const JOIN_PATIENCE: Duration = Duration::from_secs(5);
+const JOIN_AGAIN: Duration = Duration::from_millis(500);
 /// How long the last flows may take to end, and how often they are looked at.
 const FLOWS_END: Duration = Duration::from_millis(500);
 const FLOWS_LOOK: Duration = Duration::from_millis(10);

@@ -15,7 +15,7 @@ use crate::agent::StateFolder;
 use crate::api::{Api, ApiAddress, encode};
 use crate::args::Globals;
 use crate::error::{CliError, CliResult};
-use crate::file::{File, Kind, Settings};
+use crate::file::{File, Kind, Settings, is_closed};
 use crate::output::Output;
 use crate::secret::Secret;
 
@@ -33,12 +33,17 @@ pub(crate) struct Context<'o> {
 }
 
 impl<'o> Context<'o> {
-    /// Reads the three files; any mistake in them ends here.
+    /// Reads the three files; any mistake in them ends here. Settings of a user or system that this user may not read are passed over.
     pub(crate) fn load(globals: Globals, output: &'o Output) -> CliResult<Self> {
         // Nothing of it is taken here; what does not belong into it is told before it is missed.
         File::load(Path::new("bore.toml"), Kind::Project)?;
         let mut files = Vec::new();
         for path in setting_files() {
+            if is_closed(&path) {
+                let path = path.display();
+                output.warn(&format!("{path} may not be read by this user: going on without it"));
+                continue;
+            }
             files.extend(File::load(&path, Kind::Config)?.map(|file| file.settings));
         }
         Ok(Self { output, globals, files })
@@ -54,6 +59,11 @@ impl<'o> Context<'o> {
     /// Whether nobody may be asked.
     pub(crate) const fn no_input(&self) -> bool {
         self.globals.no_input
+    }
+
+    /// `--timeout`.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.globals.timeout
     }
 
     /// `--timeout`, or what suits the command.

@@ -117,6 +117,14 @@ const SETTINGS: [(&str, &str); 4] = [
     ("network", "--network or BORE_NETWORK"),
 ];
 const ROOT: &[&str] = &["state", "api_url", "api_key_file", "network", "publish"];
+
+/// Returns true if the file, or a folder on its way, may not be read by this user, as with the HOME of another one.
+pub(crate) fn is_closed(path: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, PermissionDenied};
+    std::fs::File::open(path)
+        .is_err_and(|error| matches!(error.kind(), PermissionDenied | NotADirectory))
+}
+
 const PUBLISH: &[&str] = &[
     "http",
     "tls",
@@ -395,6 +403,14 @@ mod tests {
     fn a_file_that_is_not_there_is_no_error() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(File::load(&folder.path().join("bore.toml"), Kind::Project), Ok(None));
+    }
+
+    #[test]
+    fn a_file_behind_a_closed_folder_is_told_from_one_that_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(is_closed(&folder.path().join("file/config.toml")));
+        assert!(!is_closed(&folder.path().join("config.toml")));
     }
 
     fn project(text: &str) -> CliResult<File> {

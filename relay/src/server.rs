@@ -497,7 +497,7 @@ mod tests {
         let (http, https, overlay) = (at(8080), at(8443), at(1));
         let addresses = Addresses { overlay, http, https, api: at(2), metrics: at(3), dns: None };
         let told = |config: &Config| {
-            let [plain, secure] = edge_settings(config, addresses);
+            let [plain, secure] = edge_settings(config, addresses, Shares::of_process());
             [plain.public_port, plain.https_port, secure.public_port]
         };
         assert_eq!(told(&config), [Some(8080), Some(8443), Some(8443)]);

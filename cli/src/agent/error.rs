@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::targets::DialError;
 use super::wire::Problem;
 
@@ -220,16 +222,53 @@ impl AgentError {
         }
     }
 
-    /// Whether trying again cannot help until a person does something.
+    /// Returns true if only a person can change the outcome: the agent ends. After any other error it tries again, for ever.
+    ///
+    /// | error | decided by |
+    /// |---|---|
+    /// | `Replaced`, `Stopped` | the person who took over or stopped it |
+    /// | `Refused` with a code of [`DECISIONS`] | the administrator, or the version that is installed |
+    /// | `Refused` with any other code | the relay's state right now: tried again |
+    /// | `NotJoined`, `OtherNetwork`, `BadTarget`, `TooManyPublications`, `NotDeclared` | the command line |
+    /// | `State` | see [`StateError::is_final`] |
+    /// | all others | networks, disks and limits of the machine, which recover: tried again |
     pub(crate) fn is_final(&self) -> bool {
-        let refused_for_good = |problem: &Problem| {
-            problem.code.starts_with("B3")
-                || ["B5103", "B5104", "B5105"].contains(&problem.code.as_str())
-        };
-        matches!(self, Self::Replaced | Self::Stopped | Self::State(_))
-            || matches!(self, Self::Refused(problem) if refused_for_good(problem))
+        match self {
+            Self::Replaced
+            | Self::Stopped
+            | Self::NotJoined { .. }
+            | Self::OtherNetwork { .. }
+            | Self::BadTarget { .. }
+            | Self::TooManyPublications { .. }
+            | Self::NotDeclared(_) => true,
+            Self::Refused(problem) => DECISIONS.contains(&problem.code.as_str()),
+            Self::State(error) => error.is_final(),
+            Self::Earlier(error) => error.is_final(),
+            Self::RelayUnreachable { .. }
+            | Self::RelayUnresolved { .. }
+            | Self::ControlUnreachable { .. }
+            | Self::Distrusted { .. }
+            | Self::Target(_)
+            | Self::NoAgent { .. }
+            | Self::Overlay(_)
+            | Self::Internal(_) => false,
+        }
+    }
+
+    /// Returns true if the relay is finding out whether the agent that had this identity before still lives.
+    pub(crate) fn is_being_asked(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.code == ASKING)
     }
 }
+
+/// Refusals that stand until a person changes something: a key that is invalid, expired, spent or revoked, a node that was removed or has
+/// no right, another version, an identity that was taken over or that a living agent holds.
+const DECISIONS: [&str; 13] = [
+    "B3101", "B3102", "B3103", "B3104", "B3105", "B3106", "B3107", "B3108", "B3204", "B3205",
+    "B5103", "B5104", "B5105",
+];
+/// The relay asks the earlier agent with this identity.
+const ASKING: &str = "B5106";
 
 impl StateError {
     /// The code that `bore explain` knows.
@@ -242,6 +281,14 @@ impl StateError {
         }
     }
 
+    /// Returns true if only a person can change it. Room comes back, and a disk that failed may be mounted again.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::InUse(_) | Self::Exposed { .. } | Self::Damaged { .. } | Self::NoHome => true,
+            Self::DiskFull { .. } | Self::Io { .. } => false,
+        }
+    }
+
     /// What to do.
     pub(crate) fn next_step(&self) -> String {
         match self {
@@ -251,7 +298,7 @@ impl StateError {
             }
             Self::Exposed { path, mode: _ } => format!("chmod 600 {}", path.display()),
             Self::DiskFull { .. } => "free some space".to_owned(),
-            Self::Io { path, .. } => format!("check who owns {}", path.display()),
+            Self::Io { path, source, .. } => remedy(path, source),
             Self::Damaged { path, .. } => {
                 format!("move {} away and join again with a new key", path.display())
             }
@@ -266,6 +313,23 @@ impl StateError {
             return Self::DiskFull { path };
         }
         Self::Io { what, path, source }
+    }
+}
+
+/// What helps when the file system refuses `path`.
+fn remedy(path: &std::path::Path, source: &io::Error) -> String {
+    let path = path.display();
+    let is = |errno: Errno| source.raw_os_error() == Some(errno.raw_os_error());
+    if is(Errno::ROFS) {
+        format!("mount the file system of {path} writable, or give --state DIR on another one")
+    } else if is(Errno::ACCESS) || is(Errno::PERM) {
+        format!("check who owns {path}, or give --state DIR with a folder of this user's")
+    } else if is(Errno::NOENT) || is(Errno::NOTDIR) {
+        "give --state DIR with a folder that can be created".to_owned()
+    } else if is(Errno::MFILE) {
+        "raise the limit of open files (ulimit -n)".to_owned()
+    } else {
+        format!("check the disk that {path} is on (dmesg), or give --state DIR on another one")
     }
 }
 
@@ -293,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_is_final_and_a_taken_port_is_not() {
+    fn only_a_persons_decision_ends_the_agent() {
         let refused = |code: &str| {
             AgentError::Refused(Problem {
                 title: String::new(),
@@ -303,9 +367,29 @@ mod tests {
                 next: String::new(),
             })
         };
-        assert!(refused("B3104").is_final());
-        assert!(refused("B5105").is_final());
-        assert!(!refused("B2104").is_final());
-        assert!(!refused("B5102").is_final(), "a draining relay comes back");
+        let decided = ["B3104", "B3106", "B3204", "B5103", "B5104", "B5105"];
+        assert!(decided.into_iter().all(|code| refused(code).is_final()));
+        let passing = ["B2104", "B2109", "B3109", "B5102", "B5106", "B6101", "B6102", "B6106", ""];
+        assert!(passing.into_iter().all(|code| !refused(code).is_final()));
+    }
+
+    #[test]
+    fn a_disk_that_fails_never_ends_the_agent() {
+        let path = std::path::Path::new("/s/publications.json");
+        for errno in [Errno::NOSPC, Errno::ROFS, Errno::IO, Errno::MFILE] {
+            let error = StateError::io("write", path, io::Error::from(errno));
+            assert!(!AgentError::State(error).is_final(), "{errno}");
+        }
+        assert!(AgentError::State(StateError::InUse(path.to_owned())).is_final());
+    }
+
+    #[test]
+    fn the_next_step_names_what_the_file_system_refused() {
+        let path = std::path::Path::new("/s/lock");
+        let step = |errno| StateError::io("create", path, io::Error::from(errno)).next_step();
+        assert!(step(Errno::ROFS).contains("mount") && step(Errno::ROFS).contains("--state DIR"));
+        assert!(step(Errno::ACCESS).contains("who owns"));
+        assert!(step(Errno::MFILE).contains("ulimit"));
+        assert!(!step(Errno::IO).contains("who owns"));
     }
 }

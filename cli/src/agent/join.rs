@@ -39,8 +39,10 @@ pub(crate) fn identity(
         (_, None) => Err(AgentError::NotJoined { folder: folder.path().to_owned() }),
         (Some(mut identity), Some(join)) => {
             refuse_other_network(&identity, &join.key)?;
-            identity.relays.clone_from(&join.key.relays);
-            folder.write_identity(&identity)?;
+            if identity.relays != join.key.relays {
+                identity.relays.clone_from(&join.key.relays);
+                folder.write_identity(&identity)?;
+            }
             Ok(identity)
         }
         (None, Some(join)) => {

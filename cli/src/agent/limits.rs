@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -31,6 +32,8 @@ pub(crate) const UDP_FLOWS_MAX: usize = 2048;
 pub(crate) const UDP_WAITING_MAX: usize = 8;
 /// Bytes of all datagrams that wait for their flow's socket.
 pub(crate) const UDP_WAITING_BYTES_MAX: usize = 16 << 20;
+/// Descriptors that visitors leave to the agent itself, or half of them where the process may have few.
+pub(crate) const OWN_DESCRIPTORS: usize = 128;
 /// Connections of the relay to the probe port.
 pub(crate) const PROBE_CONNECTIONS_MAX: usize = 16;
 /// One line on the probe port, in bytes.
@@ -101,6 +104,8 @@ pub(crate) struct CounterValues {
     pub(crate) flows_opened: u64,
     /// Visitors reset because [`FLOWS_MAX`] or [`DIALS_MAX`] was reached.
     pub(crate) flows_refused_by_limit: u64,
+    /// Visitors, TCP and UDP, refused because the limit of open files leaves no descriptor for them.
+    pub(crate) flows_refused_by_descriptors: u64,
     /// Dials to a target that failed.
     pub(crate) dials_failed: u64,
     /// UDP flows opened.
@@ -127,8 +132,9 @@ pub(crate) struct CounterValues {
 
 impl Counters {
     /// All values.
-    pub(crate) fn values(&self) -> CounterValues {
+    pub(crate) fn values(&self, room: &Room) -> CounterValues {
         CounterValues {
+            flows_refused_by_descriptors: room.refused_without_descriptor(),
             flows_opened: self.flows_opened.value(),
             flows_refused_by_limit: self.flows_refused_by_limit.value(),
             dials_failed: self.dials_failed.value(),
@@ -163,6 +169,9 @@ impl Counter {
 /// Room for things that visitors cause.
 #[derive(Debug)]
 pub(crate) struct Room {
+    descriptors: Arc<Semaphore>,
+    /// Visitors who found no descriptor left.
+    without_descriptor: Counter,
     flows: Arc<Semaphore>,
     dials: Arc<Semaphore>,
     udp_flows: Arc<Semaphore>,
@@ -170,9 +179,28 @@ pub(crate) struct Room {
     probes: Arc<Semaphore>,
 }
 
+/// A visitor's place in a table, and its descriptor.
+#[derive(Debug)]
+pub(crate) struct FlowPermit {
+    _table: OwnedSemaphorePermit,
+    _descriptor: OwnedSemaphorePermit,
+}
+
 impl Default for Room {
     fn default() -> Self {
+        let limit = getrlimit(Resource::Nofile).current;
+        Self::within(limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))
+    }
+}
+
+impl Room {
+    /// Room for visitors in a process that may have `descriptors` open files: the last ones are the agent's own, for control, health checks and state.
+    fn within(descriptors: usize) -> Self {
+        let own = OWN_DESCRIPTORS.min(descriptors / 2);
+        let for_visitors = (descriptors - own).min(Semaphore::MAX_PERMITS);
         Self {
+            descriptors: Arc::new(Semaphore::new(for_visitors)),
+            without_descriptor: Counter::default(),
             flows: Arc::new(Semaphore::new(FLOWS_MAX)),
             dials: Arc::new(Semaphore::new(DIALS_MAX)),
             udp_flows: Arc::new(Semaphore::new(UDP_FLOWS_MAX)),
@@ -180,17 +208,35 @@ impl Default for Room {
             probes: Arc::new(Semaphore::new(PROBE_CONNECTIONS_MAX)),
         }
     }
-}
 
-impl Room {
-    /// One more TCP flow and its dial, or `None` when either table is full.
-    pub(crate) fn flow(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
-        Some((take(&self.flows)?, take(&self.dials)?))
+    /// One more TCP flow and its dial, or `None` when a table is full or no descriptor is left.
+    pub(crate) fn flow(&self) -> Option<(FlowPermit, OwnedSemaphorePermit)> {
+        Some((self.permit(&self.flows)?, take(&self.dials)?))
     }
 
     /// One more UDP flow.
-    pub(crate) fn udp_flow(&self) -> Option<OwnedSemaphorePermit> {
-        take(&self.udp_flows)
+    pub(crate) fn udp_flow(&self) -> Option<FlowPermit> {
+        self.permit(&self.udp_flows)
+    }
+
+    fn permit(&self, table: &Arc<Semaphore>) -> Option<FlowPermit> {
+        let table = take(table)?;
+        let Some(descriptor) = take(&self.descriptors) else {
+            let first = self.without_descriptor.value() == 0;
+            self.without_descriptor.add_one();
+            if first {
+                tracing::warn!(
+                    "visitors are refused: the limit of open files (ulimit -n) is reached"
+                );
+            }
+            return None;
+        };
+        Some(FlowPermit { _table: table, _descriptor: descriptor })
+    }
+
+    /// Visitors who were refused because no descriptor was left for them.
+    pub(crate) fn refused_without_descriptor(&self) -> u64 {
+        self.without_descriptor.value()
     }
 
     /// Memory for a datagram that waits.
@@ -221,5 +267,21 @@ mod tests {
 
         held.pop();
         assert!(room.flow().is_some());
+    }
+
+    #[test]
+    fn the_last_descriptors_are_the_agents_own() {
+        let room = Room::within(64);
+        let held: Vec<_> = std::iter::from_fn(|| room.udp_flow()).collect();
+        assert_eq!((held.len(), room.refused_without_descriptor()), (32, 1));
+        assert!(room.flow().is_none(), "TCP and UDP share them");
+
+        drop(held);
+        assert!(room.flow().is_some());
+        let plenty = Room::within(1 << 20);
+        assert_eq!(
+            std::iter::from_fn(|| plenty.udp_flow()).take(UDP_FLOWS_MAX).count(),
+            UDP_FLOWS_MAX
+        );
     }
 }

@@ -18,6 +18,7 @@ mod stream;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -82,6 +83,30 @@ impl Drop for SocketFile {
         let _ = std::fs::remove_file(&self.0);
     }
 }
+
+/// Serves as soon as the socket can be bound, unless the agent stops before.
+pub(crate) async fn serve_once_bound(agent: Agent) {
+    let mut stopping = agent.shared().stopping();
+    let folder = agent.shared().folder.clone();
+    let bound = async {
+        loop {
+            tokio::time::sleep(BIND_AGAIN).await;
+            if let Ok(socket) = LocalSocket::bind(&folder.socket()) {
+                return socket;
+            }
+        }
+    };
+    let socket = tokio::select! {
+        socket = bound => Some(socket),
+        _ = stopping.wait_for(|stop| *stop) => None,
+    };
+    if let Some(socket) = socket {
+        socket.serve(agent, folder.owner()).await;
+    }
+}
+
+/// How long after an attempt the socket is bound again.
+const BIND_AGAIN: Duration = Duration::from_secs(2);
 
 fn router(agent: Agent, owner: u32) -> Router {
     let guard = credentials::Guard { owner, agent: agent.clone() };

@@ -3,8 +3,11 @@
 //! Sleep: the clock that goes on during sleep and the one that does not have drifted apart. Moved: the kernel would send to the relay
 //! from another address (a connected UDP socket says so without sending anything).
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
 
 use super::system::boot_time;
 
@@ -31,7 +34,7 @@ pub(crate) struct NetworkWatch {
 impl NetworkWatch {
     /// Starts from how things are.
     pub(crate) fn new(relay: SocketAddr) -> Self {
-        let (source, clocks) = (source_towards(relay), Clocks::read());
+        let (source, clocks) = (source_towards(relay).ok(), Clocks::read());
         Self { relay, source, clocks, next_look: tokio::time::Instant::now() + TICK, looks: 0 }
     }
 
@@ -58,10 +61,15 @@ impl NetworkWatch {
     }
 
     fn moved(&mut self) -> bool {
-        let source = source_towards(self.relay);
-        let moved = source.is_some() && source != self.source;
-        self.source = source;
-        moved
+        match source_towards(self.relay) {
+            Ok(source) => self.source.replace(source) != Some(source),
+            Err(error) => {
+                if !is_shortage(&error) {
+                    self.source = None;
+                }
+                false
+            }
+        }
     }
 }
 
@@ -82,15 +90,23 @@ impl Clocks {
     }
 }
 
-/// The address that the kernel would send from; `None` without a route.
-pub(crate) fn source_towards(relay: SocketAddr) -> Option<IpAddr> {
+/// The address that the kernel would send from; an error without a route.
+pub(crate) fn source_towards(relay: SocketAddr) -> io::Result<IpAddr> {
     let any: IpAddr = match relay {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(relay).ok()?;
-    Some(socket.local_addr().ok()?.ip())
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(relay)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// Returns true if the kernel had no socket to ask with, which says nothing about the network.
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    error
+        .raw_os_error()
+        .is_some_and(|code| shortages.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 const TICK: Duration = Duration::from_secs(1);
@@ -104,7 +120,13 @@ mod tests {
     #[test]
     fn packets_to_loopback_leave_from_loopback() {
         let relay = SocketAddr::from(([127, 0, 0, 1], 443));
-        assert_eq!(source_towards(relay), Some(IpAddr::from([127, 0, 0, 1])));
+        assert_eq!(source_towards(relay).unwrap(), IpAddr::from([127, 0, 0, 1]));
+    }
+
+    #[test]
+    fn a_shortage_of_descriptors_is_told_from_a_lost_way() {
+        assert!(is_shortage(&Errno::MFILE.into()));
+        assert!(!is_shortage(&Errno::NETUNREACH.into()));
     }
 
     #[test]

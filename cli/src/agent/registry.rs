@@ -218,9 +218,8 @@ impl Registry {
             .values()
             .filter(|entry| entry.declaration.lifetime == Lifetime::Persistent);
         kept.map(|entry| StoredPublication {
-            declaration: entry.declaration.clone(),
-            view: entry.view.clone(),
             refused: entry.refused.as_ref().map(|refused| refused.problem.clone()),
+            ..stored(&entry.declaration, entry.view.as_ref())
         })
         .collect()
     }
@@ -365,6 +364,24 @@ fn unacknowledged(name: &str, declaration: &Declaration) -> PublicationView {
         public: "-".to_owned(),
         access_notes: Vec::new(),
     }
+}
+
+/// What is kept on disk of a publication: not its state, which has to be proved again, so that a new proof changes nothing on disk.
+pub(crate) fn stored(
+    declaration: &Declaration,
+    view: Option<&PublicationView>,
+) -> StoredPublication {
+    let unproved = |view: &PublicationView| PublicationView {
+        state: PublicationState {
+            state: State::Offline,
+            cause: None,
+            steps: Vec::new(),
+            at: 0,
+            awaits_certificate: false,
+        },
+        ..view.clone()
+    };
+    StoredPublication { declaration: declaration.clone(), view: view.map(unproved), refused: None }
 }
 
 #[cfg(test)]
@@ -530,6 +547,21 @@ mod tests {
         };
         registry.declare("db", persistent, "5432".parse().unwrap(), None);
         assert_eq!(registry.persistent().len(), 1);
+    }
+
+    #[test]
+    fn a_new_proof_changes_nothing_on_disk() {
+        let mut registry = Registry::default();
+        let persistent = Declaration {
+            lifetime: Lifetime::Persistent,
+            ..declaration("db", Protocol::Tcp, "5432")
+        };
+        let target = persistent.parse_target().unwrap();
+        registry.declare("db", persistent, target, Some(view("db", Protocol::Tcp)));
+        let before = registry.persistent();
+        let state = &mut registry.entry_mut("db").unwrap().view.as_mut().unwrap().state;
+        (state.state, state.at) = (State::Live, 7);
+        assert_eq!(registry.persistent(), before);
     }
 
     fn declared(name: &str) -> Registry {

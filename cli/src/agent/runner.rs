@@ -2,7 +2,8 @@
 //!
 //! | round fails with | then |
 //! |---|---|
-//! | a refusal that no retry can change (replaced, a rival with this identity, node removed, version) | the agent ends |
+//! | what only a person can change ([`AgentError::is_final`]) | the agent ends |
+//! | the relay asks the agent that had this identity before | ask again each second |
 //! | anything else | wait with full jitter, doubling to a minute; a change of network ends the wait |
 //!
 //! A tunnel that stood when the session ended (the relay restarted and RESET brought it back, or control closed the watch) is used as it
@@ -68,8 +69,12 @@ impl Runner {
                 return error;
             }
             tracing::info!(code = error.code(), %error, "not connected");
+            let wait = match error.is_being_asked() {
+                true => ASK_AGAIN,
+                false => self.backoff.next(rand::rng().random()),
+            };
             self.shared.set_connecting(error);
-            self.pause().await;
+            self.pause(wait).await;
         }
     }
 
@@ -147,8 +152,7 @@ impl Runner {
         )
     }
 
-    async fn pause(&mut self) {
-        let wait = self.backoff.next(rand::rng().random());
+    async fn pause(&mut self, wait: Duration) {
         let slept = tokio::time::sleep(wait);
         let Some(network) = &mut self.network else { return slept.await };
         tokio::select! {
@@ -162,5 +166,7 @@ impl Runner {
     }
 }
 
+/// The relay gives the agent of before a few seconds to answer.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// A session that lived this long was a good one: the next wait starts short again.
 const SETTLED: Duration = Duration::from_secs(30);

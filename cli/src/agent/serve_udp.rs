@@ -72,7 +72,7 @@ struct Flow {
     /// The visitor sent something to a target that has not answered it.
     asked_again: Notify,
     task: RefCell<Option<AbortHandle>>,
-    _permit: OwnedSemaphorePermit,
+    _permit: super::limits::FlowPermit,
 }
 
 struct Waiting {

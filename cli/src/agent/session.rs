@@ -96,7 +96,8 @@ async fn renew_declared(shared: &Arc<Shared>, control: &ControlClient) -> Result
         }
         take_answer(shared, &name, answer)?;
     }
-    shared.save().await
+    shared.save_soon();
+    Ok(())
 }
 
 /// Takes the answer to what is declared under `name`, which may have been withdrawn meanwhile.
@@ -129,7 +130,8 @@ async fn ask_again(shared: &Shared, control: &ControlClient) -> Result<(), Agent
     for (name, request) in refused {
         take_answer(shared, &name, publish(control, &request).await)?;
     }
-    shared.save().await
+    shared.save_soon();
+    Ok(())
 }
 
 /// Asks the relay to publish.
@@ -252,7 +254,7 @@ impl Session<'_> {
         self.shared.replan(None);
         self.shared.tell_publications(narrowed.changed);
         if was_displaced {
-            self.shared.save().await?;
+            self.shared.save_soon();
         }
         if narrowed.missing.is_empty() { Ok(()) } else { self.drop_removed(narrowed.missing).await }
     }
@@ -274,7 +276,7 @@ impl Session<'_> {
         let exists = |name: &String| stored.iter().any(|stored| stored.name.as_str() == name);
         for name in missing.iter().filter(|name| !exists(name)) {
             tracing::info!(%name, "removed on the relay, served no more");
-            self.shared.forget(name, "the relay").await?;
+            self.shared.forget(name, "the relay");
         }
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! What the agent's tasks share: who we are, what is declared, how the relay is reached, and who wants to hear of changes.
 //!
-//! Locks are held for a look or a change, never across an await. Every change of what is declared goes through here, so that the plan
-//! of what is served ([`Plan`]) and the file on disk follow it.
+//! Locks are held for a look or a change, never across an await. Every change of what is declared goes through here and
+//! `saving`, so that the plan of what is served ([`Plan`]) and the file on disk follow it.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bore_control::model::{Lifetime, Protocol};
+use bore_control::model::Protocol;
 use bore_control::runtime::{PublicationState, RelayInfo, TargetReport};
 use bore_driver::Shard;
 use bore_overlay::PeerId;
@@ -20,10 +20,10 @@ use uuid::Uuid;
 
 use super::connect::RelayPeer;
 use super::control_client::ControlClient;
-use super::declaration::Declaration;
 use super::error::AgentError;
 use super::limits::{CHANGES_MAX, Counters, Room};
 use super::registry::Registry;
+use super::saving::Saving;
 use super::state::{Identity, Membership, StateFolder};
 use super::wire::{Problem, PublicationView};
 
@@ -39,8 +39,7 @@ pub(crate) struct Shared {
     pub(crate) room: Room,
     identity: Mutex<Identity>,
     registry: Mutex<Registry>,
-    /// One writer at a time, so that an older list never replaces a newer one.
-    saving: tokio::sync::Mutex<()>,
+    pub(super) saving: Saving,
     link: watch::Sender<Link>,
     plan: watch::Sender<Plan>,
     changes: broadcast::Sender<StateChange>,
@@ -142,6 +141,15 @@ pub(crate) enum StateChange {
     },
     /// The relay stops soon.
     Draining,
+    /// What changed cannot be written to the state folder; the agent keeps trying.
+    Unsaved {
+        /// `B6101` and so on.
+        code: String,
+        /// Why.
+        cause: String,
+    },
+    /// The state folder is up to date again.
+    Saved,
     /// The agent has ended.
     Stopped {
         /// `B5104` and so on.
@@ -160,6 +168,7 @@ impl Shared {
         registry: Registry,
         boot: Uuid,
     ) -> Arc<Self> {
+        let saving = Saving::new(registry.persistent());
         Arc::new(Self {
             folder,
             shard,
@@ -170,7 +179,7 @@ impl Shared {
             room: Room::default(),
             identity: Mutex::new(identity),
             registry: Mutex::new(registry),
-            saving: tokio::sync::Mutex::default(),
+            saving,
             link: watch::channel(Link::Connecting(None)).0,
             plan: watch::channel(Plan::default()).0,
             changes: broadcast::channel(CHANGES_MAX).0,
@@ -275,47 +284,6 @@ impl Shared {
         self.tell(StateChange::Stopped { code, cause });
     }
 
-    /// Notes where the relay answered, on disk if that is news.
-    pub(crate) fn remember_relay(&self, relay: RelayPeer) {
-        let mut identity = self.identity();
-        if !identity.remember_relay(relay.key, relay.endpoint) {
-            return;
-        }
-        if let Err(error) = self.folder.write_identity(&identity) {
-            tracing::warn!(%error, "the relay's address could not be saved");
-        }
-    }
-
-    /// Takes the relay's answer to a declaration: from here on it is served, and on disk if it is to stay.
-    pub(crate) async fn keep(
-        &self,
-        declaration: Declaration,
-        target: Target,
-        view: PublicationView,
-    ) -> Result<(), AgentError> {
-        let persistent = declaration.lifetime == Lifetime::Persistent;
-        let name = view.publication.name.clone();
-        self.registry().declare(&name, declaration, target, Some(view.clone()));
-        self.replan(None);
-        if persistent {
-            self.save().await?;
-        }
-        self.tell_publications(vec![view]);
-        Ok(())
-    }
-
-    /// Forgets a declaration: it is served no more.
-    pub(crate) async fn forget(&self, name: &str, cause: &str) -> Result<(), AgentError> {
-        let entry = self.registry().withdraw(name);
-        let Some(entry) = entry else { return Ok(()) };
-        self.replan(None);
-        self.tell(StateChange::Withdrawn { name: name.to_owned(), cause: cause.to_owned() });
-        if entry.declaration.lifetime == Lifetime::Persistent {
-            self.save().await?;
-        }
-        Ok(())
-    }
-
     /// Takes a renewed answer of the relay.
     pub(crate) fn renew(&self, name: &str, view: PublicationView) {
         self.registry().acknowledge(name, view.clone());
@@ -365,16 +333,6 @@ impl Shared {
             *plan = wanted;
             changed
         });
-    }
-
-    /// Writes what is declared to stay, with the relay's latest answers.
-    pub(crate) async fn save(&self) -> Result<(), AgentError> {
-        let _turn = self.saving.lock().await;
-        let publications = self.registry().persistent();
-        let folder = self.folder.clone();
-        let written = tokio::task::spawn_blocking(move || folder.write_publications(publications));
-        written.await.map_err(|error| AgentError::Internal(error.to_string()))??;
-        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ mod files;
 mod identity;
 
 use std::fs::{DirBuilder, File, TryLockError};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -108,8 +109,14 @@ impl StateFolder {
     /// Another agent has it (`B6104`).
     pub(crate) fn lock(&self) -> Result<StateLock, StateError> {
         let path = self.path.join("lock");
-        let file =
-            files::open_lock(&path).map_err(|source| StateError::io("create", &path, source))?;
+        // flock(2) needs no right to write: where nothing can be made, the folder does.
+        let takes_no_file = |error: &io::Error| {
+            matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull)
+        };
+        let opened = files::open_lock(&path).or_else(|error| {
+            if takes_no_file(&error) { File::open(&self.path) } else { Err(error) }
+        });
+        let file = opened.map_err(|source| StateError::io("create", &path, source))?;
         match file.try_lock() {
             Ok(()) => Ok(StateLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StateError::InUse(self.path.clone())),
@@ -118,10 +125,7 @@ impl StateFolder {
     }
 
     /// The boot id of the agent that runs on the folder; the same again after a crash, another one in a copy of the folder.
-    ///
-    /// # Errors
-    /// The file system says no.
-    pub(crate) fn boot_id(&self) -> Result<Uuid, StateError> {
+    pub(crate) fn boot_id(&self) -> Uuid {
         boot::boot_id(&self.path)
     }
 
@@ -148,7 +152,15 @@ impl StateFolder {
     /// # Errors
     /// The disk is full or the file system says no.
     pub(crate) fn write_identity(&self, identity: &Identity) -> Result<(), StateError> {
-        files::replace(&self.identity_path(), identity.encode().as_bytes())
+        self.write_identity_text(&identity.encode())
+    }
+
+    /// Replaces the identity by one that is [encoded](Identity::encode).
+    ///
+    /// # Errors
+    /// The disk is full or the file system says no.
+    pub(crate) fn write_identity_text(&self, text: &str) -> Result<(), StateError> {
+        files::replace(&self.identity_path(), text.as_bytes())
     }
 
     /// Persistent publications as declared on this agent.

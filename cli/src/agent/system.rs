@@ -1,12 +1,12 @@
 //! What the agent asks of the operating system: who the user is, how long the machine has been up, who holds a port or a Unix socket.
 //!
-//! The answers come from `/proc` where there is one. Elsewhere each question has a safe answer: not root, the wall clock, not known.
+//! The answers come from `/proc` where there is one. Elsewhere each question has a safe answer: not root, not known.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Whether this process runs as root.
 pub(crate) fn user_is_root() -> bool {
@@ -20,15 +20,14 @@ pub(crate) fn machine_run() -> Option<String> {
     Some(format!("{} {}", boot.trim(), processes.display()))
 }
 
-/// A clock that goes on while the machine sleeps, from an arbitrary start.
+/// A clock that goes on while the machine sleeps, from an arbitrary start. Reading it needs no descriptor.
 pub(crate) fn boot_time() -> Duration {
-    uptime().unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-fn uptime() -> Option<Duration> {
-    let text = std::fs::read_to_string("/proc/uptime").ok()?;
-    let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let clock = rustix::time::ClockId::Boottime;
+    // Elsewhere POSIX's monotonic clock is the one that goes on, as on macOS, where Rust's does not.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let clock = rustix::time::ClockId::Monotonic;
+    Duration::try_from(rustix::time::clock_gettime(clock)).unwrap_or_default()
 }
 
 /// Whether some process of this machine has a UDP socket that receives at `address`; `None` when the machine does not say.

@@ -9,6 +9,7 @@ use crate::agent::{Agent, JoinOptions, StartOptions, StateFolder};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::link::Link;
+use crate::output::printable;
 use crate::secret::Secret;
 use crate::signal::Interrupt;
 use crate::wanted::parse_name;
@@ -17,7 +18,7 @@ use bore_overlay::{JoinKey, JoinKeyError};
 /// Join a relay's network and stay as its agent.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  bore join --key-file key.txt\n  bore join - < key.txt\n  bore join                    joined before: runs the agent\n  bore join --takeover         this machine, and no other with its identity"
+    after_help = "Examples:\n  bore join --key-file key.txt\n  bore join - < key.txt\n  bore join                    joined before: runs the agent\n  bore join --takeover         this machine, and no other with its identity\n\nSIGINT, SIGTERM and a terminal that closes (SIGHUP, unless under nohup) end it in order; a second one at once."
 )]
 pub(crate) struct Join {
     /// - reads the key from standard input
@@ -47,8 +48,11 @@ impl Join {
         let joined = folder.identity()?.is_some_and(|identity| identity.membership.is_some());
         let key = self.join_key(context, joined)?;
         let mut interrupt = Interrupt::listen()?;
-        let limit = context.timeout_or(CONNECT_TIMEOUT);
-        let link = interrupt.or(self.start(folder, key, limit)).await?;
+        let link = tokio::select! {
+            link = self.start(context, folder, key, joined) => link?,
+            // An agent that waits for its network has nothing open.
+            () = interrupt.wait() => return if joined { Ok(()) } else { Err(CliError::interrupted()) },
+        };
         let ran = self.stay(context, &link, &mut interrupt).await;
         link.close().await;
         ran
@@ -73,14 +77,18 @@ impl Join {
 
     async fn start(
         &self,
+        context: &Context<'_>,
         folder: StateFolder,
         key: Option<JoinKey>,
-        limit: Duration,
+        joined: bool,
     ) -> CliResult<Link> {
         let name = || self.name.clone().unwrap_or_else(host_label);
         let join = key.map(|key| JoinOptions { key, name: name(), ephemeral: self.ephemeral });
         let agent = Agent::start(folder, StartOptions { join, takeover: self.takeover }).await?;
-        Link::connected(agent, limit).await
+        if joined && context.timeout().is_none() {
+            return connected_some_time(context, agent).await;
+        }
+        Link::connected(agent, context.timeout_or(CONNECT_TIMEOUT)).await
     }
 
     async fn stay(
@@ -112,6 +120,25 @@ fn pasted(context: &Context<'_>) -> CliResult<Secret> {
         return Secret::ask("join key", context.no_input(), context.output);
     }
     Secret::read(Path::new("-"))
+}
+
+/// Waits for the relay for as long as it takes: a machine that has joined may start before its network does.
+async fn connected_some_time(context: &Context<'_>, agent: Agent) -> CliResult<Link> {
+    let mut told = false;
+    loop {
+        match agent.connected(CONNECT_TIMEOUT).await {
+            Ok(()) => return Ok(Link::Own(agent)),
+            Err(error) if error.is_final() => {
+                agent.stop().await;
+                return Err(error.into());
+            }
+            Err(error) if !std::mem::replace(&mut told, true) => {
+                let text = format!("not connected yet ({}): {error}; trying again", error.code());
+                context.output.warn(&printable(&text));
+            }
+            Err(_) => {}
+        }
+    }
 }
 
 /// Tells a typing mistake from a key of something else, with nothing sent.

@@ -17,6 +17,7 @@ impl Status {
         let link = Link::running(context).await?;
         let status = link.status().await?;
         let mut lines = vec![agent_line(&status)];
+        lines.extend(status.unsaved.iter().map(|cause| format!("  not saved: {cause}")));
         lines.extend(
             status.publications.iter().map(|view| format!("  {}  {}", standing(view), view.public)),
         );

@@ -35,6 +35,8 @@ impl Hold {
             StateChange::Connected { .. }
             | StateChange::Disconnected { .. }
             | StateChange::Draining
+            | StateChange::Unsaved { .. }
+            | StateChange::Saved
             | StateChange::Stopped { .. } => true,
         }
     }

@@ -21,20 +21,31 @@ struct File {
 }
 
 /// The boot id of an agent that runs on `folder`: the one of before if it ran here, else a new one.
-pub(super) fn boot_id(folder: &Path) -> Result<Uuid, StateError> {
+///
+/// A file that cannot be read or written costs no more than that: this agent, once killed, comes back as another one, and the relay asks
+/// which of them lives.
+pub(super) fn boot_id(folder: &Path) -> Uuid {
     let path = folder.join(NAME);
     let place = place(folder);
-    let before = files::read(&path)?.and_then(|text| serde_json::from_str::<File>(&text).ok());
+    let text = files::read(&path).unwrap_or_else(|error| {
+        tracing::warn!(%error, "this agent speaks to the relay as a new one");
+        None
+    });
+    let before = text.and_then(|text| serde_json::from_str::<File>(&text).ok());
     if let Some(before) = before.filter(|file| Some(&file.place) == place.as_ref()) {
-        return Ok(before.boot);
+        return before.boot;
     }
     let boot = Uuid::now_v7();
-    if let Some(place) = place {
-        let text = serde_json::to_vec(&File { boot, place });
-        let text = text.map_err(|error| StateError::io("write", &path, error.into()))?;
-        files::replace(&path, &text)?;
+    if let Some(Err(error)) = place.map(|place| write(&path, &File { boot, place })) {
+        tracing::warn!(%error, "once killed, this agent will speak to the relay as a new one");
     }
-    Ok(boot)
+    boot
+}
+
+fn write(path: &Path, file: &File) -> Result<(), StateError> {
+    let text = serde_json::to_vec(file);
+    let text = text.map_err(|error| StateError::io("write", path, error.into()))?;
+    files::replace(path, &text)
 }
 
 /// The next agent on `folder` is another one: this one was replaced.
@@ -64,23 +75,31 @@ mod tests {
     #[test]
     fn an_agent_that_starts_again_on_its_folder_is_the_same_agent() {
         let root = closed_folder();
-        assert_eq!(boot_id(root.path()).unwrap(), boot_id(root.path()).unwrap());
+        assert_eq!(boot_id(root.path()), boot_id(root.path()));
+    }
+
+    #[test]
+    fn an_agent_that_cannot_write_its_boot_id_has_one() {
+        let root = closed_folder();
+        // The temporary's place is taken by a folder, which cannot be removed as a file.
+        std::fs::create_dir(root.path().join("boot.new")).unwrap();
+        assert_ne!(boot_id(root.path()), boot_id(root.path()));
     }
 
     #[test]
     fn a_copy_of_the_folder_is_a_rival() {
         let (root, copy) = (closed_folder(), closed_folder());
-        let original = boot_id(root.path()).unwrap();
+        let original = boot_id(root.path());
         std::fs::copy(root.path().join(NAME), copy.path().join(NAME)).unwrap();
-        assert_ne!(boot_id(copy.path()).unwrap(), original);
+        assert_ne!(boot_id(copy.path()), original);
     }
 
     #[test]
     fn an_agent_that_was_replaced_comes_back_as_another() {
         let root = closed_folder();
-        let replaced = boot_id(root.path()).unwrap();
+        let replaced = boot_id(root.path());
         forget(root.path()).unwrap();
-        assert_ne!(boot_id(root.path()).unwrap(), replaced);
+        assert_ne!(boot_id(root.path()), replaced);
         forget(root.path()).unwrap();
         forget(root.path()).unwrap();
     }

@@ -65,7 +65,8 @@ pub(super) fn open_lock(path: &Path) -> std::io::Result<File> {
     if std::fs::symlink_metadata(path)?.is_symlink() {
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is a link"));
     }
-    OpenOptions::new().write(true).open(path)
+    // flock(2) needs no right to write.
+    OpenOptions::new().write(true).open(path).or_else(|_| File::open(path))
 }
 
 fn sync_folder_of(path: &Path) -> std::io::Result<()> {

@@ -96,7 +96,8 @@ impl Identity {
         news
     }
 
-    pub(super) fn encode(&self) -> Zeroizing<String> {
+    /// The text of `identity.json`. Holds the private key: it goes to that file and nowhere else.
+    pub(crate) fn encode(&self) -> Zeroizing<String> {
         let file = File {
             version: FILE_VERSION,
             private_key: SecretText(BASE64.encode(self.private_key.expose_bytes())),

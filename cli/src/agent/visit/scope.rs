@@ -79,7 +79,7 @@ fn embedded(high: u16, low: u16) -> Ipv4Addr {
 /// The kernel sends from an address to itself.
 fn is_own(address: IpAddr) -> bool {
     let address = address.to_canonical();
-    source_towards(SocketAddr::new(address, ANY_PORT)) == Some(address)
+    source_towards(SocketAddr::new(address, ANY_PORT)).is_ok_and(|source| source == address)
 }
 
 /// Returns true if a visit may go to `address` while the tunnel goes to `relay`.

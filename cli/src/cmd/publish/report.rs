@@ -52,7 +52,9 @@ impl Declared {
             | StateChange::Disconnected { .. }
             | StateChange::Refused { .. }
             | StateChange::Withdrawn { .. }
-            | StateChange::Draining => {}
+            | StateChange::Draining
+            | StateChange::Unsaved { .. }
+            | StateChange::Saved => {}
         }
         Ok(())
     }
@@ -306,6 +308,10 @@ async fn follow_from(
                 format!("lost the relay ({code}): {cause}; trying again")
             }
             StateChange::Draining => "the relay stops soon".to_owned(),
+            StateChange::Unsaved { code, cause } => {
+                format!("the state cannot be saved ({code}): {cause}; trying again")
+            }
+            StateChange::Saved => "the state is saved again".to_owned(),
             StateChange::Stopped { code, cause } => return Err(CliError::new(code, cause)),
             StateChange::Publication { .. }
             | StateChange::Withdrawn { .. }
