@@ -9,6 +9,7 @@ pub mod authority;
 pub mod blob;
 pub mod bore;
 pub mod curl;
+pub mod fault;
 pub mod lab;
 pub mod length;
 pub mod machine;

@@ -19,6 +19,7 @@ pub struct Agent {
     home: PathBuf,
     name: String,
     roots: Option<PathBuf>,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
 }
 
@@ -45,12 +46,18 @@ impl Agent {
     pub fn new(lab: &Lab, namespace: &Namespace, name: &str) -> Self {
         let home = lab.folder(name);
         let (namespace, name) = (namespace.clone(), name.to_owned());
-        Self { namespace, home, name, roots: None, process: None }
+        Self { namespace, home, name, roots: None, environment: Vec::new(), process: None }
     }
 
     /// Makes the machine trust the certificate authorities in this file, and no others.
     pub fn trusting(mut self, roots: &Path) -> Self {
         self.roots = Some(roots.to_owned());
+        self
+    }
+
+    /// Adds to the environment of its agent and of every command.
+    pub fn with_environment(mut self, environment: Vec<(String, String)>) -> Self {
+        self.environment = environment;
         self
     }
 
@@ -79,6 +86,16 @@ impl Agent {
     /// Runs `bore join` and leaves it to the caller to see what becomes of it.
     pub fn launch(&self, arguments: &[&str]) -> Process {
         Process::start(&self.name, self.command(&[&["join"], arguments].concat()))
+    }
+
+    /// Runs the agent of a machine that has joined by a shell that first does `before`, as `ulimit -n 64`.
+    pub fn start_after(&mut self, before: &str) {
+        let script = format!("{before} && exec {} --json join", super::binary().display());
+        let mut command = self.namespace.command("bash");
+        command.args(["-c", &script]).env("HOME", &self.home).env("BORE_STATE", self.state());
+        let mut process = Process::start(&self.name, command);
+        process.event("joined");
+        self.process = Some(process);
     }
 
     /// Its process.
@@ -141,7 +158,7 @@ impl Agent {
     /// The same, not started yet.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = bore(&self.namespace, &self.home, arguments);
-        command.env("BORE_STATE", self.state());
+        command.env("BORE_STATE", self.state()).envs(self.environment.clone());
         if let Some(roots) = &self.roots {
             command.env("SSL_CERT_FILE", roots);
         }

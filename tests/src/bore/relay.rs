@@ -21,6 +21,7 @@ pub struct Relay {
     namespace: Namespace,
     home: PathBuf,
     join_key: String,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
 }
 
@@ -56,15 +57,21 @@ impl Relay {
         let made =
             Finished::of(bore(&lab.relay, &home, &[&standard, arguments].concat())).success();
         let join_key = text(&made.event("relay_initialised"), "join_key");
-        Self { namespace: lab.relay.clone(), home, join_key, process: None }
+        let namespace = lab.relay.clone();
+        Self { namespace, home, join_key, environment: Vec::new(), process: None }
+    }
+
+    /// Adds to the environment of the relay itself.
+    pub fn with_environment(mut self, environment: Vec<(String, String)>) -> Self {
+        self.environment = environment;
+        self
     }
 
     /// Runs it until its doors are open.
     pub fn run(&mut self) {
-        let mut process = Process::start(
-            "relay",
-            self.command(&["relay", "run", "--config", &config(&self.home)]),
-        );
+        let mut command = self.command(&["relay", "run", "--config", &config(&self.home)]);
+        command.envs(self.environment.clone());
+        let mut process = Process::start("relay", command);
         process.event("relay_running");
         self.process = Some(process);
     }
@@ -84,6 +91,11 @@ impl Relay {
         self.process = Some(process);
     }
 
+    /// Starts a command of its administrator and leaves it to the caller to see what becomes of it.
+    pub fn launch(&self, arguments: &[&str]) -> Process {
+        Process::start("relay", self.command(arguments))
+    }
+
     /// The key that `relay init` printed.
     pub fn join_key(&self) -> &str {
         &self.join_key
@@ -91,11 +103,6 @@ impl Relay {
 
     /// Its process.
     ///
-    /// Starts a command of its administrator and leaves it to the caller to see what becomes of it.
-    pub fn launch(&self, arguments: &[&str]) -> Process {
-        Process::start("relay", self.command(arguments))
-    }
-
     /// # Panics
     /// When it does not run.
     pub fn process(&mut self) -> &mut Process {

@@ -1,0 +1,65 @@
+//! A disk that is full or read-only when a test says so.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, io};
+
+use crate::namespace::must_run;
+
+/// A file system of its own on a folder, unmounted when it is dropped.
+#[derive(Debug)]
+pub struct SmallDisk {
+    path: PathBuf,
+}
+
+impl SmallDisk {
+    /// Mounts an empty one of `kibibytes` on a folder that exists.
+    ///
+    /// # Panics
+    /// Without root.
+    pub fn mount(path: &Path, kibibytes: u32) -> Self {
+        let options = format!("size={kibibytes}k,mode=0700");
+        must_run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path));
+        Self { path: path.to_owned() }
+    }
+
+    /// Takes all room that is left.
+    ///
+    /// # Panics
+    /// When the disk takes more than it can have.
+    pub fn fill(&self) {
+        let ballast = fs::write(self.ballast(), vec![0; 64 << 20]);
+        let full = ballast.expect_err("a small disk").kind();
+        assert_eq!(full, io::ErrorKind::StorageFull);
+    }
+
+    /// Gives the room back.
+    pub fn empty(&self) {
+        fs::remove_file(self.ballast()).expect("it was filled");
+    }
+
+    /// Nothing can be written until [`Self::make_writable`]. No file may be open for writing.
+    pub fn make_read_only(&self) {
+        self.remount("remount,ro");
+    }
+
+    /// Takes [`Self::make_read_only`] back.
+    pub fn make_writable(&self) {
+        self.remount("remount,rw");
+    }
+
+    fn remount(&self, options: &str) {
+        must_run(Command::new("mount").args(["-o", options]).arg(&self.path));
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path.join("ballast")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A program of the test may still be there; the mount goes with its last user then.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.path).status();
+    }
+}
