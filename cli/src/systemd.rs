@@ -40,8 +40,9 @@ pub(crate) fn relay(program: &Path, config: &Path) -> Unit {
 /// The agent's unit. Home folders are readable and /tmp is shared, so that `unix:` targets there can be dialled.
 pub(crate) fn agent(program: &Path, state: &Path) -> Unit {
     let start = format!("{} join --state {}", quoted(program), quoted(state));
+    // 6: an agent that lost its identity to a living one must not claim it again each second.
     let special = format!(
-        "StateDirectory=bore-agent\nStateDirectoryMode=0700\nReadWritePaths=-{}\n\
+        "RestartPreventExitStatus=6\nStateDirectory=bore-agent\nStateDirectoryMode=0700\nReadWritePaths=-{}\n\
          CapabilityBoundingSet=\nProtectHome=read-only\n",
         quoted(state)
     );
