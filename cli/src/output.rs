@@ -77,6 +77,13 @@ impl Output {
         self.print(text)
     }
 
+    /// A result of a program that goes on: a full disk behind stdout does not stop it.
+    pub(crate) fn tell(&self, event: &str, fields: &impl Serialize, text: &str) {
+        if let Err(error) = self.result(event, fields, text) {
+            self.error(&error);
+        }
+    }
+
     /// A list: one JSON object an item, or a table under `head`; `empty` says on stderr that there is nothing.
     pub(crate) fn list<T: Serialize>(
         &self,

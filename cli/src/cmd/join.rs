@@ -103,7 +103,7 @@ impl Join {
             "joined {} as {} ({}), relay {}",
             status.network, status.name, status.overlay_v4, status.relay
         );
-        context.output.result("joined", &status, &text)?;
+        context.output.tell("joined", &status, &text);
         context
             .output
             .note("this machine is a node while this runs; in another terminal: bore 3000");

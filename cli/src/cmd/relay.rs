@@ -158,7 +158,7 @@ async fn run(context: &Context<'_>, config: Config, grace: Duration) -> CliResul
         "relay runs: overlay {}/udp, http {}, api {}, metrics {}{dns}",
         at.overlay, at.http, at.api, at.metrics
     );
-    context.output.result("relay_running", &fields, &text)?;
+    context.output.tell("relay_running", &fields, &text);
     loop {
         tokio::select! {
             () = relay.wait() => return Err(CliError::new("B1000", "the relay ended by itself")),

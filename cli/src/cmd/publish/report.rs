@@ -285,7 +285,8 @@ async fn follow_from(
                     &*publication;
                 let before = announced.insert(name.clone(), public.clone());
                 if before.is_some_and(|before| before != *public) {
-                    announce(output, &publication)?;
+                    // It is published, whether its address can be printed or not.
+                    let _ = announce(output, &publication);
                 }
                 let line = standing(&publication);
                 if line != last {
