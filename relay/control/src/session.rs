@@ -2,9 +2,9 @@
 //!
 //! | state | boot asks | becomes |
 //! |---|---|---|
-//! | none, or watch closed | any | held by that boot |
+//! | none, or watch closed for seconds | any | held by that boot |
 //! | watch open | the same | held, nothing changes |
-//! | watch open | another | refused (B5106), and the holder is asked: if it answers the next is refused (B5105), else its watch is closed |
+//! | watch open, or closed a moment ago | another | refused (B5106), and the holder is asked: if it answers the next is refused (B5105), else its watch is closed |
 //! | watch open | another that takes over | held by that boot; the old stream hears `replaced` |
 //! | any | one that was replaced | refused (B5104), unless it takes over |
 //!
@@ -69,6 +69,8 @@ struct Session {
     boot: Uuid,
     /// Its agent is being asked whether it lives.
     asking: bool,
+    /// When its watch ended by itself. A claimant with the same key may have ended it, by its first datagrams.
+    left_at: Option<Instant>,
     /// When it last showed that it lives, since another one claimed the node.
     answered_at: Option<Instant>,
     /// The boot that this one took over from.
@@ -99,6 +101,7 @@ impl Sessions {
         if answers {
             session.answered_at = Some(now);
         } else {
+            session.left_at = None;
             session.end(End::Closed);
         }
     }
@@ -116,9 +119,17 @@ impl Sessions {
                 Refusal::new(Code::Replaced, "the session of this node belongs to another boot id")
             })?;
         session.end(End::Closed);
+        session.left_at = None;
         let (sender, signals) = watch::channel(Signal { draining, ..Signal::default() });
         session.stream = Some(sender);
         Ok(signals)
+    }
+
+    /// The watch of `boot` ended, and not by us.
+    pub(crate) fn left(&self, node: Uuid, boot: Uuid, now: Instant) {
+        if let Some(session) = self.lock().get_mut(&node).filter(|session| session.boot == boot) {
+            session.left_at = Some(now);
+        }
     }
 
     /// Version of the agent that speaks for the node.
@@ -165,6 +176,7 @@ impl Session {
             network,
             boot,
             asking: false,
+            left_at: None,
             answered_at: None,
             replaced: None,
             version: String::new(),
@@ -188,7 +200,11 @@ impl Session {
             let refusal = Refusal::new(Code::Replaced, "another agent took this identity over");
             return Err(Refused { refusal, ask: None });
         }
-        if self.is_open() { Err(self.refuse_rival(now)) } else { Ok(()) }
+        let left_just_now = |at: Instant| now.saturating_duration_since(at) < LEFT_JUST_NOW;
+        if self.is_open() || self.left_at.is_some_and(left_just_now) {
+            return Err(self.refuse_rival(now));
+        }
+        Ok(())
     }
 
     /// The holder is asked at each claim, since the claimant's handshake has moved the tunnel away from it.
@@ -208,7 +224,7 @@ impl Session {
         if self.boot != boot {
             self.replaced = self.is_open().then_some(self.boot);
             self.boot = boot;
-            (self.asking, self.answered_at) = (false, None);
+            (self.asking, self.answered_at, self.left_at) = (false, None, None);
             self.end(End::Replaced);
         }
     }
@@ -226,6 +242,8 @@ impl Session {
     }
 }
 
+/// Longer than a round trip, shorter than it takes to stop an agent in order and to start it elsewhere.
+const LEFT_JUST_NOW: Duration = Duration::from_secs(2);
 /// How long an agent that answered counts as alive: a rival that keeps claiming each second hears of it.
 const ANSWER_HOLDS: Duration = Duration::from_secs(10);
 
@@ -269,6 +287,17 @@ mod tests {
         assert_eq!(claim(&sessions, ONE, false), Ok(()), "the same agent may come again");
         drop(stream);
         assert_eq!(claim(&sessions, OTHER, false), Ok(()), "and a closed watch holds nothing");
+    }
+
+    #[test]
+    fn an_agent_whose_watch_the_claimant_ended_is_asked_all_the_same() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        claim(&sessions, ONE, false).unwrap();
+        drop(sessions.open(NODE, ONE, false).unwrap());
+        sessions.left(NODE, ONE, now);
+        let refused = claim_at(&sessions, OTHER, false, now).unwrap_err();
+        assert_eq!((refused.refusal.code, refused.ask), (Code::AskingAgent, Some(ONE)));
+        claim_at(&sessions, OTHER, false, now + LEFT_JUST_NOW).unwrap();
     }
 
     #[test]

@@ -35,12 +35,13 @@ pub(in crate::api) async fn watch(
     only_agents(&caller.0)?;
     let draining = control.runtime().relay_info().draining;
     let signals = control.sessions().open(caller.0.id, params.boot, draining)?;
-    let stream = unfold(Some(Watch::new(control, &caller.0, signals)), |watch| async {
-        let mut watch = watch?;
-        let lines = watch.next().await?;
-        let rest = (!watch.ended).then_some(watch);
-        Some((Ok::<_, Infallible>(lines), rest))
-    });
+    let stream =
+        unfold(Some(Watch::new(control, &caller.0, params.boot, signals)), |watch| async {
+            let mut watch = watch?;
+            let lines = watch.next().await?;
+            let rest = (!watch.ended).then_some(watch);
+            Some((Ok::<_, Infallible>(lines), rest))
+        });
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response())
 }
 
@@ -48,6 +49,7 @@ struct Watch {
     control: Control,
     node: Uuid,
     network: Uuid,
+    boot: Uuid,
     signals: Receiver<Signal>,
     /// What the agent was told; `None` before the hello.
     told: Option<Signal>,
@@ -59,19 +61,21 @@ impl Drop for Watch {
     /// A stream that we did not end was left by its agent. With the runtime gone there is nobody to tell.
     fn drop(&mut self) {
         if !self.ended && tokio::runtime::Handle::try_current().is_ok() {
+            self.control.sessions().left(self.node, self.boot, std::time::Instant::now());
             self.control.runtime().agent_left(self.node);
         }
     }
 }
 
 impl Watch {
-    fn new(control: Control, node: &Node, signals: Receiver<Signal>) -> Self {
+    fn new(control: Control, node: &Node, boot: Uuid, signals: Receiver<Signal>) -> Self {
         let mut heartbeat = interval_at(Instant::now() + WATCH_HEARTBEAT, WATCH_HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             control,
             node: node.id,
             network: node.network,
+            boot,
             signals,
             told: None,
             heartbeat,
