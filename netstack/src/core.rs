@@ -92,6 +92,8 @@ pub(crate) struct Core {
     timers: Timers,
     /// Peers that were paused, and when; oldest first.
     pauses: VecDeque<(Instant, PeerKey)>,
+    /// Peers that have started anew, and when that was heard; oldest first, each at most once.
+    starts: VecDeque<(Instant, PeerKey)>,
     reply_buffers: ReplyBuffers,
     counters: Counters,
     attention: Attention,
@@ -139,6 +141,7 @@ impl Core {
             identification,
             timers: Timers::default(),
             pauses: VecDeque::new(),
+            starts: VecDeque::new(),
             reply_buffers: ReplyBuffers::default(),
             counters: Counters::default(),
             attention: Attention::default(),
@@ -212,6 +215,7 @@ impl Core {
             self.time_waits.first_expiry(),
             self.reassembly.sweep_at(),
             self.first_pause_end(),
+            self.first_start_due(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -219,6 +223,7 @@ impl Core {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let now = self.observe(now);
         self.end_long_pauses(now);
+        self.end_flows_of_earlier_starts(now);
         while let Some(id) = self.timers.pop_due(now) {
             self.flow_timer_fired(id, now);
         }

@@ -95,6 +95,10 @@ pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a peer may be paused before its flows end: nothing was heard of it for longer than that already.
 pub const PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// How long after another start of a peer was heard the flows of the one before end. Of two nodes with one identity each would otherwise end the
+/// other's flows before that hears which of them is refused.
+pub const START_GRACE: Duration = Duration::from_secs(5);
+
 /// A question that keep-alive asked is repeated at this interval until it is answered, or [`USER_TIMEOUT`] has passed.
 pub const KEEP_ALIVE_RETRY: Duration = Duration::from_secs(15);
 

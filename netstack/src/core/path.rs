@@ -3,7 +3,7 @@
 //! A peer that is paused has no session, because nothing was heard of it for minutes. Its flows live on for [`PAUSE_MAX`], in case it comes
 //! back, and then end. A peer that is heard after a silence has a path that works again: what was lost meanwhile is repeated at once, and after a
 //! long silence idle flows ask whether the other side still has them, for its RST may be among what was lost. Of a peer that has started anew the
-//! flows of the start before are gone.
+//! flows of the start before end a few seconds later.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use rand::Rng;
 use super::Core;
 use super::flow::{End, Flow};
 use super::slab::FlowId;
-use crate::limits::{PAUSE_MAX, QUESTIONS_SPREAD, SILENCE_LONG, SILENCE_MIN};
+use crate::limits::{PAUSE_MAX, QUESTIONS_SPREAD, SILENCE_LONG, SILENCE_MIN, START_GRACE};
 use crate::types::PeerKey;
 
 impl Core {
@@ -85,19 +85,34 @@ impl Core {
         self.flows.get(id).is_some_and(|flow| flow.unanswered_since.is_some())
     }
 
-    /// Remembers which start of the other node was heard, if any: one that refused a call may be another. The flows of an earlier one end.
+    /// Remembers which start of the other node was heard, if any: one that refused a call may be another. The flows of an earlier one end soon.
     pub(super) fn note_start(&mut self, key: PeerKey, heard: Option<u32>) {
-        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let (Some(peer), Some(now)) = (self.peers.get_mut(&key), self.now) else { return };
         peer.boot_id = heard;
         let Some(start) = heard else { return };
-        let before = peer.start.replace(start);
-        if before.is_none_or(|before| before == start) {
-            return;
+        let is_another = peer.start.replace(start).is_some_and(|before| before != start);
+        if is_another && !std::mem::replace(&mut peer.has_new_start, true) {
+            self.starts.push_back((now, key));
         }
-        for id in peer.flows.iter().copied().collect::<Vec<_>>() {
-            if self.flows.get(id).is_some_and(|flow| is_of_another(flow, start)) {
-                self.counters.flows_reset += 1;
-                self.end_flow(id, End::Reset);
+    }
+
+    /// When the oldest news of a start are to be acted on.
+    pub(super) fn first_start_due(&self) -> Option<Instant> {
+        self.starts.front().map(|(since, _)| *since + START_GRACE)
+    }
+
+    /// Ends the flows of starts that were not the last to be heard.
+    pub(super) fn end_flows_of_earlier_starts(&mut self, now: Instant) {
+        while self.first_start_due().is_some_and(|due| due <= now) {
+            let Some((_, key)) = self.starts.pop_front() else { return };
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
+            peer.has_new_start = false;
+            let Some(start) = peer.start else { continue };
+            for id in peer.flows.iter().copied().collect::<Vec<_>>() {
+                if self.flows.get(id).is_some_and(|flow| is_of_another(flow, start)) {
+                    self.counters.flows_reset += 1;
+                    self.end_flow(id, End::Reset);
+                }
             }
         }
     }

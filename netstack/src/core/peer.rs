@@ -22,8 +22,10 @@ pub(super) struct Peer {
     pub(super) is_foreign: bool,
     /// Of its last SYN or SYN-ACK; none once a call that was meant for it was refused.
     pub(super) boot_id: Option<u32>,
-    /// The start that its flows are of.
+    /// The start that was heard last.
     pub(super) start: Option<u32>,
+    /// Whether flows of another start are to be looked for.
+    pub(super) has_new_start: bool,
     pub(super) congestion: Congestion,
     pub(super) keep_alive: Option<Duration>,
     pub(super) memory: Rc<PeerMemory>,
@@ -50,6 +52,7 @@ impl Peer {
             is_foreign: false,
             boot_id: None,
             start: None,
+            has_new_start: false,
             congestion: config.congestion,
             keep_alive: config.keep_alive,
             memory: PeerMemory::new(memory),

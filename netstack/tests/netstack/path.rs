@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use bore_netstack::limits::START_GRACE;
 use bore_netstack::{PeerConfig, TcpFlow};
 
 use crate::lab::{After, Lab, PEER, addr, context, read, ready, service, stack, write};
@@ -84,6 +85,7 @@ fn a_start_that_is_heard_in_an_answer_ends_the_flows_of_the_one_before() {
     let connect = lab.connect_from(addr("203.0.113.9:50001")).unwrap();
     let accepted = lab.incoming(&listener).accept().unwrap();
     let newer = lab.until_connected(connect).unwrap();
+    lab.run_for(START_GRACE);
     assert_eq!(read(&opened).1, After::Error(ErrorKind::ConnectionReset));
     write(&newer, b"new");
     lab.run_for(Duration::from_secs(1));
@@ -100,6 +102,8 @@ fn a_start_that_is_heard_in_a_call_ends_the_flows_of_the_one_before() {
     let source = addr("100.64.0.7:50000");
     let call = lab.agent.connect(PEER, source, control, Duration::from_secs(20), lab.now).unwrap();
     let _incoming = lab.until(|_| ready(listener.poll_accept(&mut context())));
+    assert_eq!(read(&opened).1, After::More, "two nodes with one identity hear which is refused");
+    lab.run_for(START_GRACE);
     assert_eq!(read(&opened).1, After::Error(ErrorKind::ConnectionReset));
     drop(call);
 }
