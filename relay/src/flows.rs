@@ -259,6 +259,11 @@ impl Flows {
         Ok(OpenFlow { flow, flows: Arc::clone(self) })
     }
 
+    /// Whether a TCP connection from `address` is open, to whatever publication: a handshake has proved the address.
+    pub(crate) fn has_connection_of(&self, address: IpAddr) -> bool {
+        self.table().per_source.of(&source(address)) > 0
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.table().open.len()
     }

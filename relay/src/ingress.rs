@@ -8,6 +8,7 @@
 
 mod gate;
 mod probes;
+mod proof;
 mod sockets;
 mod spoof;
 mod tcp;

@@ -35,8 +35,12 @@ pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const UDP_IDLE: Duration = Duration::from_secs(60);
 /// The same, once both sides have spoken.
 pub(crate) const UDP_IDLE_TWO_SIDED: Duration = Duration::from_secs(180);
-/// Bytes a second that all one-sided UDP flows of one visitor prefix may be answered with.
+/// Bytes a second that all unproved UDP visitors of one prefix may be answered with.
 pub(crate) const ONE_SIDED_BYTES_PER_SECOND: u32 = 65_536;
+/// The same of those that have been heard again and again.
+pub(crate) const LISTENER_BYTES_PER_SECOND: u32 = 4 << 20;
+/// Bytes that an unproved visitor is answered with until it is heard again: a minute of its prefix's budget.
+pub(crate) const UNANSWERED_BYTES_MAX: usize = 60 * 65_536;
 /// Prefixes that are told apart by the one-sided budget; others share a slot.
 pub(crate) const ONE_SIDED_PREFIX_SLOTS: usize = 4_096;
 /// How long an expected visit from outside is waited for.

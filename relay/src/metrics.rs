@@ -101,7 +101,7 @@ impl IngressMetrics {
             ),
             (
                 "udp_one_sided_refused",
-                "Answers over the budget of one-sided flows",
+                "Answers over the budget of unproved visitors",
                 &self.one_sided_refused,
             ),
         ]

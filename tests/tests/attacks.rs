@@ -51,6 +51,11 @@ fn attack_34_a_forged_flood_from_ever_new_ports_makes_no_flood_towards_the_victi
 }
 
 #[test]
+fn attack_34_a_forged_flood_towards_ports_that_refuse_nothing_is_bounded_too() {
+    println!("{}", demand_bounded(Forged::SilentPorts));
+}
+
+#[test]
 fn attack_34_a_forged_flood_that_repeats_its_ports_makes_no_flood_towards_the_victim() {
     println!("attack 34: {}", demand_bounded(Forged::SamePorts));
 }
@@ -226,6 +231,8 @@ enum Forged {
     NewPorts,
     /// A few flows that look as if their visitor went on speaking.
     SamePorts,
+    /// The same, and at the victim something holds these ports and reads nothing.
+    SilentPorts,
 }
 
 /// Floods an amplifying service in the victim's name, and measures what the victim gets.
@@ -236,6 +243,11 @@ fn demand_bounded(forged: Forged) -> String {
     let honest = udp(&scene.lab.visitor, 7001);
     assert_eq!(exchange(&honest, b"hi").unwrap().len(), AMPLIFIED_BYTES);
 
+    let silent = |port| UdpSocket::bind(SocketAddr::new(COLLEAGUE.into(), port)).unwrap();
+    let held: Vec<_> = match forged {
+        Forged::SilentPorts => scene.lab.colleague.enter(|| FORGED_PORTS.map(silent).collect()),
+        Forged::NewPorts | Forged::SamePorts => Vec::new(),
+    };
     // The attacker owns the victim's address for its own kernel, and for nobody else.
     scene.lab.visitor.add_address("lo", &format!("{COLLEAGUE}/32"));
     let before = received_bytes(&scene.lab.colleague, "relay");
@@ -253,6 +265,7 @@ fn demand_bounded(forged: Forged) -> String {
     // The budget of one prefix, which is full at first, with the headers of small frames on top.
     assert!(received < (seconds + 1) * 65_536 * 11 / 10, "{report}");
     assert!(exchange(&honest, b"still here?").is_some(), "another prefix is unharmed");
+    drop(held);
     report
 }
 
@@ -265,8 +278,8 @@ fn flood(namespace: &Namespace, forged: Forged, time: Duration) -> u64 {
             let ports = (1_024..u16::MAX).cycle().take_while(|_| began.elapsed() < time);
             ports.map(|port| send(&forged_socket(port))).sum()
         }
-        Forged::SamePorts => {
-            let sockets: Vec<UdpSocket> = (1_024..1_088).map(forged_socket).collect();
+        Forged::SamePorts | Forged::SilentPorts => {
+            let sockets: Vec<UdpSocket> = FORGED_PORTS.map(forged_socket).collect();
             let rounds = std::iter::repeat(()).take_while(|()| began.elapsed() < time);
             rounds.map(|()| sockets.iter().map(send).sum::<u64>()).sum()
         }
@@ -291,4 +304,5 @@ fn received_bytes(namespace: &Namespace, interface: &str) -> u64 {
 }
 
 const AMPLIFIED_BYTES: usize = 1_200;
+const FORGED_PORTS: std::ops::Range<u16> = 1_024..1_088;
 const ONE_SECOND: Duration = Duration::from_secs(1);

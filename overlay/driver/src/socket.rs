@@ -59,8 +59,8 @@ impl UdpPort {
         Ok(Self { socket, state, local, can_segment })
     }
 
-    /// Sends datagrams that are longer than the path in fragments from here on. Without that they are refused, as a tunnel wants it that
-    /// looks after its packets' size; whoever speaks to a public service does not.
+    /// Sends datagrams that are longer than the path in fragments from here on. Otherwise the kernel refuses them, as a tunnel needs it that
+    /// chooses the size of its packets itself.
     ///
     /// # Errors
     /// The kernel does not know the option.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bore_control::Control;
-use bore_policy::Visitor;
+use bore_policy::{DecidedBy, Visitor};
 use uuid::Uuid;
 
 use crate::flows::Flows;
@@ -31,6 +31,12 @@ impl Gate {
             tracing::debug!(%publication, visitor = %address, "visitor refused by policy");
         }
         allowed
+    }
+
+    /// Whether the publication's own allow list names `address`.
+    pub(crate) fn names(&self, publication: Uuid, address: IpAddr) -> bool {
+        let decision = self.control.visitor_decision(publication, &Visitor::public(address));
+        decision.allowed && decision.by == DecidedBy::PublicationAllow
     }
 
     /// The decision alone.

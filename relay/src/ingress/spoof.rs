@@ -1,8 +1,8 @@
-//! A budget of answer bytes a second per source prefix: of one-sided UDP flows, and of DNS answers.
+//! A budget of answer bytes a second per source prefix: of UDP visitors that are not proved ([`super::proof`]), and of DNS answers.
 //!
-//! Whoever forges a source address can make a service answer to a victim. Until a visitor has spoken after being answered, all flows of
-//! its prefix (/24, /56) share a small budget of answer bytes a second. A blind flood can pass for speaking again; but the victim's host refuses
-//! answers that it did not ask for (ICMP unreachable), and a prefix that refused several keeps to the budget for a while, whoever speaks.
+//! A forged source address makes a service answer to a victim, so all unproved flows of a prefix (/24, /56) share one budget. The victim's host
+//! refuses answers that it did not ask for (ICMP unreachable), and a prefix that refused several keeps to the smallest budget for a while,
+//! whatever is known of its visitors.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};

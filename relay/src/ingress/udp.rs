@@ -1,12 +1,12 @@
 //! One public UDP port: a table of visitors, no socket per visitor.
 
+mod visitors;
+
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bore_control::runtime::ClaimError;
@@ -15,23 +15,35 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use self::visitors::{Asked, Ends, Visit, Visitors};
+use super::proof::{Proof, ToldWords};
 use super::spoof::AnswerBudget;
 use super::{Route, Shared, refused, tcp};
 use crate::clock::now_micros;
 use crate::flows::{Carrier, Full, OpenFlow};
-use crate::limits::{ONE_SIDED_BYTES_PER_SECOND, UDP_IDLE, UDP_IDLE_TWO_SIDED};
+use crate::limits::{LISTENER_BYTES_PER_SECOND, ONE_SIDED_BYTES_PER_SECOND};
 
 /// What all UDP ports of a shard share.
 pub(super) struct Room {
     /// Receive room: each port uses it within one call.
     batch: RefCell<UdpBatch>,
+    /// Of unproved visitors, and of listeners.
     budget: RefCell<AnswerBudget>,
+    listener_budget: RefCell<AnswerBudget>,
+    told: RefCell<ToldWords>,
 }
 
 impl Default for Room {
     fn default() -> Self {
-        let budget = AnswerBudget::new(ONE_SIDED_BYTES_PER_SECOND, rand::random(), Instant::now());
-        Self { batch: RefCell::default(), budget: RefCell::new(budget) }
+        let budget = |bytes_per_second| {
+            RefCell::new(AnswerBudget::new(bytes_per_second, rand::random(), Instant::now()))
+        };
+        Self {
+            batch: RefCell::default(),
+            budget: budget(ONE_SIDED_BYTES_PER_SECOND),
+            listener_budget: budget(LISTENER_BYTES_PER_SECOND),
+            told: RefCell::default(),
+        }
     }
 }
 
@@ -114,34 +126,6 @@ struct Served {
     _answers: Vec<BoundUdp>,
 }
 
-/// Who visits, by public address; and by inner address where the two differ.
-#[derive(Default)]
-struct Visitors {
-    flows: HashMap<SocketAddr, Visit>,
-    by_inner: HashMap<SocketAddr, SocketAddr>,
-    /// Those who were one-sided when they came, oldest first; who may have gone or answered since.
-    newcomers: VecDeque<SocketAddr>,
-}
-
-/// One visitor's flow.
-struct Visit {
-    open: OpenFlow,
-    inner: SocketAddr,
-    asked: Asked,
-    last: Instant,
-    answered: bool,
-    two_sided: bool,
-}
-
-/// What a visitor sent to: the answer must come from there.
-#[derive(Clone, Copy)]
-struct Asked {
-    /// Which of the port's sockets.
-    socket: usize,
-    /// Which of our addresses, where the kernel says.
-    address: Option<IpAddr>,
-}
-
 async fn receive_at(inner: Rc<Inner>, socket: usize) {
     let Some(port) = inner.sockets.get(socket) else { return };
     while port.readable().await.is_ok() {
@@ -154,7 +138,7 @@ async fn receive_at(inner: Rc<Inner>, socket: usize) {
 /// Sleeps while there is no visitor: a range may have thousands of ports.
 async fn sweep(inner: Rc<Inner>) {
     loop {
-        if inner.visitors.borrow().flows.is_empty() {
+        if inner.visitors.borrow().is_empty() {
             inner.visited.notified().await;
         }
         tokio::time::sleep(SWEEP_INTERVAL).await;
@@ -225,8 +209,13 @@ impl Inner {
         route: &Route,
         now: Instant,
     ) -> Option<SocketAddr> {
-        if let Some(visit) = self.visitors.borrow_mut().flows.get_mut(&datagram.from) {
-            return visit.heard(datagram, now);
+        let ends = Ends { visitor: datagram.from, asked };
+        if let Some(visit) = self.visitors.borrow_mut().get_mut(ends) {
+            return visit.hear(datagram.bytes, now);
+        }
+        let wanted = route.dial(datagram.from, self.port_offset).source;
+        if let Some(visit) = self.visitors.borrow_mut().follow(ends, wanted) {
+            return visit.hear(datagram.bytes, now);
         }
         if self.took_probe(datagram, asked, route, now) {
             return None;
@@ -234,33 +223,32 @@ impl Inner {
         if !self.shared.gate.admits(self.publication, datagram.from.ip(), &self.shared.metrics) {
             return None;
         }
-        self.open_visit(datagram, asked, route, now)
+        self.open_visit(datagram.bytes, ends, wanted, now)
     }
 
     fn open_visit(
         &self,
-        datagram: &Datagram<'_>,
-        asked: Asked,
-        route: &Route,
+        datagram: &[u8],
+        ends: Ends,
+        wanted: SocketAddr,
         now: Instant,
     ) -> Option<SocketAddr> {
         let mut visitors = self.visitors.borrow_mut();
-        let wanted = route.dial(datagram.from, self.port_offset).source;
         let Some(inner) = visitors.free_inner(wanted) else {
             self.shared.metrics.refuse(Full::Publication);
             return None;
         };
-        let open = self.open_flow(&mut visitors, datagram.from)?;
+        let (gate, address) = (&self.shared.gate, ends.visitor.ip());
+        let open = self.open_flow(&mut visitors, ends.visitor)?;
         // Listed now: rules that changed since the first question are asked again.
-        if !self.shared.gate.admits(self.publication, datagram.from.ip(), &self.shared.metrics) {
+        if !gate.admits(self.publication, address, &self.shared.metrics) {
             return None;
         }
         self.shared.metrics.udp_flows_opened.inc();
-        let mut visit = Visit { open, inner, asked, last: now, answered: false, two_sided: false };
-        let source = visit.heard(datagram, now);
-        visitors.by_inner.insert(inner, datagram.from);
-        visitors.flows.insert(datagram.from, visit);
-        visitors.newcomers.push_back(datagram.from);
+        let proof = Proof::new(gate.names(self.publication, address), now);
+        let mut visit = Visit::new(open, proof, inner, now);
+        let source = visit.hear(datagram, now);
+        visitors.insert(ends, visit);
         self.visited.notify_one();
         source
     }
@@ -304,34 +292,54 @@ impl Inner {
 
     fn handle_answer(&self, inner: SocketAddr, payload: &[u8], now: Instant) {
         let mut visitors = self.visitors.borrow_mut();
-        let visitor = visitors.by_inner.get(&inner).copied();
-        let found = visitor.and_then(|visitor| Some((visitor, visitors.flows.get_mut(&visitor)?)));
-        let Some((visitor, visit)) = found else {
+        let Some((ends, visit)) = visitors.of_inner(inner) else {
             self.shared.metrics.udp_answers_without_visitor.inc();
             return;
         };
         if visit.open.is_cut() {
             return;
         }
-        let trusted = visit.two_sided && !self.distrusts(visitor.ip(), now);
-        let within_budget = || self.room.budget.borrow_mut().take(visitor.ip(), payload.len(), now);
-        if !trusted && !within_budget() {
+        if !self.may_answer(ends.visitor.ip(), visit, payload.len(), now) {
             self.shared.metrics.one_sided_refused.inc();
             return;
         }
-        visit.answered = true;
-        visit.open.meter.outward_bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
-        self.send(visitor, visit.asked, payload);
+        visit.proof.answer(payload, &mut self.room.told.borrow_mut());
+        visit.answer(payload.len(), now);
+        self.send(ends.visitor, ends.asked, payload);
+    }
+
+    /// Whether the visitor is proved, or has budget left: the table in [`super::proof`].
+    fn may_answer(&self, address: IpAddr, visit: &mut Visit, bytes: usize, now: Instant) -> bool {
+        if self.distrusts(address, now) {
+            return self.room.budget.borrow_mut().take(address, bytes, now);
+        }
+        if visit.proof.is_proved() {
+            return true;
+        }
+        let has_budget = if visit.proof.is_listener(now) {
+            self.room.listener_budget.borrow_mut().take(address, bytes, now)
+        } else {
+            self.room.budget.borrow_mut().take(address, bytes, now) && visit.take_unanswered(bytes)
+        };
+        let flows = &self.shared.gate.flows;
+        has_budget || visit.proof.look_for_connection(now, || flows.has_connection_of(address))
     }
 
     fn send(&self, visitor: SocketAddr, asked: Asked, payload: &[u8]) {
         let Some(port) = self.sockets.get(asked.socket) else { return };
-        let send = || port.send(visitor, asked.address, payload);
-        // A refusal that failed the call was of an earlier answer.
-        let sent = send().or_else(|error| match self.heard_refusal(port, &error) {
-            true => send(),
-            false => Err(error),
-        });
+        let send = |from| port.send(visitor, from, payload);
+        let again = |error: io::Error| {
+            if self.heard_refusal(port, &error) {
+                // A refusal that failed the call was of an earlier answer.
+                send(asked.address)
+            } else if asked.address.is_some() && error.kind() != io::ErrorKind::WouldBlock {
+                // An address of ours that is gone is no reason to be silent.
+                send(None)
+            } else {
+                Err(error)
+            }
+        };
+        let sent = send(asked.address).or_else(again);
         if let Err(error) = sent {
             self.shared.metrics.udp_sends_failed.inc();
             tracing::trace!(%error, "answer refused by the kernel");
@@ -384,63 +392,7 @@ impl DatagramSink for Answers {
     }
 }
 
-impl Visit {
-    /// Notes a datagram from the visitor; `None` when the flow was cut.
-    fn heard(&mut self, datagram: &Datagram<'_>, now: Instant) -> Option<SocketAddr> {
-        self.last = now;
-        self.two_sided |= self.answered;
-        self.open.meter.inward_bytes.fetch_add(datagram.bytes.len() as u64, Ordering::Relaxed);
-        (!self.open.is_cut()).then_some(self.inner)
-    }
-
-    fn is_over(&self, now: Instant) -> bool {
-        let idle = if self.two_sided { UDP_IDLE_TWO_SIDED } else { UDP_IDLE };
-        self.open.is_cut() || now.saturating_duration_since(self.last) > idle
-    }
-}
-
-impl Visitors {
-    fn sweep(&mut self, now: Instant) {
-        self.flows.retain(|_, visit| !visit.is_over(now));
-        let Self { flows, by_inner, newcomers } = self;
-        if by_inner.len() > flows.len() {
-            by_inner.retain(|_, visitor| flows.contains_key(visitor));
-        }
-        newcomers.retain(|visitor| flows.get(visitor).is_some_and(|visit| !visit.two_sided));
-    }
-
-    /// Makes room at the cost of the oldest visitor who never answered an answer.
-    fn evict_one_sided(&mut self) -> bool {
-        while let Some(visitor) = self.newcomers.pop_front() {
-            if self.flows.get(&visitor).is_some_and(|visit| !visit.two_sided) {
-                let evicted = self.flows.remove(&visitor);
-                return evicted.is_some_and(|visit| self.by_inner.remove(&visit.inner).is_some());
-            }
-        }
-        false
-    }
-
-    /// The visitor's own address, or a free port where the address is shared.
-    fn free_inner(&self, wanted: SocketAddr) -> Option<SocketAddr> {
-        if wanted.port() != 0 {
-            return Some(wanted);
-        }
-        let first: u16 = rand::random_range(MASQUERADE_PORTS);
-        let ports = (first..=*MASQUERADE_PORTS.end()).chain(*MASQUERADE_PORTS.start()..first);
-        ports
-            .map(|port| SocketAddr::new(wanted.ip(), port))
-            .find(|inner| !self.by_inner.contains_key(inner))
-    }
-
-    fn clear(&mut self) {
-        self.flows.clear();
-        self.by_inner.clear();
-        self.newcomers.clear();
-    }
-}
-
 const REFUSALS_PER_TURN_MAX: usize = 64;
 /// Longer than the second that Linux waits between two refusals to one address (`icmp_ratelimit`).
 const REFUSAL_LOST_FOR: Duration = Duration::from_secs(5);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-const MASQUERADE_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
