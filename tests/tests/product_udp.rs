@@ -1,6 +1,7 @@
 //! `bore publish udp` with real services.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use bore_tests::bore::{Agent, Publication, Relay};
 use bore_tests::lab::{Lab, RELAY, RELAY_V6, VISITOR};
@@ -73,6 +74,107 @@ fn wireguard_at_its_usual_mtu_works_through_a_publication() {
         until("an echo", SOON, || ping(&(inner - 28).to_string()).then_some(()));
     }
     assert!(!ping("1400"), "its own MTU is 1,420");
+}
+
+#[test]
+fn answers_come_from_the_address_that_was_asked() {
+    let scene = Scene::new();
+    let second = Ipv4Addr::new(203, 0, 113, 99);
+    scene.lab.relay.add_address("visitor", &format!("{second}/24"));
+    let _echo = Service::udp_echo(&scene.lab.agent, 7777, 1);
+    let published = scene.publish(&["7777"]);
+    scene.relay.wait_for_state(published.name(), "live");
+    let socket = scene.lab.visitor.enter(|| UdpSocket::bind("0.0.0.0:0")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    let answered_by = |asked: Ipv4Addr| {
+        until("an answer", SOON, || {
+            socket.send_to(&asked.octets(), (asked, 7777)).ok()?;
+            let mut answer = [0; 4];
+            let (_, from) = socket.recv_from(&mut answer).ok()?;
+            (answer == asked.octets()).then_some(IpAddr::from(from.ip()))
+        })
+    };
+    for asked in [second, RELAY, second, RELAY] {
+        assert_eq!(answered_by(asked), IpAddr::from(asked));
+    }
+    let of_socket = || {
+        let port = format!(":{}", socket.local_addr().unwrap().port());
+        let flows = scene.relay.list("flows");
+        flows.iter().filter(|flow| flow["visitor"].as_str().unwrap().ends_with(&port)).count()
+    };
+    assert_eq!(of_socket(), 2);
+
+    scene.lab.relay.ip(&["addr", "del", &format!("{second}/24"), "dev", "visitor"]);
+    assert_eq!(answered_by(RELAY), IpAddr::from(RELAY));
+}
+
+/// A camera: its viewer asks once and then says nothing.
+#[test]
+fn a_stream_to_a_visitor_whom_the_allow_list_names_is_not_cut() {
+    let scene = Scene::new();
+    let camera = scene.lab.agent.enter(|| UdpSocket::bind("127.0.0.1:5600")).unwrap();
+    let published = scene.publish(&["5600", "--allow", "203.0.113.0/24"]);
+    scene.relay.wait_for_state(published.name(), "live");
+    let viewer = udp(&scene.lab.visitor, 5600);
+    camera.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    let to = until("the viewer", SOON, || {
+        viewer.send(b"play").ok()?;
+        camera.recv_from(&mut [0; 16]).ok()
+    });
+    let mut received = 0;
+    for _ in 0..FRAMES {
+        camera.send_to(&[7; 1_000], to.1).unwrap();
+        // One after the other, so that no queue on the way is too short.
+        received += usize::from(viewer.recv(&mut [0; 2_000]).is_ok());
+    }
+    assert!(received > FRAMES * 9 / 10, "{received} of {FRAMES}");
+}
+
+/// More than the budget of visitors of whom nothing is known.
+const FRAMES: usize = 400;
+
+#[test]
+fn a_sender_follows_a_target_that_moved_to_another_address() {
+    moves(|agent| {
+        agent.ip(&["addr", "del", "10.99.0.2/32", "dev", "lo"]);
+        agent.ip(&["route", "add", "unreachable", "10.99.0.2"]);
+    });
+}
+
+#[test]
+fn a_sender_follows_a_target_whose_former_address_is_silent() {
+    moves(|agent| {
+        agent.nft("table ip gone { chain in { type filter hook input priority 0; ip daddr 10.99.0.2 drop; } }");
+    });
+}
+
+fn moves(leave: impl Fn(&Namespace)) {
+    let scene = Scene::new();
+    let agent = &scene.lab.agent;
+    for address in ["10.99.0.2/32", "10.99.0.3/32"] {
+        agent.add_address("lo", address);
+    }
+    agent.set_hosts(&[("svc.test", "10.99.0.2".parse().unwrap())]);
+    let echo = |address: &str| {
+        let socket = agent.enter(|| UdpSocket::bind((address, 7400))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        socket
+    };
+    let (here, there) = (echo("10.99.0.2"), echo("10.99.0.3"));
+    let published = scene.publish(&["svc.test:7400", "--port", "7400"]);
+    scene.relay.wait_for_state(published.name(), "live");
+    let sender = udp(&scene.lab.visitor, 7400);
+    let arrives = |service: &UdpSocket| {
+        sender.send(b"position").ok()?;
+        service.recv_from(&mut [0; 16]).ok()
+    };
+    let (_, from) = until("a datagram here", SOON, || arrives(&here));
+    here.send_to(b"seen", from).unwrap();
+
+    agent.set_hosts(&[("svc.test", "10.99.0.3".parse().unwrap())]);
+    leave(agent);
+    drop(here);
+    until("a datagram there", SOON * 3, || arrives(&there));
 }
 
 #[test]

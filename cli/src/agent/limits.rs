@@ -63,6 +63,10 @@ pub(crate) const UDP_ANSWER_WAIT: Duration = Duration::from_secs(1);
 pub(crate) const UDP_IDLE: Duration = Duration::from_secs(60);
 /// A UDP flow that was answered.
 pub(crate) const UDP_IDLE_TWO_WAY: Duration = Duration::from_secs(180);
+/// How long a UDP flow goes unanswered until its target's name is resolved again; twice as long each time.
+pub(crate) const UDP_RESOLVE_AGAIN: Duration = Duration::from_secs(3);
+/// The longest that it becomes.
+pub(crate) const UDP_RESOLVE_AGAIN_MAX: Duration = Duration::from_secs(48);
 /// How long a request to the relay's control may take.
 pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the relay may be silent on the watch stream; it sends a heartbeat every 15 s.

@@ -1,8 +1,9 @@
 //! Serves one UDP publication: a connected kernel socket per visitor and port, so that the target sees each visitor as a sender of its own
 //! and answers find their way back.
 //!
-//! A flow ends after a minute without a datagram, after three once it was answered. A target that refuses is told to the visitor as ICMP
-//! port unreachable and to the relay as a report.
+//! A flow ends after a minute without a datagram, after three once it was answered. A target that refuses, or that cannot be reached, ends it
+//! at once and is told to the visitor as ICMP port unreachable and to the relay as a report; the visitor's next datagram begins another. While
+//! datagrams go unanswered a target's name is resolved again, ever more rarely: a target that moved is followed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -10,14 +11,19 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bore_driver::{BoundUdp, DatagramSink, Local, UdpBinding};
+use bore_policy::TargetHost;
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::limits::{UDP_ANSWER_WAIT, UDP_IDLE, UDP_IDLE_TWO_WAY, UDP_WAITING_MAX};
+use super::limits::{
+    UDP_ANSWER_WAIT, UDP_IDLE, UDP_IDLE_TWO_WAY, UDP_RESOLVE_AGAIN, UDP_RESOLVE_AGAIN_MAX,
+    UDP_WAITING_MAX,
+};
 use super::shared::{ServicePlan, Shared};
 use super::target_watch;
 use super::targets::{DialError, Place, answer_or_refusal, place};
@@ -68,7 +74,11 @@ struct Flow {
     last_head: RefCell<Vec<u8>>,
     last_used: Cell<Instant>,
     answered: Cell<bool>,
-    refused: Notify,
+    /// When the first datagram was sent that nothing came after.
+    unanswered_since: Cell<Option<Instant>>,
+    /// Why a datagram could not be sent.
+    failure: Cell<Option<io::ErrorKind>>,
+    failed: Notify,
     /// The visitor sent something to a target that has not answered it.
     asked_again: Notify,
     task: RefCell<Option<AbortHandle>>,
@@ -121,7 +131,9 @@ impl Service {
             last_head: RefCell::default(),
             last_used: Cell::new(Instant::now()),
             answered: Cell::new(false),
-            refused: Notify::new(),
+            unanswered_since: Cell::default(),
+            failure: Cell::default(),
+            failed: Notify::new(),
             asked_again: Notify::new(),
             task: RefCell::default(),
             _permit: permit,
@@ -158,6 +170,7 @@ impl Service {
         let mut scratch = self.scratch.borrow_mut();
         let count = socket.try_recv(&mut scratch)?;
         flow.last_used.set(Instant::now());
+        flow.unanswered_since.set(None);
         if !flow.answered.replace(true) {
             self.target_answered();
         }
@@ -189,15 +202,16 @@ impl Service {
     fn forward(&self, flow: &Flow, payload: &[u8]) {
         let socket = flow.socket.borrow().clone();
         let Some(socket) = socket else { return self.wait(flow, payload) };
-        match socket.try_send(payload) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                flow.refused.notify_one()
-            }
-            Err(error) if is_too_large(&error) => {
-                self.shared.counters.udp_datagrams_too_large.add_one();
-            }
-            Err(_) => self.shared.counters.udp_datagrams_dropped.add_one(),
+        let Err(error) = socket.try_send(payload) else {
+            return flow.unanswered_since.update(|since| since.or(Some(Instant::now())));
+        };
+        if is_too_large(&error) {
+            self.shared.counters.udp_datagrams_too_large.add_one();
+        } else if is_passing(&error) {
+            self.shared.counters.udp_datagrams_dropped.add_one();
+        } else {
+            flow.failure.set(Some(error.kind()));
+            flow.failed.notify_one();
         }
     }
 
@@ -229,14 +243,30 @@ impl DatagramSink for Service {
     }
 }
 
-/// Carries a flow until it is idle. Of a name with several addresses the next is tried when one refuses, or is silent while the visitor asks
-/// again; the first is the last to be tried, and stays. Fails when the target refuses.
+/// Carries a flow until it is idle, and goes on where a name leads instead when it leads elsewhere. Fails when the target refuses or cannot
+/// be reached.
 async fn live(
     service: &Weak<Service>,
     flow: &Flow,
     ends: Ends,
     place: &Place,
 ) -> Result<(), DialError> {
+    loop {
+        match carry_to_any(service, flow, ends, place).await? {
+            End::Moved => {}
+            End::Idle | End::Unanswered => return Ok(()),
+        }
+    }
+}
+
+/// Of a name with several addresses the next is tried when one refuses, or is silent while the visitor asks again; the first is the last to
+/// be tried, and stays.
+async fn carry_to_any(
+    service: &Weak<Service>,
+    flow: &Flow,
+    ends: Ends,
+    place: &Place,
+) -> Result<End, DialError> {
     let mut addresses = place.udp_addresses().await?;
     let answered_last = service.upgrade().and_then(|service| service.answered_last.get());
     addresses.sort_by_key(|address| Some(address.ip()) != answered_last);
@@ -246,13 +276,12 @@ async fn live(
         match carry(service, flow, ends, place, *address, is_tentative).await {
             Ok(End::Unanswered) => {}
             Err(_) if is_tentative && !flow.answered.get() => {}
-            Ok(End::Idle) => return Ok(()),
-            Err(error) => return Err(error),
+            ended => return ended,
         }
     }
     match first {
-        Some(first) => carry(service, flow, ends, place, first, false).await.map(drop),
-        None => Ok(()),
+        Some(first) => carry(service, flow, ends, place, first, false).await,
+        None => Ok(End::Idle),
     }
 }
 
@@ -261,6 +290,8 @@ enum End {
     Idle,
     /// The address was tentative, and the visitor asked it again in vain.
     Unanswered,
+    /// The target's name does not lead to the address any more.
+    Moved,
 }
 
 /// Opens the flow's socket to `address` and carries answers.
@@ -275,29 +306,79 @@ async fn carry(
     let socket = Rc::new(place.open_udp(address).await?);
     send_waiting(flow, &socket).await.map_err(|error| refused(place, &error))?;
     let patience_ends = Instant::now() + UDP_ANSWER_WAIT;
+    let mut patience = Patience::new(place);
     loop {
-        let idle_at = idle_at(flow);
         let is_unanswered = is_tentative && !flow.answered.get();
         tokio::select! {
             ready = answer_or_refusal(&socket) => ready.map_err(|error| refused(place, &error))?,
-            () = flow.refused.notified() => return Err(refused(place, &io::ErrorKind::ConnectionRefused.into())),
+            () = flow.failed.notified() => {
+                let kind = flow.failure.take().unwrap_or(io::ErrorKind::ConnectionRefused);
+                return Err(refused(place, &kind.into()));
+            }
             () = flow.asked_again.notified(), if is_unanswered => {
                 if Instant::now() >= patience_ends {
                     return Ok(End::Unanswered);
                 }
             }
-            () = tokio::time::sleep_until(idle_at) => {}
+            is_due = patience.end(flow) => {
+                if is_due && leads_elsewhere(place, address).await {
+                    return Ok(End::Moved);
+                }
+            }
+            () = tokio::time::sleep_until(idle_at(flow)) => {}
         }
         let Some(service) = service.upgrade() else { return Ok(End::Idle) };
         match service.answer(flow, ends, &socket) {
-            Ok(()) => service.answered_last.set(Some(address.ip())),
+            Ok(()) => {
+                patience.renew();
+                service.answered_last.set(Some(address.ip()));
+            }
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                 return Err(refused(place, &error));
             }
-            Err(_) if self::idle_at(flow) <= Instant::now() => return Ok(End::Idle),
+            Err(_) if idle_at(flow) <= Instant::now() => return Ok(End::Idle),
             Err(_) => {}
         }
     }
+}
+
+/// How long datagrams may go unanswered until a name is resolved again.
+struct Patience {
+    is_named: bool,
+    wait: Duration,
+    looked_at: Instant,
+}
+
+impl Patience {
+    fn new(place: &Place) -> Self {
+        let is_named = matches!(place, Place::Port(_, TargetHost::Name(_), _));
+        Self { is_named, wait: UDP_RESOLVE_AGAIN, looked_at: Instant::now() }
+    }
+
+    fn renew(&mut self) {
+        self.wait = UDP_RESOLVE_AGAIN;
+    }
+
+    /// Waits for the next look at the flow; returns true if the name is to be resolved then.
+    async fn end(&mut self, flow: &Flow) -> bool {
+        if !self.is_named {
+            std::future::pending::<()>().await;
+        }
+        // No datagram wakes this: one that is sent meanwhile is seen at the next look.
+        let since = flow.unanswered_since.get();
+        let due = since.map_or_else(Instant::now, |since| since.max(self.looked_at)) + self.wait;
+        tokio::time::sleep_until(due).await;
+        if since.is_some() {
+            self.looked_at = Instant::now();
+            self.wait = (self.wait * 2).min(UDP_RESOLVE_AGAIN_MAX);
+        }
+        since.is_some()
+    }
+}
+
+/// Returns true if the target's name resolves, and not to `address`.
+async fn leads_elsewhere(place: &Place, address: SocketAddr) -> bool {
+    place.udp_addresses().await.is_ok_and(|addresses| !addresses.contains(&address))
 }
 
 /// Sends what came before the socket was open, then lets the next datagrams go straight to it. A fresh socket is not known to be writable
@@ -323,6 +404,12 @@ fn idle_at(flow: &Flow) -> Instant {
 /// Returns true if the datagram is longer than UDP, or the path to the target, can carry.
 fn is_too_large(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EMSGSIZE)
+}
+
+/// Returns true if the kernel may take the next datagram again.
+fn is_passing(error: &io::Error) -> bool {
+    let is_full = matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM));
+    is_full || matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 fn refused(place: &Place, error: &io::Error) -> DialError {
