@@ -165,7 +165,8 @@ fn fragment(choices: &mut Choices<'_>) -> Vec<u8> {
     let units = u16::from(choices.small() % 32) * if choices.small() == 0 { 200 } else { 1 };
     let is_last = choices.small() & 3 == 0;
     let payload = choices.piece(600);
-    let payload = if is_last { payload } else { payload.get(..payload.len() / 8 * 8).unwrap_or_default() };
+    let payload =
+        if is_last { payload } else { payload.get(..payload.len() / 8 * 8).unwrap_or_default() };
     let length = u16::try_from(payload.len()).unwrap_or_default();
     let mut packet = Vec::new();
     if is_v6 {
