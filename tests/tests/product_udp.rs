@@ -144,7 +144,7 @@ fn a_sender_follows_a_target_that_moved_to_another_address() {
 #[test]
 fn a_sender_follows_a_target_whose_former_address_is_silent() {
     moves(|agent| {
-        agent.nft("table ip gone { chain in { type filter hook input priority 0; ip daddr 10.99.0.2 drop; } }");
+        agent.nft("table ip gone { chain in { type filter hook input priority 0; ip daddr 10.99.0.2 drop; }; }");
     });
 }
 
