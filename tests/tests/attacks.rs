@@ -47,17 +47,17 @@ fn attack_03_nothing_passes_a_second_after_a_node_is_removed() {
 
 #[test]
 fn attack_34_a_forged_flood_from_ever_new_ports_makes_no_flood_towards_the_victim() {
-    println!("attack 34: {}", demand_bounded(Forged::NewPorts));
+    println!("attack 34: {}", demand_bounded(Forged::NewFlows));
 }
 
 #[test]
 fn attack_34_a_forged_flood_towards_ports_that_refuse_nothing_is_bounded_too() {
-    println!("{}", demand_bounded(Forged::SilentPorts));
+    println!("{}", demand_bounded(Forged::SilentVictim));
 }
 
 #[test]
 fn attack_34_a_forged_flood_that_repeats_its_ports_makes_no_flood_towards_the_victim() {
-    println!("attack 34: {}", demand_bounded(Forged::SamePorts));
+    println!("attack 34: {}", demand_bounded(Forged::FewFlows));
 }
 
 #[test]
@@ -228,11 +228,11 @@ impl Scene {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Forged {
     /// Each datagram is the first of its flow.
-    NewPorts,
+    NewFlows,
     /// A few flows that look as if their visitor went on speaking.
-    SamePorts,
+    FewFlows,
     /// The same, and at the victim something holds these ports and reads nothing.
-    SilentPorts,
+    SilentVictim,
 }
 
 /// Floods an amplifying service in the victim's name, and measures what the victim gets.
@@ -245,8 +245,8 @@ fn demand_bounded(forged: Forged) -> String {
 
     let silent = |port| UdpSocket::bind(SocketAddr::new(COLLEAGUE.into(), port)).unwrap();
     let held: Vec<_> = match forged {
-        Forged::SilentPorts => scene.lab.colleague.enter(|| FORGED_PORTS.map(silent).collect()),
-        Forged::NewPorts | Forged::SamePorts => Vec::new(),
+        Forged::SilentVictim => scene.lab.colleague.enter(|| FORGED_PORTS.map(silent).collect()),
+        Forged::NewFlows | Forged::FewFlows => Vec::new(),
     };
     // The attacker owns the victim's address for its own kernel, and for nobody else.
     scene.lab.visitor.add_address("lo", &format!("{COLLEAGUE}/32"));
@@ -274,11 +274,11 @@ fn flood(namespace: &Namespace, forged: Forged, time: Duration) -> u64 {
     let began = Instant::now();
     let send = |socket: &UdpSocket| u64::from(socket.send(b"gimme").is_ok());
     namespace.enter(|| match forged {
-        Forged::NewPorts => {
+        Forged::NewFlows => {
             let ports = (1_024..u16::MAX).cycle().take_while(|_| began.elapsed() < time);
             ports.map(|port| send(&forged_socket(port))).sum()
         }
-        Forged::SamePorts | Forged::SilentPorts => {
+        Forged::FewFlows | Forged::SilentVictim => {
             let sockets: Vec<UdpSocket> = FORGED_PORTS.map(forged_socket).collect();
             let rounds = std::iter::repeat(()).take_while(|()| began.elapsed() < time);
             rounds.map(|()| sockets.iter().map(send).sum::<u64>()).sum()

@@ -203,7 +203,7 @@ impl Service {
         let socket = flow.socket.borrow().clone();
         let Some(socket) = socket else { return self.wait(flow, payload) };
         let Err(error) = socket.try_send(payload) else {
-            return flow.unanswered_since.update(|since| since.or(Some(Instant::now())));
+            return flow.unanswered_since.update(|since| since.or_else(|| Some(Instant::now())));
         };
         if is_too_large(&error) {
             self.shared.counters.udp_datagrams_too_large.add_one();
