@@ -120,7 +120,6 @@ impl Core {
         let mut random = StdRng::seed_from_u64(config.seed);
         let hash = KeyedState::new(random.random());
         let boot_id = random.random_range(1..=u32::MAX);
-        let identification = random.random();
         Self {
             random,
             now: None,
@@ -138,7 +137,8 @@ impl Core {
             time_waits: TimeWaits::default(),
             udp: UdpBindings::default(),
             reassembly: Reassembly::default(),
-            identification,
+            // Any value does that differs between starts.
+            identification: boot_id,
             timers: Timers::default(),
             pauses: VecDeque::new(),
             starts: VecDeque::new(),
