@@ -2,4 +2,4 @@
 -- The same columns as migrations/sqlite.
 
 ALTER TABLE publications ADD COLUMN health TEXT;
-ALTER TABLE publications ADD COLUMN health_interval INTEGER CHECK (health_interval BETWEEN 1 AND 3600);
+ALTER TABLE publications ADD COLUMN health_interval BIGINT CHECK (health_interval BETWEEN 1 AND 3600);
