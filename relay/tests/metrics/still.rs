@@ -9,6 +9,11 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_acme_subjects_failing", ACME),
     ("bore_acme_subjects_refused_total", ACME),
     ("bore_build_info{version=\"0.1.0\"}", "says what runs"),
+    ("bore_control_authentications_failed_total", CONTROL),
+    ("bore_control_authentications_limited_total", CONTROL),
+    ("bore_control_joins_limited_total", CONTROL),
+    ("bore_control_joins_refused_total", CONTROL),
+    ("bore_control_requests_limited_total", CONTROL),
     ("bore_dns_sends_failed_total", KERNEL),
     ("bore_edge_connections_expired_total{deadline=\"Body\"}", EDGE),
     ("bore_edge_connections_expired_total{deadline=\"Drain\"}", EDGE),
@@ -130,6 +135,7 @@ pub(crate) const MAY_MOVE: &[&str] = &[
 ];
 
 const TRAINS: &str = "needs bulk data, and paths that lose it: tests/tests/paths.rs";
+const CONTROL: &str = "needs wrong keys, and many requests: control/tests/api";
 const ACME: &str = "needs a CA: tests/acme";
 const EDGE: &str = "needs other settings of the edge, or its clock: tests/edge";
 const TLS: &str = "needs a certificate, which this relay has none of: tests/edge";

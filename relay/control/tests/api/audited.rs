@@ -124,6 +124,7 @@ impl Scene {
                 Value::Null,
             ),
             ("relay.drain", "POST", "/v1/relay/drain".to_owned(), Value::Null),
+            ("relay.undrain", "POST", "/v1/relay/undrain".to_owned(), Value::Null),
         ]
     }
 

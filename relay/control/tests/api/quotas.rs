@@ -30,12 +30,12 @@ async fn attack_42_a_tenant_stops_at_its_quota_and_others_do_not_notice() {
     };
 
     assert_eq!(lab.publish(&nodes[0], game("wide", 1000, 7)).await.refusal(), (429, "B2109"));
-    for (index, port) in [(0, 1), (0, 2), (0, 3), (1, 4)] {
+    for (index, port) in [(0, 2001), (0, 2002), (0, 2003), (1, 2004)] {
         lab.publish(&nodes[index], game(&format!("game-{port}"), port, 1)).await.ok();
     }
-    assert_eq!(lab.publish(&nodes[0], game("more", 5, 1)).await.refusal(), (429, "B2109"));
-    assert_eq!(lab.publish(&nodes[1], game("more", 5, 1)).await.refusal(), (429, "B2109"));
-    lab.publish(&nodes[0], game("game-1", 6, 1)).await.ok();
+    assert_eq!(lab.publish(&nodes[0], game("more", 2005, 1)).await.refusal(), (429, "B2109"));
+    assert_eq!(lab.publish(&nodes[1], game("more", 2005, 1)).await.refusal(), (429, "B2109"));
+    lab.publish(&nodes[0], game("game-2001", 2006, 1)).await.ok();
 
     for (route, body, fits) in [
         ("join-keys", json!({}), 3),
@@ -73,7 +73,7 @@ async fn attack_42_a_tenant_stops_at_its_quota_and_others_do_not_notice() {
         assert_eq!(answer.status.as_u16(), status, "{name}: {}", answer.text);
     }
     let neighbour = lab.control.nodes(modest).unwrap().remove(0);
-    lab.publish(&neighbour, game("game-1", 100, 1)).await.ok();
+    lab.publish(&neighbour, game("game-1", 2100, 1)).await.ok();
     lab.admin("POST", "/v1/networks/modest/groups", json!({"name": "g"})).await.ok();
 }
 
