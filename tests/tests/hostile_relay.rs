@@ -99,7 +99,7 @@ fn an_acknowledgement_of_something_else_is_refused() {
     let listed = scene.agent.bore(&["status"]).event("status");
     let names: Vec<_> = listed["publications"].as_array().unwrap().iter().collect();
     assert_eq!(names.len(), 1, "{listed}");
-    assert_eq!(names[0]["target"], "127.0.0.1:7000", "{listed}");
+    assert_eq!(names[0]["target"], "localhost:7000", "{listed}");
     scene.victims.demand_untouched();
 }
 

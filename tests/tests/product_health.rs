@@ -58,7 +58,7 @@ fn a_range_as_wide_as_that_of_a_telephone_exchange_is_published() {
     let lab = Lab::new();
     let mut relay = Relay::init(&lab, &[]);
     // Each port is a socket, and a quarter of the limit is for ports.
-    relay.run_after("ulimit -n 65536");
+    relay.run_after("ulimit -n 131072");
     let agent = Agent::join(&lab, &relay);
     let scene = Scene { agent, relay, lab };
     scene.publish(&["udp", "10000-20000", "--name", "exchange"]);

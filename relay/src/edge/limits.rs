@@ -57,9 +57,9 @@ pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Bytes of a PROXY protocol header with everything that a load balancer adds to it.
 pub const PROXY_HEADER_BYTES_MAX: usize = 2 * 1024;
 
-/// Bytes that a body of declared length must bring in each progress window while it is waited for: a byte in two seconds. A sensor on a
-/// narrow link has more, and one byte a minute would hold a connection for nothing.
-pub const DECLARED_BODY_BYTES_MIN: u64 = 32;
+/// Bytes that a body of declared length must bring in each progress window while it is waited for: some four bytes a second. The slowest
+/// uploads that people make have more; tools that hold connections with a few bytes now and then (attack 20) have less.
+pub const DECLARED_BODY_BYTES_MIN: u64 = 256;
 
 /// Bytes that any other transfer must move in each progress window while it is waited for.
 pub const TRANSFER_BYTES_MIN: u64 = 1;

@@ -1,3 +1,5 @@
+//! Visits to places that answer, refuse, are silent, or are another machine's.
+
 use tokio::net::TcpListener;
 
 use super::*;
