@@ -31,6 +31,7 @@ mod ndjson;
 mod network_watch;
 mod probe;
 mod public_address;
+mod recent_addresses;
 mod registry;
 mod runner;
 mod saving;

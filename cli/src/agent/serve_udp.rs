@@ -24,6 +24,7 @@ use super::limits::{
     UDP_ANSWER_WAIT, UDP_IDLE, UDP_IDLE_TWO_WAY, UDP_RESOLVE_AGAIN, UDP_RESOLVE_AGAIN_MAX,
     UDP_WAITING_MAX,
 };
+use super::recent_addresses::RecentAddresses;
 use super::shared::{ServicePlan, Shared};
 use super::target_watch;
 use super::targets::{DialError, Place, answer_or_refusal, place};
@@ -36,6 +37,7 @@ pub(crate) async fn run(local: Local, shared: Arc<Shared>, plan: ServicePlan) {
         shared,
         plan,
         flows: RefCell::default(),
+        addresses: Rc::default(),
         answered_last: Cell::default(),
         scratch: RefCell::new(vec![0; DATAGRAM_BYTES].into_boxed_slice()),
     });
@@ -53,6 +55,7 @@ struct Service {
     shared: Arc<Shared>,
     plan: ServicePlan,
     flows: RefCell<HashMap<Ends, Rc<Flow>>>,
+    addresses: Rc<RecentAddresses>,
     /// Of a name with several addresses, the one that answered last.
     answered_last: Cell<Option<IpAddr>>,
     /// Datagrams of targets pass through here, one at a time.
@@ -267,8 +270,13 @@ async fn carry_to_any(
     ends: Ends,
     place: &Place,
 ) -> Result<End, DialError> {
-    let mut addresses = place.udp_addresses().await?;
-    let answered_last = service.upgrade().and_then(|service| service.answered_last.get());
+    let Some((recent, answered_last)) = service
+        .upgrade()
+        .map(|service| (Rc::clone(&service.addresses), service.answered_last.get()))
+    else {
+        return Ok(End::Idle);
+    };
+    let mut addresses = recent.of(ends.ours.port(), place).await?;
     addresses.sort_by_key(|address| Some(address.ip()) != answered_last);
     let first = addresses.first().copied().filter(|_| addresses.len() > 1);
     for address in &addresses {
@@ -321,7 +329,7 @@ async fn carry(
                 }
             }
             is_due = patience.end(flow) => {
-                if is_due && leads_elsewhere(place, address).await {
+                if is_due && leads_elsewhere(service, ends, place, address).await {
                     return Ok(End::Moved);
                 }
             }
@@ -377,8 +385,17 @@ impl Patience {
 }
 
 /// Returns true if the target's name resolves, and not to `address`.
-async fn leads_elsewhere(place: &Place, address: SocketAddr) -> bool {
-    place.udp_addresses().await.is_ok_and(|addresses| !addresses.contains(&address))
+async fn leads_elsewhere(
+    service: &Weak<Service>,
+    ends: Ends,
+    place: &Place,
+    address: SocketAddr,
+) -> bool {
+    let Some(recent) = service.upgrade().map(|service| Rc::clone(&service.addresses)) else {
+        return false;
+    };
+    let found = recent.of(ends.ours.port(), place).await;
+    found.is_ok_and(|addresses| !addresses.contains(&address))
 }
 
 /// Sends what came before the socket was open, then lets the next datagrams go straight to it. A fresh socket is not known to be writable
