@@ -54,16 +54,12 @@ fn ports_of_a_udp_range_that_come_and_go_are_reached_while_they_are_there() {
 }
 
 #[test]
-fn a_range_as_wide_as_that_of_a_telephone_exchange_is_published() {
-    let lab = Lab::new();
-    let mut relay = Relay::init(&lab, &[]);
-    // Each port is a socket, and a quarter of the limit is for ports.
-    relay.run_after("ulimit -n 131072");
-    let agent = Agent::join(&lab, &relay);
-    let scene = Scene { agent, relay, lab };
-    scene.publish(&["udp", "10000-20000", "--name", "exchange"]);
+fn a_range_as_wide_as_the_limit_of_open_files_allows_is_published() {
+    // Each port is a socket: of 20,000 descriptors one network gets 2,372 for its ports, of a service's 1,048,576 all that there are.
+    let scene = Scene::new();
+    scene.publish(&["udp", "10000-12000", "--name", "exchange"]);
     scene.relay.wait_for_state("exchange", "live");
-    for port in [10_000, 15_000, 20_000] {
+    for port in [10_000, 11_000, 12_000] {
         let _call = Service::udp_echo(&scene.lab.agent, port, 1);
         let socket = udp(&scene.lab.visitor, port);
         until("the port to answer", SOON, || exchange(&socket, b"media"));
