@@ -38,11 +38,21 @@ impl Secured {
     /// # Panics
     /// When the relay does not say what its agent needs.
     pub fn with(names: &[&str], tls: &str) -> Self {
+        Self::with_settings(names, "", tls)
+    }
+
+    /// The same, with more lines at the top of `relay.toml` too.
+    ///
+    /// # Panics
+    /// When the relay does not say what its agent needs.
+    pub fn with_settings(names: &[&str], settings: &str, tls: &str) -> Self {
         let lab = Lab::new();
         let authority = Authority::new(lab.path());
         // As public authorities do: what the relay shows is a chain.
         let certified = authority.below().issue("relay", names);
         let mut relay = Relay::init(&lab, &[]);
+        let text = fs::read_to_string(relay.config()).expect("what relay init wrote");
+        fs::write(relay.config(), format!("{settings}\n{text}")).expect("the same file");
         serve_from(&relay, &certified, tls);
         relay.run();
         let agent = Agent::new(&lab, &lab.agent, "nas").trusting(authority.roots());

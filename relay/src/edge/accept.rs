@@ -20,7 +20,7 @@ use super::connection::Shared;
 use super::counters::{EdgeCounters, Limit};
 use super::door::Arrival;
 use super::lengths::Versions;
-use super::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, TCP_UNTAKEN_MAX};
+use super::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, TCP_UNTAKEN_MARGIN};
 use super::origin_stream::OddLines;
 use super::origins::Origins;
 use super::prefixed::Prefixed;
@@ -207,7 +207,7 @@ impl Acceptor {
             }
             place
         };
-        if let Err(error) = prepare(&stream) {
+        if let Err(error) = prepare(&stream, self.settings.progress_window) {
             tracing::debug!(%error, "visitor left before it was served");
             return None;
         }
@@ -230,10 +230,10 @@ impl Acceptor {
 }
 
 /// Small answers leave at once, and a visitor that vanished is noticed. For one that makes no room the kernel would keep what is left of a
-/// closed connection for minutes.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+/// closed connection for minutes. `pause_max` is how long it may take nothing.
+fn prepare(stream: &TcpStream, pause_max: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    SockRef::from(stream).set_tcp_user_timeout(Some(TCP_UNTAKEN_MAX))?;
+    SockRef::from(stream).set_tcp_user_timeout(Some(pause_max + TCP_UNTAKEN_MARGIN))?;
     keep_alive(stream)
 }
 
@@ -261,9 +261,10 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (_visitor, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (stream, _) = accepted.unwrap();
-        prepare(&stream).unwrap();
+        let pause_max = Duration::from_secs(60);
+        prepare(&stream, pause_max).unwrap();
         assert_kept_alive(&stream);
         let untaken = SockRef::from(&stream).tcp_user_timeout().unwrap();
-        assert_eq!(untaken, Some(TCP_UNTAKEN_MAX));
+        assert_eq!(untaken, Some(pause_max + TCP_UNTAKEN_MARGIN));
     }
 }

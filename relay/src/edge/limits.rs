@@ -99,8 +99,9 @@ pub const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(1);
 /// close after 2 s (gunicorn) and later; a fresh connection costs no round trip.
 pub const UNANNOUNCED_IDLE_MAX: Duration = Duration::from_secs(1);
 
-/// How long the kernel keeps bytes that a visitor neither acknowledges nor makes room for (RFC 5482).
-pub const TCP_UNTAKEN_MAX: Duration = Duration::from_secs(60);
+/// How much longer than a visitor may pause the kernel keeps bytes that it neither acknowledges nor makes room for (RFC 5482), so that
+/// the edge's own deadline comes first.
+pub const TCP_UNTAKEN_MARGIN: Duration = Duration::from_secs(30);
 
 /// What `Retry-After` says, in seconds, when a service is away.
 pub const RETRY_AFTER_SECONDS: u16 = 5;

@@ -15,7 +15,16 @@ pub(crate) fn start() -> (Secured, Nginx) {
 
 /// The same with more lines in the `[tls]` table of the relay.
 pub(crate) fn start_with(tls: &str) -> (Secured, Nginx) {
-    let scene = Secured::with(&[HOST, &RELAY.to_string()], tls);
+    beside_nginx(Secured::with(&[HOST, &RELAY.to_string()], tls))
+}
+
+/// The same with a relay that waits half as long as by default for a visitor that pauses.
+pub(crate) fn start_impatient() -> (Secured, Nginx) {
+    let names = [HOST, &RELAY.to_string()];
+    beside_nginx(Secured::with_settings(&names, "visitor_pause_seconds_max = 30", ""))
+}
+
+fn beside_nginx(scene: Secured) -> (Secured, Nginx) {
     let nginx = Nginx::start(&scene.lab, 3000, &files(&scene));
     (scene, nginx)
 }

@@ -15,7 +15,7 @@ use crate::scene::{self, HOST, PLAIN_HOST};
 
 #[test]
 fn attack_20_slow_visitors_are_dropped_on_deadlines_and_a_good_one_is_served() {
-    let (scene, _nginx) = scene::start();
+    let (scene, _nginx) = scene::start_impatient();
     std::fs::write(scene::files(&scene).join("large"), vec![b'.'; LARGE_BYTES]).unwrap();
     let _published = scene::publish(&scene);
     let _plain = scene.agent.publish(&["http", "3000", "--name", "plain"]);
