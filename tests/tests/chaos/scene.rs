@@ -1,0 +1,132 @@
+//! One relay, one agent, and a publication that is live.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use bore_tests::bore::{Agent, Relay};
+use bore_tests::fault::{Preload, SmallDisk};
+use bore_tests::lab::{Lab, VISITOR};
+use bore_tests::service::Service;
+use bore_tests::visitor;
+use bore_tests::wait::{SOON, until};
+
+/// Where the agent's and the relay's states are on small disks of their own, and where their files fail when a case says so.
+pub(crate) struct Scene {
+    pub(crate) agent: Agent,
+    pub(crate) agent_disk: SmallDisk,
+    pub(crate) agent_faults: Preload,
+    pub(crate) relay: Relay,
+    pub(crate) relay_disk: SmallDisk,
+    pub(crate) relay_faults: Preload,
+    /// Names that the relay has acknowledged.
+    groups: Vec<String>,
+    _echo: Service,
+    pub(crate) lab: Lab,
+}
+
+impl Scene {
+    pub(crate) fn live(database_url: Option<&str>) -> Self {
+        let lab = Lab::new();
+        let relay_disk = SmallDisk::mount(&lab.folder("relay"), 32 << 10);
+        let relay_faults = Preload::new(&lab.folder("relay"));
+        let url = database_url.map(|url| lab.file("database.url", url).display().to_string());
+        let database = url.as_ref().map(|url| ["--database-url-file", url]);
+        let database = database.as_ref().map_or(&[][..], |flags| flags);
+        let mut relay = Relay::init(&lab, database).with_environment(relay_faults.environment());
+        relay.run();
+        let agent_disk = SmallDisk::mount(&lab.folder("nas"), 1 << 10);
+        let agent_faults = Preload::new(&lab.folder("nas").join("state"));
+        let mut agent =
+            Agent::new(&lab, &lab.agent, "nas").with_environment(agent_faults.environment());
+        let key = lab.file("nas.key", relay.join_key()).display().to_string();
+        agent.start_with(&["--key-file", &key, "--name", "nas"]);
+        let echo = Service::tcp_echo(&lab.agent, 7000);
+        agent.publish_in_background(&["tcp", "7000", "--name", "shell", "--port", "20022"]);
+        relay.wait_for_state_within(SOON * 2, "shell", "live");
+        // A relay that is killed before it has noted where its agent is waits for the agent's next word.
+        until("the relay to note where its agent is", SOON, || {
+            std::fs::read_to_string(relay.state().join("endpoints.json"))
+                .is_ok_and(|text| text.contains(':'))
+                .then_some(())
+        });
+        let groups = Vec::new();
+        let mut scene = Self {
+            agent,
+            agent_disk,
+            agent_faults,
+            relay,
+            relay_disk,
+            relay_faults,
+            groups,
+            _echo: echo,
+            lab,
+        };
+        scene.write().unwrap();
+        scene
+    }
+
+    /// One visitor, one message and its answer.
+    pub(crate) fn greet(&self) -> std::io::Result<TcpStream> {
+        let mut stream = visitor::connect(&self.lab.visitor, 20022)?;
+        visitor::echo(&mut stream, VISITOR.to_string().as_bytes())?;
+        Ok(stream)
+    }
+
+    pub(crate) fn demand_served(&self) {
+        self.greet().unwrap();
+    }
+
+    /// After a fault is over.
+    pub(crate) fn demand_back(&self) {
+        let began = Instant::now();
+        until("visitors to be served again", BACK, || self.greet().ok());
+        println!("  served again after {:.1?}", began.elapsed());
+    }
+
+    /// A change of the relay's state.
+    pub(crate) fn write(&mut self) -> Result<(), String> {
+        let name = format!("group-{}", self.groups.len());
+        let path = format!("{}/groups", self.relay.network());
+        let body = serde_json::json!({ "name": name, "nodes": [] });
+        let answer = self.relay.api("POST", &path, Some(&body));
+        if answer.status != 201 {
+            return Err(format!("{answer:?}"));
+        }
+        self.groups.push(name);
+        Ok(())
+    }
+
+    /// After a fault is over.
+    pub(crate) fn demand_writes_back(&mut self) {
+        let began = Instant::now();
+        until("changes to be taken again", BACK, || self.write().ok());
+        println!("  changes taken again after {:.1?}", began.elapsed());
+    }
+
+    /// Everything is as it was, and nothing that was acknowledged is lost.
+    pub(crate) fn demand_kept(&mut self) {
+        self.agent_faults.mend();
+        self.relay_faults.mend();
+        assert!(self.agent.process().is_running(), "{}", self.agent.process().text());
+        assert!(self.relay.process().is_running(), "{}", self.relay.process().text());
+        self.demand_back();
+        self.demand_writes_back();
+        let groups = self.relay.list("groups");
+        for name in &self.groups {
+            assert!(groups.iter().any(|group| group["name"] == **name), "{name} is lost");
+        }
+        let shell = self.relay.publication("shell").unwrap();
+        assert_eq!(shell["public_port"], 20022, "{shell}");
+        assert_eq!(self.relay.bore(&["audit", "verify"]).code, Some(0));
+    }
+
+    /// Has the agent lose its relay and come back while whatever is wrong is wrong.
+    pub(crate) fn restart_relay(&mut self) {
+        self.relay.kill();
+        self.relay.run();
+        self.demand_back();
+    }
+}
+
+/// How long after the end of a fault everything is as before.
+pub(crate) const BACK: Duration = Duration::from_secs(5);
