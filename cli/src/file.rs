@@ -1,6 +1,6 @@
 //! The three TOML files: `bore.toml` of a project, `config.toml` of the user and of the system.
 //!
-//! A project's file comes with the project, from whoever wrote it: it describes publications and sets nothing. Settings are this machine's:
+//! A project's file comes with the project, from its author: it describes publications and sets nothing. Settings are this machine's:
 //! they stand in the user's and the system's file. An unknown or misplaced key is an error that says where it belongs, and all mistakes of a
 //! file are told at once, each with its line.
 //!

@@ -13,7 +13,7 @@ pub(crate) fn become_owner_of(folder: &Path) -> CliResult {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    // What is not there is told by whoever needs it.
+    // Code that needs a missing file reports it.
     let Ok(metadata) = fs::symlink_metadata(folder) else { return Ok(()) };
     if metadata.uid() == ROOT {
         return Ok(());

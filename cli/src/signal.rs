@@ -84,7 +84,7 @@ impl Signals {
     }
 }
 
-/// Asks once. Whoever asks again, or has waited for `limit`, gets an end without order.
+/// Asks once. A second request, or the end of `limit`, ends the program at once.
 #[expect(clippy::exit, reason = "the main task may wait for something that never comes")]
 async fn end_in_time(mut signals: Signals, asked: watch::Sender<bool>, limit: Duration) {
     signals.any().await;

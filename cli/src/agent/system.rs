@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_socket_is_seen_while_somebody_listens() {
+    fn a_unix_socket_is_seen_while_a_program_listens() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("service.sock");
         let listener = UnixListener::bind(&path).unwrap();

@@ -23,7 +23,7 @@ pub(crate) enum Audit {
     },
     /// Recompute the hash chain of the whole trail and check the signature of its last row
     ///
-    /// Prints the last row as SEQ:HASH. Somebody who can write the database can put all of it back to an earlier state; that is found by expecting
+    /// Prints the last row as SEQ:HASH. A person who can write the database can put all of it back to an earlier state; that is found by expecting
     /// the last row that was printed before.
     #[command(
         after_help = "Examples:\n  bore audit verify\n  bore audit verify --expect 1465:5f2c…"

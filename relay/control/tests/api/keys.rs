@@ -198,7 +198,7 @@ async fn attack_08_no_key_outlives_the_key_that_made_it() {
     let shorter = json!({ "scopes": scopes, "expires_at": end - 1 });
     assert_eq!(make("api-keys", shorter).await.ok()["item"]["expires_at"], end - 1);
     let shown = lab.admin("GET", "/v1/networks/home/api-keys", Value::Null).await.ok();
-    assert_eq!(shown["items"][1]["maker"], parent_id, "whoever lists keys sees their maker");
+    assert_eq!(shown["items"][1]["maker"], parent_id, "the list of keys shows their maker");
 }
 
 #[tokio::test]

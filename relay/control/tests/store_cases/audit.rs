@@ -296,7 +296,7 @@ impl<'a> TenRows<'a> {
         self.lab.tamper(statement).await.unwrap();
     }
 
-    /// Gives every row the hash that belongs to its content and the row before, as somebody does who knows how but has no key.
+    /// Gives every row the hash that belongs to its content and the row before, as an attacker does who knows the format but has no key.
     async fn compute_anew(&self) {
         let mut previous = [0; 32];
         for row in self.lab.store.audit(None, None, 0, 1_000).await.unwrap() {
