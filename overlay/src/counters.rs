@@ -196,6 +196,8 @@ drop_reasons! {
     InvalidIdentity = "invalid_identity",
     /// RESET not sent: too many.
     ResetRateLimited = "reset_rate_limited",
+    /// A probe of the path not answered: too many from its peer.
+    ProbeRateLimited = "probe_rate_limited",
     /// Outgoing packet: the peer has no session.
     NoSession = "no_session",
     /// Outgoing packet: no address is known for the peer.

@@ -41,6 +41,8 @@ pub const INNER_MTU: usize = 1_280;
 pub const INNER_MTU_BASE: usize = 1_200;
 /// Datagrams of the train that asks a path whether it carries segments.
 pub(crate) const SEGMENTS_PROBED: u8 = 4;
+/// Probes of one peer that are answered in a second, and in one burst.
+pub const PROBE_ANSWERS_PER_SECOND_MAX: u32 = 128;
 
 /// Tags of sent datagrams by which a RESET is recognised, over all peers. A power of two.
 pub(crate) const RECENT_TAGS: usize = 16_384;

@@ -194,10 +194,11 @@ impl Overlay {
         self.shared.may_segment = may_segment;
     }
 
-    /// One of our own nodes is at the other end, which answers probes of the path.
-    pub fn allow_probes(&mut self, peer: PeerId, now: Instant) {
+    /// Packets for a peer may be longer than every path carries, and trains leave in one send, as far as probes of the path are answered: by one
+    /// of our own nodes, or, as echo requests to its overlay IPv4 address, by a node that `is_kernel`.
+    pub fn allow_probes(&mut self, peer: PeerId, is_kernel: bool, now: Instant) {
         if let Some(state) = self.peers.get_mut(peer) {
-            state.allow_probes(now);
+            state.allow_probes(is_kernel, now);
             self.schedule.plan(state);
         }
     }

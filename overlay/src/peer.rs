@@ -20,6 +20,7 @@ use crate::api::{Peer, PeerId, PeerStatus, Sources};
 use crate::key::PublicKey;
 use crate::limits::INITIATIONS_SEEN_MAX;
 use crate::outbox::Outbox;
+use crate::prefix::Bucket;
 use crate::reset::RecentTags;
 use crate::session::{Attempt, Session};
 use crate::slots::Slots;
@@ -84,6 +85,10 @@ pub(crate) struct PeerState {
     received_bytes: u64,
     sent_bytes: u64,
     path: Path,
+    /// No node of ours but a kernel answers probes of the path.
+    is_kernel: bool,
+    /// Of the peer's probes; none before the first.
+    probe_answers: Option<Bucket>,
 }
 
 impl PeerState {
@@ -115,6 +120,8 @@ impl PeerState {
             received_bytes: 0,
             sent_bytes: 0,
             path: Path::new(),
+            is_kernel: false,
+            probe_answers: None,
         }
     }
 

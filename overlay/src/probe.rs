@@ -1,4 +1,5 @@
-//! Probes of a path, inside a tunnel between two of our own nodes: does it carry a datagram of this length, or several in one send?
+//! Probes of a path, inside a tunnel: does it carry a datagram of this length, or several in one send? Here is how two of our own nodes ask
+//! each other; nodes that are kernels are asked by [`echo`].
 //!
 //! A probe is an IPv6 packet of its own, so that every WireGuard implementation lets it through its checks. It is authenticated by the
 //! tunnel as every packet is, and its answer is never longer than itself.
@@ -11,6 +12,8 @@
 //! | 42..44 | zero |
 //! | 44..48 | the number of the round, big-endian |
 //! | 48.. | zeros, up to the length that is tried |
+
+mod echo;
 
 /// A probe, or the answer to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use bore_netstack::limits::{MTU_BYTES_MAX, PACKET_BYTES_MAX};
 use bore_netstack::{BindingId, PeerConfig, PeerKey, Stack, Verdict};
-use bore_overlay::limits::INNER_MTU_BASE;
 use bore_overlay::{Encapsulated, Event, Overlay, PeerId, Received};
 use tokio::sync::{Notify, mpsc};
 
@@ -142,9 +141,7 @@ impl Engine {
             PeerKey(peer.index()),
             PeerConfig { mtu: self.mtu, is_foreign, keep_alive, ..Default::default() },
         );
-        if !is_foreign {
-            self.overlay.borrow_mut().allow_probes(peer, Instant::now());
-        }
+        self.overlay.borrow_mut().allow_probes(peer, is_foreign, Instant::now());
         self.follow_path(peer);
     }
 
@@ -275,10 +272,7 @@ impl Engine {
     /// A tunnel's flows rest while it has no session, and a garden peer has a stack before anybody hears of it.
     fn prepare_peer(&self, event: &Event) {
         match event {
-            Event::Pending { peer, .. } => {
-                self.adopt_peer(*peer, true);
-                self.stack.set_path_mtu(PeerKey(peer.index()), INNER_MTU_BASE);
-            }
+            Event::Pending { peer, .. } => self.adopt_peer(*peer, true),
             Event::PendingExpired { peer } => self.forget_peer(*peer),
             Event::TunnelUp { peer, .. } => self.stack.pause_peer(PeerKey(peer.index()), false),
             Event::TunnelDown { peer } => self.stack.pause_peer(PeerKey(peer.index()), true),

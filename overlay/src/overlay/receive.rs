@@ -12,7 +12,6 @@ use crate::inner;
 use crate::key::PublicKey;
 use crate::limits::PENDING_LIFETIME;
 use crate::peer::{PeerState, canonical};
-use crate::probe::Probe;
 use crate::reset;
 use crate::tunnel::{
     COOKIE_REPLY, COOKIE_REPLY_BYTES, INITIATION, INITIATION_BYTES, RESPONSE, RESPONSE_BYTES,
@@ -107,7 +106,7 @@ impl Overlay {
         let opened = peer.open(&mut self.shared, slot, from, datagram, buffer, now);
         self.schedule.plan(peer);
         let Some(packet) = opened? else { return Ok(Received::Alive { peer: id }) };
-        if let Some(probe) = Probe::parse(packet) {
+        if let Some(probe) = peer.read_probe(packet) {
             peer.handle_probe(&mut self.shared, probe, now);
             self.schedule.plan(peer);
             return Ok(Received::Alive { peer: id });

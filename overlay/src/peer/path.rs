@@ -17,8 +17,8 @@
 //! | `Refused` | `Unproven` when its time is over, which is longer each time |
 //!
 //! A round begins with a session; when a train wants to leave on a path that is unproven; when something had to be sent again; and while data
-//! flows, to confirm the length or to try the greater one. An idle tunnel is not probed. A peer that is not one of our own nodes answers no probes: its
-//! packets have the greatest length until the kernel refuses that.
+//! flows, to confirm the length or to try the greater one. An idle tunnel is not probed. Where no probe is answered packets have the base's length, for
+//! nothing would tell that longer ones are lost.
 //!
 //! Source: RFC 8899 (DPLPMTUD), §5.1 to §5.3, with two lengths instead of a search: the base is what every path of IPv6 carries.
 
@@ -29,7 +29,7 @@ use crate::limits::{INNER_MTU, INNER_MTU_BASE, SEGMENTS_PROBED};
 /// What is known of one path.
 #[derive(Debug)]
 pub(crate) struct Path {
-    /// One of our own nodes is at its end.
+    /// Who is at its end may answer.
     is_probed: bool,
     packet_bytes: usize,
     /// When the greatest length was shown to arrive, or not to.
@@ -47,8 +47,9 @@ pub(crate) struct Path {
     unanswered: u32,
     round_trip: Option<Duration>,
     round: Option<Round>,
-    /// The number of the latest round.
+    /// The number of the latest round, and when it began.
     rounds: u32,
+    round_began: Option<Instant>,
     /// When the next round begins.
     due: Option<Instant>,
     /// No round begins before: the peer does not answer.
@@ -98,7 +99,7 @@ impl Path {
     pub(crate) fn new() -> Self {
         Self {
             is_probed: false,
-            packet_bytes: INNER_MTU,
+            packet_bytes: INNER_MTU_BASE,
             length_shown: None,
             length_failures: 0,
             segmentation: Segmentation::Unproven,
@@ -109,30 +110,31 @@ impl Path {
             round_trip: None,
             round: None,
             rounds: 0,
+            round_began: None,
             due: None,
             rests_until: None,
             calm_until: None,
         }
     }
 
-    /// The peer answers probes: the greatest length is not used before it is shown to arrive.
+    /// The peer may answer probes: the greatest length is used once it is shown to arrive.
     pub(crate) fn allow_probes(&mut self, now: Instant) {
         if !std::mem::replace(&mut self.is_probed, true) {
-            self.packet_bytes = INNER_MTU_BASE;
             self.want_round(now);
         }
     }
 
     /// The peer is elsewhere. The length stays until a round shows another one: what is in flight would be sent again for each new port of a NAT.
+    /// A peer may name a stranger's address as its own, so what it can have sent there by a few bytes is bounded: a round each [`REST`].
     pub(crate) fn move_elsewhere(&mut self, now: Instant) {
-        let Self { is_probed, packet_bytes, rounds, .. } = *self;
-        *self = Self { is_probed, packet_bytes, rounds, ..Self::new() };
-        self.want_round(now);
+        let Self { is_probed, packet_bytes, rounds, round_began, .. } = *self;
+        *self = Self { is_probed, packet_bytes, rounds, round_began, ..Self::new() };
+        self.want_round(round_began.map_or(now, |began| now.max(began + REST)));
     }
 
     /// Another session is used: what was asked in the one before may never be answered.
     pub(crate) fn note_session(&mut self, now: Instant) {
-        (self.round, self.due, self.rests_until, self.unanswered) = (None, None, None, 0);
+        (self.round, self.due, self.rests_until) = (None, None, None);
         self.want_round(now);
     }
 
@@ -153,15 +155,12 @@ impl Path {
         self.length_shown.filter(|_| self.is_probed).map(|_| self.packet_bytes)
     }
 
-    /// A packet leaves. One that is as long as may be calls for a round now and then. Returns true if another length holds: where nobody
-    /// answers probes, the kernel is asked again.
-    pub(crate) fn note_packet(&mut self, bytes: usize, now: Instant) -> bool {
+    /// A packet leaves. One that needs the length in use, or would be longer if it might, calls for a round now and then.
+    pub(crate) fn note_packet(&mut self, bytes: usize, now: Instant) {
         let is_old = |shown: Instant| now.saturating_duration_since(shown) >= LENGTH_HOLDS;
-        if bytes < self.packet_bytes || !self.length_shown.is_some_and(is_old) {
-            return false;
+        if bytes >= LONG_BYTES && self.length_shown.is_none_or(is_old) {
+            self.want_round(now);
         }
-        self.want_round(now);
-        !self.is_probed && self.set_length(INNER_MTU)
     }
 
     /// Something was lost on this path.
@@ -213,11 +212,17 @@ impl Path {
             has_burst: std::mem::take(&mut self.wants_burst),
             has_longest: self.packet_bytes < INNER_MTU,
         };
-        let patience =
-            self.round_trip.map_or(PATIENCE_INITIAL, |time| (time * 3).max(PATIENCE_MIN));
-        let (answered, ends_at) = (0, now + patience);
+        self.round_began = Some(now);
+        let (answered, ends_at) = (0, now + self.patience());
         self.round = Some(Round { sent: now, parts: order.parts(), answered, ends_at });
         Some(order)
+    }
+
+    /// How long answers are waited for. A round without any may have been too short for a path that has become slower.
+    fn patience(&self) -> Duration {
+        let measured = self.round_trip.filter(|_| self.unanswered == 0);
+        let unmeasured = PATIENCE_INITIAL * self.unanswered.clamp(1, FAILURES_MAX);
+        measured.map_or(unmeasured, |time| (time * 3).max(PATIENCE_MIN))
     }
 
     /// Takes an answer; one of an earlier round says nothing.
@@ -244,7 +249,8 @@ impl Path {
         if round.answered == 0 {
             self.unanswered = (self.unanswered + 1).min(SILENCE_DOUBLINGS_MAX);
             self.rests_until = Some(now + REST * (1 << self.unanswered));
-            if self.length_shown.is_none() {
+            // Whoever answered none of them may be unable to: a packet that is long enough asks again.
+            if self.length_shown.is_none() && self.unanswered < FAILURES_MAX {
                 self.want_round(now);
             }
             return Change::default();
@@ -331,7 +337,9 @@ const LONG_PARTS: u32 = BURST_PARTS | 1 << SINGLE_PART;
 const FAILURES_MAX: u32 = 3;
 /// How long the length that was shown holds while data flows, in either direction: RFC 8899 §5.1.1 has longer timers for probes that cost more.
 const LENGTH_HOLDS: Duration = Duration::from_secs(10);
-/// Between rounds that are due to losses.
+/// What is as long as this needs more than the base, or would be longer if it might: fragments are cut to units of 8 bytes.
+const LONG_BYTES: usize = INNER_MTU_BASE - 8;
+/// Between rounds that are due to losses, or to moves.
 const REST: Duration = Duration::from_millis(500);
 /// A peer that answers no probe is asked ever less, down to once in about a minute.
 const SILENCE_DOUBLINGS_MAX: u32 = 7;
@@ -343,3 +351,6 @@ const REORDERING_MIN: Duration = Duration::from_millis(5);
 /// How long segments are not used after the first refusal; doubled up to 5 minutes and 20 seconds.
 const REFUSAL_MIN: Duration = Duration::from_secs(10);
 const REFUSAL_DOUBLINGS_MAX: u32 = 5;
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,47 @@
 //! Sends the probes that [`super::path`] wants, and answers the peer's.
 
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use super::path::{LONGEST_PART, Order, SHORT_PART, SINGLE_PART};
 use super::{PeerState, Shared};
-use crate::limits::{INNER_MTU, SEGMENTS_PROBED};
+use crate::api::Sources;
+use crate::counters::DropReason;
+use crate::limits::{INNER_MTU, PROBE_ANSWERS_PER_SECOND_MAX, SEGMENTS_PROBED};
+use crate::prefix::{Bucket, Rate};
 use crate::probe::{PROBE_BYTES_MIN, Probe};
 use crate::tunnel::{INITIATION_BYTES, TRANSPORT_BYTES_MIN};
 
 impl PeerState {
-    pub(crate) fn allow_probes(&mut self, now: Instant) {
-        self.path.allow_probes(now);
+    /// A stranger in the walled garden is not probed.
+    pub(crate) fn allow_probes(&mut self, is_kernel: bool, now: Instant) {
+        if !self.is_pending() {
+            self.is_kernel = is_kernel;
+            self.path.allow_probes(now);
+        }
+    }
+
+    /// A probe or an answer, if `packet`, which came out of this tunnel, is one.
+    pub(crate) fn read_probe(&self, packet: &[u8]) -> Option<Probe> {
+        match self.kernel_address() {
+            Some(node) => Probe::parse_echo(packet, node),
+            None => Probe::parse(packet),
+        }
+    }
+
+    /// Where echo requests go, if they are what is answered.
+    fn kernel_address(&self) -> Option<Ipv4Addr> {
+        match self.sources {
+            Sources::Node { v4, .. } if self.is_kernel => Some(v4),
+            Sources::Node { .. } | Sources::Relay | Sources::Garden => None,
+        }
+    }
+
+    fn encode(&self, probe: Probe, packet_bytes: usize) -> Vec<u8> {
+        match self.kernel_address() {
+            Some(node) => probe.encode_echo(node, packet_bytes),
+            None => probe.encode(packet_bytes),
+        }
     }
 
     /// Length of the longest packet that the path carries.
@@ -29,29 +60,29 @@ impl PeerState {
     }
 
     /// Packets leave, the longest of `bytes`; of what is repeated something was lost.
-    pub(super) fn note_packets(
-        &mut self,
-        shared: &mut Shared,
-        bytes: usize,
-        has_repeats: bool,
-        now: Instant,
-    ) {
-        let is_news = self.path.note_packet(bytes, now);
+    pub(super) fn note_packets(&mut self, bytes: usize, has_repeats: bool, now: Instant) {
+        self.path.note_packet(bytes, now);
         if has_repeats {
             self.path.note_repeat(now);
         }
-        self.tell_length(shared, is_news);
     }
 
-    /// Takes a probe or an answer that came out of this tunnel.
+    /// Takes what [`Self::read_probe`] gave.
     pub(crate) fn handle_probe(&mut self, shared: &mut Shared, probe: Probe, now: Instant) {
         if probe.is_answer {
             shared.out.counters.path_probes_answered += 1;
             self.path.handle_answer(probe.round, probe.part, now);
-        } else {
+        } else if self.may_answer(now) {
             let answer = Probe { is_answer: true, ..probe };
             self.send_probes(shared, &[answer], PROBE_BYTES_MIN, now);
+        } else {
+            shared.out.counters.count_drop(DropReason::ProbeRateLimited);
         }
+    }
+
+    /// What the overlay itself says leaves before every flow's data, so nobody has it say much.
+    fn may_answer(&mut self, now: Instant) -> bool {
+        self.probe_answers.get_or_insert(Bucket::new(now)).take(PROBE_ANSWERS, now)
     }
 
     /// Ends a round whose time is over, and begins the next one that is due.
@@ -93,7 +124,8 @@ impl PeerState {
         let mut to = None;
         for (number, probe) in probes.iter().enumerate() {
             let room = datagrams.get_mut(number * segment_bytes..).unwrap_or_default();
-            to = self.seal(shared, &probe.encode(packet_bytes), room, now).ok().map(|(to, _)| to);
+            let packet = self.encode(*probe, packet_bytes);
+            to = self.seal(shared, &packet, room, now).ok().map(|(to, _)| to);
         }
         let Some(to) = to else { return };
         datagrams.truncate(probes.len() * segment_bytes);
@@ -110,3 +142,7 @@ impl PeerState {
         }
     }
 }
+
+/// A round has seven probes, and several follow each other at once where something is lost.
+const PROBE_ANSWERS: Rate =
+    Rate { per_second: PROBE_ANSWERS_PER_SECOND_MAX, burst: PROBE_ANSWERS_PER_SECOND_MAX };

@@ -53,7 +53,7 @@ impl PeerState {
         now: Instant,
     ) -> Result<(SocketAddr, &'b [u8]), DropReason> {
         let sealed = self.seal(shared, packet, buffer, now)?;
-        self.note_packets(shared, packet.len(), false, now);
+        self.note_packets(packet.len(), false, now);
         Ok(sealed)
     }
 
@@ -81,7 +81,7 @@ impl PeerState {
         let (to, end) = sealed.ok_or(DropReason::InnerMalformed)?;
         let datagrams = buffer.get(..end).unwrap_or_default();
         let datagram_bytes = (train.packet_bytes + TRANSPORT_BYTES_MIN).min(end);
-        self.note_packets(shared, train.packet_bytes, train.has_repeats, now);
+        self.note_packets(train.packet_bytes, train.has_repeats, now);
         let is_train = end > datagram_bytes && shared.may_segment;
         // What was lost once leaves alone, so that nothing is lost twice to a path that loses trains.
         let is_segmented = is_train && !train.has_repeats && self.path.may_segment(now);

@@ -112,7 +112,7 @@ fn connected() -> (Lab, PeerId) {
     let (mut lab, agent, relay) = Lab::connected();
     lab.end(RELAY).overlay.allow_segments(true);
     let now = lab.now;
-    lab.end(RELAY).overlay.allow_probes(agent, now);
+    lab.end(RELAY).overlay.allow_probes(agent, false, now);
     lab.relay_at_agent = Some(relay);
     lab.advance(MOMENT, true);
     (lab, agent)

@@ -1,0 +1,53 @@
+use super::*;
+
+#[test]
+fn a_path_that_has_become_much_slower_is_still_asked_with_success() {
+    let (mut path, mut now) = (Path::new(), Instant::now());
+    path.allow_probes(now);
+    now = ask(&mut path, now, ms(10), &[LONGEST_PART, SINGLE_PART, SHORT_PART]);
+    assert_eq!(path.packet_bytes(), INNER_MTU);
+
+    // Buffers have filled up, and then the path narrows.
+    for _ in 0..8 {
+        now += REST;
+        path.note_repeat(now);
+        now = ask(&mut path, now, ms(700), &[SHORT_PART]);
+    }
+    assert_eq!(path.packet_bytes(), INNER_MTU_BASE);
+}
+
+#[test]
+fn rounds_without_answers_become_more_patient_and_end() {
+    let (mut path, mut now) = (Path::new(), Instant::now());
+    path.allow_probes(now);
+    let mut waited = Vec::new();
+    for _ in 0..FAILURES_MAX {
+        now = now.max(path.deadline().unwrap());
+        path.begin_round(true, now).unwrap();
+        waited.push(path.deadline().unwrap() - now);
+        now = path.deadline().unwrap();
+        path.end_round(now);
+    }
+    assert_eq!(waited, [1_000, 1_000, 2_000].map(ms));
+    assert_eq!(path.deadline(), None);
+}
+
+/// Begins the next round at its time, and answers some of its parts after `round_trip`; gives when it has ended.
+fn ask(path: &mut Path, now: Instant, round_trip: Duration, parts: &[u8]) -> Instant {
+    let Some(due) = path.deadline() else { return now };
+    let mut now = now.max(due);
+    let order = path.begin_round(true, now).unwrap();
+    let arrival = now + round_trip;
+    if path.deadline().unwrap() >= arrival {
+        for part in parts {
+            path.handle_answer(order.round, *part, arrival);
+        }
+    }
+    now = path.deadline().unwrap();
+    path.end_round(now);
+    now
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
