@@ -188,8 +188,10 @@ impl Engine {
         let socket = self.socket.borrow();
         match socket.send_segments(to, from, datagrams, segment_bytes) {
             Err(error) if from.is_some() && !is_full(&error) && !is_about_length(&error) => {
-                self.answering.borrow_mut().forget();
-                socket.send_segments(to, None, datagrams, segment_bytes)
+                // Where that fails as well, our address is not to blame.
+                socket
+                    .send_segments(to, None, datagrams, segment_bytes)
+                    .inspect(|()| self.answering.borrow_mut().forget())
             }
             result => result,
         }
@@ -212,4 +214,61 @@ fn is_full(error: &io::Error) -> bool {
 /// Refused for what it is, not for where it comes from.
 fn is_about_length(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMSGSIZE | libc::EIO))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use bore_netstack::{Config as StackConfig, Stack};
+    use bore_overlay::{Config, Overlay, PrivateKey, UnknownKeys};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::socket::UdpPort;
+
+    #[tokio::test]
+    async fn one_that_cannot_be_reached_changes_the_source_of_no_answer() {
+        let engine = engine();
+        let agent = "127.0.0.1:5".parse().unwrap();
+        let asked = "127.0.0.2".parse().unwrap();
+        engine.answering.borrow_mut().note(agent, asked, true);
+        // A socket that did not ask for it may not broadcast.
+        assert!(sent(&engine, "255.255.255.255:9".parse().unwrap()).await.is_err());
+        assert_eq!(engine.answering.borrow().source_for(agent), Some(asked));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_gone_is_forgotten() {
+        let engine = engine();
+        let target = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let agent = target.local_addr().unwrap();
+        engine.answering.borrow_mut().note(agent, "203.0.113.77".parse().unwrap(), true);
+        sent(&engine, agent).await.unwrap();
+        assert_eq!(target.recv(&mut [0; 8]).unwrap(), 1);
+        assert_eq!(engine.answering.borrow().source_for(agent), None);
+    }
+
+    async fn sent(engine: &Engine, to: SocketAddr) -> io::Result<()> {
+        let socket = std::rc::Rc::clone(&engine.socket.borrow());
+        socket.writable().await.unwrap();
+        engine.send(to, &[7], None)
+    }
+
+    fn engine() -> Engine {
+        let overlay = Overlay::new(
+            Config {
+                private_key: PrivateKey::from_bytes([1; 32]),
+                shard: 0,
+                unknown_keys: UnknownKeys::Refuse,
+                identity: None,
+                handshakes_per_second_max: 100,
+                seed: 1,
+            },
+            Instant::now(),
+        );
+        let socket = UdpPort::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let (events, _) = mpsc::channel(1);
+        Engine::new(overlay, Stack::new(StackConfig { seed: 1 }), socket, 1_280, events, true)
+    }
 }
