@@ -83,9 +83,9 @@ pub async fn while_moving<T>(
     }
 }
 
-/// How long the last words of a side that is gone may wait for their reader to take any of them: two retransmissions of a path that lost
-/// several in a row, and no more, because nothing but memory is kept for it.
-pub const LAST_WORDS_QUIET_MAX: Duration = Duration::from_secs(30);
+/// How long the last words of a side that is gone may wait for their reader to take any of them: longer than the outage of 40 seconds that other bytes
+/// survive.
+pub const LAST_WORDS_QUIET_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
