@@ -29,8 +29,10 @@ pub(super) fn find<'t, T>(
     identity: impl Fn(&T) -> (Uuid, &str),
 ) -> CliResult<&'t T> {
     let id = wanted.parse::<Uuid>().ok();
-    let called = |item: &&T| identity(item).1 == wanted || Some(identity(item).0) == id;
-    items.iter().find(called).ok_or_else(|| {
+    // A name can be what another thing's id is.
+    let by_id = items.iter().find(|item| Some(identity(item).0) == id);
+    let by_name = || items.iter().find(|item| identity(item).1 == wanted);
+    by_id.or_else(by_name).ok_or_else(|| {
         let error = CliError::new("B2111", format!("there is no {kind} `{wanted}`"));
         error.next(suggestion(items.iter().map(|item| identity(item).1), list, wanted))
     })
@@ -71,13 +73,14 @@ mod tests {
 
     #[test]
     fn a_mistyped_name_gets_a_suggestion() {
-        let items = [(Uuid::nil(), "laptop".to_owned())];
+        let nil = Uuid::nil().to_string();
+        let items = [(Uuid::max(), nil.clone()), (Uuid::nil(), "laptop".to_owned())];
         let identity = |item: &(Uuid, String)| item.0;
-        let look = |wanted| {
+        let look = |wanted: &str| {
             find(&items, "node", "bore node ls", wanted, |item| (identity(item), item.1.as_str()))
         };
         assert!(look("laptop").is_ok());
-        assert!(look("00000000-0000-0000-0000-000000000000").is_ok());
+        assert_eq!(look(&nil).unwrap().1, "laptop", "whatever another one is called");
         let error = look("laptpo").unwrap_err();
         assert_eq!(error.next_step(), Some("did you mean `laptop`?"));
         assert_eq!(look("x").unwrap_err().next_step(), Some("bore node ls shows what there is"));

@@ -77,10 +77,10 @@ impl Memory {
         self.tenants.get_mut(&id)
     }
 
-    /// By id or by name.
+    /// By id or by name, in this order: a name can be what another thing's id is. So with [`Self::find_member`] and [`Self::find_served`].
     pub(crate) fn find_tenant(&self, wanted: &str) -> Option<&Tenant> {
-        let id = self.tenant_names.get(wanted).copied().or_else(|| Uuid::try_parse(wanted).ok())?;
-        self.tenants.get(&id)
+        let by_id = Uuid::try_parse(wanted).ok().and_then(|id| self.tenants.get(&id));
+        by_id.or_else(|| self.tenants.get(self.tenant_names.get(wanted)?))
     }
 
     pub(crate) fn put_node(&mut self, member: Member) {
@@ -140,9 +140,9 @@ impl Memory {
 
     /// By id or by name, in one network.
     pub(crate) fn find_member(&self, network: Uuid, wanted: &str) -> Option<&Arc<Member>> {
-        let named = self.tenants.get(&network)?.nodes.get(wanted).copied();
-        let id = named.or_else(|| Uuid::try_parse(wanted).ok())?;
-        self.members.get(&id).filter(|member| member.node.network == network)
+        let by_id = Uuid::try_parse(wanted).ok().and_then(|id| self.members.get(&id));
+        let by_name = || self.members.get(self.tenants.get(&network)?.nodes.get(wanted)?);
+        by_id.filter(|member| member.node.network == network).or_else(by_name)
     }
 
     /// Puts a group in and gives its nodes, and only them, its name.
@@ -210,9 +210,14 @@ impl Memory {
 
     /// By id or by name, in one network.
     pub(crate) fn find_served(&self, network: Uuid, wanted: &str) -> Option<&Arc<Served>> {
-        let named = self.tenants.get(&network)?.publications.get(wanted).copied();
-        let id = named.or_else(|| Uuid::try_parse(wanted).ok())?;
-        self.served.get(&id).filter(|served| served.publication.network == network)
+        let by_id = Uuid::try_parse(wanted).ok().and_then(|id| self.served.get(&id));
+        let in_network = by_id.filter(|served| served.publication.network == network);
+        in_network.or_else(|| self.served_as(network, wanted))
+    }
+
+    /// By name alone, in one network.
+    pub(crate) fn served_as(&self, network: Uuid, name: &str) -> Option<&Arc<Served>> {
+        self.served.get(self.tenants.get(&network)?.publications.get(name)?)
     }
 
     /// Publications of one node, by name.

@@ -165,3 +165,30 @@ async fn a_key_of_another_network_and_the_relays_own_are_refused_in_the_same_wor
     let joined = lab.garden(&own, &crate::lab::join_body(&key, "relay")).await;
     assert_eq!(joined.refusal(), (403, "B3103"), "nor does the relay's key join");
 }
+
+/// A joiner chooses its name, and sees its neighbours' ids.
+#[tokio::test]
+async fn a_name_that_is_anothers_id_takes_nothing_from_that_one() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let nas = lab.node(home, "nas").await;
+    let impostor = lab.node(home, &nas.id.to_string()).await;
+    assert_eq!(impostor.name, nas.id.to_string());
+    let game = json!({"name": "game", "protocol": "udp", "target": "7777", "port": 7777});
+    let game = lab.publish(&nas, game).await.ok();
+    assert_eq!(game["node"], json!(nas.id), "what nas publishes leads to nas");
+
+    let same = json!({"name": game["id"], "protocol": "udp", "target": "7778", "port": 7778});
+    lab.publish(&impostor, same).await.ok();
+    let target = format!("/v1/nodes/self/publications/{}/target", game["id"].as_str().unwrap());
+    let report = json!({"ok": true, "detail": "well"});
+    assert_eq!(lab.overlay(&nas, "PUT", &target, report).await.status, StatusCode::NO_CONTENT);
+
+    let groups = "/v1/networks/home/groups";
+    let group = json!({"name": "trusted", "nodes": [nas.id]});
+    let group = lab.admin("POST", groups, group).await.ok();
+    assert_eq!(group["nodes"], json!([nas.id]));
+    let path = format!("/v1/networks/home/nodes/{}", nas.id);
+    assert_eq!(lab.admin("DELETE", &path, Value::Null).await.status, StatusCode::NO_CONTENT);
+    assert!(lab.control.node(nas.id).is_none() && lab.control.node(impostor.id).is_some());
+}
