@@ -1,5 +1,7 @@
 //! The only place that writes to the terminal: results to stdout, everything else to stderr.
 //!
+//! Relays, services and visitors have written parts of what is printed: no character of it but line end and tab steers a terminal, whoever prints it.
+//!
 //! With `--json` every line of both is one object `{"v":1,"event":…}`; the fields of an event are added to, never changed, within one
 //! `v`. Nothing is animated. Colour marks only ticks, crosses and errors, and only on a terminal.
 
@@ -74,7 +76,22 @@ impl Output {
         if self.style.json {
             return self.print(&line(event, fields));
         }
-        self.print(text)
+        self.print(&printable_lines(text))
+    }
+
+    /// A result that is one of several checks: a tick or a cross, coloured as stdout allows, what was seen, and below it what to do.
+    pub(crate) fn check(
+        &self,
+        fields: &impl Serialize,
+        (ok, name, detail): (bool, &str, &str),
+        next: Option<&str>,
+    ) -> CliResult {
+        if self.style.json {
+            return self.print(&line("check", fields));
+        }
+        let seen = step_text(ok, name, detail, self.style.color_stdout);
+        let next = next.map(|next| format!("\n    try: {}", printable(next)));
+        self.print(&format!("{seen}{}", next.unwrap_or_default()))
     }
 
     /// A result of a program that goes on: a full disk behind stdout does not stop it.
@@ -126,7 +143,7 @@ impl Output {
 
     /// What somebody else has already put into words, for people.
     pub(crate) fn warn_as_is(&self, text: &str) {
-        self.say(text);
+        self.say(&printable_lines(text));
     }
 
     /// Why the command failed.
@@ -135,7 +152,7 @@ impl Output {
             self.say(&line("error", &error_fields(error)));
             return;
         }
-        let text = error.text();
+        let text = printable_lines(&error.text());
         self.say(&if self.style.color_stderr { redden(&text) } else { text });
     }
 
@@ -146,16 +163,11 @@ impl Output {
         }
     }
 
-    /// A tick or a cross, coloured as stdout allows, for tables of checks that are the result.
-    pub(crate) fn check_text(&self, ok: bool, name: &str, detail: &str) -> String {
-        step_text(ok, name, detail, self.style.color_stdout)
-    }
-
     fn aside(&self, event: &str, text: &str, human: &str) {
         if self.style.json {
             self.say(&line(event, &json!({ "text": text })));
         } else {
-            self.say(human);
+            self.say(&printable_lines(human));
         }
     }
 
@@ -216,12 +228,23 @@ impl Table {
 
 /// Text of somebody else without what could steer a terminal: control and direction characters are escaped.
 pub(crate) fn printable(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let escape = |c: char| if steers(c) { c.escape_default().to_string() } else { c.to_string() };
+    escaped(text, steers)
+}
+
+/// The same for a text of several lines.
+fn printable_lines(text: &str) -> String {
+    escaped(text, |c| steers(c) && !matches!(c, '\n' | '\t'))
+}
+
+fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
+    let escape =
+        |c: char| if is_escaped(c) { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escape).collect()
+}
+
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn line(event: &str, fields: &impl Serialize) -> String {
@@ -325,6 +348,29 @@ pub(crate) mod tests {
         assert_eq!(
             table.text(),
             "NAME         STATE\napp          live\na-long-name  \\u{1b}[31mdown"
+        );
+    }
+
+    #[test]
+    fn no_text_of_others_steers_the_terminal_wherever_it_is_printed() {
+        let (output, streams) = captured(Style::default());
+        let hostile = "a\x1b]0;owned\x07\r\u{9b}2J\u{202e}\u{61c}\nb";
+        output.result("status", &(), hostile).unwrap();
+        output.check(&(), (false, hostile, hostile), Some(hostile)).unwrap();
+        output.tell("state", &(), hostile);
+        output.note(hostile);
+        output.warn(hostile);
+        output.warn_as_is(hostile);
+        output.step(false, hostile, hostile);
+        output.error(&CliError::new("B2104", hostile).cause(hostile).next(hostile));
+        for printed in [streams.stdout(), streams.stderr()] {
+            assert!(!printed.chars().any(|c| c != '\n' && steers(c)), "{printed:?}");
+            assert!(printed.contains("a\\u{1b}]0;owned"), "{printed:?}");
+        }
+        assert!(
+            streams
+                .stdout()
+                .starts_with("a\\u{1b}]0;owned\\u{7}\\r\\u{9b}2J\\u{202e}\\u{61c}\nb\n")
         );
     }
 

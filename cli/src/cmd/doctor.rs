@@ -37,12 +37,6 @@ impl Check {
         let detail = format!("{}{cause} ({})", error.message(), error.code());
         Self { name, ok: false, detail, next: error.next_step().map(str::to_owned) }
     }
-
-    /// Tick or cross, what was seen, and below it what to do.
-    fn text(&self, context: &Context<'_>) -> String {
-        let line = context.output.check_text(self.ok, self.name, &self.detail);
-        self.next.as_ref().map_or_else(|| line.clone(), |next| format!("{line}\n    try: {next}"))
-    }
 }
 
 impl Doctor {
@@ -54,7 +48,8 @@ impl Doctor {
         checks.extend(relay::checks(context, &state).await);
         checks.extend(dns::checks().await);
         for check in &checks {
-            context.output.result("check", check, &check.text(context))?;
+            let Check { name, ok, detail, next } = check;
+            context.output.check(check, (*ok, name, detail), next.as_deref())?;
         }
         match checks.iter().filter(|check| !check.ok).count() {
             0 => Ok(()),
