@@ -35,8 +35,7 @@ pub(crate) struct Context<'o> {
 impl<'o> Context<'o> {
     /// Reads the three files; any mistake in them ends here. Settings of a user or system that this user may not read are passed over.
     pub(crate) fn load(globals: Globals, output: &'o Output) -> CliResult<Self> {
-        // Nothing of it is taken here; what does not belong into it is told before it is missed.
-        File::load(Path::new("bore.toml"), Kind::Project)?;
+        demand_no_mistake(Path::new("bore.toml"))?;
         let mut files = Vec::new();
         for path in setting_files() {
             if is_closed(&path) {
@@ -152,8 +151,12 @@ impl<'o> Context<'o> {
             return Secret::read(path);
         }
         let Some(relay) = relay else {
-            return Secret::ask("API key", self.no_input(), self.output).map_err(|_| {
-                CliError::new("B3201", "no API key, and no relay is set up on this machine")
+            let asked = Secret::ask("API key", self.no_input(), self.output);
+            return asked.map_err(|error| match error.code() {
+                NOBODY_TO_ASK => {
+                    CliError::new("B3201", "no API key, and no relay is set up on this machine")
+                }
+                _ => error,
             });
         };
         let path = relay.admin_key_file();
@@ -171,6 +174,20 @@ impl<'o> Context<'o> {
         self.files.iter().find_map(pick)
     }
 }
+
+/// Nothing of a project's file is taken for a command that does not ask for it, but what does not belong into it is told before it is missed. One that cannot
+/// be read, as in a folder of another user, is left to the commands that need it.
+fn demand_no_mistake(project: &Path) -> CliResult {
+    match File::load(project, Kind::Project) {
+        Err(error) if error.code() == MISTAKES => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The code of a question that nobody can be asked.
+const NOBODY_TO_ASK: &str = "B1004";
+/// The code of a file with mistakes in it.
+const MISTAKES: &str = "B1003";
 
 /// Where a relay's configuration may be, the system's first.
 pub(crate) fn relay_configs() -> Vec<PathBuf> {
@@ -241,6 +258,20 @@ mod tests {
             "the system's address, chosen anyway"
         );
         assert_eq!(sent(None, vec![address(1), key()]), "B3206", "the system's key");
+    }
+
+    #[test]
+    fn a_project_file_that_cannot_be_read_ends_no_command_and_one_with_mistakes_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bore.toml");
+        demand_no_mistake(&file).unwrap();
+        std::fs::write(&file, "api_key_file = \"/etc/shadow\"\n").unwrap();
+        assert_eq!(demand_no_mistake(&file).unwrap_err().code(), "B1003");
+        // A folder in its place cannot be read by root either.
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        demand_no_mistake(&file).unwrap();
+        demand_no_mistake(&file.join("bore.toml/below/a/file")).unwrap();
     }
 
     #[test]

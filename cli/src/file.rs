@@ -121,8 +121,12 @@ const ROOT: &[&str] = &["state", "api_url", "api_key_file", "network", "publish"
 /// Returns true if the file, or a folder on its way, may not be read by this user, as with the HOME of another one.
 pub(crate) fn is_closed(path: &Path) -> bool {
     use std::io::ErrorKind::{NotADirectory, PermissionDenied};
-    std::fs::File::open(path)
-        .is_err_and(|error| matches!(error.kind(), PermissionDenied | NotADirectory))
+    // A pipe in its place is not opened: nobody may ever write to it.
+    let opened = std::fs::metadata(path).and_then(|metadata| match metadata.is_file() {
+        true => std::fs::File::open(path).map(drop),
+        false => Ok(()),
+    });
+    opened.is_err_and(|error| matches!(error.kind(), PermissionDenied | NotADirectory))
 }
 
 const PUBLISH: &[&str] = &[
