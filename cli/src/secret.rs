@@ -4,12 +4,14 @@ use std::fmt;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
 
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::error::{CliError, CliResult};
 use crate::output::Output;
 
+/// What a terminal sends for Ctrl-C.
+const CTRL_C: u8 = 3;
 /// Longest text taken for a secret, bytes.
 const SECRET_BYTES_MAX: u64 = 16 * 1024;
 
@@ -53,9 +55,12 @@ impl Secret {
             ));
         }
         output.prompt(&format!("{question}: "));
-        let answer = without_echo(read_line);
+        let answer = without_echo(read_typed);
         output.prompt("\n");
-        answer.map_err(|error| CliError::io("cannot read from the terminal", &error))
+        answer.map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => CliError::interrupted(),
+            _ => CliError::io("cannot read from the terminal", &error),
+        })
     }
 }
 
@@ -71,12 +76,26 @@ fn read_line() -> io::Result<Secret> {
     Ok(Secret::new(&line))
 }
 
-/// Runs `read` with the terminal's echo off, and puts it back.
+/// The line that is typed at the terminal; interrupted by Ctrl-C.
+fn read_typed() -> io::Result<Secret> {
+    let mut terminal = io::stdin().lock();
+    // A terminal gives a line at a time, also one that its end-of-line character ended.
+    let line = Zeroizing::new(terminal.fill_buf()?.to_vec());
+    terminal.consume(line.len());
+    if line.last() == Some(&CTRL_C) {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    let text = std::str::from_utf8(&line);
+    text.map(Secret::new).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Runs `read` with the terminal's echo off, and puts it back. Ctrl-C ends the line then, and not the process: that would leave the terminal without echo.
 fn without_echo<T>(read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let terminal = io::stdin();
     let before = tcgetattr(&terminal)?;
     let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO);
+    silent.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+    silent.special_codes[SpecialCodeIndex::VEOL] = CTRL_C;
     tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
     let answer = read();
     tcsetattr(&terminal, OptionalActions::Flush, &before)?;

@@ -1,6 +1,7 @@
 //! Signals always end a program in time, and where its words go is never in the way of its work.
 #![expect(clippy::unwrap_used, reason = "what a test looks for and does not find fails it")]
 
+use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -98,6 +99,31 @@ fn settings_of_another_user_are_passed_over_with_a_warning() {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("may not be read"), "{output:?}");
+}
+
+#[test]
+fn an_interrupt_at_the_prompt_leaves_the_terminal_as_it_was() {
+    let lab = Lab::new();
+    let mut command = lab.agent.command("script");
+    let bore = bore_tests::bore::binary();
+    let line = format!("{} join; echo ended $?; stty -a", bore.display());
+    command.args(["-qec", &line, "/dev/null"]).env("BORE_STATE", lab.path().join("state"));
+    command.env("TERM", "xterm-256color").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut terminal = command.spawn().unwrap();
+    let (mut keyboard, mut screen) =
+        (terminal.stdin.take().unwrap(), terminal.stdout.take().unwrap());
+    let mut shown = String::new();
+    while !shown.contains("join key:") {
+        let mut byte = [0];
+        screen.read_exact(&mut byte).unwrap();
+        shown.push(char::from(byte[0]));
+    }
+    keyboard.write_all(b"bore_join_half\x03").unwrap();
+    screen.read_to_string(&mut shown).unwrap();
+    assert!(shown.contains("ended 130") && !shown.contains("half"), "{shown}");
+    let is_on = |mode: &str| shown.split_whitespace().any(|word| word == mode);
+    assert!(is_on("echo") && is_on("isig"), "{shown}");
+    terminal.wait().unwrap();
 }
 
 /// A relay, an agent, and an echo service that is live at port 20022.
