@@ -15,6 +15,7 @@ use crate::agent::{Declaration, PublicationView};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::link::Link;
+use crate::open_files::with_first_limit;
 use crate::signal::Interrupt;
 use crate::wanted::{check, parse_target};
 
@@ -117,7 +118,7 @@ impl Run {
             let name = program.to_string_lossy();
             CliError::new("B1007", format!("cannot start {name}")).cause(error.to_string())
         };
-        let mut child = command.spawn().map_err(failed)?;
+        let mut child = with_first_limit(|| command.spawn()).map_err(failed)?;
         tokio::select! {
             ended = child.wait() => return ended.map_err(failed),
             () = interrupt.wait() => {}
