@@ -1,7 +1,9 @@
-//! What root does in a folder of another user, it does as that user: links that were planted there then reach no further than the planter.
+//! What root does in a folder of another user, it does as that user, or for that user: links that were planted there reach no further than the planter, and
+//! what is made there is the user's.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +20,7 @@ pub(crate) fn become_owner_of(folder: &Path) -> CliResult {
     if metadata.uid() == ROOT {
         return Ok(());
     }
-    let failed = |error: std::io::Error| {
+    let failed = |error: io::Error| {
         let who = format!("user {}, who owns {}", metadata.uid(), folder.display());
         CliError::io(format!("cannot go on as {who}"), &error)
     };
@@ -26,6 +28,15 @@ pub(crate) fn become_owner_of(folder: &Path) -> CliResult {
     let mut command = Command::new(program);
     command.args(std::env::args_os().skip(1)).uid(metadata.uid()).gid(metadata.gid());
     Err(failed(command.exec()))
+}
+
+/// As root, gives a file that was just made to whom its folder belongs to, so that a service that runs as another user can read it.
+pub(crate) fn give_to_owner_of_folder(file: &fs::File, path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent().filter(|_| rustix::process::geteuid().is_root()) else {
+        return Ok(());
+    };
+    let folder = fs::metadata(folder)?;
+    fchown(file, Some(folder.uid()), Some(folder.gid()))
 }
 
 const ROOT: u32 = 0;

@@ -195,6 +195,7 @@ impl Owned {
         }
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
+        crate::owner::give_to_owner_of_folder(&file, &new)?;
         file.write_all(&serde_json::to_vec_pretty(&self.names)?)?;
         file.sync_all()?;
         std::fs::rename(&new, &self.path)

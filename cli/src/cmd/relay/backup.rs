@@ -4,7 +4,8 @@
 //! copy is consistent while the relay runs; with PostgreSQL its own tool saves it, and only the keys are here.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bore_relay::Config;
@@ -58,7 +59,10 @@ impl Backup {
 }
 
 async fn copy_database(config: &Config, folder: &Path) -> CliResult {
-    let url = format!("sqlite://{}", config.state.join(DATABASE).display());
+    let database = config.state.join(DATABASE);
+    let refused = |error| CliError::io(format!("cannot use {}", database.display()), &error);
+    refuse_link_of_others(&database).map_err(refused)?;
+    let url = format!("sqlite://{}", database.display());
     let key = bore_relay::audit_key(&config.state).map_err(|error| failure::state(&error))?;
     let store = bore_control::store::open(&url, &config.state, key).await;
     let store = store.map_err(|error| failure::store(&error))?;
@@ -119,6 +123,16 @@ fn make_folder(folder: &Path) -> CliResult {
     made.map_err(|error| CliError::io(format!("cannot create {}", folder.display()), &error))
 }
 
+/// A backup is made by root, of a folder in which the service's user may have planted a link to what only root reads.
+fn refuse_link_of_others(path: &Path) -> io::Result<bool> {
+    let found = fs::symlink_metadata(path)?;
+    if found.is_symlink() && found.uid() != rustix::process::geteuid().as_raw() {
+        let cause = "it is a link that another user made: find out why, and put the file itself in its place";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, cause));
+    }
+    Ok(found.is_symlink())
+}
+
 fn refuse_existing(path: &Path) -> CliResult {
     if !path.exists() {
         return Ok(());
@@ -130,10 +144,14 @@ fn refuse_existing(path: &Path) -> CliResult {
 /// Copies one file, readable by its owner alone, and has it on disk before it returns. Nothing is overwritten.
 fn copy(from: &Path, to: &Path) -> CliResult {
     let copied = (|| {
-        let mut source = fs::File::open(from)?;
+        let follow = if refuse_link_of_others(from)? { 0 } else { libc::O_NOFOLLOW };
+        let mut source = fs::OpenOptions::new().read(true).custom_flags(follow).open(from)?;
+        if !source.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
+        }
         let mut target =
             fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
-        std::io::copy(&mut source, &mut target)?;
+        io::copy(&mut source, &mut target)?;
         target.sync_all()
     })();
     copied.map_err(|error| {
@@ -157,5 +175,21 @@ mod tests {
         assert!(copy(&from, &to).is_err());
         assert_eq!(keys_in(folder.path()).unwrap().len(), 2);
         assert_eq!(refuse_existing(&to).unwrap_err().code(), "B1010");
+    }
+
+    #[test]
+    fn a_link_is_followed_unless_another_user_planted_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (secret, link) = (folder.path().join("shadow"), folder.path().join("a.key"));
+        fs::write(&secret, "root's").unwrap();
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        copy(&link, &folder.path().join("own")).unwrap();
+
+        std::os::unix::fs::lchown(&link, Some(4_711), Some(4_711))
+            .expect("needs root: sudo cargo xtask test");
+        let refused = copy(&link, &folder.path().join("planted")).unwrap_err();
+        let told = format!("{refused:?}");
+        assert!(told.contains("another user"), "{told}");
+        assert!(!folder.path().join("planted").exists());
     }
 }
