@@ -1,18 +1,20 @@
 //! Fields by which a visitor could claim what only a gateway in front of the service may say: who the visitor is, how it came, and which host
 //! or target it has asked for.
 //!
-//! Some origin, framework or plug-in believes each of these names. A gateway interface makes `_` of `-`, and some servers take `.` for it as
-//! well, so names are compared with all three alike; a name that begins with `HTTP_` is what CGI makes of one without.
+//! Some origin, framework or plug-in believes each of these names. A gateway interface makes `_` of `-`, and some servers (lighttpd, PHP) of every
+//! other byte that is no letter or digit, so names are compared with all of those alike; a name that begins with `HTTP_` is what CGI makes of
+//! one without.
 //!
 //! Not here: names that say who has logged in (`Remote-User`). The edge asks for no login, so a service that believes them must not be
 //! reachable without what sets them.
 
 /// Returns true if the field `name`, in lower case as `http` keeps it, is one of these claims.
 pub(super) fn is_claim(name: &str) -> bool {
-    if !name.contains(['_', '.']) {
+    let is_other = |letter: char| !letter.is_ascii_alphanumeric() && letter != '-';
+    if !name.contains(is_other) {
         return is_plain_claim(name);
     }
-    let plain = name.replace(['_', '.'], "-");
+    let plain = name.replace(is_other, "-");
     is_plain_claim(&plain) || DECISIVE.contains(&without_cgi(&plain))
 }
 
@@ -25,11 +27,13 @@ fn without_cgi(name: &str) -> &str {
     name.strip_prefix("http-").unwrap_or(name)
 }
 
-/// Names that a gateway interface could confuse with the real one when written with `_` or `.`.
+/// Names that a gateway interface could confuse with the real one when written otherwise than with `-`.
 const DECISIVE: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
 
-/// Beginnings of names: RFC 7239 `Forwarded` and what is like it, and `X-Forwarded-…` with its misspellings.
-const FAMILIES: [&str; 2] = ["forwarded", "x-forward"];
+/// Beginnings of names: RFC 7239 `Forwarded` and what is like it, `X-Forwarded-…` with its misspellings, the client's certificate as ingress-nginx,
+/// HAProxy's and Puma's examples, and AWS load balancers state it, and the private fields (`$WSRA`, `_WS_…`) of the plug-in of IBM WebSphere.
+const FAMILIES: [&str; 6] =
+    ["forwarded", "x-forward", "ssl-client-", "x-ssl-client-", "x-amzn-mtls-", "-ws"];
 
 /// In alphabetical order; each line names who sets it, or believes it.
 const NAMES: &[&str] = &[
@@ -61,6 +65,7 @@ const NAMES: &[&str] = &[
     "was-default-hostname",       // Azure App Service: the host
     "wl-proxy-client-ip",         // Oracle WebLogic plug-in
     "wl-proxy-ssl",               // Oracle WebLogic plug-in: the scheme
+    "x-accel-mapping",            // Rack::Sendfile, CVE-2025-61780: a path
     "x-appengine-remote-addr",    // Google App Engine
     "x-appengine-user-ip",        // Google App Engine
     "x-arr-clientcert",           // Azure App Service: the certificate
@@ -88,8 +93,11 @@ const NAMES: &[&str] = &[
     "x-remote-ip",                // Param Miner
     "x-rewrite-url",              // IIS ISAPI_Rewrite, CVE-2018-14773 (Symfony): the target
     "x-scheme",                   // ingress-nginx
+    "x-script-name",              // Flask's ReverseProxied snippet: the target
+    "x-sendfile-type",            // Rack::Sendfile, CVE-2025-61780
     "x-sucuri-clientip",          // Sucuri
     "x-true-client-ip",           // Akamai
+    "x-url-scheme",               // Werkzeug's and Pylons' deployment notes: the scheme
     "x-vercel-proxied-for",       // Vercel
     "x-waws-unencoded-url",       // Azure App Service: the target
 ];
@@ -101,11 +109,24 @@ mod tests {
     #[test]
     fn every_claim_is_known_however_it_is_spelled() {
         assert!(NAMES.is_sorted(), "they are searched");
-        let others = ["x-forwarded-for", "x-forwarded-host", "x-forward-for", "forwarded"];
+        let others = [
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forward-for",
+            "forwarded",
+            "ssl-client-verify",
+            "x-ssl-client-cert",
+            "x-amzn-mtls-clientcert",
+            "-wsra",
+        ];
         for name in NAMES.iter().chain(&others) {
             let cgi = format!("http_{}", name.replace('-', "_"));
-            for spelled in [*name, &name.replace('-', "_"), &name.replace('-', "."), &cgi] {
+            for spelled in [*name, &cgi] {
                 assert!(is_claim(spelled), "{spelled}");
+            }
+            for other in b"!#$%&'*+-.^_`|~" {
+                let spelled = name.replace('-', &char::from(*other).to_string());
+                assert!(is_claim(&spelled), "{spelled}");
             }
         }
     }
@@ -115,7 +136,7 @@ mod tests {
         for name in DECISIVE {
             assert!(!is_claim(name), "{name}");
         }
-        for name in ["content_length", "transfer.encoding", "http_host"] {
+        for name in ["content_length", "transfer.encoding", "http_host", "content~length"] {
             assert!(is_claim(name), "{name}");
         }
     }
