@@ -8,6 +8,7 @@ mod api;
 mod args;
 mod cmd;
 mod context;
+mod duration;
 mod error;
 mod explain;
 mod file;

@@ -8,6 +8,7 @@ use bore_control::model::{
 use bore_policy::{Label, OriginHost, Source, Target, TargetScheme};
 
 use crate::agent::Declaration;
+use crate::duration::parse_duration;
 
 /// `--host-header`: what a web service sees as its host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -119,7 +120,7 @@ pub(crate) fn parse_health(text: &str) -> Result<HealthCheck, String> {
 
 /// A value of `--health-interval`, such as `30s` or `5m`.
 pub(crate) fn parse_health_interval(text: &str) -> Result<HealthInterval, String> {
-    let time = crate::args::parse_duration(text)?;
+    let time = parse_duration(text)?;
     HealthInterval::new(time.as_secs()).map_err(|error| error.to_string())
 }
 

@@ -41,7 +41,7 @@ pub fn probe_answers(bytes: &[u8]) {
         let (answer, ()) = tokio::join!(asking, answering);
         if let Ok(answer) = answer {
             assert!(answer.detail.len() <= bytes.len() * 4);
-            let _ = (answer.ok, answer.silent, answer.echo);
+            let _ = (answer.ok, answer.note, answer.echo);
         }
     });
 }

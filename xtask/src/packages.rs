@@ -5,8 +5,9 @@ use std::process::Command;
 use crate::shell::{cargo, output, root, run, say};
 
 /// Program → the package that brings it.
-const PROGRAMS: [(&str, &str); 28] = [
+const PROGRAMS: [(&str, &str); 29] = [
     ("cc", "gcc"),
+    ("c++", "g++"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("ping", "iputils-ping"),

@@ -35,6 +35,7 @@ pub(crate) fn test(length: Length) -> Result<(), String> {
     packages::install()?;
     if length >= Length::Ci {
         lint()?;
+        check_fuzz_targets()?;
     }
     // The tests start the product's own binary; built together with them, dependencies are compiled once.
     run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
@@ -65,5 +66,23 @@ pub(crate) fn lint() -> Result<(), String> {
         "warnings",
     ]))?;
     say(&format!("suite lint: {} s", began.elapsed().as_secs()));
+    Ok(())
+}
+
+/// The fuzz targets compile: they stand outside the workspace, and `cargo xtask fuzz` runs them by hand. Their dependencies are the workspace's.
+fn check_fuzz_targets() -> Result<(), String> {
+    let began = Instant::now();
+    run(&mut cargo(&[
+        "check",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--target-dir",
+        "target",
+        "--locked",
+        "--lib",
+        "--bins",
+        "--quiet",
+    ]))?;
+    say(&format!("suite fuzz targets: {} s", began.elapsed().as_secs()));
     Ok(())
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::shared::{from_now, listed, time};
 use crate::api::Api;
-use crate::args::parse_duration;
+use crate::duration::parse_duration;
 use crate::context::Context;
 use crate::error::CliResult;
 use crate::output::Table;

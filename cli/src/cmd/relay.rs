@@ -13,7 +13,7 @@ use bore_control::wire::Health;
 use bore_relay::Config;
 use serde_json::json;
 
-use crate::args::parse_duration;
+use crate::duration::parse_duration;
 use crate::context::{Context, relay_configs, user_folder};
 use crate::error::{CliError, CliResult};
 use crate::owner::become_owner_of;

@@ -11,10 +11,13 @@
 )]
 
 mod agent;
+mod duration;
 mod error;
 mod explain;
 mod file;
 mod hostname;
+mod output;
+mod owner;
 mod wanted;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
