@@ -95,6 +95,7 @@ impl From<StoreError> for Refusal {
             StoreError::NotFound(what) => Self::not_here(what, "of this id"),
             StoreError::Taken { what, .. } => Self::new(taken(what), error.to_string()),
             StoreError::Conflict(why) => Self::new(Code::RevisionConflict, why),
+            StoreError::MakerEnded => Self::new(Code::ApiKeyExpired, error.to_string()),
             StoreError::DiskFull => {
                 Self::new(Code::DiskFull, "the relay's disk is full; nothing was written")
             }

@@ -23,6 +23,7 @@ mod leases;
 mod migrations;
 mod networks;
 mod nodes;
+mod orders;
 mod policies;
 mod ports;
 mod postgres;
@@ -36,14 +37,14 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 pub use audit_verify::AuditWalk;
+pub use orders::{OrderClaim, OrderClaimed, OrderFailure};
 pub use sql_store::{create, open};
 
 pub use crate::audit_key::{AuditKey, AuditPoint, AuditPointError};
 
 use crate::model::{
-    AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, CertificateProblem,
-    Domain, Group, JoinKey, Micros, Network, Node, Policy, Publication, RenewalWindow,
-    StandingOrder,
+    AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, Domain, Group, JoinKey,
+    Micros, Network, Node, Policy, Publication, RenewalWindow, StandingOrder,
 };
 use crate::sealing::{SealError, Sealed, Sealer};
 
@@ -57,7 +58,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`StoreError::Unsettled`]: the changes were made and may be lost. The next call tries again.
     async fn settle(&self) -> Result<(), StoreError>;
-    /// Makes a change like any other, brings it to the disk and reads it back: what this answers is what the next change would meet.
+    /// Makes a change like any other, brings it to the disk, finds room for another one, and reads the first back: what this answers is what
+    /// changes meet.
     async fn probe(&self, at: Micros) -> Result<(), StoreError>;
 
     /// Adds a network.
@@ -67,7 +69,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Removes a network with its keys, groups, policies and domains; `Conflict` while it has nodes. Its audit rows stay.
     async fn delete_network(&self, id: Uuid, by: &Actor, at: Micros) -> Result<(), StoreError>;
 
-    /// Adds a join key with the SHA-256 of its secret.
+    /// Adds a join key with the SHA-256 of its secret; [`StoreError::MakerEnded`] when its maker holds no more.
     async fn create_join_key(
         &self,
         key: &JoinKey,
@@ -115,7 +117,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         at: Micros,
     ) -> Result<(), StoreError>;
 
-    /// Adds an API key with the SHA-256 of its secret.
+    /// Adds an API key with the SHA-256 of its secret; [`StoreError::MakerEnded`] when its maker holds no more.
     async fn create_api_key(
         &self,
         key: &ApiKey,
@@ -124,6 +126,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ) -> Result<(), StoreError>;
     /// Keys of a network, or the cluster's own for `None`.
     async fn api_keys(&self, network: Option<Uuid>) -> Result<Vec<ApiKey>, StoreError>;
+    /// Ids of all keys that are neither revoked nor expired at `at`.
+    async fn usable_api_keys(&self, at: Micros) -> Result<Vec<Uuid>, StoreError>;
     /// Key and secret hash by id, whatever its state: the caller compares and checks.
     async fn api_key(&self, id: Uuid) -> Result<Option<(ApiKey, [u8; 32])>, StoreError>;
     /// Revokes a key, and with `with_made` every join key and API key that it made, and those that these made.
@@ -140,6 +144,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// names others). Allocates the overlay port when `overlay_port` is 0. `Taken` names the holder of a port, hostname or name. Quotas are the caller's.
     async fn put_publication(
         &self,
+        publication: &Publication,
+        by: &Actor,
+    ) -> Result<Publication, StoreError>;
+    /// As [`Store::put_publication`], once the publications `gone` of the same network are removed.
+    async fn replace_publications(
+        &self,
+        gone: &[Uuid],
         publication: &Publication,
         by: &Actor,
     ) -> Result<Publication, StoreError>;
@@ -388,55 +399,6 @@ pub struct NewNode {
     pub at: Micros,
 }
 
-/// A relay wants to work on the order of a subject.
-#[derive(Debug, Clone)]
-pub struct OrderClaim {
-    /// Id for the order if it is new.
-    pub id: Uuid,
-    /// The network whose hostname it is; `None` for the cluster's own names.
-    pub network: Option<Uuid>,
-    /// The first name of the certificate.
-    pub subject: String,
-    /// The relay, by a name that it keeps over restarts.
-    pub holder: String,
-    /// Now.
-    pub at: Micros,
-    /// An administrator wants it: only what the CA itself wishes is waited for.
-    pub is_urgent: bool,
-    /// Without news from the holder the order is anybody's from here on.
-    pub until: Micros,
-}
-
-/// What became of an [`OrderClaim`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OrderClaimed {
-    /// The caller works on it.
-    Yours(Box<CertificateOrder>),
-    /// Another relay works on it.
-    Held,
-    /// It failed, and is not tried before.
-    Early(Micros),
-}
-
-/// How an order failed.
-#[derive(Debug, Clone)]
-pub struct OrderFailure {
-    /// In words.
-    pub problem: CertificateProblem,
-    /// Time does not mend it: somebody has to.
-    pub needs_person: bool,
-    /// The proof failed: another way of proving the name may do.
-    pub of_proof: bool,
-    /// The order at the CA is still good.
-    pub keep_standing: bool,
-    /// Not before this is it tried again.
-    pub next_try_at: Micros,
-    /// Before this the CA does not want to be asked, not even when somebody wants it urgently.
-    pub retry_after: Option<Micros>,
-    /// Now.
-    pub at: Micros,
-}
-
 /// Why a joiner was refused. Which of these it was is told only to a caller that proved the secret.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
@@ -510,6 +472,9 @@ pub enum StoreError {
     /// The state is not the one that the caller read.
     #[error("{0}")]
     Conflict(String),
+    /// The API key that makes another key was revoked, or expired, since it was authenticated.
+    #[error("the API key that asks was revoked or has expired; nothing was made")]
+    MakerEnded,
     /// Not with this database.
     #[error("{0}")]
     Unsupported(String),

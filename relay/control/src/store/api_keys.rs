@@ -18,6 +18,7 @@ pub(super) async fn create(
     if let Some(network) = key.network {
         networks::require(open, network).await?;
     }
+    require_maker(open, key.maker, key.created_at).await?;
     let scopes = sql::to_json(&key.scopes)?;
     open.execute(
         "INSERT INTO api_keys (id, network, description, secret_hash, scopes, expires_at, created_at, revoked_at, maker) \
@@ -50,6 +51,18 @@ pub(super) async fn create(
     audit::append(open, entry).await
 }
 
+/// Refuses a key whose maker was revoked, or expired, after it had asked: revoking a key with all that it made misses nothing that way.
+pub(super) async fn require_maker(
+    open: &mut Transaction,
+    maker: Option<Uuid>,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let Some(maker) = maker else { return Ok(()) };
+    let found = find(open, maker).await?;
+    let holds = |key: &ApiKey| key.revoked_at.is_none() && key.expires_at > at;
+    if found.is_some_and(|(key, _)| holds(&key)) { Ok(()) } else { Err(StoreError::MakerEnded) }
+}
+
 /// Keys of a network, or the cluster's own, newest first.
 pub(super) async fn list(
     open: &mut Transaction,
@@ -60,6 +73,12 @@ pub(super) async fn list(
         None => open.all(SELECT_OF_CLUSTER, &[]).await?,
     };
     rows.iter().map(api_key).collect()
+}
+
+/// Ids of all keys that are neither revoked nor expired.
+pub(super) async fn usable(open: &mut Transaction, at: Micros) -> Result<Vec<Uuid>, StoreError> {
+    let find = "SELECT id FROM api_keys WHERE revoked_at IS NULL AND expires_at > $1";
+    open.all(find, values![at]).await?.iter().map(|row| row.get("id")).collect()
 }
 
 /// Key and secret hash, whatever its state.

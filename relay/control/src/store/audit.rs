@@ -2,6 +2,8 @@
 //!
 //! Rows are never changed, and removed only by retention behind a checkpoint; the tables refuse anything else. The chain's head is a row of its own,
 //! signed with a key that is not in the database: missing rows at the end and a chain that was computed anew are seen.
+//!
+//! Invariant: only what follows a signed head is signed, so that the next change does not vouch for a trail that was forged before it.
 
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -31,7 +33,14 @@ pub(super) struct Entry<'a> {
 
 /// Appends a row. Writers take turns, so the head read here is the newest.
 pub(super) async fn append(open: &mut Transaction, entry: Entry<'_>) -> Result<(), StoreError> {
-    let (head, _) = head(open).await?.ok_or_else(head_is_missing)?;
+    let (head, signature) = head(open).await?.ok_or_else(head_is_missing)?;
+    let is_signed = is_signed(open, &head, signature.as_ref());
+    if !is_signed {
+        tracing::error!(
+            row = head.sequence,
+            "the audit trail was changed without the cluster's key: bore audit verify"
+        );
+    }
     let link = Link {
         sequence: head.sequence + 1,
         network: entry.network,
@@ -42,7 +51,26 @@ pub(super) async fn append(open: &mut Transaction, entry: Entry<'_>) -> Result<(
         detail: entry.detail.to_string(),
         previous_hash: head.hash,
     };
-    insert(open, &link, &link.hash()).await
+    let point = AuditPoint { sequence: link.sequence, hash: link.hash() };
+    insert(open, &link, &point.hash).await?;
+    put_head(open, &point, is_signed).await?;
+    open.note_appended(point);
+    Ok(())
+}
+
+/// Returns true if the cluster's key vouches for `head`.
+pub(super) fn is_signed(
+    open: &Transaction,
+    head: &AuditPoint,
+    signature: Option<&[u8; 64]>,
+) -> bool {
+    signature.is_some_and(|signature| open.audit_key().verifies(Claim::Head, head, signature))
+}
+
+/// Returns true if the trail has this row.
+pub(super) async fn holds(open: &mut Transaction, point: &AuditPoint) -> Result<bool, StoreError> {
+    let find = "SELECT sequence FROM audit WHERE sequence = $1 AND hash = $2";
+    Ok(open.one(find, values![point.sequence, &point.hash]).await?.is_some())
 }
 
 /// Rows after `after`, oldest first.
@@ -94,16 +122,20 @@ pub(super) async fn checkpoint(
 /// Signs the head of a trail that is older than signatures.
 pub(super) async fn sign_head(open: &mut Transaction) -> Result<(), StoreError> {
     match head(open).await?.ok_or_else(head_is_missing)? {
-        (head, None) => put_head(open, &head).await,
+        (head, None) => put_head(open, &head, true).await,
         (_, Some(_)) => Ok(()),
     }
 }
 
-async fn put_head(open: &mut Transaction, head: &AuditPoint) -> Result<(), StoreError> {
-    let signature = open.audit_key().sign(Claim::Head, head);
+async fn put_head(
+    open: &mut Transaction,
+    head: &AuditPoint,
+    is_vouched_for: bool,
+) -> Result<(), StoreError> {
+    let signature = is_vouched_for.then(|| open.audit_key().sign(Claim::Head, head));
     open.execute(
         "UPDATE audit_head SET sequence = $1, hash = $2, signature = $3 WHERE id = 1",
-        values![head.sequence, &head.hash, &signature],
+        values![head.sequence, &head.hash, signature.as_ref()],
     )
     .await?;
     Ok(())
@@ -133,8 +165,8 @@ async fn insert(open: &mut Transaction, link: &Link, hash: &Hash) -> Result<(), 
             hash,
         ],
     )
-    .await?;
-    put_head(open, &AuditPoint { sequence: link.sequence, hash: *hash }).await
+    .await
+    .map(drop)
 }
 
 /// How the trail names who did it.

@@ -1,9 +1,12 @@
 //! Old rows of the audit trail are removed from its beginning, and the last of them stays as a signed checkpoint: the rest is verified from there.
+//!
+//! Invariant: only rows that were verified just before are removed. A trail that somebody changed is kept, and no forged row gets a signature.
 
 use serde_json::json;
 
 use super::StoreError;
 use super::audit::{self, Entry};
+use super::audit_verify::oldest;
 use super::sql::{Transaction, values};
 use crate::audit_key::{AuditPoint, Claim};
 use crate::model::{Actor, Micros};
@@ -15,12 +18,13 @@ pub(super) async fn trim(
     before: Micros,
     at: Micros,
 ) -> Result<usize, StoreError> {
-    let rows = open.all(OLDEST, values![TRIM_ROWS_MAX]).await?;
-    let mut old = Vec::new();
-    for row in &rows {
-        let point = AuditPoint { sequence: row.get("sequence")?, hash: row.bytes("hash")? };
-        old.push((row.get::<Micros>("at")?, point));
-    }
+    let old = match oldest(open, TRIM_ROWS_MAX).await? {
+        Ok(old) => old,
+        Err((row, why)) => {
+            let text = format!("the audit trail is broken at row {row}, and kept as it is: {why}");
+            return Err(StoreError::Conflict(text));
+        }
+    };
     let is_due = old.first().is_some_and(|(at, _)| *at < before.saturating_sub(SLACK));
     let removed: Vec<_> = old.iter().take_while(|(at, _)| is_due && *at < before).collect();
     let Some((_, last)) = removed.last() else { return Ok(0) };
@@ -48,8 +52,6 @@ async fn put_checkpoint(open: &mut Transaction, point: &AuditPoint) -> Result<()
     .await?;
     Ok(())
 }
-
-const OLDEST: &str = "SELECT sequence, at, hash FROM audit ORDER BY sequence LIMIT $1";
 
 /// Rows of one removal. It also bounds what a clock that is wrong for a while can do.
 const TRIM_ROWS_MAX: u32 = 1_000;

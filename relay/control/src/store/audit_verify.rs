@@ -3,12 +3,13 @@
 //! A trail may be long, so that one look is bounded and says where the next one goes on. What cannot be found here is a database that was put back to
 //! an earlier state with the head that was signed then: that is what a point kept elsewhere is compared for.
 
-use super::audit::{checkpoint, head, link, rows_after};
+use super::audit::{checkpoint, head, is_signed, link, rows_after};
 use super::chain;
 use super::sql::{Row, Transaction};
 use super::{AuditVerdict, StoreError};
 use crate::audit_key::{AuditPoint, Claim};
 use crate::limits::AUDIT_WALK_ROWS_MAX;
+use crate::model::Micros;
 
 /// What a look at the trail begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub(super) async fn verify(
 ) -> Result<AuditVerdict, StoreError> {
     let kept_from = match kept_from(open).await? {
         Ok(point) => point,
-        Err(broken) => return Ok(broken),
+        Err((sequence, why)) => return Ok(broken(sequence, why)),
     };
     if let Some(why) = walk.expected.and_then(|wanted| contradicts_beginning(&kept_from, &wanted)) {
         return Ok(broken(kept_from.sequence, why));
@@ -57,8 +58,35 @@ pub(super) async fn verify(
     Ok(AuditVerdict::Continues { rows: last.sequence - first.sequence, last })
 }
 
+/// The oldest rows and when each was written, at most `rows_max`: what may be removed. Otherwise the row where the trail is broken, and why.
+pub(super) async fn oldest(
+    open: &mut Transaction,
+    rows_max: u32,
+) -> Result<Result<Vec<(Micros, AuditPoint)>, Break>, StoreError> {
+    let mut last = match kept_from(open).await? {
+        Ok(point) => point,
+        Err(found) => return Ok(Err(found)),
+    };
+    let head = head(open).await?;
+    if !head.is_some_and(|(head, signature)| is_signed(open, &head, signature.as_ref())) {
+        return Ok(Err((last.sequence, NOT_SIGNED.to_owned())));
+    }
+    let mut oldest = Vec::new();
+    for row in rows_after(open, last.sequence, rows_max.into()).await? {
+        match follows(&row, &last, &AuditWalk::default())? {
+            Ok(next) => last = next,
+            Err(why) => return Ok(Err((last.sequence + 1, why))),
+        }
+        oldest.push((row.get("at")?, last));
+    }
+    Ok(Ok(oldest))
+}
+
+/// The row where the trail is broken, and why.
+type Break = (i64, String);
+
 /// The point before the first row that is kept.
-async fn kept_from(open: &mut Transaction) -> Result<Result<AuditPoint, AuditVerdict>, StoreError> {
+async fn kept_from(open: &mut Transaction) -> Result<Result<AuditPoint, Break>, StoreError> {
     let Some((point, signature)) = checkpoint(open).await? else {
         return Ok(Ok(AuditPoint { sequence: 0, hash: chain::GENESIS }));
     };
@@ -66,7 +94,7 @@ async fn kept_from(open: &mut Transaction) -> Result<Result<AuditPoint, AuditVer
         return Ok(Ok(point));
     }
     let why = "the checkpoint of the rows before is not signed by this cluster's key";
-    Ok(Err(broken(point.sequence, why.to_owned())))
+    Ok(Err((point.sequence, why.to_owned())))
 }
 
 fn contradicts_beginning(kept_from: &AuditPoint, wanted: &AuditPoint) -> Option<String> {
@@ -115,11 +143,8 @@ async fn ends_at_head(
     if let Some(verdict) = differs_from_head(last, &head) {
         return Ok(verdict);
     }
-    let is_signed = signature
-        .is_some_and(|signature| open.audit_key().verifies(Claim::Head, &head, &signature));
-    if !is_signed {
-        let why = "the head of the chain is not signed by this cluster's key: rows after it were removed, or the whole chain was computed anew";
-        return Ok(broken(head.sequence, why.to_owned()));
+    if !is_signed(open, &head, signature.as_ref()) {
+        return Ok(broken(head.sequence, NOT_SIGNED.to_owned()));
     }
     Ok(match walk.expected {
         Some(wanted) if wanted.sequence > head.sequence => broken(
@@ -152,6 +177,7 @@ fn broken(sequence: i64, why: String) -> AuditVerdict {
     AuditVerdict::Broken { sequence, why }
 }
 
+const NOT_SIGNED: &str = "the head of the chain is not signed by this cluster's key: here or earlier rows were removed, or the chain was computed anew";
 const OTHER_THAN_EXPECTED: &str = "it has another hash than the one that was expected";
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! takes the lock of the chain's head: changes of the whole cluster happen one after the other, so that the
 //! audit chain is linear and a lost race is an exception, not the rule. Reads see one snapshot and block nobody.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rand::Rng;
@@ -12,8 +13,8 @@ use sqlx::{PgPool, SqlitePool};
 
 use super::group_sync::GroupSync;
 use super::sql::{Connection, Transaction};
-use super::{StoreError, failure, sqlite};
-use crate::audit_key::AuditKey;
+use super::{StoreError, audit, failure, sqlite};
+use crate::audit_key::{AuditKey, AuditPoint};
 
 /// An open database.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(super) enum Engine {
         readers: SqlitePool,
         /// Brings commits to the disk.
         group: GroupSync,
+        /// Where [`sqlite::probe_room`] writes.
+        room: PathBuf,
     },
     /// The cluster's engine.
     Postgres {
@@ -57,6 +60,41 @@ impl Database {
         }
     }
 
+    /// Makes the changes of a transaction last. When its COMMIT got no answer, asks the database what became of it, for as long as it takes: a caller that
+    /// went on without knowing would hold something else for true than the database.
+    ///
+    /// # Errors
+    /// Nothing was changed; or [`StoreError::Unconfirmed`] for a transaction without a row in the audit trail, which nothing is remembered of.
+    pub(super) async fn commit(&self, open: Transaction) -> Result<(), StoreError> {
+        let appended = open.appended();
+        match (open.commit().await, appended) {
+            (Err(StoreError::Unconfirmed(error)), Some(point)) => {
+                tracing::warn!(%error, "a commit got no answer: the database is asked whether it was made");
+                if self.was_committed(&point).await { Ok(()) } else { Err(failure::of(error)) }
+            }
+            (done, _) => done,
+        }
+    }
+
+    /// Returns true if the transaction that added `point` to the audit trail was committed.
+    async fn was_committed(&self, point: &AuditPoint) -> bool {
+        loop {
+            match self.holds(point).await {
+                Ok(holds) => return holds,
+                Err(error) => tracing::debug!(%error, "the database does not say yet"),
+            }
+            tokio::time::sleep(OUTCOME_PAUSE).await;
+        }
+    }
+
+    /// In the writers' turn, which a transaction that is still being committed holds: what is seen here is final.
+    async fn holds(&self, point: &AuditPoint) -> Result<bool, StoreError> {
+        let mut open = self.begin_write().await?;
+        let holds = audit::holds(&mut open, point).await?;
+        open.rollback().await;
+        Ok(holds)
+    }
+
     /// Counts a commit.
     pub(super) fn note_commit(&self) {
         match &self.engine {
@@ -72,6 +110,14 @@ impl Database {
             Engine::Sqlite { group, writer, .. } => {
                 group.settle(|| sqlite::checkpoint(writer)).await.map_err(StoreError::Unsettled)
             }
+            Engine::Postgres { .. } => Ok(()),
+        }
+    }
+
+    /// Finds out whether the disk has room for a change. Only its server knows that of PostgreSQL's.
+    pub(super) async fn probe_room(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite { room, .. } => sqlite::probe_room(room).await,
             Engine::Postgres { .. } => Ok(()),
         }
     }
@@ -135,7 +181,7 @@ macro_rules! write {
                 let answer = $body.await;
                 match answer {
                     Ok(answer) => {
-                        $open.commit().await?;
+                        $database.commit($open).await?;
                         $database.note_commit();
                         Ok::<_, $crate::store::StoreError>(answer)
                     }
@@ -197,3 +243,5 @@ impl Attempts {
 /// Tries of one transaction before a lost race is the caller's.
 const ATTEMPTS_MAX: u32 = 8;
 const RETRY_PAUSE: Duration = Duration::from_millis(2);
+/// Between two questions what became of a commit.
+const OUTCOME_PAUSE: Duration = Duration::from_millis(500);

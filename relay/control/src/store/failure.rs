@@ -19,12 +19,17 @@ pub(super) fn of(error: sqlx::Error) -> StoreError {
 }
 
 /// The meaning of an error of COMMIT. A server that answers with an error has made no change; one that goes away may have made it.
-///
-/// Source: PostgreSQL documentation, appendix A, class 57: what a server says when it ends a session.
 pub(super) fn of_commit(error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|reason| reason.code());
-    let is_answer = code.is_some_and(|code| !code.starts_with("57P"));
+    let is_answer = code.is_some_and(|code| !leaves_open(&code));
     if is_answer { of(error) } else { StoreError::Unconfirmed(error) }
+}
+
+/// Returns true if a server that says `code` to a COMMIT, or a proxy before it, has not said what became of it.
+///
+/// Source: PostgreSQL documentation, appendix A: 57P, the session is ended; class 08, the connection is lost; 40003, completion unknown.
+fn leaves_open(code: &str) -> bool {
+    ["57P", "08", "40003"].iter().any(|beginning| code.starts_with(beginning))
 }
 
 /// Whether the engine failed, so that its connection may be in any state. What a caller asked wrongly leaves it as it was, and so does a lost race.
@@ -40,6 +45,7 @@ pub(super) fn is_of_engine(error: &StoreError) -> bool {
         StoreError::NotFound(_)
         | StoreError::Taken { .. }
         | StoreError::Conflict(_)
+        | StoreError::MakerEnded
         | StoreError::Unsupported(_)
         | StoreError::Newer { .. }
         | StoreError::Missing
@@ -130,6 +136,16 @@ mod tests {
         assert!(matches!(of_sqlstate("53100"), Some(StoreError::DiskFull)));
         let io = sqlx::Error::Io(std::io::Error::from(ErrorKind::StorageFull));
         assert!(matches!(of(io), StoreError::DiskFull));
+    }
+
+    #[test]
+    fn a_server_that_is_lost_at_a_commit_has_not_said_that_nothing_was_changed() {
+        for code in ["57P01", "57P02", "57P03", "08006", "08P01", "40003"] {
+            assert!(leaves_open(code), "{code}");
+        }
+        for code in ["40001", "40P01", "53100", "57014", "23505", "13"] {
+            assert!(!leaves_open(code), "{code}");
+        }
     }
 
     #[test]

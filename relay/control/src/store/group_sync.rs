@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
+use super::sqlite;
+
 /// Counts commits and syncs the log.
 #[derive(Debug)]
 pub(super) struct GroupSync {
@@ -41,9 +43,7 @@ struct Settled {
 impl GroupSync {
     /// For the database in `file`, whose log stands beside it.
     pub(super) fn new(file: &Path) -> Self {
-        let mut path = file.as_os_str().to_owned();
-        path.push("-wal");
-        let path = PathBuf::from(path);
+        let path = sqlite::beside(file, "-wal");
         // A log that cannot be opened here is opened at the first sync, which reports the error.
         let settled = Settled { log: File::open(&path).ok(), ..Settled::default() };
         Self { path, committed: AtomicU64::new(0), settled: Mutex::new(settled) }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{Row, Transaction, values};
-use super::{StoreError, groups, networks};
+use super::{StoreError, api_keys, groups, networks};
 use crate::model::{Actor, JoinKey, Micros};
 
 /// Adds a join key with the SHA-256 of its secret.
@@ -18,6 +18,7 @@ pub(super) async fn create(
     by: &Actor,
 ) -> Result<(), StoreError> {
     networks::require(open, key.network).await?;
+    api_keys::require_maker(open, key.maker, key.created_at).await?;
     let groups = groups::require_all(open, key.network, &key.groups).await?;
     open.execute(
         "INSERT INTO join_keys (id, network, description, secret_hash, uses_max, uses, expires_at, ephemeral, created_at, \

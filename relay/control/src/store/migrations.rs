@@ -80,27 +80,36 @@ pub(super) fn newest() -> i64 {
     STEPS.iter().map(|step| step.number).max().unwrap_or_default()
 }
 
-/// All steps for SQLite.
-pub(super) fn sqlite() -> Migrator {
-    migrator(|step| step.sqlite)
+/// The steps up to number `last` for SQLite.
+pub(super) fn sqlite(last: i64) -> Migrator {
+    migrator(|step| step.sqlite, last)
 }
 
-/// All steps for PostgreSQL.
-pub(super) fn postgres() -> Migrator {
-    migrator(|step| step.postgres)
+/// The steps up to number `last` for PostgreSQL.
+pub(super) fn postgres(last: i64) -> Migrator {
+    migrator(|step| step.postgres, last)
 }
 
-/// Brings the database to the newest schema: each step is one transaction, several relays take turns. Returns the schema that was found, 0 for none.
+/// Brings the database towards the newest schema: each step is one transaction, several relays take turns. Returns the schema that was found, 0 for none;
+/// up to [`AUDIT_SIGNATURES`] it ends there, and what is left is for [`apply`] once the head of the audit trail is signed. A relay that dies in between
+/// signs at its next start.
 pub(super) async fn run<C: Migrate>(
-    steps: &Migrator,
+    steps: impl Fn(i64) -> Migrator,
     connection: &mut C,
     presence: Presence,
 ) -> Result<i64, StoreError> {
-    let found = found(steps, connection).await?;
+    let all = steps(newest());
+    let found = found(&all, connection).await?;
     if found == 0 && presence == Presence::Required {
         return Err(StoreError::Missing);
     }
-    apply(steps, connection).await.map(|()| found)
+    if found > AUDIT_SIGNATURES {
+        return apply(&all, connection).await.map(|()| found);
+    }
+    let mut first = steps(AUDIT_SIGNATURES);
+    // Another relay that starts now may be further.
+    first.set_ignore_missing(true);
+    apply(&first, connection).await.map(|()| found)
 }
 
 /// The newest step that was applied. A database without a table of steps has none.
@@ -113,7 +122,11 @@ async fn found<C: Migrate>(steps: &Migrator, connection: &mut C) -> Result<i64, 
     }
 }
 
-async fn apply<C: Migrate>(steps: &Migrator, connection: &mut C) -> Result<(), StoreError> {
+/// Applies those steps that were not.
+pub(super) async fn apply<C: Migrate>(
+    steps: &Migrator,
+    connection: &mut C,
+) -> Result<(), StoreError> {
     match steps.run_direct(None, connection, false).await {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(first)) => Err(newer(steps, connection, first).await),
@@ -131,12 +144,13 @@ async fn newer<C: Migrate>(steps: &Migrator, connection: &mut C, first: i64) -> 
     StoreError::Newer { found, known: newest() }
 }
 
-fn migrator(dialect: fn(&Step) -> &'static str) -> Migrator {
+fn migrator(dialect: fn(&Step) -> &'static str, last: i64) -> Migrator {
     let step = |step: &Step| {
         let sql = dialect(step).into_sql_str();
         Migration::new(step.number, Cow::Borrowed(step.name), MigrationType::Simple, sql, false)
     };
-    Migrator::with_migrations(STEPS.iter().map(step).collect())
+    let steps = STEPS.iter().filter(|step| step.number <= last);
+    Migrator::with_migrations(steps.map(step).collect())
 }
 
 #[cfg(test)]

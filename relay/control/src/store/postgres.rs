@@ -10,15 +10,19 @@ use sqlx::{ConnectOptions, PgPool};
 use super::database::Engine;
 use super::{Presence, StoreError, failure, migrations};
 
-/// Connects to the server of `url` and brings its database to the newest schema. Returns the schema that was found too.
+/// Connects to the server of `url` and brings its database towards the newest schema, as [`migrations::run`] says. Returns the schema that was found too.
 pub(super) async fn open(url: &str, presence: Presence) -> Result<(Engine, i64), StoreError> {
-    let options: PgConnectOptions = url.parse().map_err(failure::of)?;
-    let options = options.application_name("bore").disable_statement_logging();
+    let options = options(url)?;
     let found = migrate(&options, presence).await?;
     let options = options.options(TIMEOUTS);
     let writers = pool(options.clone(), WRITERS_MAX).await?;
     let readers = pool(options, READERS_MAX).await?;
     Ok((Engine::Postgres { writers, readers }, found))
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(failure::of)?;
+    Ok(options.application_name("bore").disable_statement_logging())
 }
 
 async fn pool(options: PgConnectOptions, connections_max: u32) -> Result<PgPool, StoreError> {
@@ -33,8 +37,16 @@ async fn pool(options: PgConnectOptions, connections_max: u32) -> Result<PgPool,
 /// On a connection of its own, because a migration may take longer than a change is allowed to.
 async fn migrate(options: &PgConnectOptions, presence: Presence) -> Result<i64, StoreError> {
     let mut connection = options.connect().await.map_err(failure::of)?;
-    let found = migrations::run(&migrations::postgres(), &mut connection, presence).await?;
+    let found = migrations::run(migrations::postgres, &mut connection, presence).await?;
     sqlx::Connection::close(connection).await.map_err(failure::of).map(|()| found)
+}
+
+/// Applies the steps that are left.
+pub(super) async fn finish_schema(url: &str) -> Result<(), StoreError> {
+    let mut connection = options(url)?.connect().await.map_err(failure::of)?;
+    let steps = migrations::postgres(migrations::newest());
+    migrations::apply(&steps, &mut connection).await?;
+    sqlx::Connection::close(connection).await.map_err(failure::of)
 }
 
 const WRITERS_MAX: u32 = 2;

@@ -38,6 +38,19 @@ pub(super) async fn put(
     Ok(publication)
 }
 
+/// Removes the publications `gone`, and puts another one.
+pub(super) async fn replace(
+    open: &mut Transaction,
+    gone: &[Uuid],
+    wanted: &Publication,
+    by: &Actor,
+) -> Result<Publication, StoreError> {
+    for id in gone {
+        delete(open, wanted.network, *id, by, wanted.created_at).await?;
+    }
+    put(open, wanted, by).await
+}
+
 /// Publications of a network, or of all, by name.
 pub(super) async fn list(
     open: &mut Transaction,

@@ -3,6 +3,9 @@
 //! Both engines take the same text; only the type of a value's column differs, which the drivers
 //! know. A statement is a constant: no value is ever written into its text.
 
+use std::io::ErrorKind;
+use std::time::Duration;
+
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::query::Query;
@@ -12,7 +15,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::failure;
-use crate::audit_key::AuditKey;
+use crate::audit_key::{AuditKey, AuditPoint};
 use crate::sealing::Sealed;
 
 /// An open transaction; dropped without [`Transaction::commit`], it changes nothing.
@@ -26,6 +29,8 @@ pub(super) struct Transaction {
     /// The session is outside a transaction again.
     has_ended: bool,
     audit_key: AuditKey,
+    /// The last row that this transaction has added to the audit trail.
+    appended: Option<AuditPoint>,
 }
 
 /// A connection of either engine.
@@ -56,7 +61,8 @@ impl Transaction {
         statement: &'static str,
         audit_key: &AuditKey,
     ) -> Result<Self, StoreError> {
-        let mut open = Self { connection, has_ended: false, audit_key: audit_key.clone() };
+        let audit_key = audit_key.clone();
+        let mut open = Self { connection, has_ended: false, audit_key, appended: None };
         open.run(statement).await.map_err(failure::of)?;
         Ok(open)
     }
@@ -66,6 +72,16 @@ impl Transaction {
         &self.audit_key
     }
 
+    /// Remembers the last row of the audit trail: it is there if, and only if, this transaction is committed.
+    pub(super) fn note_appended(&mut self, point: AuditPoint) {
+        self.appended = Some(point);
+    }
+
+    /// The last row that this transaction has added to the audit trail.
+    pub(super) fn appended(&self) -> Option<AuditPoint> {
+        self.appended
+    }
+
     /// Runs a statement that takes no values and answers no rows.
     async fn run(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
         match &mut self.connection {
@@ -73,7 +89,7 @@ impl Transaction {
                 sqlx::raw_sql(statement).execute(&mut **open).await.map(drop)
             }
             Connection::Postgres(open) => {
-                sqlx::raw_sql(statement).execute(&mut **open).await.map(drop)
+                answered(sqlx::raw_sql(statement).execute(&mut **open)).await.map(drop)
             }
         }
     }
@@ -90,10 +106,11 @@ impl Transaction {
                 .execute(&mut **open)
                 .await
                 .map(|done| done.rows_affected()),
-            Connection::Postgres(open) => bind(sqlx::query(statement), values)
-                .execute(&mut **open)
-                .await
-                .map(|done| done.rows_affected()),
+            Connection::Postgres(open) => {
+                answered(bind(sqlx::query(statement), values).execute(&mut **open))
+                    .await
+                    .map(|done| done.rows_affected())
+            }
         }
         .map_err(failure::of)
     }
@@ -110,10 +127,11 @@ impl Transaction {
                 .fetch_all(&mut **open)
                 .await
                 .map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
-            Connection::Postgres(open) => bind(sqlx::query(statement), values)
-                .fetch_all(&mut **open)
-                .await
-                .map(|rows| rows.into_iter().map(Row::Postgres).collect()),
+            Connection::Postgres(open) => {
+                answered(bind(sqlx::query(statement), values).fetch_all(&mut **open))
+                    .await
+                    .map(|rows| rows.into_iter().map(Row::Postgres).collect())
+            }
         }
         .map_err(failure::of)
     }
@@ -130,10 +148,11 @@ impl Transaction {
                 .fetch_optional(&mut **open)
                 .await
                 .map(|row| row.map(Row::Sqlite)),
-            Connection::Postgres(open) => bind(sqlx::query(statement), values)
-                .fetch_optional(&mut **open)
-                .await
-                .map(|row| row.map(Row::Postgres)),
+            Connection::Postgres(open) => {
+                answered(bind(sqlx::query(statement), values).fetch_optional(&mut **open))
+                    .await
+                    .map(|row| row.map(Row::Postgres))
+            }
         }
         .map_err(failure::of)
     }
@@ -153,6 +172,17 @@ impl Transaction {
         self.has_ended = self.run("ROLLBACK").await.is_ok();
     }
 }
+
+/// Waits for a server's answer, but not for ever: one whose machine or network is gone says nothing, and TCP would wait for a quarter of an hour.
+async fn answered<T>(
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let silent = |_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()));
+    tokio::time::timeout(ANSWER_TIME_MAX, answer).await.unwrap_or_else(silent)
+}
+
+/// Longer than the server itself gives a statement (`postgres`).
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(35);
 
 /// A value bound to a placeholder.
 #[derive(Debug, Clone, Copy)]
@@ -199,6 +229,7 @@ value_from! {
     &'a [u8; 32] => |bytes| Self::Bytes(Some(bytes));
     &'a [u8; 64] => |bytes| Self::Bytes(Some(bytes));
     &'a Sealed => |sealed| Self::Bytes(Some(sealed.bytes()));
+    Option<&'a [u8; 64]> => |bytes| Self::Bytes(bytes.map(<[u8; 64]>::as_slice));
     Option<&'a Sealed> => |sealed| Self::Bytes(sealed.map(Sealed::bytes));
     bool => |flag| Self::Flag(flag);
 }
@@ -327,4 +358,16 @@ pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreErr
 /// `text` as plain text of a LIKE pattern whose escape character is `!`.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_given_up() {
+        let silence = std::future::pending::<Result<(), sqlx::Error>>();
+        let Err(sqlx::Error::Io(error)) = answered(silence).await else { panic!("given up") };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
 }

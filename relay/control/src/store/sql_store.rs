@@ -65,8 +65,9 @@ async fn open_or_create(
         return Err(StoreError::Unsupported(text));
     };
     let database = Database { engine, audit_key };
-    if found < migrations::AUDIT_SIGNATURES {
+    if found <= migrations::AUDIT_SIGNATURES {
         sign_audit_head(&database).await?;
+        finish_schema(&database, url).await?;
     }
     Ok(Arc::new(SqlStore { database }))
 }
@@ -74,7 +75,15 @@ async fn open_or_create(
 /// Only a schema from before signatures, or a new one, may have an unsigned head.
 async fn sign_audit_head(database: &Database) -> Result<(), StoreError> {
     tracing::info!("the audit trail is signed from now on");
-    write!(database, open => audit::sign_head(&mut open))
+    write!(database, open => audit::sign_head(&mut open))?;
+    database.settle().await
+}
+
+async fn finish_schema(database: &Database, url: &str) -> Result<(), StoreError> {
+    match &database.engine {
+        Engine::Sqlite { writer, .. } => sqlite::finish_schema(writer).await,
+        Engine::Postgres { .. } => postgres::finish_schema(url).await,
+    }
 }
 
 #[derive(Debug)]
@@ -100,6 +109,7 @@ impl Store for SqlStore {
             async { write!(self.database, open => open.execute(WRITE_PROBE, values![at])) }.await;
         written?;
         self.database.settle().await?;
+        self.database.probe_room().await?;
         read!(self.database, open => open.one("SELECT at FROM write_probe WHERE id = 1", &[]))
             .map(|_: Option<_>| ())
     }
@@ -196,6 +206,10 @@ impl Store for SqlStore {
         read!(self.database, open => api_keys::list(&mut open, network))
     }
 
+    async fn usable_api_keys(&self, at: Micros) -> Result<Vec<Uuid>, StoreError> {
+        read!(self.database, open => api_keys::usable(&mut open, at))
+    }
+
     async fn api_key(&self, id: Uuid) -> Result<Option<(ApiKey, [u8; 32])>, StoreError> {
         read!(self.database, open => api_keys::find(&mut open, id))
     }
@@ -217,6 +231,15 @@ impl Store for SqlStore {
         by: &Actor,
     ) -> Result<Publication, StoreError> {
         write!(self.database, open => publications::put(&mut open, publication, by))
+    }
+
+    async fn replace_publications(
+        &self,
+        gone: &[Uuid],
+        publication: &Publication,
+        by: &Actor,
+    ) -> Result<Publication, StoreError> {
+        write!(self.database, open => publications::replace(&mut open, gone, publication, by))
     }
 
     async fn publications(&self, network: Option<Uuid>) -> Result<Vec<Publication>, StoreError> {

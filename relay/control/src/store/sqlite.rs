@@ -4,8 +4,8 @@
 //! folder to say; a busy file is refused here after [`BUSY_TIMEOUT`], never waited for.
 
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
-use std::path::Path;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -15,7 +15,7 @@ use super::database::Engine;
 use super::group_sync::GroupSync;
 use super::{Presence, StoreError, failure, migrations};
 
-/// Opens `file`, checks it and brings it to the newest schema. Returns the schema that was found too.
+/// Opens `file`, checks it and brings it towards the newest schema, as [`migrations::run`] says. Returns the schema that was found too.
 pub(super) async fn open(file: &Path, presence: Presence) -> Result<(Engine, i64), StoreError> {
     match presence {
         Presence::Required => require(file)?,
@@ -26,7 +26,8 @@ pub(super) async fn open(file: &Path, presence: Presence) -> Result<(Engine, i64
     check(&writer).await?;
     let found = migrate(&writer, presence).await?;
     let readers = pool(options.read_only(true), READERS_MAX).await?;
-    Ok((Engine::Sqlite { writer, readers, group: GroupSync::new(file) }, found))
+    let (group, room) = (GroupSync::new(file), beside(file, "-room"));
+    Ok((Engine::Sqlite { writer, readers, group, room }, found))
 }
 
 /// SQLite would take an absent or empty file for a new database.
@@ -51,6 +52,41 @@ pub(super) async fn checkpoint(writer: &SqlitePool) -> std::io::Result<()> {
     let done = sqlx::query_scalar("PRAGMA wal_checkpoint(FULL)").fetch_one(writer).await;
     let is_busy: bool = done.map_err(std::io::Error::other)?;
     if is_busy { Err(ErrorKind::ResourceBusy.into()) } else { Ok(()) }
+}
+
+/// Finds out whether a change still has room: takes [`ROOM_BYTES`] of the disk with a file in `path`, and gives them back.
+///
+/// The log is written from its beginning again and again, and keeps its length. On a full disk it takes changes until it has to grow.
+pub(super) async fn probe_room(path: &Path) -> Result<(), StoreError> {
+    let path = path.to_owned();
+    let taken = tokio::task::spawn_blocking(move || {
+        // Left by a crash.
+        remove(&path)?;
+        let taken = take_room(&path);
+        remove(&path).and(taken)
+    });
+    taken.await.unwrap_or_else(|error| Err(error.into())).map_err(failure::of_file)
+}
+
+/// A file system may promise room that it finds out only while syncing that it has not.
+fn take_room(path: &Path) -> std::io::Result<()> {
+    let mut file = private_options().open(path)?;
+    file.write_all(&[0; ROOM_BYTES])?;
+    file.sync_data()
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The file whose name is that of the database and `suffix`.
+pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
 }
 
 /// Writes a consistent copy to `to`, which must not exist, and syncs it.
@@ -117,20 +153,32 @@ async fn check(writer: &SqlitePool) -> Result<(), StoreError> {
 
 async fn migrate(writer: &SqlitePool, presence: Presence) -> Result<i64, StoreError> {
     let mut connection = writer.acquire().await.map_err(failure::of)?;
-    migrations::run(&migrations::sqlite(), &mut *connection, presence).await
+    migrations::run(migrations::sqlite, &mut *connection, presence).await
+}
+
+/// Applies the steps that are left.
+pub(super) async fn finish_schema(writer: &SqlitePool) -> Result<(), StoreError> {
+    let mut connection = writer.acquire().await.map_err(failure::of)?;
+    migrations::apply(&migrations::sqlite(migrations::newest()), &mut *connection).await
 }
 
 /// A new, empty file that only its owner can read. The log beside it gets the same mode.
 fn create_private(file: &Path) -> std::io::Result<()> {
+    private_options().open(file).map(drop)
+}
+
+fn private_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).map(drop)
+    options
 }
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: u32 = 4;
+/// More than one change adds to the log.
+const ROOM_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

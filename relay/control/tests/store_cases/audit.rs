@@ -1,7 +1,7 @@
 //! The audit trail: what it says, and what it shows when somebody went behind the store's back.
 
 use bore_control::model::{Actor, Network};
-use bore_control::store::{AuditEvent, AuditPoint, AuditVerdict, AuditWalk};
+use bore_control::store::{AuditEvent, AuditPoint, AuditVerdict, AuditWalk, StoreError};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -166,6 +166,51 @@ pub(crate) async fn shows_a_chain_that_was_computed_anew(lab: Lab) {
     let again = bore_control::store::open(&lab.lab.url, &lab.lab.path(""), audit_key()).await;
     drop(again.unwrap());
     lab.assert_broken_at(10).await;
+}
+
+pub(crate) async fn shows_what_was_forged_also_after_the_next_change(lab: Lab) {
+    {
+        let lab = TenRows::again(&lab).await;
+        lab.tamper("DELETE FROM audit WHERE sequence > 7").await;
+        lab.tamper(
+            "UPDATE audit_head SET sequence = 7, hash = (SELECT hash FROM audit WHERE sequence = 7)",
+        )
+        .await;
+    }
+    lab.add_network(Uuid::now_v7(), "later").await;
+    TenRows { lab: &lab }.assert_broken_at(8).await;
+
+    TenRows { lab: &lab }.tamper("UPDATE audit SET subject = 'forged' WHERE sequence = 4").await;
+    TenRows { lab: &lab }.compute_anew().await;
+    lab.add_network(Uuid::now_v7(), "latest").await;
+    TenRows { lab: &lab }.assert_broken_at(9).await;
+}
+
+pub(crate) async fn keeps_rows_that_were_made_to_look_old(lab: Lab) {
+    let rows = TenRows::again(&lab).await;
+    rows.tamper("UPDATE audit SET at = 1 WHERE sequence <= 5").await;
+    let refused = lab.store.trim_audit(START, START).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    rows.assert_broken_at(1).await;
+    assert_eq!(lab.actions().await.len(), 10);
+
+    rows.compute_anew().await;
+    let refused = lab.store.trim_audit(START, START).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    assert_eq!(lab.actions().await.len(), 10);
+}
+
+/// As after a relay that died when it had made the table for it.
+pub(crate) async fn is_signed_although_the_relay_died_before_it_was(lab: Lab) {
+    lab.tamper("UPDATE audit_head SET signature = NULL").await.unwrap();
+    lab.tamper("DELETE FROM _sqlx_migrations WHERE version = 9").await.unwrap();
+    for table in ["api_keys", "join_keys"] {
+        lab.tamper(&format!("DROP INDEX {table}_maker")).await.unwrap();
+        lab.tamper(&format!("ALTER TABLE {table} DROP COLUMN maker")).await.unwrap();
+    }
+    let store = bore_control::store::open(&lab.url, &lab.path(""), audit_key()).await.unwrap();
+    assert_eq!(intact_rows(&*store).await, 1);
+    assert!(store.join_keys(lab.network).await.unwrap().is_empty(), "the schema is whole");
 }
 
 pub(crate) async fn holds_what_is_expected_of_it_or_says_so(lab: Lab) {

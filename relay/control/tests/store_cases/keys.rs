@@ -1,10 +1,10 @@
 //! Join keys and API keys as things of their own.
 
-use bore_control::model::{ApiKey, Scope};
+use bore_control::model::{ApiKey, JoinKey, Scope};
 use bore_control::store::StoreError;
 use uuid::Uuid;
 
-use super::lab::{ADMIN, Lab, SECRET, START};
+use super::lab::{ADMIN, Lab, SECRET, START, join_key};
 
 pub(crate) async fn of_both_kinds_are_listed_newest_first(lab: Lab) {
     let first = lab.add_key(|_| ()).await;
@@ -56,6 +56,29 @@ pub(crate) async fn of_another_network_are_not_there(lab: Lab) {
     let foreign_group = ApiKey { network: Some(Uuid::now_v7()), ..api };
     let refused = lab.store.create_api_key(&foreign_group, SECRET, &ADMIN).await;
     assert!(matches!(refused, Err(StoreError::NotFound("network"))), "{refused:?}");
+}
+
+/// As the last request of a leaked key, which was let in before the key was revoked and waits for its turn.
+pub(crate) async fn are_not_made_by_one_that_was_revoked_meanwhile(lab: Lab) {
+    let made_by = |maker: &ApiKey, at| ApiKey {
+        id: Uuid::now_v7(),
+        maker: Some(maker.id),
+        created_at: at,
+        ..maker.clone()
+    };
+    let maker = add_api_key(&lab, Some(lab.network), START).await;
+    lab.store.create_api_key(&made_by(&maker, START), SECRET, &ADMIN).await.unwrap();
+    let late = lab.store.create_api_key(&made_by(&maker, START * 2), SECRET, &ADMIN).await;
+    assert!(matches!(late, Err(StoreError::MakerEnded)), "expired: {late:?}");
+
+    lab.store.revoke_api_key(Some(lab.network), maker.id, true, &ADMIN, START + 1).await.unwrap();
+    let late = lab.store.create_api_key(&made_by(&maker, START), SECRET, &ADMIN).await;
+    assert!(matches!(late, Err(StoreError::MakerEnded)), "{late:?}");
+    let join_key = JoinKey { maker: Some(maker.id), ..join_key(lab.network) };
+    let late = lab.store.create_join_key(&join_key, SECRET, &ADMIN).await;
+    assert!(matches!(late, Err(StoreError::MakerEnded)), "{late:?}");
+    let keys = lab.store.api_keys(Some(lab.network)).await.unwrap();
+    assert!(keys.len() == 2 && keys.iter().all(|key| key.revoked_at.is_some()), "{keys:?}");
 }
 
 async fn add_api_key(lab: &Lab, network: Option<Uuid>, created_at: i64) -> ApiKey {

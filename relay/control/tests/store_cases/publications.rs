@@ -243,3 +243,21 @@ async fn assert_taken(lab: &Lab, wanted: &Publication, expected: (&str, &str, &s
 fn range(node: &Node, name: &str, first: u16, count: u16) -> Publication {
     Publication { port_count: count, ..udp(node, name, first) }
 }
+
+pub(crate) async fn that_take_the_place_of_others_do_so_whole_or_not_at_all(lab: Lab) {
+    let (nas, pi) = (lab.add_node(lab.network, "nas").await, lab.add_node(lab.network, "pi").await);
+    let game = lab.store.put_publication(&udp(&nas, "game", 7777), &ADMIN).await.unwrap();
+    let other = lab.store.put_publication(&udp(&nas, "other", 8888), &ADMIN).await.unwrap();
+    let rows = lab.actions().await;
+
+    for (gone, wanted) in [(game.id, udp(&pi, "mine", 8888)), (Uuid::now_v7(), udp(&pi, "a", 1))] {
+        lab.store.replace_publications(&[gone], &wanted, &ADMIN).await.unwrap_err();
+        assert_eq!(lab.store.publications(None).await.unwrap(), [game.clone(), other.clone()]);
+    }
+    assert_eq!(lab.actions().await, rows);
+
+    let mine = udp(&pi, "game", 8888);
+    let mine = lab.store.replace_publications(&[game.id, other.id], &mine, &ADMIN).await.unwrap();
+    assert_eq!(lab.store.publications(None).await.unwrap(), [mine]);
+    lab.assert_intact().await;
+}

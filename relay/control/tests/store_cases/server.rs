@@ -18,7 +18,8 @@ async fn a_server_is_as_strict_as_a_file() {
     no_password_is_shown(&engine.lab().await).await;
     sessions_that_were_ended_are_replaced(&engine.lab().await).await;
     a_server_that_was_read_only_takes_changes_again(&engine.lab().await).await;
-    a_commit_without_an_answer_is_not_called_undone(&engine.lab().await).await;
+    a_commit_that_was_not_made_is_called_so(&engine.lab().await).await;
+    a_commit_that_was_made_is_acknowledged_although_its_answer_was_lost(&engine.lab().await).await;
 }
 
 async fn sessions_that_were_ended_are_replaced(lab: &Lab) {
@@ -58,7 +59,7 @@ async fn a_server_that_was_read_only_takes_changes_again(lab: &Lab) {
     lab.assert_intact().await;
 }
 
-async fn a_commit_without_an_answer_is_not_called_undone(lab: &Lab) {
+async fn a_commit_that_was_not_made_is_called_so(lab: &Lab) {
     lab.tamper(
         "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
          PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; \
@@ -68,11 +69,33 @@ async fn a_commit_without_an_answer_is_not_called_undone(lab: &Lab) {
     .await
     .unwrap();
     let lost = lab.store.create_network(&network("lost"), &ADMIN).await.unwrap_err();
-    assert!(matches!(lost, StoreError::Unconfirmed(_)), "{lost:?}");
-    assert!(lost.to_string().contains("may have been made"), "{lost}");
+    assert!(matches!(lost, StoreError::Database(_)), "{lost:?}");
+    assert_eq!(lab.store.networks().await.unwrap().len(), 1);
 
     lab.tamper("DROP TRIGGER leave ON networks").await.unwrap();
     lab.store.create_network(&network("kept"), &ADMIN).await.unwrap();
+    lab.assert_intact().await;
+}
+
+/// A server that waits for a standby has made the change before it answers.
+async fn a_commit_that_was_made_is_acknowledged_although_its_answer_was_lost(lab: &Lab) {
+    let set = async |statement: &str| {
+        lab.tamper(statement).await.unwrap();
+        lab.tamper("SELECT pg_reload_conf()").await.unwrap();
+    };
+    set("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    let store = lab.store.clone();
+    let change = tokio::spawn(async move { store.create_network(&network("made"), &ADMIN).await });
+    let waits = "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep') \
+                 THEN RAISE EXCEPTION 'not yet'; END IF; END $$";
+    while lab.tamper(waits).await.is_err() {
+        assert!(!change.is_finished());
+    }
+    lab.tamper(END_SESSIONS).await.unwrap();
+    set("ALTER SYSTEM RESET synchronous_standby_names").await;
+
+    change.await.unwrap().unwrap();
+    assert_eq!(lab.store.networks().await.unwrap().len(), 2);
     lab.assert_intact().await;
 }
 
