@@ -1,7 +1,8 @@
 //! The control room as one handle: store, live facts, memory, sessions, and the news of changes.
 //!
 //! Every change goes the same way: hold the network's turn, check, store, enter in memory, tell. A change that the store acknowledged is in
-//! memory before its caller hears of it; [`crate::api`] runs changes on tasks of their own, so that a caller who hangs up stops none half-way.
+//! memory before its caller hears of it; [`crate::api`] runs changes on tasks of their own, so that a caller who hangs up stops none half-way. While a
+//! database that went away has not said what became of a change, its turn is held: nothing is decided by a memory that may be behind.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use crate::authentications::Authentications;
 use crate::counters::Counters;
 use crate::health::StoreHealth;
-use crate::limits::{CHANGES_BEHIND_MAX, Quotas, RATE_CALLERS_MAX};
+use crate::limits::{CHANGES_BEHIND_MAX, Quotas, RATE_CALLERS_MAX, REQUEST_TIME_MAX};
 use crate::memory::{CompiledNetwork, Member, Memory, Served};
 use crate::model::{Network, Node, Publication};
 use crate::rate::{Rate, Rates};
@@ -108,9 +109,11 @@ impl Control {
     /// # Errors
     /// When the store does; memory stays as it was.
     pub async fn refresh(&self) -> Result<(), StoreError> {
+        let keys = self.store().usable_api_keys(crate::clock::now()).await?;
         let mut loaded = crate::service::load(self.store()).await?;
         loaded.relay_domain = self.relay_domain().map(|domain| domain.to_string());
         *self.write() = loaded;
+        self.authentications().know(keys);
         self.announce(None, ChangeKind::Networks, None);
         Ok(())
     }
@@ -253,16 +256,22 @@ impl Control {
     }
 
     /// The turn to change a network.
+    ///
+    /// # Errors
+    /// B3205, or B6106 when the changes before this one take as long as a caller waits: the database does not answer them, and no more may pile up.
     pub(crate) async fn turn(&self, network: Uuid) -> Result<OwnedMutexGuard<()>, Refusal> {
         let changing = self.read().tenant(network).map(|tenant| Arc::clone(&tenant.changing));
         let changing =
             changing.ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
-        Ok(changing.lock_owned().await)
+        in_turn(changing).await
     }
 
     /// The turn to change networks and the cluster's keys.
-    pub(crate) async fn cluster_turn(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.0.cluster).lock_owned().await
+    ///
+    /// # Errors
+    /// B6106, as with [`Self::turn`].
+    pub(crate) async fn cluster_turn(&self) -> Result<OwnedMutexGuard<()>, Refusal> {
+        in_turn(Arc::clone(&self.0.cluster)).await
     }
 
     /// Counts a request of an API key or node.
@@ -294,6 +303,14 @@ impl Control {
         let found = self.read().find_served(network, wanted).cloned();
         found.ok_or_else(|| Refusal::not_here("publication", wanted))
     }
+}
+
+async fn in_turn(changing: Arc<Mutex<()>>) -> Result<OwnedMutexGuard<()>, Refusal> {
+    tokio::time::timeout(REQUEST_TIME_MAX, changing.lock_owned()).await.map_err(|_| {
+        let detail =
+            "the relay's database does not answer the changes before this one; nothing was changed";
+        Refusal::new(Code::StoreUnavailable, detail)
+    })
 }
 
 fn request_rate(quotas: &Quotas) -> Rate {

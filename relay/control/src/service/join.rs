@@ -14,7 +14,7 @@ use crate::control::{ChangeKind, Control};
 use crate::memory::Member;
 use crate::model::{Network, Node};
 use crate::refusal::{Code, Refusal};
-use crate::store::{JoinError, JoinRequest};
+use crate::store::{JoinError, JoinRequest, StoreError};
 use crate::token::JoinSecret;
 use crate::wire::{Joined, NetworkView, SelfView};
 
@@ -64,8 +64,14 @@ impl Control {
     /// A stranger that is refused never gets the turn of a network.
     async fn let_in(&self, request: &JoinRequest) -> Result<Node, JoinError> {
         self.store().may_join(request).await?;
-        // A network that was removed meanwhile has no turn, and the store refuses.
-        let _turn = self.turn(request.network).await.ok();
+        let _turn = match self.turn(request.network).await {
+            Ok(turn) => Some(turn),
+            Err(refusal) if refusal.code == Code::StoreUnavailable => {
+                return Err(JoinError::Store(StoreError::Locked));
+            }
+            // A network that was removed meanwhile has no turn, and the store refuses.
+            Err(_) => None,
+        };
         let node = self.store().join(request).await?;
 
         self.enter_node(node.clone());

@@ -96,7 +96,7 @@ impl Control {
         let item = api_key(network, wanted, maker.as_ref(), now)?;
         let _turn = match network {
             Some(network) => self.turn(network).await?,
-            None => self.cluster_turn().await,
+            None => self.cluster_turn().await?,
         };
         let keys = self.store().api_keys(network).await?;
         let usable =
@@ -105,6 +105,7 @@ impl Control {
 
         let token = ApiToken::generate(item.id)?;
         self.store().create_api_key(&item, token.hash(), by).await?;
+        self.authentications().know([item.id]);
         self.announce(network, ChangeKind::Keys, Some(item.id));
         Ok(CreatedApiKey { item, key: token.reveal() })
     }
@@ -163,13 +164,9 @@ impl Control {
                 .next("try: again in some seconds, with a key that holds"));
         }
         let answer = self.authenticate(token).await;
-        match &answer {
-            Ok(_) => known.succeeded(token),
-            Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
-                self.counters().authentications_failed.increment();
-                known.failed(token, source, now);
-            }
-            Err(_) => {}
+        if answer.as_ref().is_err_and(|refusal| refusal.status == StatusCode::UNAUTHORIZED) {
+            self.counters().authentications_failed.increment();
+            known.failed(token, source, now);
         }
         answer
     }

@@ -16,7 +16,7 @@ impl Control {
     /// B2101, B2102, B2109, or the store's.
     pub async fn create_network(&self, name: &str, by: &Actor) -> Result<Network, Refusal> {
         let name = label(name)?.to_string();
-        let _turn = self.cluster_turn().await;
+        let _turn = self.cluster_turn().await?;
         self.check_new_network(&name)?;
         let network = Network { id: Uuid::now_v7(), name, created_at: clock::now() };
         self.store().create_network(&network, by).await?;
@@ -31,7 +31,7 @@ impl Control {
     /// # Errors
     /// B3205 when there is none, B2112 while it has nodes, or the store's.
     pub async fn delete_network(&self, id: Uuid, by: &Actor) -> Result<(), Refusal> {
-        let _cluster = self.cluster_turn().await;
+        let _cluster = self.cluster_turn().await?;
         let _turn = self.turn(id).await?;
         self.store().delete_network(id, by, clock::now()).await.map_err(not_empty)?;
 

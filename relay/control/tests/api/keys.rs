@@ -255,13 +255,35 @@ async fn attack_42_wrong_keys_are_limited_by_source_and_a_key_that_holds_is_not(
     assert!(lab.counted("authentications_failed") >= 20);
     assert!(lab.counted("authentications_limited") > 0);
     lab.tcp("GET", "/v1/relay", Some(&lab.admin), Value::Null).await.ok();
+    lab.tcp("GET", "/v1/relay", Some(&late), Value::Null).await.ok();
+}
 
-    let from = |source: &str, key: &str| {
-        let peer = format!("{source}:1").parse().unwrap();
+/// As with a relay that starts anew while somebody behind the same proxy goes on showing wrong keys.
+#[tokio::test]
+async fn attack_42_wrong_keys_of_others_lock_no_key_out_that_was_not_seen_yet() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let restarted = lab.restarted().await;
+    let show = async |key: &str| {
         let mut request = crate::lab::request("GET", "/v1/relay", &Value::Null);
         request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
-        let router = bore_control::tcp_router(lab.control.clone());
-        lab.send(router, bore_control::Caller::Tcp { peer }, request)
+        let peer = "198.51.100.7:1234".parse().unwrap();
+        let router = bore_control::tcp_router(restarted.clone());
+        lab.send(router, bore_control::Caller::Tcp { peer }, request).await.refusal().0
     };
-    from("203.0.113.9", &late).await.ok();
+    let wrong = |id| bore_control::token::ApiToken::generate(id).unwrap().reveal();
+    for _ in 0..100 {
+        show(&wrong(uuid::Uuid::now_v7())).await;
+    }
+    assert_eq!(show(&wrong(uuid::Uuid::now_v7())).await, 429);
+
+    assert_eq!(show(&lab.admin).await, 200);
+    let wanted = NewApiKey { scopes: vec![Scope::Read], ..NewApiKey::default() };
+    let fresh = restarted.create_api_key(Some(home), &wanted, &Actor::System).await.unwrap();
+    assert_eq!(show(&fresh.key).await, 200);
+    for _ in 0..100 {
+        show(&wrong(fresh.item.id)).await;
+    }
+    assert_eq!(show(&wrong(fresh.item.id)).await, 429, "an id that is known is no way around");
+    assert_eq!(show(&lab.admin).await, 200, "and uses up its own only");
 }
