@@ -16,7 +16,7 @@
 //! 4. The default.
 //!
 //! **Replacing** what another node of the network publishes, [`Policy::decide_replace`]: besides, an allow rule with `replace` names the publisher
-//! and fits the wish. No default permits it.
+//! and fits what is taken, and no deny rule does. No default permits it.
 //!
 //! Rules of all documents count alike; their order only chooses which of several is named.
 
@@ -170,8 +170,12 @@ impl Policy {
         }
     }
 
-    /// Whether what is `wanted`, and may be published by `publisher`, may be taken from another node of the network.
+    /// Whether `publisher` may take what is `wanted` from another node of the network; whether it may publish it is another question.
     pub fn decide_replace(&self, publisher: &Publisher<'_>, wanted: &Wanted<'_>) -> Decision {
+        let mut denying = self.publish_rules(Effect::Deny);
+        if let Some(rule) = denying.find(|rule| rule.fits(publisher, wanted)) {
+            return refused(DecidedBy::Rule(rule.name.clone()));
+        }
         let mut rules = self.publish_rules(Effect::Allow);
         match rules.find(|each| each.rule.replace && each.fits(publisher, wanted)) {
             Some(each) => allowed(DecidedBy::Rule(each.name.clone())),

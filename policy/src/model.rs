@@ -79,7 +79,7 @@ pub struct PublishRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publications_max: Option<u32>,
     /// Whether a publication that another node of the network has gives way to one that the rule permits and that asks for it (`--replace`).
-    /// Only in an allow rule. Default: no.
+    /// The rule has to fit all that the other publication has. Only in an allow rule. Default: no.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replace: bool,
 }

@@ -196,6 +196,21 @@ fn a_limit_counts_what_is_already_published() {
 }
 
 #[test]
+fn another_node_s_is_taken_by_a_rule_for_it_and_never_against_a_deny_rule() {
+    let none = "refused by the default: no publish rule has `replace = true` for it";
+    assert_eq!(Lab::new(&[]).replace(udp("7777")), none);
+    assert_eq!(Lab::new(&[&publish("who=['any']")]).replace(udp("7777")), none);
+    let taking = publish("who=['node:nas']\nports=['7000-8000']\nreplace=true");
+    let lab = Lab::new(&[&taking]);
+    assert_eq!(lab.replace(udp("7777")), "allowed by rule r");
+    assert_eq!(lab.replace(udp("7990-8010")), none, "not all of it");
+    let deny = "name='x'\n[[publish]]\nname='d'\neffect='deny'\nwho=['any']\nports=['7777']";
+    let lab = Lab::new(&[&taking, deny]);
+    assert_eq!(lab.replace(udp("7770-7780")), "refused by rule x/d");
+    assert_eq!(lab.replace(udp("7778")), "allowed by rule r");
+}
+
+#[test]
 fn decisions_are_written_for_programs_too() {
     let rule = RuleName { policy: None, name: label("r") };
     let json = |by| serde_json::to_string(&refused(by)).unwrap();
@@ -250,14 +265,17 @@ impl Lab {
 
     /// A wish of node nas, in group players, with key 9.
     fn publish(&self, wanted: Wanted<'_>) -> String {
-        let name = label("nas");
-        let publisher = Publisher {
-            node: Uuid::nil(),
-            name: &name,
-            groups: &self.players,
-            key: Some(Uuid::from_u128(9)),
-        };
-        self.policy.decide_publish(&publisher, &wanted).to_string()
+        self.policy.decide_publish(&self.publisher(&label("nas")), &wanted).to_string()
+    }
+
+    /// The same where another node has it.
+    fn replace(&self, wanted: Wanted<'_>) -> String {
+        self.policy.decide_replace(&self.publisher(&label("nas")), &wanted).to_string()
+    }
+
+    fn publisher<'a>(&'a self, name: &'a Label) -> Publisher<'a> {
+        let key = Some(Uuid::from_u128(9));
+        Publisher { node: Uuid::nil(), name, groups: &self.players, key }
     }
 }
 

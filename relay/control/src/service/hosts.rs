@@ -2,12 +2,12 @@
 //!
 //! | written | lives | may be |
 //! |---|---|---|
-//! | `app` | directly under the relay's domain | anybody's |
+//! | `app` | directly under the relay's domain | anybody's, but for those that programs look for by themselves (`place`) |
 //! | `app.t.example.org` | the same, in full | anybody's, one label: one wildcard certificate covers one level, and below a tenant's name another tenant could set its cookies |
 //! | `shop.example.com`, `*.shop.example.com` | at or below a verified domain | that domain's network's |
 //! | nothing | at the relay's address, where it has one for a host and no domain | the first web service's |
 //!
-//! Of several verified domains above a name the nearest decides.
+//! Of several verified domains above a name the nearest decides. A name below another node's wildcard is taken from that node (`place`).
 
 use std::net::IpAddr;
 
@@ -126,7 +126,7 @@ impl Control {
 }
 
 /// What stands before `.domain` in a canonical name.
-fn front_of<'a>(name: &'a str, domain: &Hostname) -> Option<&'a str> {
+pub(super) fn front_of<'a>(name: &'a str, domain: &Hostname) -> Option<&'a str> {
     name.strip_suffix(domain.as_str())?.strip_suffix('.')
 }
 

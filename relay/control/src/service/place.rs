@@ -8,6 +8,7 @@ use bore_policy::{DecidedBy, Decision, PortRange, PublicHost, Publisher, Wanted}
 use uuid::Uuid;
 
 use super::draft::{Draft, PortWish};
+use super::hosts::front_of;
 use crate::control::Control;
 use crate::memory::{Member, Served, places};
 use crate::model::Publication;
@@ -79,6 +80,7 @@ impl Control {
             }
             if decision.by == DecidedBy::Default {
                 self.demand_open_port(job, wanted.ports)?;
+                self.demand_open_name(job, wanted.hostname)?;
             }
         }
         Ok(())
@@ -105,26 +107,71 @@ impl Control {
         Err(Refusal::new(Code::PolicyDenies, detail).next(next))
     }
 
-    /// Whether what `holder` has may be taken for `place`: from the same node always, from another one where a rule says so.
+    /// Names that programs look up in a domain by themselves, and trust, speak for all of it: no default gives them below the relay's domain. What has
+    /// one keeps it.
+    fn demand_open_name(&self, job: &Job<'_>, wanted: Option<&PublicHost>) -> Result<(), Refusal> {
+        let (Some(PublicHost::Exact(name)), Some(relay)) = (wanted, self.relay_domain()) else {
+            return Ok(());
+        };
+        let is_spoken_for =
+            front_of(name.as_str(), &relay).is_some_and(|front| SERVICE_NAMES.contains(&front));
+        let has = |before: &Arc<Served>| {
+            before.publication.hostnames.iter().any(|host| host == name.as_str())
+        };
+        if !is_spoken_for || job.before.as_ref().is_some_and(has) {
+            return Ok(());
+        }
+        let detail = format!("programs look for {name} by themselves, so it needs a publish rule");
+        let next =
+            "another hostname (--host), or a publish rule that allows this one: bore policy apply";
+        Err(Refusal::new(Code::PolicyDenies, detail).next(next))
+    }
+
+    /// Whether `holder`'s publication may give way to one at `place`: to one of the same node always, to another node's where rules let that node take
+    /// the place, and all that the holder's publication has: a name in common must not cost it a port that no rule is about.
     pub(super) fn decide_replace(
         &self,
         job: &Job<'_>,
         place: &Place,
         holder: &Holder,
     ) -> Result<(), Refusal> {
-        let network = job.member.node.network;
-        if holder.2.publication.node == job.member.node.id {
+        let losing = &holder.2.publication;
+        if losing.node == job.member.node.id {
             return Ok(());
         }
+        let hosts = hosts_of(losing);
+        let taken = job.wishes(Some(place)).into_iter().chain(job.all_of(losing, &hosts));
+        self.decide_taking(job, holder, taken)
+    }
+
+    /// Whether hostnames at `place` may be taken out of the wildcard of `holder`, which keeps the others.
+    pub(super) fn decide_exception(
+        &self,
+        job: &Job<'_>,
+        place: &Place,
+        holder: &Holder,
+    ) -> Result<(), Refusal> {
+        self.decide_taking(job, holder, job.wishes(Some(place)))
+    }
+
+    fn decide_taking<'a>(
+        &self,
+        job: &Job<'_>,
+        holder: &Holder,
+        taken: impl IntoIterator<Item = Wanted<'a>>,
+    ) -> Result<(), Refusal> {
+        let network = job.member.node.network;
         let compiled = self
             .policy(network)
             .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
-        for wanted in job.wishes(Some(place)) {
+        for wanted in taken {
             let decision = compiled.policy.decide_replace(&job.publisher(), &wanted);
             if !decision.allowed {
-                let held = self.held(network, holder);
-                let detail =
-                    format!("{}; taking it by node {} is {decision}", held.detail, job.member.name);
+                let (held, what) = (self.held(network, holder), described(&wanted));
+                let detail = format!(
+                    "{}; taking {what} by node {} is {decision}",
+                    held.detail, job.member.name
+                );
                 let next = "another name or port, or a publish rule with `replace = true` for this node: bore policy apply";
                 return Err(Refusal::new(Code::PolicyDenies, detail).next(next));
             }
@@ -136,7 +183,7 @@ impl Control {
     pub(super) fn holders(&self, publication: &Publication) -> Vec<Holder> {
         let memory = self.read();
         let mut holders = Vec::new();
-        if let Some(served) = memory.find_served(publication.network, &publication.name) {
+        if let Some(served) = memory.served_as(publication.network, &publication.name) {
             holders.push((
                 Code::NameTaken,
                 format!("name {}", publication.name),
@@ -161,6 +208,23 @@ impl Control {
         let mut seen = BTreeSet::from([publication.id]);
         holders.retain(|(_, _, served)| seen.insert(served.publication.id));
         holders
+    }
+
+    /// Wildcards of other nodes of the network from which this publication would take a hostname that it does not have yet: a whole name goes before.
+    pub(super) fn wildcards_above(&self, job: &Job<'_>, publication: &Publication) -> Vec<Holder> {
+        let memory = self.read();
+        let had = job.before.as_ref().map(|before| &before.publication.hostnames);
+        let new =
+            publication.hostnames.iter().filter(|name| !had.is_some_and(|had| had.contains(name)));
+        let above = new.filter_map(|name| {
+            let wildcard = format!("*.{}", name.split_once('.')?.1);
+            let served = memory.hostname_holder(&wildcard)?;
+            let Publication { network, node, .. } = served.publication;
+            let is_anothers = network == publication.network && node != publication.node;
+            let thing = format!("hostname {name}, by {wildcard},");
+            is_anothers.then(|| (Code::HostnameTaken, thing, Arc::clone(served)))
+        });
+        above.collect()
     }
 
     /// The refusal for a wanted thing that another publication has.
@@ -237,16 +301,45 @@ impl Job<'_> {
         }
     }
 
-    fn denied(&self, wanted: &Wanted<'_>, decision: &Decision) -> Refusal {
-        let what = match (wanted.ports, wanted.hostname) {
-            (Some(ports), _) => format!("port {}/{}", ports.first(), self.draft.protocol),
-            (None, Some(host)) => format!("hostname {host}"),
-            (None, None) => self.draft.protocol.to_string(),
+    /// Everything that `publication` has, as this node would take it.
+    fn all_of<'a>(&self, publication: &Publication, hosts: &'a [PublicHost]) -> Vec<Wanted<'a>> {
+        let wanted = |ports, hostname| Wanted {
+            protocol: publication.protocol.into(),
+            ports,
+            hostname,
+            already: self.already,
         };
-        Refusal::new(
-            Code::PolicyDenies,
-            format!("publishing {what} by node {} is {decision}", self.member.name),
-        )
+        let Publication { public_port, port_count, .. } = *publication;
+        let last = |first: u16| first.saturating_add(port_count.saturating_sub(1));
+        let ports = public_port.and_then(|first| PortRange::new(first, last(first)).ok());
+        if hosts.is_empty() {
+            return vec![wanted(ports, None)];
+        }
+        hosts.iter().map(|host| wanted(None, Some(host))).collect()
+    }
+
+    fn denied(&self, wanted: &Wanted<'_>, decision: &Decision) -> Refusal {
+        let (what, name) = (described(wanted), &self.member.name);
+        Refusal::new(Code::PolicyDenies, format!("publishing {what} by node {name} is {decision}"))
+    }
+}
+
+/// The hostnames of a publication as rules know them. The relay's address is none.
+fn hosts_of(publication: &Publication) -> Vec<PublicHost> {
+    publication.hostnames.iter().filter_map(|name| PublicHost::parse(name).ok()).collect()
+}
+
+/// What somebody wants to have.
+fn described(wanted: &Wanted<'_>) -> String {
+    match (wanted.ports, wanted.hostname) {
+        (Some(ports), _) if ports.first() == ports.last() => {
+            format!("port {}/{}", ports.first(), wanted.protocol)
+        }
+        (Some(ports), _) => {
+            format!("ports {}-{}/{}", ports.first(), ports.last(), wanted.protocol)
+        }
+        (None, Some(host)) => format!("hostname {host}"),
+        (None, None) => wanted.protocol.to_string(),
     }
 }
 
@@ -279,6 +372,11 @@ pub(super) fn unclaimed(error: ClaimError) -> Refusal {
     };
     Refusal::new(code, error.to_string())
 }
+
+/// Mail clients' settings (autoconfig, autodiscover) and keys (openpgpkey), a domain's mail policy (mta-sts, RFC 8461 section 3.3), a network's proxy
+/// (wpad) and tunnel (isatap, RFC 5214 section 8.3.2), the server of the relay's own zone (ns).
+const SERVICE_NAMES: [&str; 7] =
+    ["autoconfig", "autodiscover", "isatap", "mta-sts", "ns", "openpgpkey", "wpad"];
 
 #[cfg(test)]
 mod tests {

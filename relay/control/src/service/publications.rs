@@ -79,16 +79,7 @@ impl Control {
             Some(node) => self.own_publication(network, node, wanted)?,
             None => self.served(network, wanted)?.publication.clone(),
         };
-        self.remove_stored(&publication, by).await
-    }
-
-    /// Removes a publication, in the network's turn.
-    pub(super) async fn remove_stored(
-        &self,
-        publication: &Publication,
-        by: &Actor,
-    ) -> Result<(), Refusal> {
-        let Publication { id, network, node, .. } = *publication;
+        let Publication { id, node, .. } = publication;
         self.store().delete_publication(network, id, by, clock::now()).await?;
 
         self.write().remove_publication(id);

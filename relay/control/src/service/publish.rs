@@ -3,8 +3,9 @@
 //! Order: form, quotas, then candidate by candidate: rules, who holds it, claim on the relay, store. The claim comes before the store, so that
 //! what is acknowledged has its port; a claim whose row was not stored is given back. A request that changes nothing writes nothing.
 //!
-//! With `replace`, publications that stand in the way are removed first, and put back when the new one fails: those of the same node, and those of
-//! other nodes of the network where a publish rule has `replace`. Who loses one that way is told by its watch.
+//! With `replace`, publications that stand in the way give way: those of the same node, and those of other nodes of the network where a publish rule
+//! has `replace`. They let go of their addresses first, and take them again when the new one fails; in the store one transaction removes them and
+//! adds the new one, so that a relay that dies meanwhile has either. Who loses one that way is told by its watch.
 
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ impl Control {
         node: Uuid,
     ) -> (String, Option<Arc<Served>>) {
         let memory = self.read();
-        let holder = |name: &str| memory.find_served(network, name).cloned();
+        let holder = |name: &str| memory.served_as(network, name).cloned();
         let foreign =
             |name: &String| holder(name).is_some_and(|served| served.publication.node != node);
         let attempts = if draft.name.is_some() { 0 } else { NAME_ATTEMPTS };
@@ -142,7 +143,7 @@ impl Control {
                 return self.place_alone(job, place, by).await;
             }
             tries += 1;
-            match self.claim_and_store(job, publication, by).await {
+            match self.claim_and_store(job, publication, &[], by).await {
                 Err(refusal) if is_about_the_port(&refusal) && tries < PORT_TRIES_MAX => {}
                 settled => return settled.map_err(no_port_left),
             }
@@ -160,64 +161,88 @@ impl Control {
     ) -> Result<Publication, Refusal> {
         let publication = job.publication(place);
         let holders = self.holders(&publication);
+        let above = self.wildcards_above(job, &publication);
         let foreign =
             holders.iter().find(|(_, _, served)| served.publication.network != publication.network);
-        if let Some(holder) = foreign.or_else(|| holders.first().filter(|_| !job.draft.replace)) {
+        let first = || holders.iter().chain(&above).next().filter(|_| !job.draft.replace);
+        if let Some(holder) = foreign.or_else(first) {
             return Err(self.held(publication.network, holder));
+        }
+        for holder in &above {
+            self.decide_exception(job, place, holder)?;
         }
         for holder in &holders {
             self.decide_replace(job, place, holder)?;
         }
-        for holder in &holders {
-            self.give_way(job, holder, by).await?;
+        for (_, _, served) in &holders {
+            self.runtime().release(served.publication.id).await;
         }
-        let placed = self.claim_and_store(job, publication, by).await;
+        let placed = self.claim_and_store(job, publication, &holders, by).await;
         if placed.is_err() {
             for (_, _, served) in &holders {
-                self.put_back(served).await;
+                self.reclaim(&served.publication).await;
             }
         }
         placed
     }
 
-    /// Removes what stands in the way; another node is told why it has it no more.
-    async fn give_way(&self, job: &Job<'_>, holder: &Holder, by: &Actor) -> Result<(), Refusal> {
+    /// Forgets what has given way; another node is told why it has it no more.
+    fn forget_displaced(&self, job: &Job<'_>, holder: &Holder) {
         let (_, thing, Served { publication, .. }) = (holder.0, &holder.1, holder.2.as_ref());
-        if publication.node != job.member.node.id {
+        let Publication { id, network, node, .. } = *publication;
+        let mut memory = self.write();
+        if node != job.member.node.id {
             let cause =
                 format!("{thing} was taken by \"{}\" (agent {})", job.name, job.member.name);
-            self.write().displace(publication, cause);
+            memory.displace(publication, cause);
         }
-        self.remove_stored(publication, by).await
+        memory.remove_publication(id);
+        drop(memory);
+        self.sessions().signal_node(node);
+        self.announce(Some(network), ChangeKind::Publications, Some(id));
     }
 
     async fn claim_and_store(
         &self,
         job: &Job<'_>,
         publication: Publication,
+        giving_way: &[Holder],
         by: &Actor,
     ) -> Result<Publication, Refusal> {
         self.runtime().claim(&publication).await.map_err(unclaimed)?;
         if job.before.as_ref().is_some_and(|before| before.publication == publication) {
             return Ok(publication);
         }
-        let stored = match self.store().put_publication(&publication, by).await {
+        let gone: Vec<Uuid> = giving_way.iter().map(|(.., served)| served.publication.id).collect();
+        let stored = match self.store().replace_publications(&gone, &publication, by).await {
             Ok(stored) => stored,
             Err(error) => {
                 self.unclaim(job, publication.id).await;
                 return Err(error.into());
             }
         };
+        for holder in giving_way {
+            self.forget_displaced(job, holder);
+        }
         self.enter_publication(job, stored.clone());
         Ok(stored)
     }
 
     /// Back to the claim that the stored row has, if there is one.
     async fn unclaim(&self, job: &Job<'_>, id: Uuid) {
-        let Some(before) = &job.before else { return self.runtime().release(id).await };
-        if let Err(error) = self.runtime().claim(&before.publication).await {
+        match &job.before {
+            Some(before) => self.reclaim(&before.publication).await,
+            None => self.runtime().release(id).await,
+        }
+    }
+
+    /// Opens the address of a publication that stays after all.
+    async fn reclaim(&self, publication: &Publication) {
+        let Publication { id, network, .. } = *publication;
+        if let Err(error) = self.runtime().claim(publication).await {
             tracing::warn!(publication = %id, %error, "a publication lost its public address");
         }
+        self.announce(Some(network), ChangeKind::Publications, Some(id));
     }
 
     fn enter_publication(&self, job: &Job<'_>, publication: Publication) {
@@ -229,28 +254,6 @@ impl Control {
         drop(memory);
         self.sessions().signal_node(node);
         self.announce(Some(network), ChangeKind::Publications, Some(id));
-    }
-
-    /// Restores a publication that had to give way to one that failed.
-    async fn put_back(&self, served: &Served) {
-        let publication = &served.publication;
-        let claimed = self.runtime().claim(publication).await.is_ok();
-        let stored = self.store().put_publication(publication, &Actor::System).await;
-        match stored {
-            Ok(_) if claimed => {
-                self.write().restore(publication);
-                self.write().put_publication(served.clone());
-                self.sessions().signal_node(publication.node);
-                self.announce(
-                    Some(publication.network),
-                    ChangeKind::Publications,
-                    Some(publication.id),
-                );
-            }
-            _ => {
-                tracing::error!(publication = %publication.id, "a replaced publication could not be put back")
-            }
-        }
     }
 }
 

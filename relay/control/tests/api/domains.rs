@@ -161,6 +161,36 @@ async fn a_policy_on_hostnames_is_asked_about_each() {
 }
 
 #[tokio::test]
+async fn a_name_below_another_node_s_wildcard_is_taken_by_a_rule_only() {
+    let scene = Scene::new().await;
+    let domain = scene.add("home", "example.com").await.ok();
+    scene.prove(&domain);
+    scene.verify("home", "example.com").await.ok();
+    let pi = scene.lab.node(scene.home, "pi").await;
+    let http = |name, host: &str, replace: bool| json!({"name": name, "protocol": "http", "target": "80", "hostnames": [host], "replace": replace});
+    scene.lab.publish(&pi, http("early", "early.example.com", false)).await.ok();
+    scene.publish("all", json!(["*.example.com"])).await.ok();
+    scene.publish("own", json!(["own.example.com"])).await.ok();
+
+    let taken = scene.lab.publish(&pi, http("app", "app.example.com", false)).await;
+    assert_eq!(taken.refusal(), (409, "B2103"));
+    assert!(taken.text.contains("by *.example.com, is held by \\\"all\\\""), "{}", taken.text);
+    let denied = scene.lab.publish(&pi, http("app", "app.example.com", true)).await;
+    assert_eq!(denied.refusal(), (403, "B4101"), "{}", denied.text);
+    let mut again = http("early", "early.example.com", false);
+    again["access"] = json!({"deny": ["10.0.0.0/8"]});
+    scene.lab.publish(&pi, again).await.ok();
+    scene.lab.publish(&pi, http("deeper", "a.b.example.com", false)).await.ok();
+
+    let rule = json!({"name": "r", "effect": "allow", "who": ["node:pi"], "hostnames": ["app.example.com"], "replace": true});
+    let body = json!({"document": {"publish": [rule]}});
+    scene.lab.admin("PUT", "/v1/networks/home/policies/p", body).await.ok();
+    scene.lab.publish(&pi, http("app", "app.example.com", true)).await.ok();
+    let names = scene.lab.control.snapshot_publications();
+    assert!(names.iter().any(|each| each.hostnames == ["*.example.com"]), "it keeps the others");
+}
+
+#[tokio::test]
 async fn what_cannot_be_a_custom_domain_is_refused_and_below_the_relay_s_only_administrators_add() {
     let scene = Scene::new().await;
     for name in [

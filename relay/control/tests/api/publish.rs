@@ -233,6 +233,39 @@ async fn replace_takes_over_in_the_same_network_and_never_from_another() {
 }
 
 #[tokio::test]
+async fn a_rule_lets_nothing_be_taken_that_it_is_not_about() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let (nas, pi) = (lab.node(home, "nas").await, lab.node(home, "pi").await);
+    lab.publish(&nas, udp("game", json!({"port": 7777}))).await.ok();
+    let range = json!({"port": 20_005, "port_count": 20, "target": "1-20"});
+    lab.publish(&nas, udp("range", range)).await.ok();
+    let names = json!({"hostnames": ["app", "shop"]});
+    lab.publish(&nas, http("web", names)).await.ok();
+    let rule = json!({
+        "who": ["node:pi"], "replace": true,
+        "ports": ["20000-20009"], "hostnames": ["app.t.example.org", "web.t.example.org"],
+    });
+    permit(&lab, rule).await;
+
+    let udp = |name, port: u16| udp(name, json!({"port": port, "replace": true}));
+    let http = |name, host: &str| http(name, json!({"hostnames": [host], "replace": true}));
+    for (body, kept) in [
+        (udp("game", 20_000), "port 7777/udp"),
+        (udp("mine", 20_005), "ports 20005-20024/udp"),
+        (http("mine", "app"), "hostname shop.t.example.org"),
+        (http("web", "web"), "hostname shop.t.example.org"),
+        (http("game", "web"), "port 7777/udp"),
+    ] {
+        let refused = lab.publish(&pi, body).await;
+        assert_eq!(refused.refusal(), (403, "B4101"), "{}", refused.text);
+        assert!(refused.text.contains(&format!("taking {kept} by node pi")), "{}", refused.text);
+    }
+    let published = lab.control.snapshot_publications();
+    assert!(published.len() == 3 && published.iter().all(|each| each.node == nas.id));
+}
+
+#[tokio::test]
 async fn a_node_replaces_its_own_publications_without_a_rule() {
     let lab = Lab::new().await;
     let nas = lab.node(lab.network("home").await, "nas").await;
@@ -258,6 +291,27 @@ async fn a_low_port_needs_a_rule_and_what_has_one_keeps_it() {
     lab.publish(&nas, low("54")).await.ok();
 }
 
+#[tokio::test]
+async fn a_name_that_programs_look_for_by_themselves_needs_a_rule() {
+    let lab = Lab::new().await;
+    let nas = lab.node(lab.network("home").await, "nas").await;
+    for (name, wanted) in [
+        ("wpad", json!({})),
+        ("mail", json!({"hostnames": ["AutoDiscover.t.example.org."]})),
+        ("several", json!({"hostnames": ["several", "mta-sts"]})),
+    ] {
+        let denied = lab.publish(&nas, http(name, wanted)).await;
+        assert_eq!(denied.refusal(), (403, "B4101"), "{name}");
+        assert!(denied.text.contains("publish rule"), "{}", denied.text);
+    }
+    permit(&lab, json!({"who": ["any"], "hostnames": ["wpad.t.example.org"]})).await;
+    lab.publish(&nas, http("wpad", json!({}))).await.ok();
+    lab.admin("DELETE", "/v1/networks/home/policies/permit", Value::Null).await.ok();
+    let update = json!({"access": {"deny": ["10.0.0.0/8"]}});
+    lab.publish(&nas, http("wpad", update)).await.ok();
+    lab.publish(&nas, http("wpad2", json!({}))).await.ok();
+}
+
 /// Adds a policy of one allow rule with these fields.
 async fn permit(lab: &Lab, fields: Value) {
     let mut rule = json!({"name": "permit", "effect": "allow"});
@@ -275,12 +329,30 @@ async fn a_replacement_that_fails_puts_the_old_one_back() {
     lab.relay.busy.lock().unwrap().insert(9999);
     permit(&lab, json!({"who": ["any"], "replace": true})).await;
 
+    let rows = lab.audit_rows().await;
     let failed = lab.publish(&pi, udp("game", json!({"port": 9999, "replace": true}))).await;
     assert_eq!(failed.refusal(), (409, "B2105"));
+    assert_eq!(lab.audit_rows().await, rows, "a refusal writes nothing");
     let kept = lab.admin("GET", "/v1/networks/home/publications/game", Value::Null).await.ok();
     assert_eq!(kept, old);
     assert_eq!(lab.relay.claims.lock().unwrap().len(), 1);
     assert_eq!(lab.restarted().await.snapshot_publications(), lab.control.snapshot_publications());
+}
+
+#[tokio::test]
+async fn a_replacement_that_fails_changes_nothing_although_the_old_port_is_lost_meanwhile() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let (nas, pi) = (lab.node(home, "nas").await, lab.node(home, "pi").await);
+    lab.publish(&nas, udp("game", json!({"port": 7777}))).await.ok();
+    lab.relay.busy.lock().unwrap().extend([7777, 9999]);
+    permit(&lab, json!({"who": ["any"], "replace": true})).await;
+
+    let failed = lab.publish(&pi, udp("game", json!({"port": 9999, "replace": true}))).await;
+    assert_eq!(failed.refusal(), (409, "B2105"));
+    let publications = lab.control.snapshot_publications();
+    assert_eq!((publications.len(), publications[0].node), (1, nas.id));
+    assert_eq!(lab.restarted().await.snapshot_publications(), publications);
 }
 
 #[tokio::test]
