@@ -65,7 +65,8 @@ impl Control {
         }
     }
 
-    /// Writes down what an administrator does to the relay itself. It is done even when it cannot be written: a relay with a full disk can be drained.
+    /// Writes down what an administrator does to the relay itself. It is done meanwhile, and even when it cannot be written: a relay whose disk is full or
+    /// whose database does not answer can be drained.
     async fn note(&self, action: &'static str, subject: String, by: &Actor) {
         let event = AuditEvent { network: None, action, subject, at: clock::now() };
         if let Err(error) = self.store().note(&event, by).await {
@@ -75,14 +76,13 @@ impl Control {
 
     /// Drains the relay, as an administrator wants it.
     pub(crate) async fn drain_by(&self, by: &Actor) {
-        self.note("relay.drain", self.runtime().relay_info().host, by).await;
-        self.drain().await;
+        tokio::join!(self.drain(), self.note("relay.drain", self.runtime().relay_info().host, by));
     }
 
     /// Takes a drain back, as an administrator wants it.
     pub(crate) async fn undrain_by(&self, by: &Actor) {
-        self.note("relay.undrain", self.runtime().relay_info().host, by).await;
-        self.undrain().await;
+        let host = self.runtime().relay_info().host;
+        tokio::join!(self.undrain(), self.note("relay.undrain", host, by));
     }
 
     /// Has a certificate replaced, as an administrator wants it; `None` when the relay wants none for `name`.

@@ -1,7 +1,7 @@
 //! Refused joins in the audit trail: one row for each key, cause and hour, whatever the number of attempts.
 //!
 //! The first refusal is written at once. Those of the hour after it are counted, and their row is written when the hour is over; it opens the next
-//! hour. Only a caller that proved the key's secret gets here, so that the table has at most an entry for each key and cause; it is bounded all the same.
+//! hour. So is a row that could not be written. Only a caller that proved the key's secret gets here, so that the table has at most an entry for each key and cause; it is bounded all the same.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -46,18 +46,27 @@ impl RefusalBook {
         Some(refusal)
     }
 
-    /// Takes the rows that are due, and forgets hours in which nothing more happened.
-    fn take_due(&self, now: Instant) -> Vec<JoinRefusals> {
+    /// Counts refusals again whose row could not be written: it is due when their hour is over.
+    fn keep(&self, cause: &'static str, refusals: JoinRefusals) {
+        let mut hours = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hour) = hours.get_mut(&(refusals.key, cause)) {
+            let since = hour.unwritten.take().unwrap_or(JoinRefusals { count: 0, ..refusals });
+            hour.unwritten = Some(JoinRefusals { count: since.count + refusals.count, ..since });
+        }
+    }
+
+    /// Takes the rows that are due with their causes, and forgets hours in which nothing more happened.
+    fn take_due(&self, now: Instant) -> Vec<(&'static str, JoinRefusals)> {
         let mut hours = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
-        hours.retain(|_, hour| {
+        hours.retain(|(_, cause), hour| {
             if now.saturating_duration_since(hour.began_at) < JOIN_REFUSAL_ROW_INTERVAL {
                 return true;
             }
             hour.began_at = now;
             let unwritten = hour.unwritten.take();
             let goes_on = unwritten.is_some();
-            due.extend(unwritten);
+            due.extend(unwritten.map(|unwritten| (*cause, unwritten)));
             goes_on
         });
         due
@@ -77,20 +86,21 @@ impl Control {
             at: request.at,
         };
         if let Some(due) = self.join_refusals().note(cause, refusal, Instant::now()) {
-            self.write_join_refusals(&due).await;
+            self.write_join_refusals(cause, due).await;
         }
     }
 
     /// Writes the rows of the hours that are over.
     pub(super) async fn write_due_join_refusals(&self) {
-        for due in self.join_refusals().take_due(Instant::now()) {
-            self.write_join_refusals(&JoinRefusals { at: clock::now(), ..due }).await;
+        for (cause, due) in self.join_refusals().take_due(Instant::now()) {
+            self.write_join_refusals(cause, JoinRefusals { at: clock::now(), ..due }).await;
         }
     }
 
-    async fn write_join_refusals(&self, refusals: &JoinRefusals) {
-        if let Err(error) = self.store().note_join_refusals(refusals).await {
-            tracing::warn!(key = %refusals.key, count = refusals.count, %error, "refused joins are not in the audit trail");
+    async fn write_join_refusals(&self, cause: &'static str, refusals: JoinRefusals) {
+        if let Err(error) = self.store().note_join_refusals(&refusals).await {
+            tracing::warn!(key = %refusals.key, count = refusals.count, %error, "refused joins are not in the audit trail yet");
+            self.join_refusals().keep(cause, refusals);
         }
     }
 }
@@ -111,11 +121,26 @@ mod tests {
 
         let hour = start + Duration::from_secs(3_600);
         let due = book.take_due(hour);
-        assert_eq!(due.iter().map(|each| each.count).collect::<Vec<_>>(), [99_999]);
+        assert_eq!(due.iter().map(|(_, each)| each.count).collect::<Vec<_>>(), [99_999]);
         assert!(book.note("revoked", refusal(1), hour).is_none(), "its row opened the next hour");
         assert_eq!(book.take_due(hour + Duration::from_secs(3_600)).len(), 1);
         assert!(book.take_due(hour + Duration::from_secs(7_200)).is_empty());
         assert!(book.note("revoked", refusal(1), hour).is_some(), "a quiet hour is forgotten");
+    }
+
+    #[test]
+    fn refusals_that_could_not_be_written_are_not_forgotten() {
+        let (book, start) = (RefusalBook::default(), Instant::now());
+        let first = book.note("revoked", refusal(1), start).unwrap();
+        book.keep("revoked", first);
+        assert!(book.note("revoked", refusal(1), start).is_none());
+        let hour = start + Duration::from_secs(3_600);
+        let [(cause, due)] = book.take_due(hour).try_into().unwrap();
+        assert_eq!((cause, due.count), ("revoked", 2));
+
+        book.keep(cause, due);
+        let [(_, due)] = book.take_due(hour + Duration::from_secs(3_600)).try_into().unwrap();
+        assert_eq!(due.count, 2);
     }
 
     #[test]
