@@ -237,6 +237,25 @@ fn a_name_whose_ipv6_address_is_dead_is_reached_by_ipv4() {
     until("an answer by the address that answers", SOON, || exchange(&socket, b"asked"));
 }
 
+#[test]
+fn services_that_never_answer_keep_no_other_one_waiting() {
+    let scene = Scene::new();
+    // Each check of it takes as long as a check may.
+    let _silent = scene.lab.agent.enter(|| std::net::TcpListener::bind("127.0.0.1:3000").unwrap());
+    let _echo = Service::tcp_echo(&scene.lab.agent, 7000);
+    let silent = (0..24).map(|number| {
+        format!("[publish.a{number:02}]\ntcp = \"127.0.0.1:3000\"\nport = 0\nhealth = \"http\"\n")
+    });
+    let file = scene.lab.file("bore.toml", &silent.collect::<String>());
+    let up = ["--timeout", "1s", "up", "-f", &file.display().to_string()];
+    scene.agent.bore(&up).success();
+    for number in 0..24 {
+        scene.relay.wait_for_state_within(SOON * 3, &format!("a{number:02}"), "down");
+    }
+    scene.publish(&["tcp", "7000", "--name", "z", "--no-wait"]);
+    scene.relay.wait_for_state("z", "live");
+}
+
 /// The one that Debian's packages are for.
 const DEBIAN_PYTHON: &str = "/usr/bin/python3";
 

@@ -9,6 +9,8 @@
 //! | `reachable` or `live`, and its target is checked | the target is checked every 30 s, or as its health interval says |
 //! | `down`, or its target failed a visitor | its target is looked at every 2 s; a change is reported |
 //! | `offline` | nothing: without the relay there is nothing to prove |
+//!
+//! Publications take turns: one whose target is slow to fail keeps no other waiting for longer than its turn.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use bore_control::model::{HealthCheck, Publication};
 use bore_control::runtime::State;
 use rand::Rng;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use uuid::Uuid;
 
 use super::shared::{Link, Online, Shared};
@@ -30,12 +32,14 @@ use super::wire::PublicationView;
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut stopping = shared.stopping();
     let mut changes = shared.changes();
-    let mut care = Care { shared, records: BTreeMap::new(), work: JoinSet::new() };
+    let (visits, looks) = (JoinSet::new(), JoinSet::new());
+    let mut care = Care { shared, records: BTreeMap::new(), visits, looks, turn: 0 };
     loop {
         care.begin_due();
         tokio::select! {
             change = changes.recv() => if matches!(change, Err(RecvError::Closed)) { break },
-            Some(ended) = care.work.join_next(), if !care.work.is_empty() => care.end(ended),
+            Some(ended) = care.visits.join_next(), if !care.visits.is_empty() => care.end(ended),
+            Some(_) = care.looks.join_next(), if !care.looks.is_empty() => {}
             () = tokio::time::sleep(TICK) => {}
             _ = stopping.wait_for(|stop| *stop) => break,
         }
@@ -45,7 +49,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 struct Care {
     shared: Arc<Shared>,
     records: BTreeMap<Uuid, Record>,
-    work: JoinSet<Option<Visited>>,
+    visits: JoinSet<Visited>,
+    looks: JoinSet<()>,
+    /// Where the next turn begins in the list of publications.
+    turn: usize,
 }
 
 /// How a visit ended.
@@ -69,6 +76,8 @@ struct Record {
     /// Visits that failed in a row.
     failures: u32,
     look_due: Option<Instant>,
+    /// The look that began last.
+    look: Option<AbortHandle>,
     /// No visit begins before, whatever the relay tells.
     visit_not_before: Option<Instant>,
 }
@@ -86,12 +95,17 @@ impl Care {
         let Link::Online(online) = self.shared.link().borrow().clone() else { return };
         let views = self.shared.registry().views();
         self.records.retain(|id, _| views.iter().any(|view| view.publication.id == *id));
-        for view in views {
-            self.begin(&online, view);
+        let begins = self.turn;
+        for place in (0..views.len()).map(|place| (begins + place) % views.len()) {
+            let Some(view) = views.get(place).cloned() else { continue };
+            if self.begin(&online, view) {
+                self.turn = place + 1;
+            }
         }
     }
 
-    fn begin(&mut self, online: &Online, view: PublicationView) {
+    /// Begins what is due, if there is room for it. Returns true if it did.
+    fn begin(&mut self, online: &Online, view: PublicationView) -> bool {
         let now = Instant::now();
         let failing = self.shared.registry().is_failing(&view.publication.name);
         let state = if failing { State::Down } else { view.state.state };
@@ -102,21 +116,20 @@ impl Care {
             record.look_due = record.look_due.map(|due| due.min(now + LOOK_EVERY));
         }
         let due = record.due(state, online.session, look_every.is_some(), now);
-        if due == Due::Nothing || self.work.len() >= AT_ONCE_MAX {
-            return;
-        }
         let shared = Arc::clone(&self.shared);
         match due {
-            Due::Nothing => {}
-            Due::Visit => {
+            Due::Visit if self.visits.len() < AT_ONCE_MAX => {
                 record.begin_visit(online.session, now);
-                self.work.spawn(pay_visit(shared, online.clone(), view));
+                self.visits.spawn(pay_visit(shared, online.clone(), view));
             }
-            Due::Look => {
+            Due::Look if self.looks.len() < AT_ONCE_MAX => {
                 record.look_due = look_every.map(|every| now + every);
-                self.work.spawn(look_at_target(shared, view.publication.name));
+                let look = self.looks.spawn(look_at_target(shared, view.publication.name));
+                record.look = Some(look);
             }
+            Due::Visit | Due::Look | Due::Nothing => return false,
         }
+        true
     }
 
     /// The time between two looks at a target; `None` for one that is not checked.
@@ -130,8 +143,8 @@ impl Care {
     }
 
     /// Takes in how a piece of work ended. One that panicked has said nothing: its publication is visited again when the next minute is over.
-    fn end(&mut self, ended: Result<Option<Visited>, JoinError>) {
-        let Ok(Some(Visited { publication, proved })) = ended else { return };
+    fn end(&mut self, ended: Result<Visited, JoinError>) {
+        let Ok(Visited { publication, proved }) = ended else { return };
         if let Some(record) = self.records.get_mut(&publication) {
             record.end_visit(proved, Instant::now(), rand::rng().random_range(JITTER));
         }
@@ -144,7 +157,7 @@ impl Record {
         let visited = self.visited_in == Some(session);
         let due = match state {
             State::Offline | State::Refused => return Due::Nothing,
-            State::Down if passed(self.look_due) => return Due::Look,
+            State::Down if self.is_look_due(now) => return Due::Look,
             State::Down => return Due::Nothing,
             State::Reachable => self.due_while_reachable,
             State::Live => self.due_while_live,
@@ -152,9 +165,15 @@ impl Record {
         let is_due = !visited || passed(due);
         match is_due && passed(self.visit_not_before) {
             true => Due::Visit,
-            false if is_checked && passed(self.look_due) => Due::Look,
+            false if is_checked && self.is_look_due(now) => Due::Look,
             false => Due::Nothing,
         }
+    }
+
+    /// One look at a time: a target that is slow to fail takes longer than the time between two.
+    fn is_look_due(&self, now: Instant) -> bool {
+        let is_looked_at = self.look.as_ref().is_some_and(|look| !look.is_finished());
+        !is_looked_at && self.look_due.is_none_or(|due| due <= now)
     }
 
     /// Once it is reachable again, or elsewhere, that is to be proved at once.
@@ -188,7 +207,7 @@ fn pause_after(failures: u32) -> Duration {
     RETRY_FIRST.mul_f64(grown).min(VISIT_EVERY)
 }
 
-async fn pay_visit(shared: Arc<Shared>, online: Online, view: PublicationView) -> Option<Visited> {
+async fn pay_visit(shared: Arc<Shared>, online: Online, view: PublicationView) -> Visited {
     let Publication { id, name, .. } = &view.publication;
     let proved = match visit::visit(&shared, &online, &view).await {
         Ok(state) => {
@@ -201,12 +220,12 @@ async fn pay_visit(shared: Arc<Shared>, online: Online, view: PublicationView) -
             false
         }
     };
-    Some(Visited { publication: *id, proved })
+    Visited { publication: *id, proved }
 }
 
-async fn look_at_target(shared: Arc<Shared>, name: String) -> Option<Visited> {
+async fn look_at_target(shared: Arc<Shared>, name: String) {
+    // What it found is reported by itself.
     check_target(&shared, &name).await;
-    None
 }
 
 const TICK: Duration = Duration::from_secs(1);
@@ -221,7 +240,7 @@ const RETRIES_TO_GROW_MAX: u32 = 16;
 /// Spreads what many agents do.
 const JITTER: std::ops::Range<f64> = 0.75..1.25;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Visits and looks at the same time.
+/// Visits at the same time, and looks.
 const AT_ONCE_MAX: usize = 16;
 
 #[cfg(test)]
@@ -312,6 +331,20 @@ mod tests {
         assert_eq!(record.due(State::Live, 1, true, now), Due::Nothing);
         assert_eq!(record.due(State::Live, 1, true, now + LOOK_EVERY), Due::Look);
         assert_eq!(record.due(State::Live, 1, false, now + LOOK_EVERY), Due::Nothing);
+    }
+
+    #[tokio::test]
+    async fn a_target_is_not_looked_at_again_before_the_last_look_has_ended() {
+        let (now, mut looks) = (Instant::now(), JoinSet::new());
+        let mut record = Record { look_due: Some(now), ..Record::default() };
+        record.look = Some(looks.spawn(std::future::pending::<()>()));
+        for state in [State::Down, State::Live] {
+            record.visited_in = Some(1);
+            (record.due_while_live, record.visit_not_before) = (Some(now + TICK), Some(now + TICK));
+            assert_eq!(record.due(state, 1, true, now), Due::Nothing);
+        }
+        looks.shutdown().await;
+        assert_eq!(record.due(State::Down, 1, true, now), Due::Look);
     }
 
     #[test]

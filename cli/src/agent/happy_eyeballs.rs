@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::limits::TARGET_ADDRESSES_MAX;
+
 /// Connects to one of `addresses`. The caller bounds the time. Dropping it ends all attempts.
 ///
 /// # Errors
@@ -41,7 +43,7 @@ fn more_telling(before: io::Error, after: io::Error) -> io::Error {
     if before.kind() == io::ErrorKind::ConnectionRefused { before } else { after }
 }
 
-/// The addresses, with families in turns.
+/// The addresses, with families in turns, and no more than are tried: each attempt that is under way holds a descriptor.
 pub(super) fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let (v6, v4): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(SocketAddr::is_ipv6);
     let begins_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
@@ -51,6 +53,7 @@ pub(super) fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         turns.extend(first.get(place));
         turns.extend(second.get(place));
     }
+    turns.truncate(TARGET_ADDRESSES_MAX);
     turns
 }
 
@@ -72,6 +75,17 @@ mod tests {
         let turns = addresses(&["[::1]:1", "127.0.0.1:1", "[::2]:1", "127.0.0.2:1", "[::3]:1"]);
         assert_eq!(in_turns(&given), turns);
         assert!(in_turns(&[]).is_empty());
+    }
+
+    #[test]
+    fn of_a_name_with_very_many_addresses_some_of_each_family_are_tried() {
+        let many: Vec<SocketAddr> = (0..1_000)
+            .map(|port| SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)))
+            .chain([SocketAddr::from(([127, 0, 0, 1], 1))])
+            .collect();
+        let turns = in_turns(&many);
+        assert_eq!(turns.len(), TARGET_ADDRESSES_MAX);
+        assert!(turns.iter().any(SocketAddr::is_ipv4));
     }
 
     #[tokio::test]

@@ -24,10 +24,13 @@ pub(crate) const STEPS_MAX: usize = 16;
 pub(crate) const ACCESS_NOTES_MAX: usize = 128;
 /// Open TCP flows of all publications together.
 pub(crate) const FLOWS_MAX: usize = 16_384;
-/// Dials to local targets that have not answered yet.
+/// Dials of one publication that its target has not answered yet.
 pub(crate) const DIALS_MAX: usize = 256;
 /// UDP flows (visitor and port) of all publications together; each holds a kernel socket.
 pub(crate) const UDP_FLOWS_MAX: usize = 2048;
+/// UDP flows of one publication. A visitor beyond them takes the place of one that was heard only once, or of the one that is quiet for longest:
+/// sources may be forged, and a flood of them takes no other publication's share.
+pub(crate) const UDP_FLOWS_PER_PUBLICATION_MAX: usize = UDP_FLOWS_MAX / 2;
 /// Datagrams that wait for a UDP flow's socket.
 pub(crate) const UDP_WAITING_MAX: usize = 8;
 /// Bytes of all datagrams that wait for their flow's socket.
@@ -40,21 +43,30 @@ pub(crate) const PROBE_CONNECTIONS_MAX: usize = 16;
 pub(crate) const PROBE_LINE_BYTES_MAX: usize = 4096;
 /// Visits from outside whose token is still expected.
 pub(crate) const VISITS_MAX: usize = PUBLICATIONS_MAX;
-/// Body of an answer of the relay's control, in bytes.
-pub(crate) const CONTROL_BODY_BYTES_MAX: usize = 4 << 20;
-/// One line of the watch stream, in bytes.
-pub(crate) const WATCH_LINE_BYTES_MAX: usize = 4 << 20;
+/// Body of an answer of the relay's control, or of an agent's, in bytes. As many publications as there may be have longer lists of visitors than one has.
+pub(crate) const CONTROL_BODY_BYTES_MAX: usize = 32 << 20;
+/// One line of the watch stream, in bytes: all publications.
+pub(crate) const WATCH_LINE_BYTES_MAX: usize = CONTROL_BODY_BYTES_MAX;
 /// Body of a request to the local API, in bytes.
 pub(crate) const LOCAL_BODY_BYTES_MAX: usize = 64 << 10;
 /// State changes that a slow listener may lag behind before it loses the oldest.
 pub(crate) const CHANGES_MAX: usize = 256;
 /// Addresses of a relay that are tried in one round.
 pub(crate) const RELAY_ADDRESSES_MAX: usize = 16;
-/// Size of a state file, in bytes.
-pub(crate) const STATE_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Size of a state file, in bytes: more than [`PUBLICATIONS_MAX`] declarations of [`LOCAL_BODY_BYTES_MAX`] take, with the answers to them. A larger one is
+/// not written, because it could not be read again.
+pub(crate) const STATE_FILE_BYTES_MAX: u64 = 128 << 20;
 
 /// How long a local target may take to accept.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Addresses of a target's name that are tried.
+pub(crate) const TARGET_ADDRESSES_MAX: usize = 16;
+/// How long a connection to a target is quiet until the kernel asks whether the other machine is there.
+pub(crate) const TARGET_KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
+/// The time between two questions that are not answered.
+pub(crate) const TARGET_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// So many unanswered questions end the connection.
+pub(crate) const TARGET_KEEP_ALIVE_RETRIES_MAX: u32 = 3;
 /// How long a web service may take to answer a health check, once it has taken the connection.
 pub(crate) const HEALTH_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an address of a name is waited for before a visitor that asks again is led to the next one.
@@ -77,6 +89,10 @@ pub(crate) const ROUND_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const KEEPALIVE_SECONDS: u16 = 25;
 /// How long a declaration waits for a session with the relay.
 pub(crate) const DECLARE_WAIT: Duration = Duration::from_secs(20);
+/// How long an agent of another process may take to say how things are.
+pub(crate) const LOCAL_LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to change something: it may wait for its relay, twice.
+pub(crate) const LOCAL_CHANGE_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long [`super::Agent::stop`] may take to withdraw session publications.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// A session publication of another process that is not held by then is taken back.
@@ -90,6 +106,7 @@ pub(crate) struct Counters {
     pub(crate) dials_failed: Counter,
     pub(crate) udp_flows_opened: Counter,
     pub(crate) udp_flows_refused_by_limit: Counter,
+    pub(crate) udp_flows_evicted: Counter,
     pub(crate) udp_datagrams_dropped: Counter,
     pub(crate) udp_datagrams_too_large: Counter,
     pub(crate) probes_answered: Counter,
@@ -116,6 +133,8 @@ pub(crate) struct CounterValues {
     pub(crate) udp_flows_opened: u64,
     /// UDP visitors refused because [`UDP_FLOWS_MAX`] was reached.
     pub(crate) udp_flows_refused_by_limit: u64,
+    /// UDP flows ended because [`UDP_FLOWS_PER_PUBLICATION_MAX`] or [`UDP_FLOWS_MAX`] was reached and a newer visitor came.
+    pub(crate) udp_flows_evicted: u64,
     /// Datagrams dropped: queue full, or the socket would block.
     pub(crate) udp_datagrams_dropped: u64,
     /// Visitors' datagrams that the target's network cannot carry (EMSGSIZE).
@@ -144,6 +163,7 @@ impl Counters {
             dials_failed: self.dials_failed.value(),
             udp_flows_opened: self.udp_flows_opened.value(),
             udp_flows_refused_by_limit: self.udp_flows_refused_by_limit.value(),
+            udp_flows_evicted: self.udp_flows_evicted.value(),
             udp_datagrams_dropped: self.udp_datagrams_dropped.value(),
             udp_datagrams_too_large: self.udp_datagrams_too_large.value(),
             probes_answered: self.probes_answered.value(),
@@ -177,10 +197,26 @@ pub(crate) struct Room {
     /// Visitors who found no descriptor left.
     without_descriptor: Counter,
     flows: Arc<Semaphore>,
-    dials: Arc<Semaphore>,
     udp_flows: Arc<Semaphore>,
     udp_waiting_bytes: Arc<Semaphore>,
     probes: Arc<Semaphore>,
+}
+
+/// Room for the dials of one publication: a service that hangs costs its own visitors, and no neighbour's.
+#[derive(Debug)]
+pub(crate) struct Dials(Arc<Semaphore>);
+
+impl Default for Dials {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(DIALS_MAX)))
+    }
+}
+
+impl Dials {
+    /// One more dial, or `None` when too many have not been answered.
+    pub(crate) fn begin(&self) -> Option<OwnedSemaphorePermit> {
+        take(&self.0)
+    }
 }
 
 /// A visitor's place in a table, and its descriptor.
@@ -206,16 +242,15 @@ impl Room {
             descriptors: Arc::new(Semaphore::new(for_visitors)),
             without_descriptor: Counter::default(),
             flows: Arc::new(Semaphore::new(FLOWS_MAX)),
-            dials: Arc::new(Semaphore::new(DIALS_MAX)),
             udp_flows: Arc::new(Semaphore::new(UDP_FLOWS_MAX)),
             udp_waiting_bytes: Arc::new(Semaphore::new(UDP_WAITING_BYTES_MAX)),
             probes: Arc::new(Semaphore::new(PROBE_CONNECTIONS_MAX)),
         }
     }
 
-    /// One more TCP flow and its dial, or `None` when a table is full or no descriptor is left.
-    pub(crate) fn flow(&self) -> Option<(FlowPermit, OwnedSemaphorePermit)> {
-        Some((self.permit(&self.flows)?, take(&self.dials)?))
+    /// One more TCP flow, or `None` when the table is full or no descriptor is left.
+    pub(crate) fn flow(&self) -> Option<FlowPermit> {
+        self.permit(&self.flows)
     }
 
     /// One more UDP flow.
@@ -265,12 +300,13 @@ mod tests {
 
     #[test]
     fn a_full_table_gives_no_room_until_somebody_leaves() {
-        let room = Room::default();
-        let mut held: Vec<_> = (0..DIALS_MAX).map(|_| room.flow().unwrap()).collect();
-        assert!(room.flow().is_none(), "every dial is in flight");
+        let (hanging, neighbour) = (Dials::default(), Dials::default());
+        let mut held: Vec<_> = (0..DIALS_MAX).map(|_| hanging.begin().unwrap()).collect();
+        assert!(hanging.begin().is_none(), "every dial is in flight");
+        assert!(neighbour.begin().is_some(), "and none of another publication");
 
         held.pop();
-        assert!(room.flow().is_some());
+        assert!(hanging.begin().is_some());
     }
 
     #[test]

@@ -101,8 +101,8 @@ pub(crate) fn source_towards(relay: SocketAddr) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
-/// Returns true if the kernel had no socket to ask with, which says nothing about the network.
-fn is_shortage(error: &io::Error) -> bool {
+/// Returns true if the kernel had no socket to give, which says nothing about the network.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
     let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     error
         .raw_os_error()

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use bore_driver::{Local, Meter, Near, pump};
 use bore_netstack::{Incoming, ListenError, Listener, TcpFlow};
 use bore_overlay::PeerId;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
+use super::limits::{Dials, FlowPermit};
 use super::serve_tls;
 use super::shared::{ServicePlan, Shared};
 use super::target_watch;
@@ -26,12 +28,13 @@ pub(crate) async fn run(local: Local, shared: Arc<Shared>, plan: ServicePlan) {
             return;
         }
     };
-    let plan = Arc::new(plan);
+    let (plan, dials) = (Arc::new(plan), Dials::default());
     let mut flows = JoinSet::new();
     loop {
         tokio::select! {
             incoming = listeners.accept() => {
-                flows.spawn_local(serve(Arc::clone(&shared), Arc::clone(&plan), incoming));
+                let room = shared.room.flow().zip(dials.begin());
+                flows.spawn_local(serve(Arc::clone(&shared), Arc::clone(&plan), incoming, room));
             }
             Some(_) = flows.join_next(), if !flows.is_empty() => {}
         }
@@ -66,9 +69,14 @@ impl Listeners {
     }
 }
 
-async fn serve(shared: Arc<Shared>, plan: Arc<ServicePlan>, incoming: Incoming) {
+async fn serve(
+    shared: Arc<Shared>,
+    plan: Arc<ServicePlan>,
+    incoming: Incoming,
+    room: Option<(FlowPermit, OwnedSemaphorePermit)>,
+) {
     let visitor = incoming.source;
-    let Some((_flow_permit, dial_permit)) = shared.room.flow() else {
+    let Some((_flow_permit, dial_permit)) = room else {
         shared.counters.flows_refused_by_limit.add_one();
         tracing::debug!(name = %plan.name, %visitor, "visitor refused, too many flows");
         return incoming.reject_reset();
@@ -96,6 +104,10 @@ impl ServicePlan {
 }
 
 async fn dial(shared: &Arc<Shared>, plan: &ServicePlan, place: &Place) -> Option<LocalStream> {
+    // Refused when it is declared; a link may have been put there since.
+    if place.is_socket_at(&shared.folder.socket()) {
+        return None;
+    }
     match place.connect().await {
         Ok(stream) => {
             target_watch::note_visitor(shared, &plan.name);

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,14 +35,14 @@ pub(crate) fn boot_time() -> Duration {
 ///
 /// A `false` is no proof that nobody answers there: the kernel may redirect the port elsewhere, as container engines do.
 pub(crate) fn has_udp_socket(address: SocketAddr) -> Option<bool> {
-    has_socket("udp", |_| true, address)
+    has_socket("udp", |_| true, address.ip(), &(address.port()..=address.port()))
 }
 
-/// Whether some process of this machine listens at `address` by TCP; `None` when the machine does not say.
+/// Whether some process of this machine listens at one of `ports` of `ip` by TCP; `None` when the machine does not say.
 ///
 /// As with UDP, a `false` is no proof. A `true` may be of a socket that takes IPv6 alone: the kernel's table does not tell.
-pub(crate) fn has_tcp_listener(address: SocketAddr) -> Option<bool> {
-    has_socket("tcp", |line| line.split_whitespace().nth(3) == Some(TCP_LISTEN), address)
+pub(crate) fn has_tcp_listener(ip: IpAddr, ports: &RangeInclusive<u16>) -> Option<bool> {
+    has_socket("tcp", |line| line.split_whitespace().nth(3) == Some(TCP_LISTEN), ip, ports)
 }
 
 /// Whether some process of this machine listens at the Unix socket `path`; `None` when the machine does not say.
@@ -60,9 +61,16 @@ pub(crate) fn has_unix_listener(path: &Path) -> Option<bool> {
 
 /// Looks through a table of sockets up to the first that is not of the wanted kind: the kernel lists sockets that listen first, and there may be very
 /// many connections behind them.
-fn has_socket(table: &str, wanted: fn(&str) -> bool, address: SocketAddr) -> Option<bool> {
-    let receives_here =
-        |line: &String| local_address(line).is_some_and(|socket| receives(socket, address));
+fn has_socket(
+    table: &str,
+    wanted: fn(&str) -> bool,
+    ip: IpAddr,
+    ports: &RangeInclusive<u16>,
+) -> Option<bool> {
+    let receives_here = |line: &String| {
+        local_address(line)
+            .is_some_and(|socket| ports.contains(&socket.port()) && receives(socket.ip(), ip))
+    };
     let found = |file: &str| {
         let lines = BufReader::new(File::open(file).ok()?).lines().skip(1).map_while(Result::ok);
         Some(lines.take_while(|line| wanted(line)).any(|line| receives_here(&line)))
@@ -72,11 +80,9 @@ fn has_socket(table: &str, wanted: fn(&str) -> bool, address: SocketAddr) -> Opt
     Some(v4 || found(&format!("/proc/self/net/{table}6")).unwrap_or(false))
 }
 
-fn receives(socket: SocketAddr, address: SocketAddr) -> bool {
-    let bound = socket.ip().to_canonical();
-    let fits = bound == address.ip().to_canonical()
-        || bound.is_unspecified() && (address.is_ipv4() || bound.is_ipv6());
-    fits && socket.port() == address.port()
+fn receives(socket: IpAddr, ip: IpAddr) -> bool {
+    let bound = socket.to_canonical();
+    bound == ip.to_canonical() || bound.is_unspecified() && (ip.is_ipv4() || bound.is_ipv6())
 }
 
 /// Second column of `/proc/net/udp`: the address in host byte order per 32-bit word, the port, both hexadecimal.
@@ -132,9 +138,12 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let _visitor = TcpStream::connect(address).unwrap();
         let (_served, _) = listener.accept().unwrap();
-        assert_eq!(has_tcp_listener(address), Some(true));
+        let (ip, port) = (address.ip(), address.port());
+        assert_eq!(has_tcp_listener(ip, &(port..=port)), Some(true));
+        assert_eq!(has_tcp_listener(ip, &(port - 9..=port)), Some(true), "one of a range");
         drop(listener);
-        assert_eq!(has_tcp_listener(address), Some(false), "a connection is left, no listener");
+        let listens = has_tcp_listener(ip, &(port..=port));
+        assert_eq!(listens, Some(false), "a connection is left, no listener");
     }
 
     #[test]

@@ -84,13 +84,7 @@ pub(super) async fn look(
         (_, HealthCheck::Tcp) if listeners == Listeners::Dialled => return Ok(Look::Absent),
         (_, HealthCheck::Tcp) => {}
     }
-    for offset in 0..target.port_count() {
-        match look_at(&place(target, offset)?).await? {
-            Look::Absent => {}
-            seen @ (Look::There(_) | Look::Unknown) => return Ok(seen),
-        }
-    }
-    Ok(Look::Absent)
+    look_at_ports(&first, target.port_count()).await
 }
 
 /// Opens a connection as `health` says.
@@ -111,6 +105,11 @@ pub(super) async fn connect(target: &Target, health: &HealthCheck) -> Result<Fou
 
 /// Looks for a listener of this machine.
 pub(super) async fn look_at(place: &Place) -> Result<Look, DialError> {
+    look_at_ports(place, 1).await
+}
+
+/// Does the same for `count` ports from the one of `place` on. The kernel's table is read once: ranges are long, and visitors' packets wait meanwhile.
+async fn look_at_ports(place: &Place, count: u16) -> Result<Look, DialError> {
     let there = |at: &dyn std::fmt::Display| {
         let detail = format!("{at} has a listener (looked up, not connected to)");
         Look::There(Found { detail, note: None })
@@ -123,12 +122,17 @@ pub(super) async fn look_at(place: &Place) -> Result<Look, DialError> {
         });
     }
     let addresses = place.addresses().await?;
+    let last = |address: &SocketAddr| address.port().saturating_add(count.saturating_sub(1));
     let seen = |address: &SocketAddr| {
-        if is_of_this_machine(*address) { has_tcp_listener(*address) } else { None }
+        let ports = address.port()..=last(address);
+        is_of_this_machine(*address).then(|| has_tcp_listener(address.ip(), &ports)).flatten()
     };
     let seen: Vec<_> = addresses.iter().map(|address| (address, seen(address))).collect();
     if let Some((address, _)) = seen.iter().find(|(_, listens)| *listens == Some(true)) {
-        return Ok(there(address));
+        return Ok(match count {
+            1 => there(address),
+            _ => there(&format_args!("a port of {address}-{}", last(address))),
+        });
     }
     let is_absent = seen.iter().all(|(_, listens)| *listens == Some(false));
     Ok(if is_absent { Look::Absent } else { Look::Unknown })

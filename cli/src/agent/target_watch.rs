@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a connection for a visitor, or for a check, was taken | a proof for the interval of the publication; nothing more is dialled meanwhile |
 //! | a visitor's dial failed, one port, check `tcp` or `http` | the target is down |
+//! | a dial failed for want of a descriptor or of memory | nothing: this machine lacks them, not the target |
 //! | a visitor's dial failed, a range or check `none` | nothing: that visitor alone is refused |
 //! | a UDP target refused a datagram | nothing but a note: the next may have a socket |
 
@@ -23,6 +24,7 @@ pub(crate) async fn check_target(shared: &Arc<Shared>, name: &str) -> Option<Tar
     let entry = shared.registry().entry(name)?.clone();
     let (report, is_dialled) = match find(&entry).await {
         Ok((found, is_dialled)) => (report_of(&entry, found), is_dialled),
+        Err(error) if error.is_shortage() => (unchecked(&entry, &error), false),
         Err(error) => (TargetReport { ok: false, detail: error.to_string(), note: None }, false),
     };
     if is_dialled {
@@ -56,7 +58,7 @@ pub(super) async fn note_failure(
     error: &DialError,
 ) {
     let is_judged = shared.registry().entry(name).is_some_and(Entry::is_judged_by_visitors);
-    if !is_judged {
+    if !is_judged || error.is_shortage() {
         return;
     }
     let listens = matches!(super::target_health::look_at(place).await, Ok(Look::There(_)));
@@ -95,6 +97,13 @@ fn report_of(entry: &Entry, found: Found) -> TargetReport {
         Protocol::Tcp | Protocol::Tls | Protocol::Http => found.note,
     };
     TargetReport { ok: true, detail: found.detail, note: note.map(str::to_owned) }
+}
+
+/// Without the means to look, it is as it was found last.
+fn unchecked(entry: &Entry, error: &DialError) -> TargetReport {
+    let ok = entry.seen.failure.is_none();
+    let detail = entry.seen.failure.clone().unwrap_or_else(|| format!("not checked: {error}"));
+    TargetReport { ok, detail, note: ok.then(|| "target not checked".to_owned()) }
 }
 
 fn note_of_udp(entry: &Entry) -> Option<&'static str> {

@@ -6,16 +6,22 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bore_policy::{Target, TargetHost, TargetScheme};
 use http::Version;
+use rustix::net::sockopt;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UdpSocket, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 use super::happy_eyeballs;
-use super::limits::DIAL_TIMEOUT;
+use super::limits::{
+    DIAL_TIMEOUT, TARGET_KEEP_ALIVE_IDLE, TARGET_KEEP_ALIVE_INTERVAL, TARGET_KEEP_ALIVE_RETRIES_MAX,
+};
+use super::network_watch::is_shortage;
 use super::system::has_udp_socket;
 use super::trust::{Certificates, Inside, TrustError, secure};
 
@@ -113,6 +119,11 @@ impl DialError {
         }
     }
 
+    /// Returns true if this machine had no means to dial, which says nothing about the target.
+    pub(crate) fn is_shortage(&self) -> bool {
+        matches!(self, Self::Unreachable { cause, .. } if is_shortage(cause))
+    }
+
     /// What to do.
     pub(crate) fn next_step(&self) -> String {
         match self {
@@ -195,6 +206,14 @@ impl Place {
         opened.await.map_err(|error| self.failed(error))
     }
 
+    /// Whether this is the Unix socket at `path`, by whatever name.
+    pub(crate) fn is_socket_at(&self, path: &Path) -> bool {
+        let Self::Unix(own) = self else { return false };
+        let file = |path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+        let own = file(own.as_path());
+        own.is_some() && own == file(path)
+    }
+
     /// Whether the service is reached inside TLS.
     pub(crate) fn is_behind_tls(&self) -> bool {
         self.behind_tls().is_some()
@@ -216,8 +235,18 @@ impl Place {
         }
     }
 
+    /// The kernel has no room where the service has not taken those before; a caller that may block waits for it (connect(2), EAGAIN).
     async fn connect_unix(&self, path: &Path) -> Result<LocalStream, DialError> {
-        UnixStream::connect(path).await.map(LocalStream::Unix).map_err(|error| self.failed(error))
+        loop {
+            match UnixStream::connect(path).await {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::sleep(UNIX_AGAIN).await;
+                }
+                connected => {
+                    return connected.map(LocalStream::Unix).map_err(|error| self.failed(error));
+                }
+            }
+        }
     }
 
     /// A connection in which the visitor's bytes may follow. Behind TLS HTTP/1.1 is preferred, and a service that has only HTTP/2 is as
@@ -262,6 +291,8 @@ impl Place {
         let stream = stream.map_err(|error| self.failed(error))?;
         // Latency matters more than a few small packets on the way to a local service.
         let _ = stream.set_nodelay(true);
+        // A flow of hours needs it, and any other can do without.
+        let _ = keep_alive(&stream);
         Ok(stream)
     }
 
@@ -312,6 +343,17 @@ impl std::fmt::Display for Place {
         }
     }
 }
+
+/// Has the kernel find out whether the other machine is still there: a service that is gone without a word would hold its visitors for ever.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, TARGET_KEEP_ALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, TARGET_KEEP_ALIVE_INTERVAL)?;
+    Ok(sockopt::set_tcp_keepcnt(stream, TARGET_KEEP_ALIVE_RETRIES_MAX)?)
+}
+
+/// How soon a Unix socket without room is tried again.
+const UNIX_AGAIN: Duration = Duration::from_millis(10);
 
 /// Families in turns. Of this machine's loopback addresses only the one at which a program receives: UDP has no handshake that would tell.
 fn in_order_of_udp(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
@@ -371,8 +413,6 @@ pub(crate) fn any_like(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, UnixListener};
 
@@ -387,6 +427,44 @@ mod tests {
         let error = place.connect().await.unwrap_err();
         assert_eq!(error.code(), "B7101");
         assert!(error.next_step().contains("[::1]:"), "{}", error.next_step());
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_without_room_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("busy.sock");
+        let service = UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&service, 0).unwrap();
+        let place = place(&target(&format!("unix:{}", path.display())), 0).unwrap();
+        let _waits = UnixStream::connect(&path).await.unwrap();
+        let full = UnixStream::connect(&path).await.unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let accept = async {
+            tokio::task::yield_now().await;
+            service.accept().await
+        };
+        let (connected, accepted) = tokio::join!(place.connect(), accept);
+        assert!(connected.is_ok() && accepted.is_ok(), "{connected:?}");
+    }
+
+    #[test]
+    fn a_lack_of_descriptors_says_nothing_about_the_target() {
+        let place = place(&target("127.0.0.1:1"), 0).unwrap();
+        let failed = |errno: rustix::io::Errno| place.failed(errno.into()).is_shortage();
+        assert!(failed(rustix::io::Errno::MFILE) && failed(rustix::io::Errno::NFILE));
+        assert!(!failed(rustix::io::Errno::CONNREFUSED) && !failed(rustix::io::Errno::HOSTUNREACH));
+    }
+
+    #[tokio::test]
+    async fn a_service_whose_machine_is_gone_is_found_out() {
+        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = place(&target(&service.local_addr().unwrap().to_string()), 0).unwrap();
+        let LocalStream::Tcp(stream) = place.connect().await.unwrap() else { panic!("a stream") };
+        assert!(sockopt::socket_keepalive(&stream).unwrap(), "nobody asks");
+        let patience =
+            sockopt::tcp_keepintvl(&stream).unwrap() * sockopt::tcp_keepcnt(&stream).unwrap();
+        let longest = sockopt::tcp_keepidle(&stream).unwrap() + patience;
+        assert!(longest <= Duration::from_secs(120), "{longest:?}");
     }
 
     #[tokio::test]
