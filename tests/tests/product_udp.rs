@@ -213,6 +213,33 @@ fn many_visitors_get_their_own_answers() {
 }
 
 #[test]
+fn a_flood_of_visitors_takes_neither_the_place_of_one_that_stays_nor_of_another_publication() {
+    let scene = Scene::new();
+    let _echoes = [7000, 7001].map(|port| Service::udp_echo(&scene.lab.agent, port, 1));
+    let _published = ["7000", "7001"].map(|port| scene.publish(&[port]));
+    let stays = udp(&scene.lab.visitor, 7000);
+    for payload in [b"one", b"two"] {
+        assert_eq!(exchange(&stays, payload), Some(payload.to_vec()));
+    }
+    // As many as come from forged addresses, and more than an agent has room for.
+    let flood: Vec<UdpSocket> = (0..2_200).map(|_| udp(&scene.lab.visitor, 7000)).collect();
+    for socket in &flood {
+        socket.send(b"flood").unwrap();
+    }
+    until("the flood to arrive", SOON, || {
+        let status = scene.agent.bore(&["status"]).event("status");
+        let count = |name: &str| status["counters"][name].as_u64().unwrap_or(0);
+        let came = count("udp_flows_opened") + count("udp_flows_refused_by_limit");
+        (came > 2_000).then_some(())
+    });
+    for port in [7000, 7001] {
+        let newcomer = udp(&scene.lab.visitor, port);
+        assert_eq!(exchange(&newcomer, b"new"), Some(b"new".to_vec()), "at {port}");
+    }
+    assert_eq!(exchange(&stays, b"three"), Some(b"three".to_vec()));
+}
+
+#[test]
 fn an_allowed_network_gets_through_and_everybody_else_is_refused_and_counted() {
     let scene = Scene::new();
     let _echo = Service::udp_echo(&scene.lab.agent, 7777, 1);

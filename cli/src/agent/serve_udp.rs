@@ -21,8 +21,8 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::limits::{
-    UDP_ANSWER_WAIT, UDP_IDLE, UDP_IDLE_TWO_WAY, UDP_RESOLVE_AGAIN, UDP_RESOLVE_AGAIN_MAX,
-    UDP_WAITING_MAX,
+    FlowPermit, UDP_ANSWER_WAIT, UDP_FLOWS_PER_PUBLICATION_MAX, UDP_IDLE, UDP_IDLE_TWO_WAY,
+    UDP_RESOLVE_AGAIN, UDP_RESOLVE_AGAIN_MAX, UDP_WAITING_MAX,
 };
 use super::recent_addresses::RecentAddresses;
 use super::shared::{ServicePlan, Shared};
@@ -77,6 +77,8 @@ struct Flow {
     last_head: RefCell<Vec<u8>>,
     last_used: Cell<Instant>,
     answered: Cell<bool>,
+    /// The visitor went on after an answer: its address is no forged one.
+    went_on: Cell<bool>,
     /// When the first datagram was sent that nothing came after.
     unanswered_since: Cell<Option<Instant>>,
     /// Why a datagram could not be sent.
@@ -85,7 +87,7 @@ struct Flow {
     /// The visitor sent something to a target that has not answered it.
     asked_again: Notify,
     task: RefCell<Option<AbortHandle>>,
-    _permit: super::limits::FlowPermit,
+    permit: RefCell<Option<FlowPermit>>,
 }
 
 struct Waiting {
@@ -95,6 +97,7 @@ struct Waiting {
 
 impl Flow {
     fn abort(&self) {
+        self.permit.borrow_mut().take();
         if let Some(task) = self.task.borrow_mut().take() {
             task.abort();
         }
@@ -124,7 +127,7 @@ impl Service {
             return Some(Rc::clone(flow));
         }
         let place = place(&self.plan.target, self.plan.offset(ends.ours.port())?).ok()?;
-        let Some(permit) = self.shared.room.udp_flow() else {
+        let Some(permit) = self.permit() else {
             self.shared.counters.udp_flows_refused_by_limit.add_one();
             return None;
         };
@@ -134,16 +137,39 @@ impl Service {
             last_head: RefCell::default(),
             last_used: Cell::new(Instant::now()),
             answered: Cell::new(false),
+            went_on: Cell::new(false),
             unanswered_since: Cell::default(),
             failure: Cell::default(),
             failed: Notify::new(),
             asked_again: Notify::new(),
             task: RefCell::default(),
-            _permit: permit,
+            permit: RefCell::new(Some(permit)),
         });
         self.flows.borrow_mut().insert(ends, Rc::clone(&flow));
         self.begin(ends, &flow, place);
         Some(flow)
+    }
+
+    /// Room for one more flow, of another one if there is no other.
+    fn permit(&self) -> Option<FlowPermit> {
+        if self.flows.borrow().len() >= UDP_FLOWS_PER_PUBLICATION_MAX {
+            self.evict();
+        }
+        self.shared.room.udp_flow().or_else(|| {
+            self.evict();
+            self.shared.room.udp_flow()
+        })
+    }
+
+    /// Ends the flow whose visitor is likeliest to be none.
+    fn evict(&self) {
+        let worth = |flow: &Flow| (flow.went_on.get(), flow.last_used.get());
+        let worst = self.flows.borrow().iter().min_by_key(|(_, flow)| worth(flow)).map(|it| *it.0);
+        let Some(flow) = worst.and_then(|ends| self.flows.borrow_mut().remove(&ends)) else {
+            return;
+        };
+        flow.abort();
+        self.shared.counters.udp_flows_evicted.add_one();
     }
 
     fn begin(&self, ends: Ends, flow: &Rc<Flow>, place: Place) {
@@ -192,8 +218,9 @@ impl Service {
 
     fn receive_from(&self, flow: &Flow, payload: &[u8]) {
         flow.last_used.set(Instant::now());
-        if !flow.answered.get() {
-            flow.asked_again.notify_one();
+        match flow.answered.get() {
+            true => flow.went_on.set(true),
+            false => flow.asked_again.notify_one(),
         }
         let mut head = flow.last_head.borrow_mut();
         head.clear();
@@ -313,6 +340,8 @@ async fn carry(
 ) -> Result<End, DialError> {
     let socket = Rc::new(place.open_udp(address).await?);
     send_waiting(flow, &socket).await.map_err(|error| refused(place, &error))?;
+    // What failed on the way to an address before says nothing about this one.
+    flow.failure.take();
     let patience_ends = Instant::now() + UDP_ANSWER_WAIT;
     let mut patience = Patience::new(place);
     loop {
@@ -320,8 +349,9 @@ async fn carry(
         tokio::select! {
             ready = answer_or_refusal(&socket) => ready.map_err(|error| refused(place, &error))?,
             () = flow.failed.notified() => {
-                let kind = flow.failure.take().unwrap_or(io::ErrorKind::ConnectionRefused);
-                return Err(refused(place, &kind.into()));
+                if let Some(kind) = flow.failure.take() {
+                    return Err(refused(place, &kind.into()));
+                }
             }
             () = flow.asked_again.notified(), if is_unanswered => {
                 if Instant::now() >= patience_ends {
