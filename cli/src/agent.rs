@@ -64,10 +64,11 @@ use bore_overlay::UnknownKeys;
 use bore_overlay::limits::INNER_MTU;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 pub(crate) use declaration::Declaration;
-pub(crate) use error::{AgentError, StateError};
+pub(crate) use error::{AgentError, StateError, in_full};
 pub(crate) use join::JoinOptions;
 pub(crate) use limits::CounterValues;
 pub(crate) use local_client::{Changes, LocalClient};
@@ -80,8 +81,10 @@ use connect::Connector;
 use limits::{DECLARE_WAIT, PUBLICATIONS_MAX, STOP_TIMEOUT};
 use registry::Registry;
 use runner::Runner;
+use session::HERE;
 use shared::{Link, Shared};
 use state::StateLock;
+use targets::DialError;
 
 /// A running agent. Clones are handles to the same one; it runs until [`Agent::stop`], or until it ends by itself.
 #[derive(Debug, Clone)]
@@ -181,7 +184,8 @@ impl Agent {
             // The shard ends with the agent; then nobody is served any more anyway.
             let _ = shard.run(move |local| serve::run(local, shared)).await;
         });
-        tokio::spawn(Runner::new(Arc::clone(&self.shared), connector, standing, takeover).run());
+        let runner = Runner::new(Arc::clone(&self.shared), connector, standing, takeover);
+        tokio::spawn(end_with(Arc::clone(&self.shared), tokio::spawn(runner.run())));
         tokio::spawn(care::run(Arc::clone(&self.shared)));
         tokio::spawn(saving::run(Arc::clone(&self.shared)));
         self.open_local_api();
@@ -193,7 +197,8 @@ impl Agent {
         match local_api::LocalSocket::bind(&folder.socket()) {
             Ok(socket) => drop(tokio::spawn(socket.serve(self.clone(), folder.owner()))),
             Err(error) => {
-                tracing::warn!(code = error.code(), %error, "commands do not find this agent yet");
+                let (code, error) = (error.code(), in_full(&error));
+                tracing::warn!(code, error, "commands do not find this agent yet");
                 tokio::spawn(local_api::serve_once_bound(self.clone()));
             }
         }
@@ -216,7 +221,13 @@ impl Agent {
         declaration: Declaration,
     ) -> Result<PublicationView, AgentError> {
         let target = declaration.parse_target()?;
+        self.refuse_itself(&target)?;
         self.refuse_one_too_many(declaration.name.as_deref())?;
+        if let Some(name) =
+            declaration.name.as_deref().filter(|name| self.keeps(name, &declaration))
+        {
+            return Err(AgentError::Kept { name: name.to_owned() });
+        }
         let request = declaration.request(&target);
         let online = self.shared.online(DECLARE_WAIT).await?;
         let mut answer = session::publish(&online.control, &request).await;
@@ -229,12 +240,23 @@ impl Agent {
         }
         let view = self.acknowledged(answer?, &declaration, &target)?;
         let name = view.publication.name.clone();
+        if self.keeps(&name, &declaration) {
+            self.take_back(&name).await;
+            return Err(AgentError::Kept { name });
+        }
         let declaration = Declaration { name: Some(name.clone()), ..declaration };
         if let Err(error) = self.shared.keep(declaration, target, view.clone()).await {
             self.take_back(&name).await;
             return Err(error);
         }
         Ok(view)
+    }
+
+    /// Returns true if `name` is to stay, and `declaration` would end with the command that made it.
+    fn keeps(&self, name: &str, declaration: &Declaration) -> bool {
+        let registry = self.shared.registry();
+        let before = registry.entry(name).map(|entry| entry.declaration.lifetime);
+        (before, declaration.lifetime) == (Some(Lifetime::Persistent), Lifetime::Session)
     }
 
     /// Has the relay publish under `name` what is declared here: a new declaration could not be kept.
@@ -245,7 +267,15 @@ impl Agent {
         {
             Some((entry, view)) => {
                 let before = entry.declaration.renewal(&entry.target, view);
-                session::publish(&control, &before).await.map(|view| self.shared.renew(name, view))
+                let answer = session::publish(&control, &before).await;
+                let answer = answer.and_then(|view| {
+                    answers::acknowledged(view, &entry.declaration, &entry.target)
+                });
+                answer.map(|view| {
+                    self.shared.renew(name, view);
+                    // To the relay it was another one for a moment, and has nothing proved.
+                    self.shared.report_target(name);
+                })
             }
             None => session::remove(&control, name).await,
         };
@@ -264,7 +294,10 @@ impl Agent {
             None => Err(AgentError::NotDeclared(name.to_owned())),
             Some(Lifetime::Persistent) => {
                 let online = self.shared.online(DECLARE_WAIT).await?;
-                session::remove(&online.control, name).await?;
+                self.set_leaving(name, true);
+                let removed = session::remove(&online.control, name).await;
+                self.set_leaving(name, false);
+                removed?;
                 self.shared.forget(name, HERE);
                 self.shared.save().await
             }
@@ -274,6 +307,12 @@ impl Agent {
                 self.remove_if_online(name).await;
                 Ok(())
             }
+        }
+    }
+
+    fn set_leaving(&self, name: &str, is_leaving: bool) {
+        if let Some(entry) = self.shared.registry().entry_mut(name) {
+            entry.is_leaving = is_leaving;
         }
     }
 
@@ -402,6 +441,16 @@ impl Agent {
         Err(AgentError::Distrusted { what: "name" })
     }
 
+    /// Whoever visited the socket of the local API would rule this agent.
+    fn refuse_itself(&self, target: &bore_policy::Target) -> Result<(), AgentError> {
+        let place = targets::place(target, 0)?;
+        if place.is_socket_at(&self.shared.folder.socket()) {
+            let (target, cause) = (target.to_string(), "it is this agent's own socket");
+            return Err(DialError::Unsuitable { target, cause }.into());
+        }
+        Ok(())
+    }
+
     fn refuse_one_too_many(&self, name: Option<&str>) -> Result<(), AgentError> {
         let registry = self.shared.registry();
         let replaces = name.is_some_and(|name| registry.entry(name).is_some());
@@ -413,6 +462,13 @@ impl Agent {
 
     fn shared(&self) -> &Shared {
         &self.shared
+    }
+}
+
+/// An agent whose main task has failed is no agent any more: it ends, and may be started again.
+async fn end_with(shared: Arc<Shared>, runner: JoinHandle<()>) {
+    if let Err(error) = runner.await {
+        shared.set_ended(AgentError::Internal(format!("the agent's main task failed: {error}")));
     }
 }
 
@@ -490,8 +546,6 @@ const JOIN_AGAIN: Duration = Duration::from_millis(500);
 /// How long the last flows may take to end, and how often they are looked at.
 const FLOWS_END: Duration = Duration::from_millis(500);
 const FLOWS_LOOK: Duration = Duration::from_millis(10);
-/// Who took a publication back, when it was us.
-const HERE: &str = "this machine";
 /// Switches the sending of trains with one system call, as `overlay_segmentation` does on a relay.
 const SEGMENTATION: &str = "BORE_OVERLAY_SEGMENTATION";
 /// One relay handshakes with an agent, every two minutes.

@@ -97,12 +97,10 @@ fn misunderstood(error: &clap::Error, arguments: &[std::ffi::OsString]) -> ExitC
     ExitCode::from(error::Exit::Usage.number())
 }
 
-/// Logs go to stderr: warnings, with `-v` what a person would care for, with `-vv` names and addresses too. `BORE_LOG` overrides.
+/// Logs go to stderr: warnings of bore and errors of all, with `-v` what a person would care for, with `-vv` names and addresses too. `BORE_LOG` overrides.
 fn start_log(verbose: u8, json: bool) -> FlushOnDrop {
-    let level = ["error", "bore=info,bore_relay=info,info", "debug", "trace"];
-    let level = level.get(usize::from(verbose)).copied().unwrap_or("trace");
     let filter = tracing_subscriber::EnvFilter::try_from_env("BORE_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let filter = filter.unwrap_or_else(|_| log_filter(verbose));
     let (writer, flush) = LogWriter::start(std::io::stderr());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     if json {
@@ -111,4 +109,30 @@ fn start_log(verbose: u8, json: bool) -> FlushOnDrop {
         log.with_ansi(false).init();
     }
     flush
+}
+
+fn log_filter(verbose: u8) -> tracing_subscriber::EnvFilter {
+    let levels = ["error,bore=warn", "bore=info,bore_relay=info,info", "debug", "trace"];
+    let level = levels.get(usize::from(verbose)).copied().unwrap_or("trace");
+    tracing_subscriber::EnvFilter::new(level)
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_a_person_should_change_is_logged_without_being_asked_for() {
+        let log = tracing_subscriber::registry().with(log_filter(0));
+        tracing::subscriber::with_default(log, || {
+            assert!(tracing::enabled!(target: "bore::agent::shared", Level::WARN));
+            assert!(tracing::enabled!(target: "bore_relay::descriptors", Level::WARN));
+            assert!(!tracing::enabled!(target: "bore_relay::server", Level::INFO));
+            assert!(!tracing::enabled!(target: "hyper", Level::WARN));
+            assert!(tracing::enabled!(target: "hyper", Level::ERROR));
+        });
+    }
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::agent::{
     Agent, AgentError, Declaration, JoinOptions, PublicationView, StartOptions, StateChange,
-    StateFolder,
+    StateFolder, in_full,
 };
 
 /// Agents that have joined and may publish one TCP port each.
@@ -104,7 +104,7 @@ impl Swarm {
         let mut changes = member.agent.subscribe();
         let began = Instant::now();
         let declared = member.agent.declare(declaration(name, target.to_owned())).await;
-        let declared = declared.map_err(|error| failed(describe(&error)))?;
+        let declared = declared.map_err(|error| failed(in_full(&error)))?;
         let reachable = async {
             loop {
                 match changes.recv().await {
@@ -162,7 +162,7 @@ where
         running.spawn(async move {
             let _place = places.acquire_owned().await;
             let done = work.await;
-            (agent, done.map_err(|error| SwarmError { agent, cause: describe(&error) }))
+            (agent, done.map_err(|error| SwarmError { agent, cause: in_full(&error) }))
         });
     }
     let mut done = BTreeMap::new();
@@ -193,16 +193,6 @@ fn declaration(name: &str, target: String) -> Declaration {
 fn is_reachable(seen: &PublicationView, wanted: &PublicationView) -> bool {
     seen.publication.id == wanted.publication.id
         && matches!(seen.state.state, State::Reachable | State::Live)
-}
-
-fn describe(error: &AgentError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);

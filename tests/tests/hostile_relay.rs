@@ -11,8 +11,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use bore_tests::bore::Agent;
 use bore_tests::lab::{AGENT, Lab};
-use bore_tests::namespace::Namespace;
+use bore_tests::namespace::{Namespace, must_run};
+use bore_tests::process::Process;
 use bore_tests::service::Service;
+use bore_tests::wait::{SOON, until};
 use relay::{HostileRelay, order};
 use serde_json::{Value, json};
 
@@ -101,6 +103,45 @@ fn an_acknowledgement_of_something_else_is_refused() {
     assert_eq!(names.len(), 1, "{listed}");
     assert_eq!(names[0]["target"], "localhost:7000", "{listed}");
     scene.victims.demand_untouched();
+}
+
+#[test]
+fn no_answer_steers_a_terminal_or_keeps_the_agent_from_starting_again() {
+    let mut scene = Scene::new(json!({}));
+    // Together more than the agent once could read back: then it ended for good.
+    let hostile = "\u{1b}]0;owned\u{7}\r\n✓ shell is live ";
+    let long = hostile.repeat(60_000);
+    let public = format!("tcp://203.0.113.1:7000{hostile}");
+    scene.relay.acknowledges(json!({"target": long, "public": public, "access_notes": [hostile]}));
+    for port in ["7000", "7001"] {
+        scene.publishes(&["tcp", port, "--name", &format!("shell{port}")]);
+    }
+    let mut command = scene.agent.namespace().command(bore_tests::bore::binary());
+    command.args(["--no-color", "status"]).env("BORE_STATE", scene.agent.state());
+    let printed = must_run(&mut command);
+    assert!(printed.contains("shell7000"), "{printed}");
+    assert!(!printed.chars().any(|c| c.is_control() && c != '\n'), "{printed:?}");
+    assert!(!printed.lines().any(|line| line.starts_with('✓')), "{printed:?}");
+
+    scene.agent.stop();
+    let kept = scene.agent.state().join("publications.json").metadata().unwrap().len();
+    assert!(kept < 1 << 16, "{kept} bytes");
+    scene.agent.start();
+}
+
+#[test]
+fn what_a_relay_acknowledges_too_late_for_the_command_is_known_to_the_agent() {
+    let scene = Scene::new(json!({}));
+    scene.relay.holds_acknowledgements(true);
+    let arguments = ["publish", "tcp", "7001", "--name", "late", "--bg"];
+    let mut command = Process::start("publish", scene.agent.command(&arguments));
+    scene.relay.wait_for_request();
+    command.kill();
+    scene.relay.holds_acknowledgements(false);
+    until("the agent to know what the relay has", SOON, || {
+        let status = scene.agent.bore(&["status"]).event("status");
+        status["publications"].to_string().contains("\"late\"").then_some(())
+    });
 }
 
 /// A hostile relay, an agent that has joined it, and what runs beside the agent.

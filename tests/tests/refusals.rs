@@ -257,6 +257,24 @@ fn commands_without_an_agent_say_how_to_get_one() {
     assert!(agent.bore(&["ls"]).refused("B1009", 2).next.contains("bore join"));
 }
 
+#[test]
+fn what_is_to_stay_is_not_taken_along_by_what_is_not() {
+    let scene = Scene::new();
+    let _echo = Service::tcp_echo(&scene.lab.agent, 7000);
+    let stays = scene.agent.publish_in_background(&["tcp", "7000", "--port", "20022"]);
+    let name = stays["name"].as_str().unwrap();
+    let brief = ["publish", "tcp", "7000", "--port", "20023"];
+    let named = [&brief[..], &["--name", name]].concat();
+    for arguments in [&named[..], &brief, &["run", "--tcp", "7000", "--", "true"]] {
+        let refusal = scene.agent.bore(arguments).refused("B2102", 6);
+        assert!(refusal.text().contains(name), "{refusal:?}");
+    }
+    let kept = scene.relay.wait_for_state(name, "live");
+    let (port, lifetime) = (&kept["public_port"], &kept["lifetime"]);
+    assert_eq!((port.as_u64(), lifetime.as_str()), (Some(20022), Some("persistent")), "{kept}");
+    scene.agent.bore(&["rm", name]).success();
+}
+
 /// A relay and an agent that runs.
 struct Scene {
     agent: Agent,

@@ -83,6 +83,23 @@ fn a_target_that_dies_takes_live_away_with_the_first_visitor() {
 }
 
 #[test]
+fn what_was_proved_at_one_port_is_not_said_of_another() {
+    let scene = Scene::new();
+    let _echo = Service::tcp_echo(&scene.lab.agent, 7000);
+    let arguments = |port| ["tcp", "7000", "--name", "shell", "--wait", "--port", port];
+    for (port, number) in [("20022", 20_022), ("20023", 20_023)] {
+        scene.agent.publish_in_background(&arguments(port));
+        let view = scene.relay.publication("shell").unwrap();
+        assert_eq!(
+            (&view["state"]["state"], &view["public_port"]),
+            (&"live".into(), &number.into())
+        );
+        let mut stream = visitor::connect(&scene.lab.visitor, number).unwrap();
+        visitor::echo(&mut stream, b"there").unwrap();
+    }
+}
+
+#[test]
 fn a_hostname_without_dns_is_never_live() {
     let scene = Scene::new();
     let _web = Service::http(&scene.lab.agent, 3000, "ours");

@@ -1,8 +1,8 @@
-//! What is accepted of a relay's answers: what was declared here and nothing else, in texts of bounded length.
+//! What is accepted of a relay's answers: what was declared here and nothing else, in texts of bounded length that steer no terminal.
 //!
 //! | answer | is accepted when |
 //! |---|---|
-//! | to a declaration | name, protocol, public port and hostnames are those that were declared; the overlay port is one of publications |
+//! | to a declaration | name, protocol, public port and hostnames are those that were declared; the overlay port is one of publications; of target, access and options the declaration's are kept |
 //! | to a join | network, name and overlay address are this node's, as key and join key have them |
 //! | list of the watch | taken for the states that it tells; what was acknowledged stays as it was acknowledged |
 
@@ -18,6 +18,7 @@ use super::error::AgentError;
 use super::limits::{ACCESS_NOTES_MAX, STEPS_MAX, TEXT_CHARACTERS_MAX};
 use super::targets;
 use super::wire::{Joined, Problem, PublicationView};
+use crate::output::printable;
 
 /// Takes the relay's answer to `declaration`.
 ///
@@ -42,8 +43,16 @@ pub(crate) fn acknowledged(
     ];
     match checks.iter().find(|(_, holds)| !holds) {
         Some((what, _)) => Err(AgentError::Distrusted { what }),
-        None => Ok(bounded(view)),
+        None => Ok(bounded(as_declared(view, declaration))),
     }
+}
+
+/// What the relay repeats of a declaration is taken from the declaration: it is kept on disk, and shown.
+fn as_declared(view: PublicationView, declaration: &Declaration) -> PublicationView {
+    let Declaration { target, access, web, health, lifetime, .. } = declaration.clone();
+    let publication =
+        Publication { target, access, web, health, lifetime, ..view.publication.clone() };
+    PublicationView { publication, ..view }
 }
 
 fn is_port(answer: &Publication, declaration: &Declaration, target: &Target) -> bool {
@@ -140,11 +149,11 @@ pub(crate) fn bounded_problem(problem: Problem) -> Problem {
     }
 }
 
-/// A text no longer than a person reads.
+/// A text no longer than a person reads, of one line. What could steer a terminal is shown instead.
 pub(crate) fn bounded_text(text: String) -> String {
     match text.char_indices().nth(TEXT_CHARACTERS_MAX) {
-        None => text,
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => printable(&text),
+        Some((end, _)) => format!("{}…", printable(text.get(..end).unwrap_or_default())),
     }
 }
 
@@ -196,6 +205,35 @@ mod tests {
         ] {
             assert!(!given(declared, hostile), "{hostile:?}");
         }
+    }
+
+    #[test]
+    fn what_was_declared_is_taken_from_the_declaration_alone() {
+        let shell = declaration("shell", Protocol::Tcp, "7777");
+        let mut answer = view("shell", Protocol::Tcp);
+        answer.publication.target = "\x1b[2J".repeat(1 << 20);
+        answer.publication.access.allow = vec!["10.0.0.0/8".parse().unwrap(); 1 << 10];
+        answer.publication.lifetime = bore_control::model::Lifetime::Persistent;
+        let taken = acknowledged(answer, &shell, &shell.parse_target().unwrap()).unwrap();
+        let Publication { target, access, lifetime, .. } = taken.publication;
+        assert_eq!((target, access, lifetime), (shell.target, shell.access, shell.lifetime));
+    }
+
+    #[test]
+    fn no_text_of_a_relay_steers_a_terminal_or_makes_a_line() {
+        let hostile = "ok\x1b]0;owned\x07\r\n✓ web is live\u{202e}";
+        let shown = "ok\\u{1b}]0;owned\\u{7}\\r\\n✓ web is live\\u{202e}";
+        let mut told = view("web", Protocol::Tcp);
+        told.public = hostile.to_owned();
+        told.state.cause = Some(hostile.to_owned());
+        told.state.steps =
+            vec![Step { name: hostile.to_owned(), ok: true, detail: hostile.to_owned() }];
+        told.access_notes = vec![hostile.to_owned()];
+        let PublicationView { public, state, access_notes, .. } = bounded(told);
+        let texts = [public, state.cause.unwrap(), access_notes.concat()];
+        assert_eq!(texts, [shown; 3]);
+        assert!(state.steps.iter().all(|step| step.name == shown && step.detail == shown));
+        assert_eq!(bounded_text(hostile.repeat(TEXT_CHARACTERS_MAX)).find('\x1b'), None);
     }
 
     #[test]

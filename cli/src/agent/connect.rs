@@ -90,7 +90,7 @@ impl Connector {
                 return Ok(relay);
             }
             match tokio::time::timeout(LOOK_EVERY, self.events.recv()).await {
-                Ok(None) => return Err(AgentError::Stopped),
+                Ok(None) => return Err(AgentError::OverlayEnded),
                 Ok(Some(Event::RelayIdentity { from, key })) => self.point_at(key, from).await?,
                 Ok(Some(other)) => tracing::trace!(?other, "tunnel event while connecting"),
                 Err(_) => {}
@@ -248,7 +248,7 @@ fn relay_peer(public_key: PublicKey, endpoint: SocketAddr) -> Peer {
 }
 
 pub(crate) fn gone(_: bore_driver::ShardGone) -> AgentError {
-    AgentError::Stopped
+    AgentError::OverlayEnded
 }
 
 /// How often a handshake is looked at.

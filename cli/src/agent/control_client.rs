@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::answers::bounded_problem;
+use super::answers::{bounded_problem, bounded_text};
 use super::error::AgentError;
 use super::limits::{CONTROL_BODY_BYTES_MAX, CONTROL_TIMEOUT};
 use super::wire::Problem;
@@ -159,8 +159,12 @@ async fn collect(body: Incoming) -> Result<Bytes, AgentError> {
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AgentError> {
-    serde_json::from_slice(bytes).map_err(|error| AgentError::ControlUnreachable {
-        cause: format!("its answer is not understood ({error}); are both ends of one version?"),
+    serde_json::from_slice(bytes).map_err(|error| {
+        // It quotes the answer.
+        let error = bounded_text(error.to_string());
+        let cause =
+            format!("its answer is not understood ({error}); are both ends of one version?");
+        AgentError::ControlUnreachable { cause }
     })
 }
 
@@ -200,6 +204,15 @@ mod tests {
                         "code":"B2104","next":"try: --port 0"}"#;
         let error = refusal(StatusCode::CONFLICT, body);
         assert_eq!((error.code(), error.next_step().as_str()), ("B2104", "try: --port 0"));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_understood_is_quoted_in_a_bounded_text() {
+        let unknown = format!("\"\x7f{}\"", "x".repeat(1 << 20));
+        let error = decode::<bore_control::model::Protocol>(unknown.as_bytes()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("not understood") && text.len() < 2_000, "{} bytes", text.len());
+        assert!(!text.contains('\x7f'));
     }
 
     #[test]

@@ -81,12 +81,21 @@ pub(crate) enum AgentError {
         /// The limit.
         max: usize,
     },
+    /// A publication that is to stay has the name, or the target, of one that would end with its command and take it along.
+    #[error("`{name}` is published on this machine already, and stays")]
+    Kept {
+        /// Its name.
+        name: String,
+    },
     /// Nothing of this name was declared here.
     #[error("no publication `{0}` was declared on this agent")]
     NotDeclared(String),
     /// The agent has been stopped.
     #[error("the agent has stopped")]
     Stopped,
+    /// The overlay's thread has ended though nobody stopped it: a fault of bore's own. Another start may do better.
+    #[error("the overlay has ended by itself")]
+    OverlayEnded,
     /// No agent answers on the socket.
     #[error("no agent answers at {}", .socket.display())]
     NoAgent {
@@ -94,6 +103,14 @@ pub(crate) enum AgentError {
         socket: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// An agent has the socket and does not answer.
+    #[error("the agent at {} does not answer within {} s", .socket.display(), .waited.as_secs())]
+    AgentSilent {
+        /// The socket.
+        socket: PathBuf,
+        /// How long.
+        waited: Duration,
     },
     /// The overlay's thread.
     #[error("the overlay could not be started")]
@@ -167,10 +184,11 @@ impl AgentError {
             Self::Target(error) => error.code(),
             Self::BadTarget { .. } => "B1001",
             Self::TooManyPublications { .. } => "B2109",
+            Self::Kept { .. } => "B2102",
             Self::NotDeclared(_) => "B7103",
-            Self::Stopped | Self::NoAgent { .. } => "B1009",
+            Self::Stopped | Self::NoAgent { .. } | Self::AgentSilent { .. } => "B1009",
             Self::Earlier(error) => error.code(),
-            Self::Overlay(_) | Self::Internal(_) => "B1000",
+            Self::Overlay(_) | Self::OverlayEnded | Self::Internal(_) => "B1000",
         }
     }
 
@@ -214,11 +232,19 @@ impl AgentError {
             Self::Target(error) => error.next_step(),
             Self::BadTarget { .. } => "give 3000, HOST:PORT, 27000-27050 or unix:/path".to_owned(),
             Self::TooManyPublications { .. } => "remove one with `bore rm NAME`".to_owned(),
+            Self::Kept { name } => {
+                format!("`bore ls` shows it; to change it add --bg, to end it `bore rm {name}`")
+            }
             Self::NotDeclared(_) => "`bore ls` shows what is declared".to_owned(),
             Self::Stopped | Self::NoAgent { .. } => "start one with `bore join`".to_owned(),
+            Self::AgentSilent { .. } => {
+                "look whether it is stopped (ps, systemctl status bore-agent), and start it again".to_owned()
+            }
             Self::Overlay(_) => "check the limit of open files and that UDP sockets are allowed".to_owned(),
             Self::Earlier(error) => error.next_step(),
-            Self::Internal(_) => "run again with -v and report what it says".to_owned(),
+            Self::OverlayEnded | Self::Internal(_) => {
+                "run again with -v and report what it says".to_owned()
+            }
         }
     }
 
@@ -227,19 +253,22 @@ impl AgentError {
     /// | error | decided by |
     /// |---|---|
     /// | `Replaced`, `Stopped` | the person who took over or stopped it |
+    /// | `OverlayEnded` | nobody: this process cannot go on, and whoever starts it may start it again |
     /// | `Refused` with a code of [`DECISIONS`] | the administrator, or the version that is installed |
     /// | `Refused` with any other code | the relay's state right now: tried again |
-    /// | `NotJoined`, `OtherNetwork`, `BadTarget`, `TooManyPublications`, `NotDeclared` | the command line |
+    /// | `NotJoined`, `OtherNetwork`, `BadTarget`, `TooManyPublications`, `Kept`, `NotDeclared` | the command line |
     /// | `State` | see [`StateError::is_final`] |
     /// | all others | networks, disks and limits of the machine, which recover: tried again |
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::Replaced
             | Self::Stopped
+            | Self::OverlayEnded
             | Self::NotJoined { .. }
             | Self::OtherNetwork { .. }
             | Self::BadTarget { .. }
             | Self::TooManyPublications { .. }
+            | Self::Kept { .. }
             | Self::NotDeclared(_) => true,
             Self::Refused(problem) => DECISIONS.contains(&problem.code.as_str()),
             Self::State(error) => error.is_final(),
@@ -250,6 +279,7 @@ impl AgentError {
             | Self::Distrusted { .. }
             | Self::Target(_)
             | Self::NoAgent { .. }
+            | Self::AgentSilent { .. }
             | Self::Overlay(_)
             | Self::Internal(_) => false,
         }
@@ -281,11 +311,12 @@ impl StateError {
         }
     }
 
-    /// Returns true if only a person can change it. Room comes back, and a disk that failed may be mounted again.
+    /// Returns true if only a person can change it, as the rights of a file. Room comes back, and a disk that failed may be mounted again.
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::InUse(_) | Self::Exposed { .. } | Self::Damaged { .. } | Self::NoHome => true,
-            Self::DiskFull { .. } | Self::Io { .. } => false,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::DiskFull { .. } => false,
         }
     }
 
@@ -328,9 +359,17 @@ fn remedy(path: &std::path::Path, source: &io::Error) -> String {
         "give --state DIR with a folder that can be created".to_owned()
     } else if is(Errno::MFILE) {
         "raise the limit of open files (ulimit -n)".to_owned()
+    } else if source.kind() == io::ErrorKind::FileTooLarge {
+        "publish less on this agent (bore rm NAME), or with shorter lists".to_owned()
     } else {
         format!("check the disk that {path} is on (dmesg), or give --state DIR on another one")
     }
+}
+
+/// The text of `error` with those of its causes.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn list(addresses: &[SocketAddr]) -> String {
@@ -381,6 +420,16 @@ mod tests {
             assert!(!AgentError::State(error).is_final(), "{errno}");
         }
         assert!(AgentError::State(StateError::InUse(path.to_owned())).is_final());
+        let closed = StateError::io("create", path, Errno::ACCESS.into());
+        assert!(AgentError::State(closed).is_final(), "rights are a person's decision");
+    }
+
+    #[test]
+    fn the_cause_of_a_failure_is_told_with_it() {
+        let path = std::path::Path::new("/s/publications.json");
+        let error = AgentError::State(StateError::io("write", path, Errno::ROFS.into()));
+        let text = in_full(&error);
+        assert!(text.starts_with("cannot write /s/publications.json: Read-only"), "{text}");
     }
 
     #[test]

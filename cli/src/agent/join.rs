@@ -19,7 +19,7 @@ use super::state::{Identity, Membership, StateFolder};
 use super::wire::{JoinBody, Joined, VERSION};
 
 /// What joining needs besides the state folder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct JoinOptions {
     /// The key.
     pub(crate) key: JoinKey,

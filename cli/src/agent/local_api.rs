@@ -16,7 +16,6 @@ mod credentials;
 mod routes;
 mod stream;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,6 +23,8 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
+use rustix::fs::Mode;
+use rustix::process::umask;
 use tokio::net::UnixListener;
 
 use super::Agent;
@@ -55,12 +56,12 @@ impl LocalSocket {
         {
             return Err(StateError::io("remove", path, error));
         }
+        // Made closed: a change of its mode would follow a link that the folder's owner has put in its place.
+        let before = umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
         let listener = UnixListener::bind(path);
+        umask(before);
         let listener = listener.map_err(|source| StateError::io("create", path, source))?;
-        let file = SocketFile(path.to_owned());
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))
-            .map_err(|source| StateError::io("protect", path, source))?;
-        Ok(Self { listener, file })
+        Ok(Self { listener, file: SocketFile(path.to_owned()) })
     }
 
     /// Serves until the agent stops.

@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 
 use super::control_client::refusal;
 use super::error::AgentError;
-use super::limits::CONTROL_BODY_BYTES_MAX;
+use super::limits::{CONTROL_BODY_BYTES_MAX, LOCAL_CHANGE_TIMEOUT, LOCAL_LOOK_TIMEOUT};
 use super::local_api::HOST;
 use super::ndjson::Lines;
 use super::wire::{Page, PublicationView};
@@ -79,7 +79,10 @@ impl LocalClient {
     }
 
     async fn lines(&self, path: &str) -> Result<Lines, AgentError> {
-        let response = self.open(Method::GET, path, Bytes::new()).await?;
+        let opened = self.open(Method::GET, path, Bytes::new());
+        let silent =
+            |_| AgentError::AgentSilent { socket: self.socket.clone(), waited: LOCAL_LOOK_TIMEOUT };
+        let response = tokio::time::timeout(LOCAL_LOOK_TIMEOUT, opened).await.map_err(silent)??;
         let status = response.status();
         if status.is_success() {
             return Ok(Lines::new(response.into_body()));
@@ -97,11 +100,17 @@ impl LocalClient {
         serde_json::from_slice(&bytes).map_err(|error| AgentError::Internal(error.to_string()))
     }
 
+    /// An agent that was stopped (SIGSTOP), or whose machine is out of breath, takes connections and answers nothing.
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, AgentError> {
-        let response = self.open(method, path, body).await?;
-        let status = response.status();
-        let bytes = collect(response.into_body()).await?;
-        if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
+        let limit = if method == Method::GET { LOCAL_LOOK_TIMEOUT } else { LOCAL_CHANGE_TIMEOUT };
+        let whole = async {
+            let response = self.open(method, path, body).await?;
+            let status = response.status();
+            let bytes = collect(response.into_body()).await?;
+            if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
+        };
+        let silent = |_| AgentError::AgentSilent { socket: self.socket.clone(), waited: limit };
+        tokio::time::timeout(limit, whole).await.map_err(silent)?
     }
 
     async fn open(

@@ -36,6 +36,8 @@ pub(crate) struct Entry {
     pub(crate) seen: Seen,
     /// How many local clients hold it.
     pub(crate) holders: usize,
+    /// The relay is being told, from here, to publish it no more.
+    pub(crate) is_leaving: bool,
     /// Why the relay refuses it. Then there is no view: it is not served, and asked for again.
     pub(crate) refused: Option<Refused>,
 }
@@ -119,7 +121,8 @@ impl Registry {
         let before = self.entries.remove(name);
         let holders = before.as_ref().map_or(0, |entry| entry.holders);
         let seen = Seen::default();
-        let entry = Entry { declaration, target, view, seen, holders, refused: None };
+        let is_leaving = false;
+        let entry = Entry { declaration, target, view, seen, holders, is_leaving, refused: None };
         self.entries.insert(name.to_owned(), entry);
     }
 
@@ -188,12 +191,14 @@ impl Registry {
         news
     }
 
-    /// The relay has acknowledged what is declared under `name`.
-    pub(crate) fn acknowledge(&mut self, name: &str, view: PublicationView) {
-        if let Some(entry) = self.entries.get_mut(name) {
-            entry.view = Some(view);
-            entry.refused = None;
-        }
+    /// The relay has acknowledged what is declared under `name`. Returns true if it is another publication than before, of which the relay knows nothing yet.
+    pub(crate) fn acknowledge(&mut self, name: &str, view: PublicationView) -> bool {
+        let Some(entry) = self.entries.get_mut(name) else { return false };
+        let before = entry.view.as_ref().map(|before| &before.publication);
+        let is_other = before != Some(&view.publication);
+        entry.view = Some(view);
+        entry.refused = None;
+        is_other
     }
 
     /// What is refused, and how it is asked for again. Taking over is for the moment when a person asked for it.
@@ -366,7 +371,8 @@ fn unacknowledged(name: &str, declaration: &Declaration) -> PublicationView {
     }
 }
 
-/// What is kept on disk of a publication: not its state, which has to be proved again, so that a new proof changes nothing on disk.
+/// What is kept on disk of a publication: not its state, which has to be proved again, so that a new proof changes nothing on disk; and nothing of what the
+/// relay says about it, which it says again.
 pub(crate) fn stored(
     declaration: &Declaration,
     view: Option<&PublicationView>,
@@ -379,196 +385,11 @@ pub(crate) fn stored(
             at: 0,
             awaits_certificate: false,
         },
+        access_notes: Vec::new(),
         ..view.clone()
     };
     StoredPublication { declaration: declaration.clone(), view: view.map(unproved), refused: None }
 }
 
 #[cfg(test)]
-mod tests {
-    use bore_control::model::Protocol;
-
-    use super::*;
-    use crate::agent::test_support::{declaration, view};
-
-    #[test]
-    fn attack_37_what_the_relay_names_and_nobody_declared_is_ignored() {
-        let mut registry = declared("web");
-        let mut foreign = view("metadata", Protocol::Tcp);
-        foreign.publication.target = "169.254.169.254:80".into();
-
-        let narrowed = registry.narrow(vec![view("web", Protocol::Tcp), foreign.clone()]);
-
-        assert_eq!(narrowed.undeclared, [foreign]);
-        assert!(registry.entry("metadata").is_none());
-        assert_eq!(registry.views().len(), 1);
-    }
-
-    #[test]
-    fn attack_37_the_relay_cannot_change_the_target_of_a_declared_publication() {
-        let mut registry = declared("web");
-        let mut changed = view("web", Protocol::Tcp);
-        changed.publication.target = "10.0.0.1:5432".into();
-        registry.narrow(vec![changed]);
-
-        let entry = registry.entry("web").unwrap();
-        assert_eq!(entry.declaration.target, "127.0.0.1:3000");
-        assert_eq!(entry.target, "127.0.0.1:3000".parse().unwrap());
-    }
-
-    #[test]
-    fn attack_37_a_list_tells_states_and_does_not_move_what_was_acknowledged() {
-        let mut registry = declared("web");
-        let acknowledged = registry.views().remove(0).publication;
-        let mut moved = view("web", Protocol::Tcp);
-        moved.publication.public_port = Some(6379);
-        moved.publication.hostnames = vec!["intranet.example.org".into()];
-        moved.publication.overlay_port = 1;
-        moved.state.state = State::Live;
-
-        assert_eq!(registry.narrow(vec![moved.clone()]).changed.len(), 1, "it is live");
-        assert_eq!(registry.views().remove(0).publication, acknowledged);
-
-        moved.publication.id = Uuid::from_u128(99);
-        moved.state.state = State::Down;
-        assert_eq!(registry.narrow(vec![moved]), Narrowed::default(), "another of this name");
-    }
-
-    #[test]
-    fn an_acknowledged_publication_that_the_list_lacks_is_told_and_kept_until_it_is_certain() {
-        let mut registry = declared("web");
-        assert_eq!(registry.narrow(Vec::new()).missing, ["web"]);
-        assert!(registry.entry("web").is_some());
-    }
-
-    #[test]
-    fn what_the_relay_refuses_is_kept_shown_and_asked_for_again_without_taking_over() {
-        let mut registry = Registry::default();
-        let declared = Declaration {
-            lifetime: Lifetime::Persistent,
-            replace: true,
-            ..declaration("web", Protocol::Tcp, "127.0.0.1:3000")
-        };
-        let target = declared.parse_target().unwrap();
-        registry.declare("web", declared, target, Some(view("web", Protocol::Tcp)));
-        let problem = Problem {
-            title: String::new(),
-            status: 409,
-            detail: "port 7777/tcp is held by \"other\"".to_owned(),
-            code: "B2104".to_owned(),
-            next: String::new(),
-        };
-
-        assert!(registry.refuse("web", problem.clone()));
-        assert!(!registry.refuse("web", problem.clone()), "no news");
-        assert!(registry.views().is_empty(), "it is not served");
-        let shown = registry.shown().remove(0);
-        assert_eq!(
-            (shown.state.state, shown.public.as_str()),
-            (State::Refused, "tcp://203.0.113.5:7777")
-        );
-        assert!(shown.state.cause.unwrap().contains("(B2104)"));
-        assert_eq!(registry.persistent()[0].refused, Some(problem));
-        assert!(!registry.refused_requests().remove(0).1.replace);
-        assert!(registry.narrow(Vec::new()).missing.is_empty(), "a list without it is no news");
-
-        registry.acknowledge("web", view("web", Protocol::Tcp));
-        assert!(registry.refused_requests().is_empty() && registry.views().len() == 1);
-    }
-
-    #[test]
-    fn a_token_is_consumed_once() {
-        let mut registry = declared("web");
-        let id = Uuid::from_u128(1);
-        let mut arrived = registry.expect_visit("token", id).unwrap();
-        assert!(arrived.try_recv().is_err());
-
-        assert_eq!(registry.take_visit("token"), Some(id));
-        assert!(arrived.try_recv().is_ok());
-        assert_eq!(registry.take_visit("token"), None);
-        assert_eq!(registry.take_visit("another"), None);
-    }
-
-    #[test]
-    fn a_target_is_reported_when_it_changes_and_not_again() {
-        let mut registry = declared("web");
-        let report = |registry: &mut Registry, result| {
-            registry.note_target("web", result).map(|(_, report)| report.ok)
-        };
-
-        assert_eq!(report(&mut registry, Err("refused".into())), Some(false));
-        assert_eq!(report(&mut registry, Err("refused".into())), None);
-        assert_eq!(report(&mut registry, Ok(())), Some(true));
-        assert_eq!(report(&mut registry, Ok(())), None);
-    }
-
-    #[test]
-    fn a_proof_holds_for_the_interval_and_no_longer_than_until_the_next_failure() {
-        let mut registry = declared("web");
-        let now = Instant::now();
-        registry.entry_mut("web").unwrap().seen.proof = Some((now, "took a connection"));
-        let entry = registry.entry("web").unwrap();
-        let soon = now + Duration::from_secs(12);
-        assert_eq!(entry.recent_proof(soon).as_deref(), Some("took a connection 12 s ago"));
-        assert_eq!(entry.recent_proof(now + entry.health_interval()), None);
-        registry.note_target("web", Err("refused".into()));
-        assert_eq!(registry.entry("web").unwrap().recent_proof(soon), None);
-    }
-
-    #[test]
-    fn a_visitor_judges_one_port_and_no_range() {
-        let judged = |target: &str, health: &str| {
-            let mut registry = Registry::default();
-            let mut declaration = declaration("web", Protocol::Tcp, target);
-            declaration.health.check = health.parse().ok();
-            registry.declare("web", declaration, target.parse().unwrap(), None);
-            registry.entry("web").unwrap().is_judged_by_visitors()
-        };
-        assert!(judged("3000", "tcp") && judged("3000", "http"));
-        assert!(!judged("3000", "none") && !judged("3000-3001", "tcp"));
-    }
-
-    #[test]
-    fn without_the_relay_nothing_stays_proved() {
-        let mut registry = declared("web");
-        registry.entry_mut("web").unwrap().view.as_mut().unwrap().state.state = State::Live;
-        let changed = registry.set_all_offline("no relay answered");
-        assert_eq!(changed[0].state.state, State::Offline);
-        assert!(registry.set_all_offline("still").is_empty());
-    }
-
-    #[test]
-    fn only_persistent_declarations_survive_a_restart() {
-        let mut registry = declared("web");
-        assert!(registry.persistent().is_empty());
-        let persistent = Declaration {
-            lifetime: Lifetime::Persistent,
-            ..declaration("db", Protocol::Tcp, "5432")
-        };
-        registry.declare("db", persistent, "5432".parse().unwrap(), None);
-        assert_eq!(registry.persistent().len(), 1);
-    }
-
-    #[test]
-    fn a_new_proof_changes_nothing_on_disk() {
-        let mut registry = Registry::default();
-        let persistent = Declaration {
-            lifetime: Lifetime::Persistent,
-            ..declaration("db", Protocol::Tcp, "5432")
-        };
-        let target = persistent.parse_target().unwrap();
-        registry.declare("db", persistent, target, Some(view("db", Protocol::Tcp)));
-        let before = registry.persistent();
-        let state = &mut registry.entry_mut("db").unwrap().view.as_mut().unwrap().state;
-        (state.state, state.at) = (State::Live, 7);
-        assert_eq!(registry.persistent(), before);
-    }
-
-    fn declared(name: &str) -> Registry {
-        let mut registry = Registry::default();
-        let declaration = declaration(name, Protocol::Tcp, "127.0.0.1:3000");
-        let target = declaration.parse_target().unwrap();
-        registry.declare(name, declaration, target, Some(view(name, Protocol::Tcp)));
-        registry
-    }
-}
+mod tests;

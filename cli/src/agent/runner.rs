@@ -10,10 +10,11 @@
 //! is; it is doubted, and handshaken again, when control does not answer through it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bore_overlay::RelayAddress;
 use rand::Rng;
 
 use super::backoff::Backoff;
@@ -23,6 +24,7 @@ use super::error::AgentError;
 use super::network_watch::NetworkWatch;
 use super::session::{self, Lost};
 use super::shared::{Online, Shared};
+use super::state::Identity;
 
 /// The task that owns the tunnel.
 #[derive(Debug)]
@@ -153,10 +155,12 @@ impl Runner {
     }
 
     async fn pause(&mut self, wait: Duration) {
-        let slept = tokio::time::sleep(wait);
-        let Some(network) = &mut self.network else { return slept.await };
+        let shared = &self.shared;
+        let network = self
+            .network
+            .get_or_insert_with(|| NetworkWatch::new(likely_address(&shared.identity())));
         tokio::select! {
-            () = slept => {}
+            () = tokio::time::sleep(wait) => {}
             change = network.changed() => {
                 tracing::info!(?change, "network changed, trying at once");
                 self.backoff.reset();
@@ -166,7 +170,34 @@ impl Runner {
     }
 }
 
+/// Where the relay is likely to be. The way there shows when a machine that started without its network has one; nothing is sent.
+fn likely_address(identity: &Identity) -> SocketAddr {
+    let literal = identity.relays.iter().find_map(|relay| match relay {
+        RelayAddress::Socket(address) => Some(*address),
+        RelayAddress::Name { .. } => None,
+    });
+    let known = identity.relay.as_ref().and_then(|relay| relay.addresses.first().copied());
+    known.or(literal).unwrap_or(SOMEWHERE)
+}
+
+/// An address of the Internet that is nobody's (RFC 5737).
+const SOMEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
 /// The relay gives the agent of before a few seconds to answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// A session that lived this long was a good one: the next wait starts short again.
 const SETTLED: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::test_support::join_key;
+
+    #[test]
+    fn the_way_to_the_relay_is_watched_also_before_its_name_resolves() {
+        let mut identity = Identity::new(&join_key());
+        identity.relays = vec!["relay.example.org:443".parse().unwrap()];
+        assert_eq!(likely_address(&identity), SOMEWHERE);
+        identity.relays.push("203.0.113.5:7443".parse().unwrap());
+        assert_eq!(likely_address(&identity), "203.0.113.5:7443".parse().unwrap());
+    }
+}

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::connect::RelayPeer;
 use super::declaration::Declaration;
-use super::error::AgentError;
+use super::error::{AgentError, in_full};
 use super::registry::stored;
 use super::shared::{Shared, StateChange};
 use super::state::StoredPublication;
@@ -60,7 +60,7 @@ impl Shared {
     /// # Errors
     /// It could not be written: nothing is served.
     pub(crate) async fn keep(
-        &self,
+        self: &Arc<Self>,
         declaration: Declaration,
         target: Target,
         view: PublicationView,
@@ -80,7 +80,9 @@ impl Shared {
         }
         self.registry().declare(&name, declaration, target, Some(view.clone()));
         drop(on_disk);
-        self.replan(None);
+        if !self.replan(None) {
+            self.report_target(&name);
+        }
         self.tell_publications(vec![view]);
         Ok(())
     }
@@ -150,12 +152,13 @@ impl Shared {
 
     /// Tells that the disk does not follow, once until it does.
     fn note_unsaved(&self, error: &AgentError) {
-        let before = self.saving.lock_failure().replace(error.to_string());
+        let cause = in_full(error);
+        let before = self.saving.lock_failure().replace(cause.clone());
         if before.is_some() {
             return;
         }
-        let (code, cause) = (error.code().to_owned(), error.to_string());
-        tracing::warn!(code, %error, "the state cannot be saved; it is served and tried again");
+        let code = error.code().to_owned();
+        tracing::info!(code, cause, "the state cannot be saved; it is served and tried again");
         self.tell(StateChange::Unsaved { code, cause });
     }
 

@@ -13,7 +13,7 @@ use http::Method;
 use rand::Rng;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::answers::{acknowledged, bounded_problem};
+use super::answers::{acknowledged, bounded_problem, bounded_text};
 use super::connect::{Connector, RelayPeer, TunnelChange, rebind, resolve};
 use super::control_client::ControlClient;
 use super::error::AgentError;
@@ -102,7 +102,7 @@ async fn renew_declared(shared: &Arc<Shared>, control: &ControlClient) -> Result
 
 /// Takes the answer to what is declared under `name`, which may have been withdrawn meanwhile.
 fn take_answer(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     name: &str,
     answer: Result<PublicationView, AgentError>,
 ) -> Result<(), AgentError> {
@@ -122,7 +122,7 @@ fn take_answer(
 }
 
 /// Asks again for what the relay refuses: another node may have given it back, or a rule changed.
-async fn ask_again(shared: &Shared, control: &ControlClient) -> Result<(), AgentError> {
+async fn ask_again(shared: &Arc<Shared>, control: &ControlClient) -> Result<(), AgentError> {
     let refused = shared.registry().refused_requests();
     if refused.is_empty() {
         return Ok(());
@@ -198,7 +198,9 @@ impl Session<'_> {
                 line = tokio::time::timeout_at(heartbeat_due, self.lines.next::<WatchEvent>()) => {
                     let silent = format!("the relay was silent for {} s", HEARTBEAT_MISSING.as_secs());
                     let line = line.map_err(|_| lost(silent))?;
-                    self.handle(line.map_err(|error| lost(error.to_string()))?).await?;
+                    // A line that is not understood is quoted.
+                    let line = line.map_err(|error| lost(bounded_text(error.to_string())))?;
+                    self.handle(line).await?;
                     heartbeat_due = Instant::now() + HEARTBEAT_MISSING;
                 }
                 change = connector.change() => self.tunnel_changed(change, connector).await?,
@@ -233,7 +235,7 @@ impl Session<'_> {
                 Ok(())
             }
             Some(WatchEvent::Hello { relay }) => {
-                tracing::debug!(version = %relay.version, draining = relay.draining, "watching");
+                tracing::debug!(version = ?relay.version, draining = relay.draining, "watching");
                 Ok(())
             }
             Some(WatchEvent::Other) => Ok(()),
@@ -249,7 +251,7 @@ impl Session<'_> {
         let was_displaced = self.take_displaced(&mut narrowed.missing, displaced);
         for view in narrowed.undeclared {
             self.shared.counters.undeclared_ignored.add_one();
-            tracing::debug!(name = %view.publication.name, "not declared on this agent, ignored");
+            tracing::debug!(name = ?view.publication.name, "not declared on this agent, ignored");
         }
         self.shared.replan(None);
         self.shared.tell_publications(narrowed.changed);
@@ -275,8 +277,11 @@ impl Session<'_> {
         let stored = stored(&self.online.control).await?;
         let exists = |name: &String| stored.iter().any(|stored| stored.name.as_str() == name);
         for name in missing.iter().filter(|name| !exists(name)) {
-            tracing::info!(%name, "removed on the relay, served no more");
-            self.shared.forget(name, "the relay");
+            // The list without it may be here before the answer to this machine's own request.
+            let leaves = self.shared.registry().entry(name).is_some_and(|entry| entry.is_leaving);
+            let cause = if leaves { HERE } else { "the relay" };
+            tracing::info!(%name, cause, "removed, served no more");
+            self.shared.forget(name, cause);
         }
         Ok(())
     }
@@ -291,7 +296,7 @@ impl Session<'_> {
                 tracing::info!(%endpoint, "the relay answers from elsewhere");
                 Ok(())
             }
-            TunnelChange::Gone => Err(final_loss(AgentError::Stopped)),
+            TunnelChange::Gone => Err(final_loss(AgentError::OverlayEnded)),
             TunnelChange::Down => {
                 let cause = "the tunnel has no session".to_owned();
                 Err(doubted(AgentError::ControlUnreachable { cause }))
@@ -356,6 +361,9 @@ impl Session<'_> {
         Err(Lost { error, tunnel_stands: false, at_once: true })
     }
 }
+
+/// Who took a publication back, when it was us.
+pub(crate) const HERE: &str = "this machine";
 
 fn taken(cause: String) -> Problem {
     bounded_problem(Problem {

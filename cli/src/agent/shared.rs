@@ -25,6 +25,7 @@ use super::limits::{CHANGES_MAX, Counters, Room};
 use super::registry::Registry;
 use super::saving::Saving;
 use super::state::{Identity, Membership, StateFolder};
+use super::target_watch::check_target;
 use super::wire::{Problem, PublicationView};
 
 /// The agent's common state.
@@ -285,10 +286,22 @@ impl Shared {
     }
 
     /// Takes a renewed answer of the relay.
-    pub(crate) fn renew(&self, name: &str, view: PublicationView) {
-        self.registry().acknowledge(name, view.clone());
-        self.replan(None);
+    pub(crate) fn renew(self: &Arc<Self>, name: &str, view: PublicationView) {
+        let is_other = self.registry().acknowledge(name, view.clone());
+        let is_served_anew = self.replan(None);
+        if is_other && !is_served_anew {
+            self.report_target(name);
+        }
         self.tell_publications(vec![view]);
+    }
+
+    /// Has the relay told how the target of `name` is: it waits for that before it looks. What is served anew is reported by itself.
+    pub(super) fn report_target(self: &Arc<Self>, name: &str) {
+        if let Some(entry) = self.registry().entry_mut(name) {
+            entry.seen.reported_ok = None;
+        }
+        let (shared, name) = (Arc::clone(self), name.to_owned());
+        tokio::spawn(async move { check_target(&shared, &name).await });
     }
 
     /// The relay refuses what is declared here: it is served no more, and stays declared.
@@ -296,7 +309,7 @@ impl Shared {
         if !self.registry().refuse(name, problem.clone()) {
             return;
         }
-        tracing::warn!(%name, code = %problem.code, %problem, "the relay refuses a publication");
+        tracing::info!(%name, code = %problem.code, %problem, "the relay refuses a publication");
         self.replan(None);
         self.tell(StateChange::Refused { name: name.to_owned(), problem });
     }
@@ -322,8 +335,8 @@ impl Shared {
         }
     }
 
-    /// Brings the plan of what is served up to date; `relay` when the tunnel is another one.
-    pub(crate) fn replan(&self, relay: Option<PeerId>) {
+    /// Brings the plan of what is served up to date; `relay` when the tunnel is another one. Returns true if the plan changed.
+    pub(crate) fn replan(&self, relay: Option<PeerId>) -> bool {
         let registry = self.registry();
         self.plan.send_if_modified(|plan| {
             let relay = relay.or(plan.relay);
@@ -332,7 +345,7 @@ impl Shared {
             let changed = *plan != wanted;
             *plan = wanted;
             changed
-        });
+        })
     }
 }
 

@@ -38,7 +38,8 @@ pub(crate) struct StateFolder {
 /// Held while an agent runs on the folder; the kernel lets go of it when the process ends.
 #[derive(Debug)]
 pub(crate) struct StateLock {
-    _file: File,
+    _folder: File,
+    _file: Option<File>,
 }
 
 /// A declared publication as it is kept on disk.
@@ -108,20 +109,34 @@ impl StateFolder {
     /// # Errors
     /// Another agent has it (`B6104`).
     pub(crate) fn lock(&self) -> Result<StateLock, StateError> {
-        let path = self.path.join("lock");
-        // flock(2) needs no right to write: where nothing can be made, the folder does.
-        let takes_no_file = |error: &io::Error| {
-            matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull)
+        // An agent that could make no file holds the folder alone, also once a file can be made.
+        let folder = File::open(&self.path);
+        let folder = folder.map_err(|source| StateError::io("read", &self.path, source))?;
+        let held = match self.claim(&folder, &self.path) {
+            Err(in_use @ StateError::InUse(_)) => return Err(in_use),
+            // Not every file system locks folders.
+            held => held,
         };
-        let opened = files::open_lock(&path).or_else(|error| {
-            if takes_no_file(&error) { File::open(&self.path) } else { Err(error) }
-        });
-        let file = opened.map_err(|source| StateError::io("create", &path, source))?;
-        match file.try_lock() {
-            Ok(()) => Ok(StateLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(StateError::InUse(self.path.clone())),
-            Err(TryLockError::Error(source)) => Err(StateError::io("lock", &path, source)),
-        }
+        let path = self.path.join("lock");
+        let file = match files::open_lock(&path) {
+            Ok(file) => {
+                self.claim(&file, &path)?;
+                Some(file)
+            }
+            Err(error) if takes_no_file(&error) => {
+                held?;
+                None
+            }
+            Err(source) => return Err(StateError::io("create", &path, source)),
+        };
+        Ok(StateLock { _folder: folder, _file: file })
+    }
+
+    fn claim(&self, file: &File, path: &Path) -> Result<(), StateError> {
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StateError::InUse(self.path.clone()),
+            TryLockError::Error(source) => StateError::io("lock", path, source),
+        })
     }
 
     /// The boot id of the agent that runs on the folder; the same again after a crash, another one in a copy of the folder.
@@ -204,16 +219,30 @@ impl StateFolder {
     }
 }
 
-/// Where the system's agent is: an identity that was made when it lived in the relay's folder is used there until the service is installed anew.
+fn takes_no_file(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull)
+}
+
+/// Where the system's agent is: an identity that root made when the agent lived in the relay's folder is used there until the service is installed anew. One
+/// that belongs to a service's user is not: whoever speaks for a relay could have planted it, and root would publish what it declares.
 fn system_path(path: &Path, before: &Path) -> PathBuf {
     let joined = |folder: &Path| folder.join("identity.json").exists();
-    if joined(before) && !joined(path) { before.to_owned() } else { path.to_owned() }
+    let is_by_root = |folder: &Path| {
+        std::fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir() && found.uid() == ROOT)
+    };
+    if joined(before) && is_by_root(before) && !joined(path) {
+        before.to_owned()
+    } else {
+        path.to_owned()
+    }
 }
+
+const ROOT: u32 = 0;
 
 /// The folder of the system's agent.
 pub(crate) const SYSTEM: &str = "/var/lib/bore-agent";
 /// Where it was when relay and agent ran as one user.
-const SYSTEM_BEFORE: &str = "/var/lib/bore/agent";
+pub(crate) const SYSTEM_BEFORE: &str = "/var/lib/bore/agent";
 
 fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
@@ -259,12 +288,36 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_that_a_service_could_have_planted_is_not_root_s() {
+        let root = tempfile::tempdir().unwrap();
+        let [path, before, planted] = ["new", "before", "link"].map(|name| root.path().join(name));
+        std::fs::create_dir(&before).unwrap();
+        std::fs::write(before.join("identity.json"), "{}").unwrap();
+        std::os::unix::fs::symlink(&before, &planted).unwrap();
+        assert_eq!(system_path(&path, &planted), path);
+        std::os::unix::fs::chown(&before, Some(4_711), None)
+            .expect("needs root: sudo cargo xtask test");
+        assert_eq!(system_path(&path, &before), path);
+    }
+
+    #[test]
     fn only_one_agent_holds_the_folder() {
         let root = closed_folder();
         let folder = StateFolder::open(root.path()).unwrap();
         let held = folder.lock().unwrap();
         assert_eq!(folder.lock().unwrap_err().code(), "B6104");
 
+        drop(held);
+        folder.lock().unwrap();
+    }
+
+    #[test]
+    fn an_agent_that_could_make_no_lock_keeps_the_next_one_out() {
+        let root = closed_folder();
+        let folder = StateFolder::open(root.path()).unwrap();
+        let held = File::open(root.path()).unwrap();
+        held.try_lock().unwrap();
+        assert_eq!(folder.lock().unwrap_err().code(), "B6104");
         drop(held);
         folder.lock().unwrap();
     }

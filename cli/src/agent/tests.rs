@@ -1,5 +1,6 @@
 //! A whole agent without a relay: what it does about its folder, its socket and a relay that does not answer.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use bore_control::model::{Lifetime, Protocol};
@@ -16,6 +17,18 @@ async fn an_agent_answers_on_its_socket_while_the_relay_does_not() {
     let status = lab.client().await.status().await.unwrap();
     assert_eq!((status.name.as_str(), status.connected), ("laptop", false));
     assert_eq!(status.node, membership().node);
+    let socket = std::fs::metadata(lab.folder.socket()).unwrap();
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+    lab.agent.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_whose_overlay_fails_ends_so_that_its_service_starts_it_again() {
+    let lab = Lab::start().await;
+    lab.agent.shared().shard.stop().await;
+    let ended = lab.agent.ended().await;
+    let error = crate::error::CliError::new(ended.code().to_owned(), ended.to_string());
+    assert_eq!((error.code(), error.exit().number()), ("B1000", 1), "{ended}");
     lab.agent.stop().await;
 }
 

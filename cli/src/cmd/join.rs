@@ -83,11 +83,19 @@ impl Join {
         joined: bool,
     ) -> CliResult<Link> {
         let name = || self.name.clone().unwrap_or_else(host_label);
-        let join = key.map(|key| JoinOptions { key, name: name(), ephemeral: self.ephemeral });
-        let agent = Agent::start(folder, StartOptions { join, takeover: self.takeover }).await?;
+        let options = || StartOptions {
+            join: key.clone().map(|key| JoinOptions {
+                key,
+                name: name(),
+                ephemeral: self.ephemeral,
+            }),
+            takeover: self.takeover,
+        };
         if joined && context.timeout().is_none() {
+            let agent = started_some_time(context, &folder, options).await?;
             return connected_some_time(context, agent).await;
         }
+        let agent = Agent::start(folder, options()).await?;
         Link::connected(agent, context.timeout_or(CONNECT_TIMEOUT)).await
     }
 
@@ -120,6 +128,27 @@ fn pasted(context: &Context<'_>) -> CliResult<Secret> {
         return Secret::ask("join key", context.no_input(), context.output);
     }
     Secret::read(Path::new("-"))
+}
+
+/// Starts the agent of a machine that has joined, for as long as it takes: descriptors, memory or the disk may lack for a while.
+async fn started_some_time(
+    context: &Context<'_>,
+    folder: &StateFolder,
+    options: impl Fn() -> StartOptions,
+) -> CliResult<Agent> {
+    let mut told = false;
+    loop {
+        let error = match Agent::start(folder.clone(), options()).await {
+            Err(error) if !error.is_final() => CliError::from(error),
+            started => return Ok(started?),
+        };
+        if !std::mem::replace(&mut told, true) {
+            let cause = error.reason().map(|cause| format!(": {cause}")).unwrap_or_default();
+            let (code, text) = (error.code(), error.message());
+            context.output.warn(&format!("not started yet ({code}): {text}{cause}; trying again"));
+        }
+        tokio::time::sleep(START_AGAIN).await;
+    }
 }
 
 /// Waits for the relay for as long as it takes: a machine that has joined may start before its network does.
@@ -173,6 +202,8 @@ fn label_of(host: &str) -> String {
 
 /// RFC 1035 §2.3.4.
 const LABEL_CHARS_MAX: usize = 63;
+/// How long after a start that failed the next one is tried.
+const START_AGAIN: Duration = Duration::from_secs(2);
 /// How long the relay may take to answer before joining is called failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 

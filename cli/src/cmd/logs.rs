@@ -1,8 +1,9 @@
 //! `bore logs`: what happens to the publications of this machine's agent.
 
 use super::publish::{follow, standing};
+use crate::agent::PublicationView;
 use crate::context::Context;
-use crate::error::CliResult;
+use crate::error::{CliError, CliResult};
 use crate::link::Link;
 use crate::signal::Interrupt;
 
@@ -26,7 +27,9 @@ impl Logs {
         let mut interrupt = Interrupt::listen()?;
         let link = Link::running(context).await?;
         let mut changes = link.changes().await?;
-        for view in link.publications().await? {
+        let views = link.publications().await?;
+        self.demand_published(context, &views)?;
+        for view in views {
             let name = &view.publication.name;
             if self.names.is_empty() || self.names.contains(name) {
                 context.output.result("state", &super::publish::fields(&view), &standing(&view))?;
@@ -39,5 +42,18 @@ impl Logs {
             ended = follow(context.output, &mut changes, &self.names) => ended,
             () = interrupt.wait() => Ok(()),
         }
+    }
+
+    /// A name that is not published is a mistake, unless it is waited for.
+    fn demand_published(&self, context: &Context<'_>, views: &[PublicationView]) -> CliResult {
+        let published = |name: &String| views.iter().any(|view| view.publication.name == *name);
+        for name in self.names.iter().filter(|name| !published(name)) {
+            if !self.follow {
+                let error = CliError::new("B2111", format!("there is no publication `{name}`"));
+                return Err(error.next("bore ls shows what there is"));
+            }
+            context.output.note(&format!("{name} is not published yet"));
+        }
+        Ok(())
     }
 }

@@ -70,6 +70,13 @@ fn demand_joined(state: &Path) -> CliResult {
         "B1008",
         format!("{} has no identity: this machine has not joined", state.display()),
     );
+    let before = Path::new(state::SYSTEM_BEFORE);
+    if before.join("identity.json").exists() {
+        return Err(error.next(format!(
+            "if the agent of this machine joined in {0}: --state {0}",
+            before.display()
+        )));
+    }
     Err(error.next(
         "bore join first (Ctrl-C once it says joined); or name the folder that joined: --state DIR",
     ))

@@ -127,16 +127,15 @@ impl Down {
         let mut owned = Owned::load(&context.state()?)?;
         let names: Vec<String> = file.publish.into_iter().filter_map(|each| each.name).collect();
         let names = union(owned.of(&path), &names);
-        for view in link.publications().await? {
-            let name = view.publication.name;
-            if names.contains(&name) {
-                link.withdraw(&name).await?;
-                context.output.result(
-                    "removed",
-                    &serde_json::json!({ "name": name }),
-                    &format!("- {name}"),
-                )?;
-            }
+        let published = link.publications().await?.into_iter().map(|view| view.publication.name);
+        let published: Vec<String> = published.filter(|name| names.contains(name)).collect();
+        for name in &published {
+            link.withdraw(name).await?;
+            let fields = serde_json::json!({ "name": name });
+            context.output.result("removed", &fields, &format!("- {name}"))?;
+        }
+        if published.is_empty() {
+            context.output.note("nothing that the file names is published");
         }
         owned.set(&path, Vec::new())
     }

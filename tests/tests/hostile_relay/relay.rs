@@ -31,6 +31,8 @@ struct Script {
     lines: Mutex<Lines>,
     /// Counts changes of the list of publications.
     list: watch::Sender<u32>,
+    /// Whether acknowledgements are held back.
+    held: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -39,12 +41,14 @@ struct Lines {
     relay: Value,
     /// Fields of an answer to a publish request that differ from what was asked.
     acknowledgement: Value,
-    /// What was acknowledged, by name.
+    /// What an honest relay would have acknowledged.
     publications: Vec<Value>,
     /// The answer to a visit that is asked for.
     order: Value,
     /// How the visits of this order went.
     reports: Vec<Value>,
+    /// Requests to publish.
+    requests: u32,
     /// Fields of the list's publications that differ from what was acknowledged.
     list: Value,
     attempts: u32,
@@ -78,7 +82,8 @@ impl HostileRelay {
         // A tunnel gets its flows when its event has room.
         runtime.spawn(async move { while events.recv().await.is_some() {} });
         let lines = Lines { relay, order: order(&[]), ..Lines::default() };
-        let script = Script { relay_key, lines: Mutex::new(lines), list: watch::Sender::new(0) };
+        let (list, held) = (watch::Sender::new(0), watch::Sender::new(false));
+        let script = Script { relay_key, lines: Mutex::new(lines), list, held };
         let join_key = JoinKey {
             cluster: cluster.public(),
             network: NETWORK,
@@ -101,6 +106,17 @@ impl HostileRelay {
     /// Acknowledges publications with these fields changed from here on.
     pub(crate) fn acknowledges(&self, fields: Value) {
         self.script.lines().acknowledgement = fields;
+    }
+
+    /// Holds acknowledgements back from here on, or no more.
+    pub(crate) fn holds_acknowledgements(&self, held: bool) {
+        self.script.lines().requests = 0;
+        self.script.held.send_replace(held);
+    }
+
+    /// Waits for a request to publish whose acknowledgement is held back.
+    pub(crate) fn wait_for_request(&self) {
+        until("a request", SOON, || (self.script.lines().requests > 0).then_some(()));
     }
 
     /// Orders a visit, and returns how the agent says that it went.
@@ -160,6 +176,10 @@ async fn serve(local: Local, incoming: Incoming, script: Arc<Script>) {
     let mut stream = stream.into_inner();
     if request.contains("/watch") {
         return watch(&mut stream, &script).await;
+    }
+    if request.starts_with("POST") && request.contains("/publications ") {
+        script.lines().requests += 1;
+        script.held.subscribe().wait_for(|held| !held).await.unwrap();
     }
     let answer = if request.contains("/v1/join") {
         let public_key = local.status(peer).unwrap().public_key;
@@ -265,9 +285,9 @@ impl Script {
                 state("reachable")
             }
             () if request.contains("/publications ") && is_post => {
-                let view = changed(acknowledged(body), &lines.acknowledgement);
-                lines.publications.push(view.clone());
-                view
+                let honest = acknowledged(body);
+                lines.publications.push(honest.clone());
+                changed(honest, &lines.acknowledgement)
             }
             () if request.starts_with("GET") => json!({"items": lines.publications, "next": null}),
             () => json!({}),

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::stream::{Hold, changes};
 use crate::agent::limits::HOLD_GRACE;
 use crate::agent::wire::{Page, Problem, PublicationView};
-use crate::agent::{Agent, AgentError, Declaration, Status};
+use crate::agent::{Agent, AgentError, Declaration, Status, in_full};
 
 pub(super) async fn status(State(agent): State<Agent>) -> Json<Status> {
     let path_mtu_bytes = agent.path_mtu_bytes().await;
@@ -28,13 +28,23 @@ pub(super) async fn declare(
     body: Bytes,
 ) -> Result<Json<PublicationView>, Refusal> {
     let declaration: Declaration = read(&body)?;
+    // A client that stops waiting, as for Ctrl-C, leaves nothing behind on the relay that this agent does not know.
+    let declared = tokio::spawn(declare_to_the_end(agent, declaration)).await;
+    let view = declared.map_err(|error| AgentError::Internal(error.to_string()))??;
+    Ok(Json(view))
+}
+
+async fn declare_to_the_end(
+    agent: Agent,
+    declaration: Declaration,
+) -> Result<PublicationView, AgentError> {
     let lifetime = declaration.lifetime;
     let view = agent.declare(declaration).await?;
     if lifetime == Lifetime::Session {
         let name = view.publication.name.clone();
         tokio::spawn(withdraw_unless_held(agent, name));
     }
-    Ok(Json(view))
+    Ok(view)
 }
 
 pub(super) async fn withdraw(
@@ -103,7 +113,7 @@ impl From<AgentError> for Refusal {
             code if code.starts_with("B2") || code.starts_with("B4") => StatusCode::CONFLICT,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        problem(status, error.code(), &error.to_string(), &error.next_step())
+        problem(status, error.code(), &in_full(&error), &error.next_step())
     }
 }
 

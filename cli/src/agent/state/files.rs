@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::agent::error::StateError;
 use crate::agent::limits::STATE_FILE_BYTES_MAX;
+use crate::owner::give_to_owner_of_folder;
 
 /// Fails when `path` can be read or written by anybody but its owner.
 pub(super) fn refuse_exposed(path: &Path) -> Result<Metadata, StateError> {
@@ -30,7 +31,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, StateError>
     };
     refuse_exposed(path)?;
     let mut text = Zeroizing::new(String::new());
-    let read = file.take(STATE_FILE_BYTES_MAX).read_to_string(&mut text);
+    let read = file.take(STATE_FILE_BYTES_MAX + 1).read_to_string(&mut text);
+    let read = read.and_then(|bytes| refuse_too_large(bytes as u64));
     read.map_err(|source| StateError::io("read", path, source))?;
     Ok(Some(text))
 }
@@ -38,10 +40,19 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, StateError>
 /// Replaces `path` by a private file of these bytes: the old or the new one survives a crash, never a part.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let temporary = temporary_of(path);
-    let written = write_through(&temporary, bytes)
+    let written = refuse_too_large(bytes.len() as u64)
+        .and_then(|()| write_through(&temporary, bytes))
         .and_then(|()| std::fs::rename(&temporary, path))
         .and_then(|()| sync_folder_of(path));
     written.map_err(|source| StateError::io("write", path, source))
+}
+
+fn refuse_too_large(bytes: u64) -> std::io::Result<()> {
+    if bytes <= STATE_FILE_BYTES_MAX {
+        return Ok(());
+    }
+    let cause = format!("it takes more than {STATE_FILE_BYTES_MAX} bytes");
+    Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, cause))
 }
 
 fn write_through(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -51,14 +62,21 @@ fn write_through(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     {
         return Err(error);
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = make(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
+/// Makes a private file that belongs to whom its folder belongs to, whoever makes it: root may speak for a service that runs as another user.
+fn make(path: &Path) -> std::io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    give_to_owner_of_folder(&file, path)?;
+    Ok(file)
+}
+
 /// Opens the lock, or makes it. A link in its place is not followed: the folder may be another user's.
 pub(super) fn open_lock(path: &Path) -> std::io::Result<File> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    match make(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         made => return made,
     }
@@ -79,6 +97,8 @@ fn temporary_of(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
@@ -107,6 +127,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_could_not_be_read_again_is_not_written() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("publications.json");
+        replace(&path, b"old").unwrap();
+        let bytes = vec![b' '; usize::try_from(STATE_FILE_BYTES_MAX).unwrap() + 1];
+        let error = replace(&path, &bytes).unwrap_err();
+        assert!(error.next_step().contains("bore rm"), "{}", error.next_step());
+        assert_eq!(read(&path).unwrap().unwrap().as_str(), "old");
+        replace(&path, bytes.get(1..).unwrap()).unwrap();
+        assert_eq!(read(&path).unwrap().unwrap().len() as u64, STATE_FILE_BYTES_MAX);
+    }
+
+    #[test]
     fn a_leftover_of_a_crash_does_not_lend_its_rights_to_the_next_file() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("identity.json");
@@ -115,6 +148,20 @@ mod tests {
 
         replace(&path, b"whole").unwrap();
         assert_eq!(refuse_exposed(&path).unwrap().len(), 5);
+    }
+
+    #[test]
+    fn what_root_makes_in_the_folder_of_another_user_is_that_user_s() {
+        let root = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(root.path(), Some(4_711), Some(4_712))
+            .expect("needs root: sudo cargo xtask test");
+        let [identity, lock] = ["identity.json", "lock"].map(|name| root.path().join(name));
+        replace(&identity, b"{}").unwrap();
+        drop(open_lock(&lock).unwrap());
+        for path in [identity, lock] {
+            let made = std::fs::metadata(&path).unwrap();
+            assert_eq!((made.uid(), made.gid()), (4_711, 4_712), "{}", path.display());
+        }
     }
 
     #[test]

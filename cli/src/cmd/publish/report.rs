@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bore_control::model::{Micros, Publication};
+use bore_control::model::{Micros, Protocol, Publication};
 use bore_control::runtime::{PublicationState, State, Step};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use crate::agent::{Declaration, PublicationView, StateChange};
+use crate::agent::{Declaration, Problem, PublicationView, StateChange};
 use crate::error::{CliError, CliResult};
 use crate::hostname::both_forms;
 use crate::link::{Feed, Link};
@@ -21,7 +21,7 @@ use crate::output::{Output, printable};
 pub(crate) struct Declared {
     /// As it was acknowledged.
     pub(crate) view: PublicationView,
-    /// States up to here, on the relay's clock, are of the target before.
+    /// States up to here, on the relay's clock, are of the target or the address before.
     stale_until: Option<Micros>,
 }
 
@@ -91,14 +91,20 @@ pub(crate) async fn declare(link: &Link, declaration: Declaration) -> CliResult<
     let before = link.publications().await?;
     let mut view = link.declare(declaration).await?;
     let same = |old: &&PublicationView| old.publication.id == view.publication.id;
-    let changed = |old: &&PublicationView| old.publication.target != view.publication.target;
+    let changed = |old: &&PublicationView| way(&old.publication) != way(&view.publication);
     let stale_until = before.iter().find(same).filter(changed).map(|old| old.state.at);
     if stale_until.is_some_and(|at| view.state.at <= at) {
         view.state.state = State::Offline;
-        view.state.cause = Some("not checked since its target changed".to_owned());
+        view.state.cause = Some("not checked since it changed".to_owned());
         view.state.steps.clear();
     }
     Ok(Declared { view, stale_until })
+}
+
+/// What visitors and their bytes go by: what was proved of another is no proof.
+fn way(publication: &Publication) -> (Protocol, Option<u16>, &[String], &str) {
+    let Publication { protocol, public_port, hostnames, target, .. } = publication;
+    (*protocol, *public_port, hostnames, target)
 }
 
 /// Waits until `declared` is settled, announces it, then waits for the proof from outside and tells its steps; at most `limit` in all.
@@ -302,7 +308,8 @@ async fn follow_from(
                 format!("{name} is published no more: {cause}")
             }
             StateChange::Refused { name, problem } if ours(&name) => {
-                format!("{name} is refused: {problem}")
+                output.warn(&refused(&name, &problem));
+                continue;
             }
             StateChange::Connected { relay, .. } => format!("connected to {relay}"),
             StateChange::Disconnected { code, cause } => {
@@ -310,7 +317,8 @@ async fn follow_from(
             }
             StateChange::Draining => "the relay stops soon".to_owned(),
             StateChange::Unsaved { code, cause } => {
-                format!("the state cannot be saved ({code}): {cause}; trying again")
+                output.warn(&format!("the state cannot be saved ({code}): {cause}; trying again"));
+                continue;
             }
             StateChange::Saved => "the state is saved again".to_owned(),
             StateChange::Stopped { code, cause } => return Err(CliError::new(code, cause)),
@@ -331,6 +339,11 @@ fn tell(output: &Output, view: &PublicationView, line: &str) {
     }
 }
 
+fn refused(name: &str, problem: &Problem) -> String {
+    let next = if problem.next.is_empty() { "" } else { "; " };
+    format!("{name} is refused ({}): {problem}{next}{}", problem.code, problem.next)
+}
+
 fn withdrawn(name: &str, cause: &str) -> CliError {
     CliError::new("B2111", format!("{name} is published no more")).cause(cause.to_owned())
 }
@@ -345,8 +358,6 @@ fn failed_step(steps: &[Step]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bore_control::model::Protocol;
-
     use super::*;
     use crate::output::Style;
     use crate::output::tests::captured;
@@ -455,6 +466,33 @@ mod tests {
         let error = settled.demand_live().unwrap_err();
         assert_eq!((error.exit().number(), error.reason()), (7, Some("connection refused")));
         assert!(streams.stdout().contains("\"verified\":false"), "{}", streams.stdout());
+    }
+
+    #[tokio::test]
+    async fn what_a_person_should_change_is_told_also_with_quiet() {
+        let (output, streams) = captured(Style { quiet: true, ..Style::default() });
+        let (sender, mut feed) = feed();
+        let problem = Problem {
+            title: String::new(),
+            status: 409,
+            detail: "taken".into(),
+            code: "B2104".into(),
+            next: "try: --port 0".into(),
+        };
+        let (code, cause) = ("B6101".to_owned(), "the disk is full".to_owned());
+        for change in [
+            StateChange::Refused { name: "web".into(), problem },
+            StateChange::Unsaved { code, cause },
+            StateChange::Stopped { code: "B5104".into(), cause: "replaced".into() },
+        ] {
+            sender.send(change).unwrap();
+        }
+        follow(&output, &mut feed, &[]).await.unwrap_err();
+        assert_eq!(
+            streams.stderr(),
+            "warning: web is refused (B2104): taken; try: --port 0\n\
+             warning: the state cannot be saved (B6101): the disk is full; trying again\n"
+        );
     }
 
     #[tokio::test]

@@ -61,9 +61,9 @@ pub(super) static ENTRIES: &[Entry] = &[
         "B1006",
         Interrupted,
         "interrupted",
-        "Ctrl-C or a termination signal arrived before the work was done. What had been opened was taken back.",
+        "Ctrl-C or a termination signal arrived before the work was done. What would have ended with the command was taken back; what is to stay (--bg, bore up) may be published.",
         ["Ctrl-C"],
-        ["run it again"]
+        ["bore ls shows what is published; run it again, or bore rm NAME"]
     ),
     entry!(
         "B1007",
@@ -169,9 +169,15 @@ pub(super) static ENTRIES: &[Entry] = &[
         "B2102",
         Taken,
         "name taken",
-        "Another node of the network publishes, or is, under this name.",
-        ["the same command runs on another machine", "an old publication that nobody took back"],
-        ["choose another --name, or bore rm NAME where it runs"]
+        "Another node of the network publishes, or is, under this name; or this machine keeps a publication of this name or target (--bg, bore up), which one that ends with its command does not replace.",
+        [
+            "the same command runs on another machine",
+            "an old publication that nobody took back",
+            "bore publish without --bg for what is published with it"
+        ],
+        [
+            "choose another --name, or bore rm NAME where it runs; with --bg, the one of this machine is changed"
+        ]
     ),
     entry!(
         "B2103",
