@@ -90,8 +90,8 @@ pub(crate) struct Core {
     /// Of the next packet that is cut into fragments.
     identification: u32,
     timers: Timers,
-    /// Peers that were paused, and when; oldest first.
-    pauses: VecDeque<(Instant, PeerKey)>,
+    /// Peers that are paused, by when their flows end.
+    pauses: BTreeSet<(Instant, PeerKey)>,
     /// Peers that have started anew, and when that was heard; oldest first, each at most once.
     starts: VecDeque<(Instant, PeerKey)>,
     reply_buffers: ReplyBuffers,
@@ -140,7 +140,7 @@ impl Core {
             // Any value does that differs between starts.
             identification: boot_id,
             timers: Timers::default(),
-            pauses: VecDeque::new(),
+            pauses: BTreeSet::new(),
             starts: VecDeque::new(),
             reply_buffers: ReplyBuffers::default(),
             counters: Counters::default(),
@@ -162,6 +162,9 @@ impl Core {
         let Some(peer) = self.peers.remove(&key) else { return };
         self.turns.retain(|turn| *turn != key);
         self.reassembly.forget(key);
+        if let Some(end) = peer.paused_until {
+            self.pauses.remove(&(end, key));
+        }
         for id in self.half_opens.ids_of(key) {
             self.drop_half_open(id);
         }

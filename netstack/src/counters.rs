@@ -50,7 +50,7 @@ pub struct Counters {
     pub fragments_in: u64,
     /// UDP datagrams put together from fragments.
     pub datagrams_reassembled: u64,
-    /// Fragments dropped because they are impossible, or contradict others of their datagram.
+    /// Fragments dropped because they are impossible, contradict others of their datagram, or are one of too many from their peer.
     pub fragments_refused: u64,
     /// Datagrams dropped because their last fragment did not come in time.
     pub reassemblies_expired: u64,

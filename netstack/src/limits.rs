@@ -39,8 +39,8 @@ pub const FLOWS_PER_PEER_MAX: usize = 16_384;
 /// SYNs of all peers that wait for a decision.
 pub const HALF_OPEN_MAX: usize = 65_536;
 
-/// SYNs of one peer that wait for a decision.
-pub const HALF_OPEN_PER_PEER_MAX: usize = 256;
+/// SYNs of one peer that wait for a decision. All visitors of an agent come from one peer, and several of its services may hang.
+pub const HALF_OPEN_PER_PEER_MAX: usize = 2_048;
 
 /// Largest SYN of a foreign peer that is kept: headers with every option take 120 bytes. Our own nodes may send data with it.
 pub const HALF_OPEN_PACKET_BYTES_MAX: usize = 128;
@@ -48,8 +48,8 @@ pub const HALF_OPEN_PACKET_BYTES_MAX: usize = 128;
 /// What our own nodes may send of a stream before its SYN is answered.
 pub const EARLY_BYTES_MAX: usize = 4 * 1024;
 
-/// Early bytes of one peer that wait for decisions.
-pub const EARLY_PER_PEER_BYTES_MAX: usize = 256 * 1024;
+/// Early bytes of one peer that wait for decisions: with each such SYN a packet.
+pub const EARLY_PER_PEER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How long a SYN waits for a decision.
 pub const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(30);
@@ -89,11 +89,8 @@ pub const FREE_PORT_PROBES_MAX: usize = 1_024;
 
 /// How long a peer may leave data, FIN, SYN-ACK or a probe unanswered (RFC 5482 user timeout). Longer than the 100 seconds that RFC 1122
 /// §4.2.3.5 asks for at least, so that a handover, a restarted router or a tunnel in a train is survived; shorter than the quarter of an hour
-/// of Linux, because a visitor waits at the other end.
+/// of Linux, because a visitor waits at the other end. So long a peer without a session may be silent, too, before its idle flows end.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// How long a peer may be paused before its flows end: nothing was heard of it for longer than that already.
-pub const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// How long after another start of a peer was heard the flows of the one before end. Of two nodes with one identity each would otherwise end the
 /// other's flows before that hears which of them is refused.
@@ -133,6 +130,9 @@ pub const REASSEMBLIES_MAX: usize = 8_192;
 
 /// Memory of these.
 pub const REASSEMBLY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Datagrams of which something is missing that one peer's fragments push out in a second, and in one burst.
+pub const EVICTIONS_PER_PEER_PER_SECOND_MAX: u32 = 1_000;
 
 /// Gaps in a datagram, and one: a fragment that would open another ends the datagram.
 pub const DATAGRAM_RANGES_MAX: usize = 16;

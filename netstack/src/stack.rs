@@ -86,7 +86,7 @@ impl Stack {
     }
 
     /// Holds back, or lets go, everything for `peer`: it has no session at present.
-    /// Its flows end when that lasts longer than [`PAUSE_MAX`](crate::limits::PAUSE_MAX).
+    /// Its flows end when nothing was heard of it for [`USER_TIMEOUT`](crate::limits::USER_TIMEOUT).
     pub fn pause_peer(&self, peer: PeerKey, is_paused: bool) {
         self.drive(|core| core.pause_peer(peer, is_paused));
     }
@@ -95,6 +95,12 @@ impl Stack {
     /// repeated at once.
     pub fn heard_from(&self, peer: PeerKey, now: Instant) {
         self.drive(|core| core.heard_from(peer, now));
+    }
+
+    /// Of two nodes with one identity the one lives on that was heard before: its flows do not end for the call of the other, which is refused.
+    /// To be told within [`START_GRACE`](crate::limits::START_GRACE) of that call.
+    pub fn keep_earlier_start(&self, peer: PeerKey) {
+        self.drive(|core| core.keep_earlier_start(peer));
     }
 
     /// Applies the deadlines that have come by `now`.

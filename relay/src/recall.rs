@@ -10,7 +10,7 @@ use bore_driver::Local;
 use bore_overlay::PeerId;
 
 /// Calls the agent at the address that `peer` had before its last move, several times. Returns true if it answers; the tunnel leads to it
-/// again then. No agent is taken for dead that one lost datagram hides.
+/// again then, and its flows go on. No agent is taken for dead that one lost datagram hides.
 pub(crate) async fn earlier_agent_answers(local: &Local, peer: PeerId) -> bool {
     let Some(status) = local.status(peer) else { return false };
     // An agent with a new socket at the very address of the earlier one has taken its place.
@@ -23,6 +23,7 @@ pub(crate) async fn earlier_agent_answers(local: &Local, peer: PeerId) -> bool {
         if heard_within(local, peer, earlier, asked).await {
             local.set_endpoint(peer, earlier);
             local.start_handshake(peer);
+            local.keep_earlier_start(peer);
             return true;
         }
     }

@@ -10,6 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use bore_netstack::limits::START_GRACE;
 use bore_tests::bore::{Agent, Relay};
 use bore_tests::lab::{AGENT_MOVED, Lab, RELAY_TOWARDS_AGENTS, VISITOR};
 use bore_tests::length::Length;
@@ -137,12 +138,19 @@ fn a_nat_that_forgets_its_table_is_survived() {
 #[test]
 fn a_second_agent_with_the_same_identity_is_refused_while_the_first_lives() {
     let mut scene = Scene::live();
+    let mut waiting = visitor::connect(&scene.lab.visitor, 20022).unwrap();
+    visitor::echo(&mut waiting, b"open").unwrap();
     let clone = scene.clone_agent();
     let mut second = clone.launch(&[]);
     let status = second.wait(SOON * 2);
     assert_eq!(status.code(), Some(6), "{}", second.text());
     assert_eq!(second.events("error").pop().unwrap()["code"], "B5105");
     assert!(scene.agent.process().is_running());
+    // Longer than flows of an earlier start have.
+    waiting.set_read_timeout(Some(START_GRACE + Duration::from_secs(2))).unwrap();
+    let silence = waiting.read(&mut [0]).unwrap_err();
+    assert_eq!(silence.kind(), std::io::ErrorKind::WouldBlock, "no visitor of the first is reset");
+    visitor::echo(&mut waiting, b"still here").unwrap();
     let took = scene.wait_until_served();
     println!("the clone was refused: the first agent served again after {took:.2?}");
 }

@@ -76,7 +76,7 @@ impl Core {
     ) -> Option<Train> {
         let peer = self.peers.get_mut(&key)?;
         peer.has_turn = false;
-        if peer.paused_since.is_some() {
+        if peer.paused_until.is_some() {
             return None;
         }
         while let Some(reply) = peer.pop_reply() {

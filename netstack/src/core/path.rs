@@ -1,7 +1,7 @@
 //! A peer falls silent, comes back, or has started anew: what that means for its flows.
 //!
-//! A peer that is paused has no session, because nothing was heard of it for minutes. Its flows live on for [`PAUSE_MAX`], in case it comes
-//! back, and then end. A peer that is heard after a silence has a path that works again: what was lost meanwhile is repeated at once, and after a
+//! A peer that is paused has no session. Its flows, idle or not, end once nothing was heard of it for [`USER_TIMEOUT`]: as long as unanswered
+//! bytes of a flow may wait by themselves. A peer that is heard after a silence has a path that works again: what was lost meanwhile is repeated at once, and after a
 //! long silence idle flows ask whether the other side still has them, for its RST may be among what was lost. Of a peer that has started anew the
 //! flows of the start before end a few seconds later.
 
@@ -12,37 +12,35 @@ use rand::Rng;
 use super::Core;
 use super::flow::{End, Flow};
 use super::slab::FlowId;
-use crate::limits::{PAUSE_MAX, QUESTIONS_SPREAD, SILENCE_LONG, SILENCE_MIN, START_GRACE};
+use crate::limits::{QUESTIONS_SPREAD, SILENCE_LONG, SILENCE_MIN, START_GRACE, USER_TIMEOUT};
 use crate::types::PeerKey;
 
 impl Core {
     /// Holds back, or lets go, everything for a peer.
     pub(crate) fn pause_peer(&mut self, key: PeerKey, is_paused: bool) {
         let (Some(peer), Some(now)) = (self.peers.get_mut(&key), self.now) else { return };
-        if !is_paused {
-            peer.paused_since = None;
+        if is_paused && peer.paused_until.is_none() {
+            let end = peer.heard_at.unwrap_or(now) + USER_TIMEOUT;
+            peer.paused_until = Some(end);
+            self.pauses.insert((end, key));
+        } else if !is_paused && let Some(end) = peer.paused_until.take() {
+            self.pauses.remove(&(end, key));
             self.give_turn(key);
-        } else if peer.paused_since.is_none() {
-            peer.paused_since = Some(now);
-            self.pauses.push_back((now, key));
         }
     }
 
-    /// When the longest pause has lasted too long.
+    /// When the first of the paused peers has been silent for too long.
     pub(super) fn first_pause_end(&self) -> Option<Instant> {
-        self.pauses.front().map(|(since, _)| *since + PAUSE_MAX)
+        self.pauses.first().map(|(end, _)| *end)
     }
 
     /// Ends the flows of peers that did not come back.
     pub(super) fn end_long_pauses(&mut self, now: Instant) {
         while self.first_pause_end().is_some_and(|end| end <= now) {
-            let Some((since, key)) = self.pauses.pop_front() else { return };
+            let Some((_, key)) = self.pauses.pop_first() else { return };
             let Some(peer) = self.peers.get(&key) else { continue };
-            // It may have come back, and been paused again, since.
-            if peer.paused_since == Some(since) {
-                for id in peer.flows.iter().copied().collect::<Vec<_>>() {
-                    self.give_up_silent(id);
-                }
+            for id in peer.flows.iter().copied().collect::<Vec<_>>() {
+                self.give_up_silent(id);
             }
         }
     }
@@ -90,9 +88,20 @@ impl Core {
         let (Some(peer), Some(now)) = (self.peers.get_mut(&key), self.now) else { return };
         peer.boot_id = heard;
         let Some(start) = heard else { return };
-        let is_another = peer.start.replace(start).is_some_and(|before| before != start);
-        if is_another && !std::mem::replace(&mut peer.has_new_start, true) {
+        let another = peer.start.replace(start).filter(|before| *before != start);
+        if let Some(earlier) = another
+            && peer.doubted_start.is_none()
+        {
+            peer.doubted_start = Some((now, earlier));
             self.starts.push_back((now, key));
+        }
+    }
+
+    /// The start before the one that was heard last goes on; that one is refused.
+    pub(crate) fn keep_earlier_start(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if let Some((_, earlier)) = peer.doubted_start.take() {
+            (peer.start, peer.boot_id) = (Some(earlier), Some(earlier));
         }
     }
 
@@ -104,10 +113,10 @@ impl Core {
     /// Ends the flows of starts that were not the last to be heard.
     pub(super) fn end_flows_of_earlier_starts(&mut self, now: Instant) {
         while self.first_start_due().is_some_and(|due| due <= now) {
-            let Some((_, key)) = self.starts.pop_front() else { return };
+            let Some((since, key)) = self.starts.pop_front() else { return };
             let Some(peer) = self.peers.get_mut(&key) else { continue };
-            peer.has_new_start = false;
-            let Some(start) = peer.start else { continue };
+            let doubted = peer.doubted_start.take_if(|(heard, _)| *heard == since);
+            let Some(start) = doubted.and(peer.start) else { continue };
             for id in peer.flows.iter().copied().collect::<Vec<_>>() {
                 if self.flows.get(id).is_some_and(|flow| is_of_another(flow, start)) {
                     self.counters.flows_reset += 1;

@@ -24,13 +24,13 @@ pub(super) struct Peer {
     pub(super) boot_id: Option<u32>,
     /// The start that was heard last.
     pub(super) start: Option<u32>,
-    /// Whether flows of another start are to be looked for.
-    pub(super) has_new_start: bool,
+    /// The one before it, whose flows are to end, and since when that is known.
+    pub(super) doubted_start: Option<(Instant, u32)>,
     pub(super) congestion: Congestion,
     pub(super) keep_alive: Option<Duration>,
     pub(super) memory: Rc<PeerMemory>,
-    /// Since when it has no session.
-    pub(super) paused_since: Option<Instant>,
+    /// While it has no session: when its flows end.
+    pub(super) paused_until: Option<Instant>,
     pub(super) heard_at: Option<Instant>,
     pub(super) flows: BTreeSet<FlowId>,
     pub(super) half_open_count: usize,
@@ -52,11 +52,11 @@ impl Peer {
             is_foreign: false,
             boot_id: None,
             start: None,
-            has_new_start: false,
+            doubted_start: None,
             congestion: config.congestion,
             keep_alive: config.keep_alive,
             memory: PeerMemory::new(memory),
-            paused_since: None,
+            paused_until: None,
             heard_at: None,
             flows: BTreeSet::new(),
             half_open_count: 0,
@@ -88,7 +88,7 @@ impl Peer {
     /// Whether the peer is to be queued for a turn: it would send something, and is not queued yet. It counts as queued then.
     pub(super) fn take_turn(&mut self) -> bool {
         let has_nothing = self.ready.is_empty() && self.replies.is_empty();
-        self.paused_since.is_none() && !has_nothing && !std::mem::replace(&mut self.has_turn, true)
+        self.paused_until.is_none() && !has_nothing && !std::mem::replace(&mut self.has_turn, true)
     }
 
     /// Queues an immediate answer; gives it back when there are too many.

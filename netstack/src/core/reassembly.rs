@@ -2,7 +2,8 @@
 //!
 //! A datagram is one buffer, with room for its IP header in front, and the ranges of it that came. Each peer has a queue of them, oldest
 //! first. What goes over a bound, does not fit together or takes longer than [`REASSEMBLY_TIMEOUT`] is dropped and counted: at a peer's
-//! bound its oldest datagram, at the bound of all the oldest of the peer that holds the most.
+//! bound its oldest datagram, at the bound of all the oldest of the peer that holds the most. A fragment of a few bytes can take the room of the
+//! longest datagram, so a peer pushes out no more than [`EVICTIONS_PER_PEER_PER_SECOND_MAX`]; beyond that its new fragments are dropped.
 //!
 //! Fragments that overlap end their datagram, and what comes of it later is dropped too (RFC 5722 §4, and so for IPv4). No ICMP error is
 //! sent: a datagram of UDP may be lost, and its sender has nothing to send again (RFC 1122 §3.3.2 lets the host choose).
@@ -17,10 +18,12 @@ use std::time::{Duration, Instant};
 use smoltcp::wire::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpProtocol, UDP_HEADER_LEN};
 
 use super::Core;
+use super::bucket::Bucket;
 use crate::counters::Counters;
 use crate::limits::{
-    DATAGRAM_RANGES_MAX, PACKET_BYTES_MAX, REASSEMBLIES_MAX, REASSEMBLIES_PER_PEER_MAX,
-    REASSEMBLY_BYTES_MAX, REASSEMBLY_PER_PEER_BYTES_MAX, REASSEMBLY_TIMEOUT,
+    DATAGRAM_RANGES_MAX, EVICTIONS_PER_PEER_PER_SECOND_MAX, PACKET_BYTES_MAX, REASSEMBLIES_MAX,
+    REASSEMBLIES_PER_PEER_MAX, REASSEMBLY_BYTES_MAX, REASSEMBLY_PER_PEER_BYTES_MAX,
+    REASSEMBLY_TIMEOUT,
 };
 use crate::packet::fragment::{FragmentHeader, UNIT};
 use crate::packet::{Packet, build};
@@ -39,10 +42,10 @@ pub(super) struct Reassembly {
 }
 
 /// Datagrams of one peer, oldest first.
-#[derive(Default)]
 struct Queue {
     partials: VecDeque<Partial>,
     bytes: usize,
+    evictions: Bucket,
 }
 
 /// A datagram of which something is missing.
@@ -163,7 +166,11 @@ impl Reassembly {
         now: Instant,
         counters: &mut Counters,
     ) -> Option<Partial> {
-        self.make_room(peer, weight(header_bytes(name.source) + range.end), counters);
+        let bytes = weight(header_bytes(name.source) + range.end);
+        if !self.make_room(peer, bytes, now, counters) {
+            counters.fragments_refused += 1;
+            return None;
+        }
         let is_atomic = range.start == 0 && is_last;
         let queue = self.peers.entry(peer).or_default();
         // A datagram's fragments come one behind the other: it is the last one, nearly always.
@@ -195,16 +202,35 @@ impl Reassembly {
         queue.partials.remove(index)
     }
 
-    /// Drops the oldest until `bytes` more are within every bound.
-    fn make_room(&mut self, peer: PeerKey, bytes: usize, counters: &mut Counters) {
-        while self.peers.get(&peer).is_some_and(|queue| queue.has_no_room(bytes)) {
-            self.evict(peer, counters);
+    /// Drops the oldest until `bytes` more are within every bound. Returns false if `peer` has had too many dropped.
+    fn make_room(
+        &mut self,
+        peer: PeerKey,
+        bytes: usize,
+        now: Instant,
+        counters: &mut Counters,
+    ) -> bool {
+        while let Some(loser) = self.over_a_bound(peer, bytes) {
+            if !self.peers.entry(peer).or_default().evictions.take(now) {
+                return false;
+            }
+            self.evict(loser, counters);
         }
-        while self.datagrams >= REASSEMBLIES_MAX || self.bytes + bytes > REASSEMBLY_BYTES_MAX {
-            let worst = self.peers.iter().max_by_key(|(_, queue)| queue.bytes);
-            let Some(worst) = worst.map(|(peer, _)| *peer) else { return };
-            self.evict(worst, counters);
+        true
+    }
+
+    /// Whose oldest datagram is to go before `peer` may have `bytes` more.
+    fn over_a_bound(&self, peer: PeerKey, bytes: usize) -> Option<PeerKey> {
+        if self.peers.get(&peer).is_some_and(|queue| queue.has_no_room(bytes)) {
+            return Some(peer);
         }
+        let is_full =
+            self.datagrams >= REASSEMBLIES_MAX || self.bytes + bytes > REASSEMBLY_BYTES_MAX;
+        if !is_full {
+            return None;
+        }
+        let worst = self.peers.iter().max_by_key(|(_, queue)| queue.bytes);
+        worst.filter(|(_, queue)| !queue.partials.is_empty()).map(|(peer, _)| *peer)
     }
 
     fn evict(&mut self, peer: PeerKey, counters: &mut Counters) {
@@ -223,6 +249,13 @@ impl Reassembly {
         let is_sound = is_built.is_some() && Packet::parse(&packet, true).is_ok();
         self.whole = is_sound.then_some(packet);
         is_sound
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        let evictions = Bucket::new(EVICTIONS_PER_PEER_PER_SECOND_MAX);
+        Self { partials: VecDeque::new(), bytes: 0, evictions }
     }
 }
 

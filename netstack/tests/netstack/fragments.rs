@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bore_netstack::limits::{
-    DATAGRAM_RANGES_MAX, REASSEMBLIES_MAX, REASSEMBLIES_PER_PEER_MAX, REASSEMBLY_BYTES_MAX,
-    REASSEMBLY_PER_PEER_BYTES_MAX, REASSEMBLY_TIMEOUT,
+    DATAGRAM_RANGES_MAX, EVICTIONS_PER_PEER_PER_SECOND_MAX, REASSEMBLIES_MAX,
+    REASSEMBLIES_PER_PEER_MAX, REASSEMBLY_BYTES_MAX, REASSEMBLY_PER_PEER_BYTES_MAX,
+    REASSEMBLY_TIMEOUT,
 };
 use bore_netstack::{Binding, BindingId, Counters, PeerConfig, PeerKey, Verdict};
 use rand::rngs::StdRng;
@@ -222,6 +223,24 @@ fn a_peer_that_never_ends_its_datagrams_loses_the_oldest() {
     assert!(scene.deliver_all(&first[1..]).is_empty(), "it was the oldest");
     let whole = scene.packets(&pattern(2_000));
     assert_eq!(scene.deliver_all(&whole), vec![pattern(2_000)], "a new one finds room");
+}
+
+#[test]
+fn fragments_that_push_out_one_datagram_each_are_taken_at_a_bounded_rate() {
+    let mut scene = Scene::new(FAMILIES[0], PeerConfig::default());
+    let mut last = scene.packets(&pattern(60_000)).pop().unwrap();
+    for identification in 0..u16::MAX {
+        last[4..6].copy_from_slice(&identification.to_be_bytes());
+        fill_checksum(&mut last);
+        assert_eq!(scene.handle(&last), Verdict::Consumed);
+    }
+    let counters = scene.lab.agent.counters();
+    let allowed = u64::from(EVICTIONS_PER_PEER_PER_SECOND_MAX);
+    assert_eq!(counters.reassemblies_evicted, allowed);
+    let kept = u64::from(u16::MAX) - allowed - counters.fragments_refused;
+    assert!(kept <= REASSEMBLIES_PER_PEER_MAX as u64, "{kept}");
+    scene.lab.now += Duration::from_secs(1);
+    assert_eq!(scene.deliver_all(&scene.packets(&pattern(2_000))), vec![pattern(2_000)]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! A peer falls silent, comes back, or has started anew.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use bore_netstack::limits::START_GRACE;
+use bore_netstack::limits::{START_GRACE, USER_TIMEOUT};
 use bore_netstack::{PeerConfig, TcpFlow};
 
 use crate::lab::{After, Lab, PEER, addr, context, read, ready, service, stack, write};
@@ -48,11 +49,13 @@ fn a_closed_window_is_asked_about_when_the_path_comes_back() {
 }
 
 #[test]
-fn flows_of_a_peer_that_stays_away_end_a_minute_after_its_session() {
+fn idle_flows_of_a_peer_without_a_session_end_after_two_minutes_of_its_silence() {
     let mut lab = Lab::new();
     let (opened, _accepted) = lab.established();
+    lab.relay.heard_from(PEER, lab.now);
+    lab.run_for(Duration::from_secs(105));
     lab.relay.pause_peer(PEER, true);
-    lab.run_for(Duration::from_secs(59));
+    lab.run_for(USER_TIMEOUT - Duration::from_secs(106));
     assert_eq!(read(&opened).1, After::More);
     lab.run_for(Duration::from_secs(2));
     assert_eq!(read(&opened).1, After::Error(ErrorKind::TimedOut));
@@ -60,17 +63,27 @@ fn flows_of_a_peer_that_stays_away_end_a_minute_after_its_session() {
 }
 
 #[test]
+fn idle_flows_of_a_peer_that_was_silent_for_longer_end_with_its_session() {
+    let mut lab = Lab::new();
+    let (opened, _accepted) = lab.established();
+    lab.run_for(Duration::from_secs(170));
+    assert_eq!(read(&opened).1, After::More, "the session may only rest");
+    lab.relay.pause_peer(PEER, true);
+    lab.run_for(Duration::from_secs(1));
+    assert_eq!(read(&opened).1, After::Error(ErrorKind::TimedOut));
+}
+
+#[test]
 fn a_peer_that_comes_back_in_time_keeps_its_flows() {
     let mut lab = Lab::new();
     let (opened, accepted) = lab.established();
-    lab.relay.pause_peer(PEER, true);
-    lab.run_for(Duration::from_secs(59));
-    lab.relay.pause_peer(PEER, false);
-    lab.run_for(Duration::from_secs(2));
-    // A new pause counts from its own beginning.
-    lab.relay.pause_peer(PEER, true);
-    lab.run_for(Duration::from_secs(30));
-    lab.relay.pause_peer(PEER, false);
+    for _ in 0..2 {
+        lab.run_for(Duration::from_secs(105));
+        lab.relay.pause_peer(PEER, true);
+        lab.run_for(Duration::from_secs(10));
+        lab.relay.heard_from(PEER, lab.now);
+        lab.relay.pause_peer(PEER, false);
+    }
     write(&opened, b"still here");
     lab.run_for(Duration::from_secs(1));
     assert_eq!(read(&accepted).0, b"still here");
@@ -106,6 +119,26 @@ fn a_start_that_is_heard_in_a_call_ends_the_flows_of_the_one_before() {
     lab.run_for(START_GRACE);
     assert_eq!(read(&opened).1, After::Error(ErrorKind::ConnectionReset));
     drop(call);
+}
+
+#[test]
+fn a_start_that_is_refused_ends_no_flow_of_the_one_before() {
+    let mut lab = Lab::new();
+    let (opened, _accepted) = lab.established();
+    restart_agent(&mut lab);
+    let control = addr("100.64.0.1:80");
+    let listener = lab.relay.listen(control.ip(), 80..=80, Some(PEER)).unwrap();
+    for port in 50_000..50_003 {
+        let source = SocketAddr::new(service().ip(), port);
+        let call = lab.agent.connect(PEER, source, control, Duration::from_secs(20), lab.now);
+        let incoming = lab.until(|_| ready(listener.poll_accept(&mut context())));
+        lab.relay.keep_earlier_start(PEER);
+        // It is heard again before the grace for its first call is over.
+        lab.run_for(START_GRACE - Duration::from_secs(1));
+        drop((call, incoming));
+    }
+    lab.run_for(START_GRACE);
+    assert_eq!(read(&opened).1, After::More);
 }
 
 #[test]

@@ -93,6 +93,11 @@ impl Local {
         self.engine.overlay.borrow_mut().set_endpoint(peer, endpoint);
     }
 
+    /// Of two nodes with the identity of `peer` the one lives on that was heard before: its flows are kept.
+    pub fn keep_earlier_start(&self, peer: PeerId) {
+        self.stack().keep_earlier_start(PeerKey(peer.index()));
+    }
+
     /// Sends a handshake at once.
     pub fn start_handshake(&self, peer: PeerId) {
         self.engine.overlay.borrow_mut().start_handshake(peer, self.now());
