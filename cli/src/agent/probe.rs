@@ -62,14 +62,19 @@ async fn converse(
     let mut reader = BufReader::new(reader);
     while let Some(line) = next_line(&mut reader).await? {
         let answer = answer(shared, &line).await;
-        let mut text = serde_json::to_vec(&answer)?;
-        // The relay takes the publication for reachable only if packets of full length are carried both ways.
-        text.resize(text.len().max(line.len()), b' ');
-        text.push(b'\n');
-        writer.write_all(&text).await?;
+        writer.write_all(&answer_line(&answer)?).await?;
         writer.flush().await?;
     }
     writer.shutdown().await
+}
+
+/// The relay takes the publication for reachable only if packets of full length are carried both ways, so an answer is no shorter. JSON does not mind
+/// spaces.
+fn answer_line(answer: &Answer) -> serde_json::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(answer)?;
+    text.resize(text.len().max(ANSWER_BYTES_MIN), b' ');
+    text.push(b'\n');
+    Ok(text)
 }
 
 /// One line within the limit; `None` at the end, and for a line that goes on and on.
@@ -133,6 +138,8 @@ impl Answer {
     }
 }
 
+/// More than a packet of the tunnel holds.
+const ANSWER_BYTES_MIN: usize = 1_300;
 /// The relay asks more often than this, or opens a new connection.
 const IDLE_MAX: Duration = Duration::from_secs(300);
 
@@ -153,6 +160,14 @@ mod tests {
         assert_eq!(answer, r#"{"echo":"abc"}"#);
         let answer = serde_json::to_string(&Answer::not_ok("no".into())).unwrap();
         assert_eq!(answer, r#"{"ok":false,"detail":"no"}"#);
+    }
+
+    #[test]
+    fn an_answer_is_one_line_and_takes_more_than_a_packet() {
+        let line = answer_line(&Answer::Echo { echo: "abc".into() }).unwrap();
+        assert_eq!(line.len(), ANSWER_BYTES_MIN + 1);
+        assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(ANSWER_BYTES_MIN));
+        assert!(line.starts_with(br#"{"echo":"abc"} "#));
     }
 
     #[tokio::test]
