@@ -185,7 +185,7 @@ impl AgentError {
             Self::BadTarget { .. } => "B1001",
             Self::TooManyPublications { .. } => "B2109",
             Self::Kept { .. } => "B2102",
-            Self::NotDeclared(_) => "B7103",
+            Self::NotDeclared(_) => "B2111",
             Self::Stopped | Self::NoAgent { .. } | Self::AgentSilent { .. } => "B1009",
             Self::Earlier(error) => error.code(),
             Self::Overlay(_) | Self::OverlayEnded | Self::Internal(_) => "B1000",
@@ -235,7 +235,7 @@ impl AgentError {
             Self::Kept { name } => {
                 format!("`bore ls` shows it; to change it add --bg, to end it `bore rm {name}`")
             }
-            Self::NotDeclared(_) => "`bore ls` shows what is declared".to_owned(),
+            Self::NotDeclared(_) => "`bore ls` shows what is published here".to_owned(),
             Self::Stopped | Self::NoAgent { .. } => "start one with `bore join`".to_owned(),
             Self::AgentSilent { .. } => {
                 "look whether it is stopped (ps, systemctl status bore-agent), and start it again".to_owned()

@@ -86,7 +86,7 @@ async fn a_request_that_is_not_understood_says_what_is_wrong() {
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("B2112"), "{answer}");
 
     let error = lab.client().await.withdraw("nobody").await.unwrap_err();
-    assert_eq!(error.code(), "B7103");
+    assert_eq!(error.code(), "B2111");
     lab.agent.stop().await;
 }
 

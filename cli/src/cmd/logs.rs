@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::link::Link;
 use crate::signal::Interrupt;
+use crate::wanted::parse_name;
 
 /// What happens to publications.
 #[derive(Debug, clap::Args)]
@@ -14,7 +15,7 @@ use crate::signal::Interrupt;
 )]
 pub(crate) struct Logs {
     /// Only these publications
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = parse_name)]
     names: Vec<String>,
     /// Go on with what happens, until Ctrl-C
     #[arg(short, long)]

@@ -7,6 +7,7 @@ use super::shared::find;
 use crate::context::Context;
 use crate::error::CliResult;
 use crate::link::Link;
+use crate::wanted::parse_name;
 
 /// Take a publication back.
 #[derive(Debug, clap::Args)]
@@ -15,7 +16,7 @@ use crate::link::Link;
 )]
 pub(crate) struct Rm {
     /// Names
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", value_parser = parse_name)]
     names: Vec<String>,
     /// Anybody's, through the relay's API
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! `bore service install`: the agent as a system service.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -104,17 +104,21 @@ fn move_state(from: &Path, to: &Path) -> CliResult {
 
 /// Moves a file, and no link: the old folder may be another user's.
 fn move_file(old: &Path, new: &Path) -> io::Result<()> {
-    if !std::fs::symlink_metadata(old)?.is_file() {
+    let mut source = OpenOptions::new().read(true).custom_flags(NO_LINK_NO_WAIT).open(old)?;
+    if !source.metadata()?.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("{} is no file", old.display()),
         ));
     }
     let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
-    io::copy(&mut File::open(old)?, &mut target)?;
+    io::copy(&mut source, &mut target)?;
     target.sync_all()?;
     std::fs::remove_file(old)
 }
+
+/// A link in its place fails, and a pipe does not keep root waiting for a writer.
+const NO_LINK_NO_WAIT: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
 #[cfg(test)]
 mod tests {

@@ -108,7 +108,7 @@ pub(super) fn problem(status: StatusCode, code: &str, detail: &str, next: &str) 
 impl From<AgentError> for Refusal {
     fn from(error: AgentError) -> Self {
         let status = match error.code() {
-            "B7103" => StatusCode::NOT_FOUND,
+            "B2111" => StatusCode::NOT_FOUND,
             "B5101" | "B5102" => StatusCode::SERVICE_UNAVAILABLE,
             code if code.starts_with("B2") || code.starts_with("B4") => StatusCode::CONFLICT,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
