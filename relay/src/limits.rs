@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// Flows of each kind that runs over TCP (public ports, TLS passed through, HTTP) on this relay at once, those that still wait for the agent
 /// Descriptors that visitors and public ports leave to the relay itself, or a quarter of them where the process may have few.
 pub(crate) const OWN_DESCRIPTORS: usize = 1_024;
 /// Connections at each of the two shared ports.
 pub(crate) const EDGE_CONNECTIONS_MAX: usize = 20_000;
+/// Flows of each kind that runs over TCP (public ports, TLS passed through, HTTP) on this relay at once, those that still wait for the agent
 /// included.
 pub(crate) const TCP_FLOWS_MAX: usize = 65_536;
 /// The same through one publication.
@@ -57,6 +57,8 @@ pub(crate) const OFFLINE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) const DOWN_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// `live` is true for so long after the visit that proved it.
 pub(crate) const LIVE_FOR: Duration = Duration::from_secs(150);
+/// What visitors did not get of a service's answers is shown for so long.
+pub(crate) const LOST_LINE_SHOWN: Duration = Duration::from_secs(600);
 /// A target check through the tunnel may take so long.
 pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(8);
 /// Checks that run at once; further ones wait.
