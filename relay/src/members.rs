@@ -9,6 +9,7 @@ use bore_control::model::{Node, NodeKind};
 use bore_control::runtime::NodeState;
 use bore_driver::Shard;
 use bore_overlay::{Peer, PeerId, PeerStatus, PublicKey, Sources};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::endpoints::Endpoints;
@@ -33,6 +34,8 @@ pub(crate) struct Members {
     endpoints: Endpoints,
     /// Held by whoever changes the shard's peers.
     changing: tokio::sync::Mutex<()>,
+    /// A member's tunnel came up.
+    came_up: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +49,8 @@ struct Table {
 impl Members {
     /// No members yet; those that come are called where `endpoints` says they were last heard.
     pub(crate) fn new(endpoints: Endpoints) -> Self {
-        Self { table: RwLock::default(), endpoints, changing: tokio::sync::Mutex::default() }
+        let (table, changing) = (RwLock::default(), tokio::sync::Mutex::default());
+        Self { table, endpoints, changing, came_up: Notify::new() }
     }
 
     pub(crate) fn get(&self, node: Uuid) -> Option<Member> {
@@ -81,7 +85,16 @@ impl Members {
         } else {
             table.online.remove(&peer);
         }
-        table.by_peer.get(&peer).copied()
+        let node = table.by_peer.get(&peer).copied();
+        if online && node.is_some() {
+            self.came_up.notify_one();
+        }
+        node
+    }
+
+    /// Waits until a member's tunnel has come up since this was last waited for. Cancel-safe.
+    pub(crate) async fn tunnel_came_up(&self) {
+        self.came_up.notified().await;
     }
 
     /// A stranger's time in the walled garden is over.
@@ -225,6 +238,7 @@ impl Members {
         table.by_node.insert(node.id, member);
         if online {
             table.online.insert(peer);
+            self.came_up.notify_one();
         }
     }
 

@@ -453,13 +453,21 @@ pub(crate) fn database_url(database: &Database, state: &Path) -> String {
     }
 }
 
+/// Whose tunnel has just come up is noted at once: a relay that dies the moment after calls it when it is back. Many who come together are noted
+/// together.
 async fn refresh_members(members: Arc<Members>, shard: Shard, mut closed: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(REFRESH_INTERVAL);
+    let mut not_before = tokio::time::Instant::now();
     loop {
         tokio::select! {
-            _ = tick.tick() => members.refresh(&shard).await,
+            _ = tick.tick() => {}
+            () = members.tunnel_came_up() => {
+                tokio::time::sleep_until(not_before).await;
+                not_before = tokio::time::Instant::now() + COMERS_INTERVAL;
+            }
             () = until(&mut closed) => return,
         }
+        members.refresh(&shard).await;
     }
 }
 
@@ -485,6 +493,8 @@ const DRAIN_POLL: Duration = Duration::from_millis(20);
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// From one look at everybody for the sake of who has come to the next.
+const COMERS_INTERVAL: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
