@@ -35,6 +35,7 @@ mod source;
 mod state_folder;
 mod states;
 mod steward;
+pub mod tasks;
 pub mod tls;
 
 pub use config::{

@@ -1,12 +1,12 @@
 //! Asks a web service for a path, as a visitor would, and judges by the status alone.
 
+use bore_relay::tasks::Tasks;
 use bytes::Bytes;
 use http::{Request, StatusCode, Version, header};
 use http_body_util::Empty;
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::limits::HEALTH_ANSWER_TIMEOUT;
@@ -58,7 +58,8 @@ async fn ask_by_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     path: &str,
 ) -> Result<StatusCode, Failure> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let _driving = drive(connection);
+    let tasks = Tasks::default();
+    drive(&tasks, connection);
     let request = Request::get(path).header(header::HOST, host);
     let request =
         request.header(header::USER_AGENT, USER_AGENT).header(header::CONNECTION, "close");
@@ -70,19 +71,17 @@ async fn ask_by_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     host: &str,
     path: &str,
 ) -> Result<StatusCode, Failure> {
-    let (mut sender, connection) =
-        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-    let _driving = drive(connection);
+    let tasks = Tasks::default();
+    let (mut sender, connection) = http2::handshake(tasks.handle(), TokioIo::new(stream)).await?;
+    drive(&tasks, connection);
     let request = Request::get(format!("http://{host}{path}"));
     let request = request.header(header::USER_AGENT, USER_AGENT).body(Empty::<Bytes>::new())?;
     Ok(sender.send_request(request).await?.status())
 }
 
-/// Runs a connection until what is returned is dropped. What it says at its end, the request has said.
-fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) -> JoinSet<()> {
-    let mut driving = JoinSet::new();
-    driving.spawn(async { drop(connection.await) });
-    driving
+/// Runs a connection with `tasks`. What it says at its end, the request has said.
+fn drive(tasks: &Tasks, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
+    tasks.spawn(async { drop(connection.await) });
 }
 
 fn agreed_version(stream: &SecureStream) -> Version {
