@@ -10,6 +10,7 @@ mod answering;
 mod counters;
 mod datagrams;
 mod early;
+mod ending;
 mod engine;
 mod join;
 mod limits;
@@ -23,6 +24,7 @@ mod unsent;
 
 pub use counters::{Counters, DriverCounters};
 pub use datagrams::{BoundUdp, DatagramSink, UdpBinding};
+pub use ending::{Ending, EndingSocket};
 pub use join::{Broken, LAST_WORDS_QUIET_MAX, Side, join, while_moving};
 pub use local::{Dial, Local};
 pub use near::Near;

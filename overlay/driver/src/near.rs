@@ -119,21 +119,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Near<S> {
     /// Whether the connection of the kernel is over: its send queue stays as it was then.
     fn has_failed(&self) -> bool {
         let stream = self.stream.borrow();
-        let Some(socket) = (self.socket)(&stream) else { return true };
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        let ready = std::pin::pin!(socket.ready(Interest::ERROR)).poll(&mut context);
-        matches!(ready, Poll::Ready(_))
+        (self.socket)(&stream).is_none_or(has_failed)
     }
+}
+
+/// Returns true if the connection of the kernel is over.
+pub(crate) fn has_failed(socket: &TcpStream) -> bool {
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    std::pin::pin!(socket.ready(Interest::ERROR)).poll(&mut context).is_ready()
 }
 
 /// SIOCOUTQ: bytes that are not acknowledged, sent or not.
 #[expect(unsafe_code, reason = "no safe wrapper knows this request")]
-fn send_queue_bytes(socket: &TcpStream) -> u64 {
+pub(crate) fn send_queue_bytes(socket: &TcpStream) -> u64 {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open while `socket` is borrowed, and the kernel writes one `int`.
     let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     if answer == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 }
 }
 
-const LOOK_AGAIN_MIN: Duration = Duration::from_millis(1);
-const LOOK_AGAIN_MAX: Duration = Duration::from_millis(50);
+pub(crate) const LOOK_AGAIN_MIN: Duration = Duration::from_millis(1);
+pub(crate) const LOOK_AGAIN_MAX: Duration = Duration::from_millis(50);

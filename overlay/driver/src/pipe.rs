@@ -5,12 +5,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bore_netstack::{Connect, ConnectError, TcpFlow};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use crate::early::connect_with;
+use crate::ending::Ending;
 use crate::limits::PIPE_BYTES;
 use crate::near::Near;
 use crate::pump::{Meter, PumpEnd, pump};
@@ -23,11 +24,37 @@ pub struct OverlayStream {
     fate: Arc<Fate>,
 }
 
-/// How a flow ended, if not in order.
+impl OverlayStream {
+    /// How the flow ends when this is dropped.
+    pub fn ending(&self) -> Ending {
+        self.fate.ending.clone()
+    }
+}
+
+/// What both ends of a pipe tell each other.
 #[derive(Debug, Default)]
 struct Fate {
+    /// The flow ended, and not in order.
     is_reset: AtomicBool,
     unopened: OnceLock<ConnectError>,
+    /// The other thread has said all that it will.
+    is_shut: AtomicBool,
+    ending: Ending,
+}
+
+/// The shard's end of a pipe.
+#[derive(Debug)]
+struct ShardEnd {
+    pipe: DuplexStream,
+    fate: Arc<Fate>,
+}
+
+/// Both ends of a pipe.
+fn ends() -> (Near<ShardEnd>, OverlayStream, Arc<Fate>) {
+    let (near, pipe) = tokio::io::duplex(PIPE_BYTES);
+    let fate = Arc::<Fate>::default();
+    let near = Near::local(ShardEnd { pipe: near, fate: Arc::clone(&fate) });
+    (near, OverlayStream { pipe, fate: Arc::clone(&fate) }, fate)
 }
 
 impl Fate {
@@ -50,13 +77,11 @@ pub fn pipe_until(
     meter: Arc<Meter>,
     cut: impl Future<Output = ()> + 'static,
 ) -> OverlayStream {
-    let (near, far) = tokio::io::duplex(PIPE_BYTES);
-    let (near, fate) = (Near::local(near), Arc::<Fate>::default());
-    let ours = Arc::clone(&fate);
+    let (near, stream, fate) = ends();
     tokio::task::spawn_local(async move {
-        carry(&flow, near, &ours, &meter, cut).await;
+        carry(&flow, near, &fate, &meter, cut).await;
     });
-    OverlayStream { pipe: far, fate }
+    stream
 }
 
 /// The same for a flow that is still being opened: what is written at once travels with the call. `opened` hears how that went.
@@ -66,9 +91,7 @@ pub fn pipe_opening(
     cut: impl Future<Output = ()> + 'static,
     opened: impl FnOnce(Result<(), ConnectError>) + 'static,
 ) -> OverlayStream {
-    let (near, far) = tokio::io::duplex(PIPE_BYTES);
-    let (near, fate) = (Near::local(near), Arc::<Fate>::default());
-    let ours = Arc::clone(&fate);
+    let (near, stream, fate) = ends();
     tokio::task::spawn_local(async move {
         let mut cut = Box::pin(cut);
         let connected = tokio::select! {
@@ -79,22 +102,22 @@ pub fn pipe_opening(
         match connected {
             Ok(flow) => {
                 opened(Ok(()));
-                carry(&flow, near, &ours, &meter, cut).await;
+                carry(&flow, near, &fate, &meter, cut).await;
             }
             Err(error) => {
                 // Set before the pipe is dropped: the far end must not see an end before it.
-                let _ = ours.unopened.set(error);
+                let _ = fate.unopened.set(error);
                 opened(Err(error));
             }
         }
     });
-    OverlayStream { pipe: far, fate }
+    stream
 }
 
 /// Carries until the flow's end, and marks an end that is not in order.
 async fn carry(
     flow: &TcpFlow,
-    near: Near<DuplexStream>,
+    near: Near<ShardEnd>,
     fate: &Fate,
     meter: &Meter,
     cut: impl Future<Output = ()>,
@@ -143,6 +166,43 @@ impl AsyncWrite for OverlayStream {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.pipe).poll_write(context, bytes);
         written.map_err(|error| self.fate.error().unwrap_or(error))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Set before the shard can see the end.
+        self.fate.is_shut.store(true, Ordering::Release);
+        Pin::new(&mut self.pipe).poll_shutdown(context)
+    }
+}
+
+impl AsyncRead for ShardEnd {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.pipe).poll_read(context, buffer))?;
+        let is_end = buffer.filled().len() == before && buffer.remaining() > 0;
+        let is_dropped = is_end && !self.fate.is_shut.load(Ordering::Acquire);
+        if is_dropped && self.fate.ending.is_reset() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ShardEnd {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.pipe).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -79,6 +79,42 @@ async fn a_reset_of_the_target_is_an_error_and_not_an_end() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_dropped_ends_in_order_or_resets_its_target_as_it_says() {
+    let lab = Lab::build().await;
+    let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    lab.serve(origin.local_addr().unwrap()).await;
+    for is_reset in [false, true] {
+        let mut stream = within(lab.relay.connect(lab.dial())).await.unwrap();
+        if is_reset {
+            stream.ending().reset();
+        }
+        stream.write_all(b"last words").await.unwrap();
+        let (mut socket, _) = within(origin.accept()).await.unwrap();
+        drop(stream);
+        let mut said = Vec::new();
+        let end = within(socket.read_to_end(&mut said)).await;
+        assert_eq!(said, b"last words");
+        let reset = std::io::ErrorKind::ConnectionReset;
+        assert_eq!(end.map_err(|error| error.kind()).err(), is_reset.then_some(reset));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_has_said_all_it_will_has_ended_in_order() {
+    let lab = Lab::build().await;
+    let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    lab.serve(origin.local_addr().unwrap()).await;
+    let mut stream = within(lab.relay.connect(lab.dial())).await.unwrap();
+    stream.ending().reset();
+    stream.write_all(b"all").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let (mut socket, _) = within(origin.accept()).await.unwrap();
+    let mut said = Vec::new();
+    within(socket.read_to_end(&mut said)).await.unwrap();
+    assert_eq!(said, b"all");
+}
+
+#[tokio::test]
 async fn what_a_target_says_before_it_closes_on_unread_bytes_arrives() {
     let lab = Lab::build().await;
     let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
