@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bore_control::model::{Protocol, Publication, TlsVersion};
 use bore_control::runtime::State;
-use bore_driver::{OverlayStream, pipe_opening};
+use bore_driver::{Ending, OverlayStream, pipe_opening};
 use bore_netstack::ConnectError;
 use bore_policy::{AuthorityHost, DecidedBy, Hostname, TargetScheme, Visitor};
 use uuid::Uuid;
@@ -62,6 +62,14 @@ impl Origins for OverlayOrigins {
         let is_tls = served.protocol == Protocol::Tls;
         let carrier = if is_tls { Carrier::Tls } else { Carrier::Http };
         self.open_flow(&served, carrier, visitor).await
+    }
+
+    fn note_lost_line(&self, origin: OriginId, text: String) {
+        self.steward.note_lost_line(origin.0, text);
+    }
+
+    fn ending(stream: &OverlayStream) -> Ending {
+        stream.ending()
     }
 
     fn probe(

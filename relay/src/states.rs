@@ -21,7 +21,7 @@ use bore_control::runtime::{ProbeReport, PublicationState, State, Step};
 use uuid::Uuid;
 
 use crate::clock::now_micros;
-use crate::limits::{CHECK_INTERVAL, LIVE_FOR};
+use crate::limits::{CHECK_INTERVAL, LIVE_FOR, LOST_LINE_SHOWN};
 
 /// The states of all publications.
 #[derive(Debug, Default)]
@@ -68,6 +68,8 @@ struct Entry {
     at: i64,
     check_due: Instant,
     taken_at: Option<Instant>,
+    /// What visitors do not get of the service's answers, and when one last did not.
+    lost_line: Option<(String, Instant)>,
 }
 
 /// What the relay itself found out.
@@ -212,6 +214,31 @@ impl States {
         }
     }
 
+    /// Notes what visitors do not get of a service's answers. Returns its node if that is news.
+    pub(crate) fn note_lost_line(
+        &self,
+        publication: Uuid,
+        text: String,
+        now: Instant,
+    ) -> Option<Uuid> {
+        let mut table = self.write();
+        let entry = table.get_mut(&publication)?;
+        let is_news = entry.lost_line.is_none();
+        let (_, at) = entry.lost_line.get_or_insert((text, now));
+        *at = now;
+        is_news.then_some(entry.subject.node)
+    }
+
+    /// Forgets what no visitor has missed lately. Returns the nodes to whom that is news.
+    pub(crate) fn forget_lost_lines(&self, now: Instant) -> Vec<Uuid> {
+        let mut table = self.write();
+        let is_old = |at| now.saturating_duration_since(at) > LOST_LINE_SHOWN;
+        let old = table.values_mut().filter_map(|entry| {
+            entry.lost_line.take_if(|(_, at)| is_old(*at)).map(|_| entry.subject.node)
+        });
+        old.collect()
+    }
+
     /// Publications whose check is due; each is taken once.
     pub(crate) fn take_due(&self, now: Instant) -> Vec<Uuid> {
         let mut table = self.write();
@@ -269,6 +296,7 @@ impl Entry {
             at: now_micros(),
             check_due: now + CHECK_INTERVAL,
             taken_at: None,
+            lost_line: None,
         }
     }
 
@@ -282,6 +310,10 @@ impl Entry {
         let mut steps = self.steps.clone();
         steps.extend(self.dns.clone());
         steps.extend(self.visit.iter().flat_map(|visit| visit.steps.clone()));
+        let lost = self.lost_line.as_ref().map(|(text, _)| text.clone());
+        let step = |detail| Step { name: "target".to_owned(), ok: false, detail };
+        steps.extend(lost.clone().map(step));
+        let cause = cause.or(lost);
         PublicationState { state, cause, steps, at: self.at, awaits_certificate: false }
     }
 
@@ -312,7 +344,7 @@ fn unknown() -> PublicationState {
 const NOT_CHECKED: &str = "not checked yet";
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -374,6 +406,25 @@ mod tests {
             lab.visit(true);
             assert_eq!(lab.shown().state, State::Live);
         }
+    }
+
+    #[test]
+    fn a_line_that_visitors_do_not_get_is_shown_while_they_do_not() {
+        let lab = Lab::new();
+        lab.reachable();
+        lab.visit(true);
+        let note =
+            |text: &str, now| lab.states.note_lost_line(lab.publication.id, text.to_owned(), now);
+        assert_eq!(note("no X-A", lab.now), Some(lab.publication.node));
+        assert_eq!(note("no X-B", lab.now + LOST_LINE_SHOWN), None, "something is told already");
+        let shown = lab.shown();
+        assert_eq!((shown.state, shown.cause.as_deref()), (State::Live, Some("no X-A")));
+        let last = shown.steps.last().map(|step| (step.ok, step.detail.as_str()));
+        assert_eq!(last, Some((false, "no X-A")));
+        assert!(lab.states.forget_lost_lines(lab.now + LOST_LINE_SHOWN * 2).is_empty());
+        let later = lab.now + LOST_LINE_SHOWN * 2 + Duration::from_secs(1);
+        assert_eq!(lab.states.forget_lost_lines(later), [lab.publication.node]);
+        assert_eq!(lab.shown().cause, None);
     }
 
     #[test]
@@ -499,7 +550,7 @@ mod tests {
         }
     }
 
-    fn publication() -> Publication {
+    pub(crate) fn publication() -> Publication {
         Publication {
             id: Uuid::from_u128(1),
             network: Uuid::from_u128(2),

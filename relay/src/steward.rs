@@ -157,7 +157,6 @@ impl Steward {
         self.states.set_secured(publication.id, secured)
     }
 
-    /// Makes the data path what the store says.
     /// Brings the data path in step with all that the store says.
     pub(crate) async fn reconcile(self: &Arc<Self>) {
         self.members.reconcile(&self.shard, &self.control.snapshot_nodes()).await;
@@ -235,6 +234,13 @@ impl Steward {
         self.control.notify_node(node);
     }
 
+    /// Notes what visitors do not get of a service's answers, for whoever publishes it.
+    pub(crate) fn note_lost_line(&self, publication: Uuid, text: String) {
+        if let Some(node) = self.states.note_lost_line(publication, text, Instant::now()) {
+            self.control.notify_node(node);
+        }
+    }
+
     /// An agent that is there says so as soon as it serves a publication; asking before would find nothing.
     fn will_report(&self, node: Uuid) -> bool {
         let is_agent = self.members.get(node).is_some_and(|member| member.kind == NodeKind::Agent);
@@ -268,6 +274,9 @@ impl Steward {
     }
 
     fn tick(self: &Arc<Self>) {
+        for node in self.states.forget_lost_lines(Instant::now()) {
+            self.control.notify_node(node);
+        }
         for id in self.states.take_due(Instant::now()) {
             let Some(publication) = self.publication(id) else { continue };
             // Without a tunnel there is nothing new to find out; its return is an event.

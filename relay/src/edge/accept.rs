@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bore_driver::EndingSocket;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -46,7 +47,10 @@ pub async fn serve<O: Origins>(
     let port = port.unwrap_or_else(|| settings.scheme.default_port());
     let mut acceptor = Acceptor::new(listener, &settings, counters.clone());
     let versions = Versions::default();
-    let odd_lines = OddLines::new(counters.origin_lines_changed.clone());
+    let owners = Arc::clone(&origins);
+    let odd_lines = OddLines::new(counters.origin_lines_changed.clone(), move |origin, text| {
+        owners.note_lost_line(origin, text);
+    });
     let shared = Shared { origins, settings, counters, tls, odd_lines, versions, port, draining };
     let shared = Arc::new(shared);
     let mut connections = JoinSet::new();
@@ -75,7 +79,7 @@ async fn run<O: Origins>(shared: Arc<Shared<O>>, admitted: Admitted) {
     let _open = OnDrop(move || {
         open.dec();
     });
-    let Admitted { stream, arrival, source, sources, _total } = admitted;
+    let Admitted { stream, arrival, source, sources } = admitted;
     match source {
         Some(_source) => shared.welcome(stream, arrival).await,
         None => shared.welcome_proxied(stream, arrival, &sources).await,
@@ -94,7 +98,7 @@ impl<O: Origins> Shared<O> {
     }
 
     /// Finds out whom a load balancer brings; that visitor needs a place of its own.
-    async fn welcome_proxied(&self, mut stream: TcpStream, arrival: Arrival, sources: &Sources) {
+    async fn welcome_proxied(&self, mut stream: Socket, arrival: Arrival, sources: &Sources) {
         let deadline = arrival.accepted_at + self.settings.head_max;
         let Ok(Ok(Proxied { pair, rest })) = timeout_at(deadline, proxied::read(&mut stream)).await
         else {
@@ -122,14 +126,16 @@ fn local_port(listener: &TcpListener) -> Option<u16> {
     listener.local_addr().ok().map(|address| address.port())
 }
 
+/// A visitor's connection with its place among all.
+type Socket = EndingSocket<OwnedSemaphorePermit>;
+
 /// A connection that may be served, and the places that it takes.
 struct Admitted {
-    stream: TcpStream,
+    stream: Socket,
     arrival: Arrival,
     /// `None` while only a load balancer knows the source.
     source: Option<Place>,
     sources: Sources,
-    _total: OwnedSemaphorePermit,
 }
 
 struct Acceptor {
@@ -212,8 +218,10 @@ impl Acceptor {
             return None;
         }
         let dialled = stream.local_addr().ok().map(|address| address.ip().to_canonical());
-        let arrival = Arrival { visitor, dialled, accepted_at: Instant::now() };
-        Some(Admitted { stream, arrival, source, sources: self.sources.clone(), _total: total })
+        let stream = EndingSocket::new(stream, total);
+        let ending = stream.ending();
+        let arrival = Arrival { visitor, dialled, accepted_at: Instant::now(), ending };
+        Some(Admitted { stream, arrival, source, sources: self.sources.clone() })
     }
 
     /// Without descriptors every accept fails at once; other failures concern one visitor only.

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bore_driver::Ending;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
@@ -46,11 +47,13 @@ impl Source {
         flushing: Option<&Gate>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let (incoming, complete, broken) = match self {
+        let (incoming, complete, broken, exchange) = match self {
             Self::Own(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
-            Self::Origin { incoming, complete, broken, .. } => (incoming, complete, broken),
+            Self::Origin { incoming, complete, broken, exchange } => {
+                (incoming, complete, broken, exchange)
+            }
         };
         if broken.is_none() {
             let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
@@ -60,6 +63,9 @@ impl Source {
         }
         if let Some(gate) = flushing {
             ready!(gate.poll_flushed(cx));
+        }
+        if let Some(ending) = &exchange.broken {
+            ending.reset();
         }
         Poll::Ready(broken.take().map(Err))
     }
@@ -71,6 +77,8 @@ pub(super) struct Exchange {
     pub(super) upstream: Option<Upstream>,
     pub(super) upload: Upload,
     pub(super) kept: Arc<Kept>,
+    /// How the visitor's connection ends, where nothing else tells that the answer broke off.
+    pub(super) broken: Option<Ending>,
 }
 
 impl EdgeBody {

@@ -76,6 +76,7 @@ impl<O: Origins> Shared<O> {
             settings: self.settings.clone(),
             counters: self.counters.clone(),
             visitor: arrival.visitor,
+            ending: arrival.ending,
             port: self.port,
             gate,
             ledger: is_http2.then(|| Ledger::new(arrival.accepted_at)),
@@ -123,7 +124,8 @@ impl<O: Origins> Shared<O> {
         let Some(switched) = visit.take_switched() else { return Ok(()) };
         let visitor = TokioIo::new(switched.visitor.await?);
         let origin = TokioIo::new(switched.origin);
-        Ok(splice(visitor, origin, self.settings.half_closed_max).await?)
+        let ends = [&visit.ending, &switched.ending];
+        Ok(splice(visitor, origin, ends, self.settings.half_closed_max).await?)
     }
 }
 

@@ -17,6 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bore_driver::Ending;
 use bore_policy::{AuthorityHost, Hostname};
 use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -30,12 +31,14 @@ use super::splice::splice;
 use crate::tls::{ACME_TLS, CARRIER, Entry, H2, Hello, TlsMinimum, VISIT};
 
 /// Who has come, and when.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Arrival {
     pub(super) visitor: SocketAddr,
     /// The address that the visitor dialled.
     pub(super) dialled: Option<IpAddr>,
     pub(super) accepted_at: Instant,
+    /// How the connection ends.
+    pub(super) ending: Ending,
 }
 
 /// What TLS has settled about a connection: requests for other names are misdirected.
@@ -117,12 +120,12 @@ impl<O: Origins> Shared<O> {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        match self.way(&hello, arrival) {
+        match self.way(&hello, &arrival) {
             Way::Carrier => self.count_door(Door::Carrier),
             Way::Challenge(certificate) => {
                 self.count_door(Door::Challenge);
                 let config = self.tls.configs.for_challenge(certificate);
-                self.shake_hands(hello, config, arrival).await?.shutdown().await?;
+                self.shake_hands(hello, config, &arrival).await?.shutdown().await?;
             }
             Way::Visit(visited) => {
                 self.count_door(Door::Visit);
@@ -133,7 +136,7 @@ impl<O: Origins> Shared<O> {
             }
             Way::Through(origin) => {
                 self.count_door(Door::Passthrough);
-                self.pass_through(hello, origin, arrival).await?;
+                self.pass_through(hello, origin, &arrival).await?;
             }
             Way::Closed(door, alert) => {
                 self.count_door(door);
@@ -142,7 +145,7 @@ impl<O: Origins> Shared<O> {
             Way::Https(entry, minimum) => {
                 self.count_door(Door::Https);
                 let config = self.tls.configs.for_visitor(Arc::clone(&entry.certificate), minimum);
-                let stream = self.shake_hands(hello, config, arrival).await?;
+                let stream = self.shake_hands(hello, config, &arrival).await?;
                 let secured = Secured::new(entry, stream.get_ref().1);
                 self.run(stream, arrival, Some(secured)).await;
             }
@@ -150,7 +153,7 @@ impl<O: Origins> Shared<O> {
         Ok(())
     }
 
-    fn way<S: AsyncRead + AsyncWrite + Unpin>(&self, hello: &Hello<S>, arrival: Arrival) -> Way {
+    fn way<S: AsyncRead + AsyncWrite + Unpin>(&self, hello: &Hello<S>, arrival: &Arrival) -> Way {
         if hello.speaks_only(CARRIER) {
             return Way::Carrier;
         }
@@ -193,7 +196,7 @@ impl<O: Origins> Shared<O> {
 
     /// A browser that was given an address sends no name. Behind a NAT, as in most clouds, the address that it dialled is not seen here, and
     /// the relay's own is meant.
-    fn way_without_name(&self, arrival: Arrival) -> Way {
+    fn way_without_name(&self, arrival: &Arrival) -> Way {
         let find = |address| self.tls.certificates.entry_for_address(address);
         let meant = arrival.dialled.into_iter().chain(self.settings.address);
         match meant.into_iter().find_map(find) {
@@ -206,7 +209,7 @@ impl<O: Origins> Shared<O> {
         &self,
         hello: Hello<S>,
         config: Arc<rustls::ServerConfig>,
-        arrival: Arrival,
+        arrival: &Arrival,
     ) -> Result<TlsStream<S>, DoorError> {
         let deadline = arrival.accepted_at + self.settings.head_max;
         let Ok(shaken) = timeout_at(deadline, hello.finish(config)).await else {
@@ -231,7 +234,7 @@ impl<O: Origins> Shared<O> {
         &self,
         hello: Hello<S>,
         origin: OriginId,
-        arrival: Arrival,
+        arrival: &Arrival,
     ) -> Result<(), DoorError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -246,7 +249,9 @@ impl<O: Origins> Shared<O> {
         stream.write_all(&recorded).await?;
         stream.flush().await?;
         drop(recorded);
-        Ok(splice(visitor, stream, self.settings.half_closed_max).await?)
+        let origin_ending = O::ending(&stream);
+        let ends = [&arrival.ending, &origin_ending];
+        Ok(splice(visitor, stream, ends, self.settings.half_closed_max).await?)
     }
 
     fn count_door(&self, door: Door) {

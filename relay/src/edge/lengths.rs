@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, StatusCode, Version};
+use hyper::body::Body;
 use tokio::sync::Semaphore;
 
 use super::headers::{expects_continue, upgrade_protocol};
@@ -81,6 +82,15 @@ impl<O: Origins> Visit<O> {
     }
 }
 
+/// States the length of a body that is known to be here, and that there is none where the method asks for a body (RFC 9110 §8.6): services look
+/// for it.
+pub(super) fn state_length(parts: &mut Parts, body: &RequestBody) {
+    let is_known = body.is_measured() || (body.is_empty() && takes_body(&parts.method));
+    if let Some(length) = body.size_hint().exact().filter(|_| is_known) {
+        parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+}
+
 fn has_length(parts: &Parts) -> bool {
     match parts.version {
         Version::HTTP_2 => parts.headers.contains_key(CONTENT_LENGTH),
@@ -92,7 +102,11 @@ fn has_length(parts: &Parts) -> bool {
 /// body without a length.
 fn is_upload(parts: &Parts) -> bool {
     let waits = parts.version == Version::HTTP_2 && expects_continue(&parts.headers);
-    [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method) && !waits
+    takes_body(&parts.method) && !waits
+}
+
+fn takes_body(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
 
 fn no_length() -> Notice {

@@ -27,14 +27,17 @@ pub const GATHERED_FIRST_BYTES_MAX: usize = 64 * 1024;
 /// How long the end of such a body is waited for, for a service that has not answered yet.
 pub const GATHERED_FIRST_MAX: Duration = Duration::from_millis(100);
 
-/// Services whose version of HTTP is remembered.
+/// Services whose version of HTTP, and whose odd lines, are remembered.
 pub const ORIGINS_KNOWN_MAX: usize = 4096;
 
 /// Interim answers that wait for a visitor; further ones are left out.
 pub const INTERIM_ANSWERS_WAITING_MAX: usize = 8;
 
-/// Odd lines of origins that are told in the log, each once.
-pub const ODD_LINES_TOLD_MAX: usize = 1024;
+/// Bytes of the interim answers to one request that are passed on, as RFC 9113 §6.5.2 counts them; further ones are left out.
+pub const INTERIM_BYTES_MAX: usize = HEAD_BYTES_MAX;
+
+/// Odd lines of one service that are told in the log, each once.
+pub const ODD_LINES_LOGGED_MAX: usize = 16;
 
 /// Bytes of one chunk-size line with its extensions.
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;

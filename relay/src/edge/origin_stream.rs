@@ -6,19 +6,19 @@
 //! A head is looked for when a request has been sent, and again behind an interim answer; everything else passes unread. A head that comes
 //! whole and has nothing odd in it, as nearly every one does, is not copied.
 
-use std::collections::HashSet;
-use std::io;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::{fmt, io};
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::limits::{HEAD_BYTES_MAX, INTERIM_ANSWERS_MAX, ODD_LINES_TOLD_MAX};
+use super::limits::{HEAD_BYTES_MAX, INTERIM_ANSWERS_MAX, ODD_LINES_LOGGED_MAX, ORIGINS_KNOWN_MAX};
 use super::origins::OriginId;
-use super::response_head::{self, Repaired};
+use super::response_head::{self, End, Note, Repaired};
 
 /// What the stream and the sender of requests tell each other. Cloning shares it.
 #[derive(Debug, Clone, Default)]
@@ -43,27 +43,53 @@ impl Exchanged {
 }
 
 /// Where odd lines are told. Cloning shares it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub(super) struct OddLines {
-    told: Arc<Mutex<HashSet<(OriginId, String)>>>,
+    logged: Arc<Mutex<HashMap<OriginId, HashSet<String>>>>,
     changed: Counter,
+    owner: Arc<Owner>,
+}
+
+/// Tells whoever publishes a service what visitors do not get of its answers.
+type Owner = dyn Fn(OriginId, String) + Send + Sync;
+
+impl fmt::Debug for OddLines {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("OddLines").finish_non_exhaustive()
+    }
 }
 
 impl OddLines {
-    pub(super) fn new(changed: Counter) -> Self {
-        Self { told: Arc::default(), changed }
+    pub(super) fn new(
+        changed: Counter,
+        owner: impl Fn(OriginId, String) + Send + Sync + 'static,
+    ) -> Self {
+        Self { logged: Arc::default(), changed, owner: Arc::new(owner) }
     }
 
-    /// Counts the lines of a head, and logs those of a publication that were not logged before.
+    /// Counts the lines of a head, logs each of a publication once, and tells its owner what visitors do not get.
     fn tell(&self, origin: OriginId, repaired: &Repaired) {
-        for note in &repaired.notes {
+        for Note { line, why } in &repaired.notes {
             self.changed.inc();
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            if told.len() < ODD_LINES_TOLD_MAX && told.insert((origin, note.line.clone())) {
-                let (line, why) = (&note.line, note.why.to_string());
+            if self.is_news(origin, line) {
+                let why = why.to_string();
                 tracing::warn!(publication = %origin.0, line, why, "odd header line of a service");
             }
         }
+        if let Some(Note { line, why }) = repaired.notes.iter().find(|note| note.why.is_loss()) {
+            let text = format!("visitors do not get its header line \"{line}\": {why}");
+            (self.owner)(origin, text);
+        }
+    }
+
+    /// Begins anew when the table is full.
+    fn is_news(&self, origin: OriginId, line: &str) -> bool {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.len() >= ORIGINS_KNOWN_MAX && !logged.contains_key(&origin) {
+            logged.clear();
+        }
+        let lines = logged.entry(origin).or_default();
+        lines.len() < ODD_LINES_LOGGED_MAX && lines.insert(line.to_owned())
     }
 }
 
@@ -84,8 +110,8 @@ pub(super) struct OriginStream<S> {
 enum State {
     /// Bytes of bodies.
     Passing,
-    /// What has come of a head.
-    Head(Vec<u8>),
+    /// What has come of a head, and how far its end was looked for.
+    Head(Vec<u8>, End),
 }
 
 impl<S> OriginStream<S> {
@@ -102,8 +128,9 @@ impl<S> OriginStream<S> {
     }
 
     /// Takes what has come of a head, and puts in front of hyper what can be read.
-    fn take(&mut self, mut came: Vec<u8>) -> io::Result<()> {
-        while let Some(length) = response_head::length(&came) {
+    fn take(&mut self, mut came: Vec<u8>, mut end: End) -> io::Result<()> {
+        while let Some(length) = end.find(&came) {
+            end = End::default();
             let rest = came.split_off(length);
             let is_final = self.pass(&came)?;
             if is_final {
@@ -118,7 +145,7 @@ impl<S> OriginStream<S> {
             self.ready.extend(came);
             self.state = State::Passing;
         } else {
-            self.state = State::Head(came);
+            self.state = State::Head(came, end);
         }
         Ok(())
     }
@@ -168,13 +195,13 @@ impl<S: AsyncRead + Unpin> OriginStream<S> {
     /// Reads a head; what has come of one that ends early goes to hyper as it is.
     fn poll_head(
         &mut self,
-        mut head: Vec<u8>,
+        (mut head, end): (Vec<u8>, End),
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let Poll::Ready(bytes) = self.poll_stream(cx, buffer) else {
-            self.state = State::Head(head);
+            self.state = State::Head(head, end);
             return Poll::Pending;
         };
         if bytes? == 0 {
@@ -188,7 +215,7 @@ impl<S: AsyncRead + Unpin> OriginStream<S> {
         }
         head.extend_from_slice(came);
         buffer.set_filled(before);
-        self.take(head)?;
+        self.take(head, end)?;
         self.pour(buffer);
         Poll::Ready(Ok(()))
     }
@@ -209,13 +236,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for OriginStream<S> {
             }
             if this.exchanged.0.is_asked.swap(false, Ordering::Relaxed) {
                 this.interim = 0;
-                this.state = State::Head(Vec::new());
+                this.state = State::Head(Vec::new(), End::default());
             }
             match std::mem::replace(&mut this.state, State::Passing) {
                 State::Passing => return this.poll_stream(cx, buffer).map_ok(drop),
-                State::Head(head) => ready!(this.poll_head(head, cx, buffer))?,
+                State::Head(head, end) => ready!(this.poll_head((head, end), cx, buffer))?,
             }
-            let is_waiting = matches!(this.state, State::Head(_));
+            let is_waiting = matches!(this.state, State::Head(..));
             if buffer.filled().len() > before || !is_waiting {
                 return Poll::Ready(Ok(()));
             }

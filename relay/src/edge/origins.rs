@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 
+use bore_driver::Ending;
 use bore_policy::{AuthorityHost, Hostname, OriginHost};
 use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
@@ -36,6 +37,12 @@ pub trait Origins: Send + Sync + 'static {
         origin: OriginId,
         visitor: SocketAddr,
     ) -> impl Future<Output = Result<Self::Stream, Unopened>> + Send;
+
+    /// Notes, for whoever publishes `origin`, what visitors do not get of its answers, and why.
+    fn note_lost_line(&self, origin: OriginId, text: String);
+
+    /// How `stream` ends when it is dropped.
+    fn ending(stream: &Self::Stream) -> Ending;
 
     /// The answer to a probe of `host`, when one with this token is expected: a future that gives
     /// the body, or `None` when the way to the agent is broken. `None` at once makes it an

@@ -9,7 +9,7 @@
 //! | a line without a colon, or whose name is no token | taken out |
 //! | a line with a control byte in its value | taken out |
 //! | a line beyond the limit | taken out |
-//! | `Content-Length:` without a value, `Transfer-Encoding: identity` | taken out: they say nothing |
+//! | `Content-Length:` or `Transfer-Encoding:` without a value, `Transfer-Encoding: identity` | taken out: they say nothing |
 //! | equal lengths, in several lines or one (`3, 3`) | become one (RFC 9110 §8.6) |
 //!
 //! Where a length or an encoding cannot be read the head stays as it is, so that hyper refuses it: to guess where an answer ends would let one
@@ -57,20 +57,47 @@ pub(super) enum Oddity {
     Twice,
 }
 
-/// The length of the head at the beginning of `bytes`, with its empty line, if all of it is there.
-pub(super) fn length(bytes: &[u8]) -> Option<usize> {
-    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    let mut length = 0;
-    let mut has_begun = false;
-    loop {
-        let line = lines.next().filter(|line| line.ends_with(b"\n"))?;
-        length += line.len();
-        if !bare(line).is_empty() {
-            has_begun = true;
-        } else if has_begun {
-            return Some(length);
+impl Oddity {
+    /// Returns true if the line is lost to the visitor, not only written otherwise.
+    pub(super) fn is_loss(self) -> bool {
+        matches!(self, Self::Name | Self::Control | Self::TooMany)
+    }
+}
+
+/// Looks for the end of a head that comes in pieces, at each byte once: pieces may be as small as bytes.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    /// Where the line begins that has not ended yet.
+    line: usize,
+    /// How much of it was looked at.
+    seen: usize,
+    has_begun: bool,
+}
+
+impl End {
+    /// The length of the head at the beginning of `bytes`, with its empty line, if all of it is there. `bytes` begin as they did at the last call.
+    pub(super) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+        loop {
+            let unseen = bytes.get(self.seen..)?;
+            let Some(at) = unseen.iter().position(|byte| *byte == b'\n') else {
+                self.seen = bytes.len();
+                return None;
+            };
+            self.seen += at + 1;
+            let line = bytes.get(self.line..self.seen)?;
+            self.line = self.seen;
+            if !bare(line).is_empty() {
+                self.has_begun = true;
+            } else if self.has_begun {
+                return Some(self.seen);
+            }
         }
     }
+}
+
+/// The length of the head at the beginning of `bytes`, with its empty line, if all of it is there.
+pub(super) fn length(bytes: &[u8]) -> Option<usize> {
+    End::default().find(bytes)
 }
 
 /// Returns true if `bytes` may become a head: what is none is not waited for.
@@ -82,10 +109,12 @@ pub(super) fn may_begin(bytes: &[u8]) -> bool {
     })
 }
 
-/// Without empty lines in front.
-fn begun(bytes: &[u8]) -> &[u8] {
-    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
-    bytes.get(start.unwrap_or(bytes.len())..).unwrap_or_default()
+/// Without empty lines in front, the last of which may not be whole yet.
+fn begun(mut bytes: &[u8]) -> &[u8] {
+    while let [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    if bytes == b"\r" { &[] } else { bytes }
 }
 
 /// The status of a head that is there; `None` where it cannot be read.
@@ -135,18 +164,26 @@ fn is_ordinary(head: &[u8]) -> bool {
             let is_length = name.eq_ignore_ascii_case(CONTENT_LENGTH);
             let is_plain = !is_length || (!value.is_empty() && !value.contains(&b','));
             let says_nothing = name.eq_ignore_ascii_case(TRANSFER_ENCODING)
-                && value.eq_ignore_ascii_case(IDENTITY);
+                && (value.is_empty() || value.eq_ignore_ascii_case(IDENTITY));
             let is_clean = !line.iter().any(|byte| is_forbidden_control(*byte));
             is_token(name) && is_plain && is_clean && !says_nothing && lengths < 2
         })
         && fields <= ORIGIN_HEADERS_MAX
 }
 
-/// The name, as it stands before the colon, and the value without spaces around it.
+/// The name, as it stands before the colon, and the value without blanks around it.
 fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, rest) = line.split_at(colon);
-    Some((name, rest.strip_prefix(b":").unwrap_or(rest).trim_ascii()))
+    Some((name, without_blanks(rest.strip_prefix(b":").unwrap_or(rest))))
+}
+
+/// Without spaces and tabs around it (RFC 9110 §5.6.3). Other white space, a carriage return or a form feed, is a control byte.
+fn without_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
 }
 
 #[derive(Default)]
@@ -171,8 +208,8 @@ impl Field {
     }
 
     fn says_nothing(&self) -> bool {
-        (self.is(CONTENT_LENGTH) && self.value.is_empty())
-            || (self.is(TRANSFER_ENCODING) && self.value.eq_ignore_ascii_case(IDENTITY))
+        let is_identity = self.is(TRANSFER_ENCODING) && self.value.eq_ignore_ascii_case(IDENTITY);
+        (self.decides_framing() && self.value.is_empty()) || is_identity
     }
 }
 
@@ -203,7 +240,7 @@ impl Work {
                 continue;
             };
             last.push(b' ');
-            last.extend_from_slice(line.trim_ascii());
+            last.extend_from_slice(without_blanks(line));
             self.note(last, Oddity::Folded);
         }
         whole
@@ -211,7 +248,7 @@ impl Work {
 
     fn line(&mut self, line: &[u8]) {
         let Some((spaced, value)) = split(line) else { return self.note(line, Oddity::Name) };
-        let name = spaced.trim_ascii_end();
+        let name = without_blanks(spaced);
         if !is_token(name) {
             return self.note(line, Oddity::Name);
         }
@@ -318,9 +355,13 @@ mod tests {
             ("X-Foo(1): b", "", Oddity::Name),
             (": b", "", Oddity::Name),
             ("Set-Cookie: a=\u{1}b", "", Oddity::Control),
+            ("X-A: b\r", "", Oddity::Control),
+            ("X-A: \u{c}b", "", Oddity::Control),
+            ("X-A\u{c}: b", "", Oddity::Name),
             ("X-A: \u{7f}", "", Oddity::Control),
             ("Content-Length:", "", Oddity::Empty),
             ("Transfer-Encoding: identity", "", Oddity::Empty),
+            ("Transfer-Encoding:", "", Oddity::Empty),
             ("Content-Length: 3, 3", "Content-Length: 3\r\n", Oddity::Twice),
             ("content-length: 3\r\nContent-Length: 3", "content-length: 3\r\n", Oddity::Twice),
         ] {
@@ -379,7 +420,14 @@ mod tests {
             assert_eq!(length(&head.as_bytes()[..cut]), None);
             assert!(may_begin(&head.as_bytes()[..cut]));
         }
+        let mut end = End::default();
+        let found = (0..=head.len()).filter_map(|cut| end.find(&head.as_bytes()[..cut]));
+        assert_eq!(found.collect::<Vec<_>>(), [head.len()], "byte by byte");
         assert_eq!(status(head.as_bytes()), Some(200));
         assert!(!may_begin(b"SSH-2.0") && !may_begin(b"HTTQ") && may_begin(b"ICY 200"));
+        assert!(
+            may_begin(b"\n\r\n\r") && !may_begin(b"\r\r\n\n"),
+            "one carriage return ends a line"
+        );
     }
 }

@@ -7,6 +7,7 @@ use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bore_driver::Ending;
 use bore_netstack::ConnectError;
 use bytes::Bytes;
 use http::header::{
@@ -31,7 +32,7 @@ use super::headers::{
 use super::host;
 use super::interim::Interim;
 use super::ledger::Ledger;
-use super::lengths::Versions;
+use super::lengths::{Versions, state_length};
 use super::limits::HEADERS_MAX;
 use super::origin_stream::OddLines;
 use super::origins::{Manner, OriginId, Origins, Route, Speech};
@@ -50,6 +51,8 @@ pub(super) struct Visit<O> {
     pub(super) settings: EdgeSettings,
     pub(super) counters: EdgeCounters,
     pub(super) visitor: SocketAddr,
+    /// How the connection ends.
+    pub(super) ending: Ending,
     pub(super) port: u16,
     pub(super) gate: Gate,
     /// Where requests share the connection (HTTP/2).
@@ -68,6 +71,8 @@ pub(super) struct Visit<O> {
 pub(super) struct Switched {
     pub(super) visitor: OnUpgrade,
     pub(super) origin: Upgraded,
+    /// How the origin's connection ends.
+    pub(super) ending: Ending,
 }
 
 /// A request on its way to its origin.
@@ -148,6 +153,8 @@ impl<O: Origins> Visit<O> {
     ) -> Result<Response<EdgeBody>, Notice> {
         let manner = self.origins.manner(origin);
         let is_http2 = speaks_http2(manner.speech, &parts);
+        // An answer without a length ends with its connection (RFC 9112 §6.3), so that only a reset tells that it broke off.
+        let broken = (parts.version == Version::HTTP_10).then(|| self.ending.clone());
         let body = if is_http2 { body } else { self.measured(origin, &parts, body).await? };
         let passage = self.prepare((origin, manner, is_http2), parts, body)?;
         let id = passage.request.headers().get(X_REQUEST_ID).cloned();
@@ -161,9 +168,10 @@ impl<O: Origins> Visit<O> {
         }
         self.count(Outcome::Answered);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(passage.upgrade, response).await;
+            return self.switch(passage.upgrade, response, upstream.ending()).await;
         }
-        let exchange = Exchange { upstream: Some(upstream), upload, kept: Arc::clone(&self.kept) };
+        let kept = Arc::clone(&self.kept);
+        let exchange = Exchange { upstream: Some(upstream), upload, kept, broken };
         let mut response = self.relay(response, exchange);
         if let Some(renamed) = passage.renamed {
             renamed.restore(response.headers_mut());
@@ -204,6 +212,9 @@ impl<O: Origins> Visit<O> {
         }
         if is_chunked && !body.is_empty() && !body.is_measured() && !is_http2 {
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        if !is_http2 {
+            state_length(&mut parts, &body);
         }
         let mut request = Request::new(body);
         // Among them how hyper found the names of fields spelled, for origins that look.
@@ -278,7 +289,8 @@ impl<O: Origins> Visit<O> {
         let opened = opening.await.map_err(|_| down("No connection to the service in time."))?;
         let stream = opened.map_err(Notice::from)?;
         self.counters.origins_opened.inc();
-        Upstream::start(origin, stream, is_http2, &self.odd_lines)
+        let ending = O::ending(&stream);
+        Upstream::start(origin, (stream, ending), is_http2, &self.odd_lines)
             .await
             .map_err(|_| down("The service closed the connection."))
     }
@@ -347,6 +359,7 @@ impl<O: Origins> Visit<O> {
         &self,
         visitor: Option<OnUpgrade>,
         response: Response<Incoming>,
+        ending: Ending,
     ) -> Result<Response<EdgeBody>, Notice> {
         let protocol = response.headers().get(UPGRADE).cloned();
         let (Some(visitor), Some(protocol)) = (visitor, protocol) else {
@@ -360,7 +373,7 @@ impl<O: Origins> Visit<O> {
             .await
             .map_err(|_| down("The service closed the connection while changing the protocol."))?;
         *self.switched.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Switched { visitor, origin });
+            Some(Switched { visitor, origin, ending });
         self.counters.upgraded.inc();
         self.gate.decide(Beyond::Open);
         parts.extensions.remove::<OnUpgrade>();

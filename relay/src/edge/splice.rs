@@ -1,5 +1,5 @@
 //! Two streams joined byte for byte: both have left HTTP (101 Switching Protocols), or carry TLS that is passed through.
-
+//!
 //! A side that breaks is read to its end first (see [`bore_driver::join`]).
 
 use std::future::pending;
@@ -8,54 +8,39 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bore_driver::{Broken, Side, join, while_moving};
+use bore_driver::{Broken, Ending, Side, join, while_moving};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
-use super::limits::{LINGER_MAX, SPLICE_BUFFER_BYTES};
+use super::limits::SPLICE_BUFFER_BYTES;
 
 /// Copies both ways until both sides have ended, one has failed, or one has ended and nothing
-/// has come from the other for `half_closed_max`. Each end is passed on as an end of writing.
+/// has come from the other for `half_closed_max`. Each end is passed on as an end of writing. A side that has got none is reset, so that it does
+/// not take what it has for all there is.
 pub(super) async fn splice<A, B>(
     mut visitor: A,
     mut origin: B,
+    [visitors_ending, origins_ending]: [&Ending; 2],
     half_closed_max: Duration,
 ) -> io::Result<()>
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
+    [visitors_ending, origins_ending].into_iter().for_each(Ending::reset);
     let moved = Moved::default();
     let (visitor_read, visitor_write) = split(&mut visitor);
     let (origin_read, origin_write) = split(&mut origin);
-    let up = copy(visitor_read, origin_write, &moved);
-    let down = copy(origin_read, visitor_write, &moved);
+    let up = copy(visitor_read, (origin_write, origins_ending), &moved);
+    let down = copy(origin_read, (visitor_write, visitors_ending), &moved);
     let end = tokio::select! {
         end = join(up, down, || moved.bytes()) => end,
         () = moved.until_quiet(half_closed_max) => return Err(io::ErrorKind::TimedOut.into()),
     };
-    match end {
-        Ok(()) => Ok(()),
-        Err(Side::Near) => Err(io::ErrorKind::ConnectionReset.into()),
-        Err(Side::Far) => {
-            linger(&mut visitor).await;
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-    }
-}
-
-/// Ends our writing and reads for a moment what still comes: a socket that is closed with unread bytes is reset at once, and what it has
-/// not sent is gone (RFC 1122 §4.2.2.13).
-async fn linger(visitor: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
-    let mut rest = vec![0; SPLICE_BUFFER_BYTES];
-    let discarding = async {
-        visitor.shutdown().await?;
-        while visitor.read(&mut rest).await? > 0 {}
-        io::Result::Ok(())
-    };
-    // A visitor that goes on for longer has had time to read; one that resets has no use for more.
-    let _ = timeout(LINGER_MAX, discarding).await;
+    end.map_err(|side| match side {
+        Side::Near => io::ErrorKind::ConnectionReset.into(),
+        Side::Far => io::ErrorKind::BrokenPipe.into(),
+    })
 }
 
 /// What has passed in both directions.
@@ -81,7 +66,7 @@ impl Moved {
 
 async fn copy<A: AsyncRead, B: AsyncWrite>(
     mut from: ReadHalf<A>,
-    mut to: WriteHalf<B>,
+    (mut to, ending): (WriteHalf<B>, &Ending),
     moved: &Moved,
 ) -> Result<(), Broken> {
     let mut buffer = vec![0; SPLICE_BUFFER_BYTES];
@@ -96,6 +81,7 @@ async fn copy<A: AsyncRead, B: AsyncWrite>(
         };
         put.await.map_err(|_| Broken::Sink)?;
         if bytes == 0 {
+            ending.in_order();
             moved.half_closed.notify_one();
             return Ok(());
         }

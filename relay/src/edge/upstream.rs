@@ -6,12 +6,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bore_driver::Ending;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::limits::{
@@ -22,6 +22,7 @@ use super::limits::{
 use super::origin_stream::{Exchanged, OddLines, OriginStream};
 use super::origins::OriginId;
 use super::request_body::RequestBody;
+use crate::tasks::Tasks;
 
 /// See the module.
 #[derive(Debug)]
@@ -30,7 +31,8 @@ pub(super) struct Upstream {
     sender: Sender,
     exchanged: Exchanged,
     idleness: Idleness,
-    _driver: Driver,
+    ending: Ending,
+    _driver: Tasks,
 }
 
 /// How long a connection has been idle, and may be.
@@ -104,7 +106,7 @@ impl Upstream {
     /// Speaks HTTP/2 on `stream`, or HTTP/1.1.
     pub(super) async fn start<S>(
         origin: OriginId,
-        stream: S,
+        (stream, ending): (S, Ending),
         is_http2: bool,
         odd: &OddLines,
     ) -> Result<Self, hyper::Error>
@@ -116,12 +118,17 @@ impl Upstream {
         let (sender, driver) =
             if is_http2 { speak_http2(stream).await? } else { speak_http1(stream).await? };
         let idleness = Idleness { since: Instant::now(), max: None };
-        Ok(Self { origin, sender, exchanged, idleness, _driver: driver })
+        Ok(Self { origin, sender, exchanged, idleness, ending, _driver: driver })
     }
 
     /// The origin closes this connection when it has been idle for so long.
     pub(super) fn announce(&mut self, idle_max: Duration) {
         self.idleness.max = Some(idle_max);
+    }
+
+    /// How the connection ends.
+    pub(super) fn ending(&self) -> Ending {
+        self.ending.clone()
     }
 
     /// Sends one request and waits for the head of its response.
@@ -144,7 +151,7 @@ impl Upstream {
     }
 }
 
-async fn speak_http1<S>(stream: S) -> Result<(Sender, Driver), hyper::Error>
+async fn speak_http1<S>(stream: S) -> Result<(Sender, Tasks), hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -156,21 +163,25 @@ where
         .preserve_header_case(true)
         .handshake(TokioIo::new(stream))
         .await?;
-    Ok((Sender::Http1(sender), Driver::drive(connection.with_upgrades())))
+    let driver = Tasks::default();
+    drive(&driver, connection.with_upgrades());
+    Ok((Sender::Http1(sender), driver))
 }
 
-async fn speak_http2<S>(stream: S) -> Result<(Sender, Driver), hyper::Error>
+async fn speak_http2<S>(stream: S) -> Result<(Sender, Tasks), hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+    let driver = Tasks::default();
+    let (sender, connection) = http2::Builder::new(driver.handle())
         .max_header_list_size(H2_HEADERS_BYTES_MAX)
         .initial_stream_window_size(H2_ORIGIN_STREAM_WINDOW_BYTES)
         .initial_connection_window_size(H2_ORIGIN_CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(H2_SEND_BUFFER_BYTES)
         .handshake(TokioIo::new(stream))
         .await?;
-    Ok((Sender::Http2(sender), Driver::drive(connection)))
+    drive(&driver, connection);
+    Ok((Sender::Http2(sender), driver))
 }
 
 /// The place where a visitor connection keeps its origin connections between requests: one, or over HTTP/2 as many as ran at once. Browsers ask
@@ -216,24 +227,16 @@ impl Kept {
     }
 }
 
-/// Moves the bytes of one origin connection, until dropped.
-#[derive(Debug)]
-struct Driver(JoinHandle<()>);
-
-impl Driver {
-    fn drive(connection: impl Future<Output = Result<(), hyper::Error>> + Send + 'static) -> Self {
-        Self(tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "origin connection failed");
-            }
-        }))
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// Moves the bytes of one origin connection, until `driver` is dropped.
+fn drive(
+    driver: &Tasks,
+    connection: impl Future<Output = Result<(), hyper::Error>> + Send + 'static,
+) {
+    driver.spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "origin connection failed");
+        }
+    });
 }
 
 /// A length and an encoding.

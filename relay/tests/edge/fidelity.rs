@@ -94,6 +94,13 @@ async fn an_odd_line_of_an_answer_does_not_cost_the_answer() {
         assert_eq!(visitor.exactly(2).await, "ok");
     }
     assert!(lab.counters.origin_lines_changed.get() > 0);
+    let lost = lab.lost.lock().unwrap();
+    let told = [
+        "visitors do not get its header line \"Set-Cookie\": it holds a control byte",
+        "visitors do not get its header line \"X-Foo(1)\": it has no proper name and colon",
+        "visitors do not get its header line \"PHP Warning\": it has no proper name and colon",
+    ];
+    assert_eq!(*lost, told, "what is only written otherwise is no loss");
 }
 
 #[tokio::test]
@@ -210,6 +217,37 @@ async fn a_small_body_without_a_length_gets_one_from_a_service_that_nobody_knows
     // It speaks HTTP/1.1, so nothing is held back from it.
     visitor.send(&format!("{CHUNKED}3\r\nabc\r\n0\r\n\r\n")).await;
     assert_eq!(header(&origin.head().await, "transfer-encoding"), Some("chunked"));
+}
+
+#[tokio::test]
+async fn a_body_that_turns_out_to_be_empty_has_a_length_too() {
+    let lab = Lab::secure().await;
+    let mut visitor = lab.secured("app.example", "http/1.1").await;
+    for request in [
+        &format!("{CHUNKED}0\r\n\r\n"),
+        "POST / HTTP/1.1\r\nHost: app.example\r\n\r\n",
+        "PUT / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        visitor.send(request).await;
+        let mut origin = lab.accept().await;
+        let head = origin.head().await;
+        assert_eq!(header(&head, "content-length"), Some("0"), "{head}");
+        origin.send("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        visitor.head().await;
+    }
+    let mut raw = Raw::new(&lab).await;
+    let head: [(&[u8], &[u8]); 4] = [
+        (b":method", b"POST"),
+        (b":scheme", b"https"),
+        (b":authority", b"app.example"),
+        (b":path", b"/"),
+    ];
+    raw.fields(1, &head, true).await;
+    let mut origin = lab.accept().await;
+    assert_eq!(header(&origin.head().await, "content-length"), Some("0"));
+
+    visitor.send(GET).await;
+    assert_eq!(header(&lab.accept().await.head().await, "content-length"), None);
 }
 
 #[tokio::test]

@@ -2,9 +2,10 @@
 
 use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bore_driver::{Ending, EndingSocket};
 use bore_policy::{AuthorityHost, Hostname};
 use bore_relay::edge::{
     DenialKind, EdgeCounters, EdgeSettings, Manner, OriginId, Origins, Outage, Route, Scheme,
@@ -24,6 +25,8 @@ use super::authority::Authority;
 pub(crate) struct Lab {
     pub(crate) edge: SocketAddr,
     pub(crate) origin: TcpListener,
+    /// What owners were told that visitors do not get.
+    pub(crate) lost: Arc<Mutex<Vec<String>>>,
     pub(crate) counters: EdgeCounters,
     pub(crate) tls: Arc<Tls>,
     pub(crate) authority: Authority,
@@ -69,7 +72,9 @@ impl Lab {
         let origin = listen().await;
         let edge = listener.local_addr().unwrap();
         let counters = EdgeCounters::default();
-        let origins = Arc::new(Fixed { origin: origin.local_addr().unwrap() });
+        let lost = Arc::<Mutex<Vec<String>>>::default();
+        let origins =
+            Arc::new(Fixed { origin: origin.local_addr().unwrap(), lost: Arc::clone(&lost) });
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
             let _ = stopped.await;
@@ -84,7 +89,7 @@ impl Lab {
             shutdown,
         ));
         let (authority, stop) = (Authority::new(), Some(stop));
-        Self { edge, origin, counters, tls, authority, stop, serving }
+        Self { edge, origin, lost, counters, tls, authority, stop, serving }
     }
 
     /// A visitor that has shaken hands for `name`.
@@ -167,6 +172,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.take(self.buffer.len())
     }
 
+    /// Everything until the other end closes in order (true) or resets.
+    pub(crate) async fn rest_and_end(&mut self) -> (String, bool) {
+        loop {
+            match within("bytes or an end", self.stream.read_buf(&mut self.buffer)).await {
+                Ok(0) => return (self.take(self.buffer.len()), true),
+                Ok(_) => {}
+                Err(_) => return (self.take(self.buffer.len()), false),
+            }
+        }
+    }
+
     pub(crate) async fn assert_closed(&mut self) {
         assert_eq!(self.rest().await, "");
     }
@@ -184,6 +200,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.buffer).into_owned()
     }
+}
+
+/// Resets a connection instead of closing it.
+pub(crate) fn reset(wire: Wire) {
+    socket2::SockRef::from(&wire.stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
 /// The value of the only header `name` of a head, if there is one.
@@ -221,10 +242,11 @@ async fn listen() -> TcpListener {
 /// The relay's place: a fixed table.
 struct Fixed {
     origin: SocketAddr,
+    lost: Arc<Mutex<Vec<String>>>,
 }
 
 impl Origins for Fixed {
-    type Stream = TcpStream;
+    type Stream = EndingSocket<()>;
 
     fn route(&self, host: &AuthorityHost, visitor: SocketAddr) -> Route {
         assert!(visitor.ip().is_loopback() || BALANCED.contains(&visitor.ip()));
@@ -267,7 +289,15 @@ impl Origins for Fixed {
         }
     }
 
-    async fn open(&self, origin: OriginId, _visitor: SocketAddr) -> Result<TcpStream, Unopened> {
+    fn note_lost_line(&self, _origin: OriginId, text: String) {
+        self.lost.lock().unwrap().push(text);
+    }
+
+    fn ending(stream: &Self::Stream) -> Ending {
+        stream.ending()
+    }
+
+    async fn open(&self, origin: OriginId, _visitor: SocketAddr) -> Result<Self::Stream, Unopened> {
         if origin == GONE {
             return Err(Outage::Down.into());
         }
@@ -281,6 +311,7 @@ impl Origins for Fixed {
             return Err(Unopened::Denied { by: DenialKind::Rule });
         }
         let connected = TcpStream::connect(self.origin).await;
+        let connected = connected.map(|stream| EndingSocket::new(stream, ()));
         connected.map_err(|_| Outage::Down.into())
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bore_relay::edge::{EdgeSettings, Outcome, OutcomeLabels};
 use tokio::io::AsyncWriteExt;
 
-use super::lab::{GET, Lab, eventually, header, within};
+use super::lab::{GET, Lab, eventually, header, reset, within};
 
 #[tokio::test]
 async fn one_visitor_keeps_one_origin_connection_and_shares_it_with_nobody() {
@@ -115,6 +115,29 @@ async fn an_origin_that_breaks_off_never_looks_complete() {
         visitor.until("xyz").await;
         drop(origin);
         assert!(!visitor.rest().await.contains('0'), "{head:?}");
+    }
+}
+
+/// To HTTP/1.0 the end of the connection is the end of the answer.
+#[tokio::test]
+async fn an_answer_without_a_length_that_breaks_off_ends_with_a_reset() {
+    let lab = Lab::new().await;
+    for breaks in [true, false] {
+        for framing in ["Transfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n", "X: y\r\n\r\nxyz"] {
+            let (mut visitor, mut origin) =
+                lab.pair("GET / HTTP/1.0\r\nHost: app.example\r\n\r\n").await;
+            origin.head().await;
+            origin.send(&format!("HTTP/1.1 200 OK\r\n{framing}")).await;
+            visitor.until("xyz").await;
+            if breaks {
+                reset(origin);
+            } else if framing.starts_with("T") {
+                origin.send("0\r\n\r\n").await;
+            } else {
+                drop(origin);
+            }
+            assert_eq!(visitor.rest_and_end().await, (String::new(), !breaks), "{framing}");
+        }
     }
 }
 

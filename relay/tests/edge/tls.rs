@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::lab::{ADDRESS, GET, Lab, Wire, eventually, header, within};
+use super::lab::{ADDRESS, GET, Lab, Wire, eventually, header, reset, within};
 
 #[tokio::test]
 async fn a_visitor_gets_the_certificate_of_the_name_that_it_asks_for() {
@@ -252,6 +252,38 @@ async fn a_connection_that_is_passed_through_ends_at_the_origin() {
     within("the exchange", Box::pin(async { tokio::join!(visiting, serving) })).await;
     assert_eq!(doors(&lab, Door::Passthrough), 1);
     assert_eq!(handshakes(&lab, Handshake::Full), 0);
+}
+
+#[tokio::test]
+async fn a_reset_of_either_side_passes_through_behind_the_last_words() {
+    let lab = Lab::secure().await;
+    for visitor_goes in [true, false] {
+        let certificate = lab.authority.issue(&["through.example"]);
+        let stream = TcpStream::connect(lab.edge).await.unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(server(certificate)));
+        let (visitor, origin) = within(
+            "a handshake",
+            Box::pin(async {
+                let visiting = lab.authority.connect(stream, "through.example", &[]);
+                let serving = async { acceptor.accept(lab.accept().await.stream).await };
+                tokio::join!(visiting, serving)
+            }),
+        )
+        .await;
+        let (mut visitor, mut origin) = (Wire::new(visitor.unwrap()), Wire::new(origin.unwrap()));
+        visitor.send("ask").await;
+        assert_eq!(origin.exactly(3).await, "ask");
+        origin.send("answer").await;
+        assert_eq!(visitor.exactly(6).await, "answer");
+        let error = if visitor_goes {
+            reset(Wire::new(visitor.stream.into_inner().0));
+            origin.stream.read_u8().await.unwrap_err()
+        } else {
+            reset(Wire::new(origin.stream.into_inner().0));
+            visitor.stream.read_u8().await.unwrap_err()
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{visitor_goes}");
+    }
 }
 
 #[tokio::test]

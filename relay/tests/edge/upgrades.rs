@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::lab::{Lab, eventually, header, within};
+use super::lab::{Lab, eventually, header, reset, within};
 
 #[tokio::test]
 async fn a_websocket_echoes_through_the_edge() {
@@ -118,6 +118,39 @@ async fn either_side_that_goes_away_takes_the_other_along() {
             visitor.assert_closed().await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_reset_stays_a_reset_and_an_end_an_end_behind_the_last_words() {
+    let lab = Lab::new().await;
+    for (visitor_goes, is_reset) in [(true, true), (true, false), (false, true), (false, false)] {
+        let (mut visitor, mut origin) = lab.pair(UPGRADE).await;
+        origin.head().await;
+        origin.send(SWITCHING).await;
+        visitor.head().await;
+        let (mut goes, mut stays) =
+            if visitor_goes { (visitor, origin) } else { (origin, visitor) };
+        goes.send("last words").await;
+        assert_eq!(stays.exactly(10).await, "last words");
+        if is_reset {
+            reset(goes);
+            assert_eq!(stays.rest_and_end().await, (String::new(), false), "{visitor_goes}");
+        } else {
+            goes.stream.shutdown().await.unwrap();
+            assert_eq!(stays.rest_and_end().await, (String::new(), true), "{visitor_goes}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_that_is_cut_off_at_the_end_of_draining_does_not_take_it_for_the_end() {
+    let mut lab = Lab::with(EdgeSettings { drain_max: Duration::ZERO, ..Default::default() }).await;
+    let (mut visitor, mut origin) = lab.pair(UPGRADE).await;
+    origin.head().await;
+    origin.send(SWITCHING).await;
+    visitor.head().await;
+    lab.stop.take();
+    assert!(!visitor.rest_and_end().await.1 && !origin.rest_and_end().await.1);
 }
 
 /// The edge never looks into what it has switched to: nothing there can make it keep more than it copies at a time, or change a byte.
