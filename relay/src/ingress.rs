@@ -299,7 +299,9 @@ impl Doorman {
             let most = PORTS_PER_PUBLICATION_MAX;
             return Err(ClaimError::Limit(format!("a publication has at most {most} ports")));
         }
-        let sockets = self.sockets.take(publication.network, self.sockets_of(publication))?;
+        let sockets = self
+            .sockets
+            .take(publication.network, sockets_of(publication, self.shared.addresses.len()))?;
         let mut ports = Vec::new();
         if let Some(first) = first_port {
             for offset in 0..count {
@@ -310,17 +312,6 @@ impl Doorman {
             }
         }
         Ok(Opened { first_port, count, ports, route: None, _sockets: sockets })
-    }
-
-    /// A TCP port that listens has two of each address: one that stays bound, and its copy that accepts.
-    fn sockets_of(&self, publication: &Publication) -> usize {
-        let ports = publication.public_port.map_or(0, |_| usize::from(publication.port_count));
-        match publication.protocol {
-            Protocol::Udp => ports,
-            Protocol::Tcp | Protocol::Tls | Protocol::Http => {
-                ports * 2 * self.shared.addresses.len()
-            }
-        }
     }
 
     fn bind_port(
@@ -382,6 +373,17 @@ impl Opened {
     }
 }
 
+/// The sockets that a publication's ports take on a relay with so many public addresses. A TCP port that listens has two on each: one that
+/// stays bound, and its copy that accepts.
+fn sockets_of(publication: &Publication, addresses: usize) -> usize {
+    let ports = publication.public_port.map_or(0, |_| usize::from(publication.port_count));
+    let on_each = match publication.protocol {
+        Protocol::Udp => 1,
+        Protocol::Tcp | Protocol::Tls | Protocol::Http => 2,
+    };
+    ports * on_each * addresses
+}
+
 /// Tasks of closed ports hold their sockets until they have had one more turn.
 async fn let_tasks_end() {
     tokio::task::yield_now().await;
@@ -410,4 +412,25 @@ fn refused(address: SocketAddr, protocol: &'static str, error: &std::io::Error) 
         error.to_string()
     };
     ClaimError::Refused { port, protocol, cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::states::tests::publication;
+
+    #[test]
+    fn every_socket_of_a_port_is_counted_on_every_address() {
+        for (protocol, port, count, addresses, wanted) in [
+            (Protocol::Tcp, Some(1_000), 10, 1, 20),
+            (Protocol::Tcp, Some(1_000), 10, 3, 60),
+            (Protocol::Udp, Some(1_000), 10, 1, 10),
+            (Protocol::Udp, Some(1_000), 10, 3, 30),
+            (Protocol::Http, None, 1, 3, 0),
+        ] {
+            let wish =
+                Publication { protocol, public_port: port, port_count: count, ..publication() };
+            assert_eq!(sockets_of(&wish, addresses), wanted, "{protocol:?} on {addresses}");
+        }
+    }
 }

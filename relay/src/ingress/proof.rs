@@ -12,7 +12,8 @@
 //! A visitor is proved when it repeats four bytes that only an answer could tell it, which is return routability as with the tokens of
 //! RFC 9000 §8.1 and the cookies of RFC 9147 §5.1. WireGuard, QUIC, DTLS, OpenVPN, TURN and RTCP do that with an index, an identifier or a
 //! nonce. Bytes that the visitor sent itself, or that other visitors were answered with, prove nothing. A visitor is also proved when it
-//! has a TCP connection with this relay (RTSP, `iperf3`), and when the publication's own allow list names it. A forger that is blind and
+//! has a TCP connection with this relay (RTSP, `iperf3`), and when the publication's own allow list names it, or a network of a size that
+//! its owner can answer for. A forger that is blind and
 //! patient can become a listener, which is why listeners have a bound.
 
 use std::collections::HashSet;
