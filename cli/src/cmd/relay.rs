@@ -248,7 +248,8 @@ async fn drain(context: &Context<'_>) -> CliResult {
     context.output.result(
         "relay_draining",
         &json!({}),
-        "draining: nothing new is taken, agents are told; bore relay undrain takes it back",
+        "draining: public TCP and UDP ports are closed, no new publication is taken, agents are told; web requests go on until the relay stops; \
+         bore relay undrain takes it back",
     )
 }
 
