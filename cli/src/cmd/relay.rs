@@ -13,8 +13,8 @@ use bore_control::wire::Health;
 use bore_relay::Config;
 use serde_json::json;
 
-use crate::duration::parse_duration;
 use crate::context::{Context, relay_configs, user_folder};
+use crate::duration::parse_duration;
 use crate::error::{CliError, CliResult};
 use crate::owner::become_owner_of;
 use crate::signal::{self, Interrupt};
