@@ -54,8 +54,11 @@ impl Secret {
                 format!("{question} is needed, and nobody can be asked"),
             ));
         }
-        output.prompt(&format!("{question}: "));
-        let answer = without_echo(read_typed);
+        // Nothing that is typed from the prompt on is shown.
+        let answer = without_echo(|| {
+            output.prompt(&format!("{question}: "));
+            read_typed()
+        });
         output.prompt("\n");
         answer.map_err(|error| match error.kind() {
             io::ErrorKind::Interrupted => CliError::interrupted(),
