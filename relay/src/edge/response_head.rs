@@ -5,6 +5,7 @@
 //! | `ICY 200 OK` (SHOUTcast) | read as HTTP/1.0 |
 //! | a control byte in the reason | taken out |
 //! | a space before the colon | taken out (RFC 9112 §5.1) |
+//! | a second carriage return at the end of a line | taken out, as nginx does |
 //! | a folded line | joined to the line before it with a space (RFC 9112 §5.2) |
 //! | a line without a colon, or whose name is no token | taken out |
 //! | a line with a control byte in its value | taken out |
@@ -45,6 +46,8 @@ pub(super) enum Oddity {
     Space,
     #[error("it is folded")]
     Folded,
+    #[error("it ends in more than one carriage return")]
+    Returns,
     #[error("it has no proper name and colon")]
     Name,
     #[error("it holds a control byte")]
@@ -178,7 +181,7 @@ fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name, without_blanks(rest.strip_prefix(b":").unwrap_or(rest))))
 }
 
-/// Without spaces and tabs around it (RFC 9110 §5.6.3). Other white space, a carriage return or a form feed, is a control byte.
+/// Without spaces and tabs around it (RFC 9110 §5.6.3). Other white space, as a form feed, is a control byte.
 fn without_blanks(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
         text = rest;
@@ -247,6 +250,11 @@ impl Work {
     }
 
     fn line(&mut self, line: &[u8]) {
+        let returns = line.iter().rev().take_while(|byte| **byte == b'\r').count();
+        let (line, returns) = line.split_at(line.len() - returns);
+        if !returns.is_empty() {
+            self.note(line, Oddity::Returns);
+        }
         let Some((spaced, value)) = split(line) else { return self.note(line, Oddity::Name) };
         let name = without_blanks(spaced);
         if !is_token(name) {
@@ -355,7 +363,9 @@ mod tests {
             ("X-Foo(1): b", "", Oddity::Name),
             (": b", "", Oddity::Name),
             ("Set-Cookie: a=\u{1}b", "", Oddity::Control),
-            ("X-A: b\r", "", Oddity::Control),
+            ("X-A: b\r", "X-A: b\r\n", Oddity::Returns),
+            ("Content-Length: 2\r\r", "Content-Length: 2\r\n", Oddity::Returns),
+            ("X-A: \rb", "", Oddity::Control),
             ("X-A: \u{c}b", "", Oddity::Control),
             ("X-A\u{c}: b", "", Oddity::Name),
             ("X-A: \u{7f}", "", Oddity::Control),
