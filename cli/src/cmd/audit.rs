@@ -94,6 +94,23 @@ fn intact(context: &Context<'_>, report: &AuditReport) -> CliResult {
 
 fn broken(report: AuditReport) -> CliError {
     let row = report.sequence.unwrap_or_default();
-    let error = CliError::new("B6102", format!("the audit trail is broken at row {row}"));
+    let error = CliError::new("B6110", format!("the audit trail is broken at row {row}"));
     error.cause(report.why.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_trail_is_not_called_a_database_that_cannot_be_read() {
+        let why = Some("it is not signed".to_owned());
+        let error = broken(AuditReport { sequence: Some(7), why, ..AuditReport::default() });
+        assert_eq!(
+            (error.code(), error.message()),
+            ("B6110", "the audit trail is broken at row 7")
+        );
+        let advice = crate::explain::find(error.code()).unwrap().next;
+        assert!(advice.iter().any(|step| step.contains("--expect")), "{advice:?}");
+    }
 }

@@ -288,10 +288,10 @@ pub(super) static ENTRIES: &[Entry] = &[
         "B6108",
         Internal,
         "change not confirmed",
-        "The relay made a change, and then its disk or its database server failed before it confirmed it. The change may be there, and it may be lost if the relay's machine stops.",
-        ["a failing disk", "PostgreSQL was restarted or failed over during the change"],
+        "The relay made a change, and then its disk failed before it confirmed it. The change is there, and may be lost if the relay's machine stops. When PostgreSQL goes away during a change, the relay asks it what became of the change as soon as it is back.",
+        ["a failing disk"],
         [
-            "look whether the change is there, with bore ls or bore audit ls, and make it again where it is not"
+            "mend the disk, then look whether the change is there, with bore ls or bore audit ls, and make it again where it is not"
         ]
     ),
     entry!(
@@ -306,6 +306,22 @@ pub(super) static ENTRIES: &[Entry] = &[
         [
             "put bore.db of the last bore relay backup into the state folder, or the right database_url into relay.toml",
             "if an empty relay is meant: bore relay init --new-database with the options of the first time"
+        ]
+    ),
+    entry!(
+        "B6110",
+        Internal,
+        "audit trail broken",
+        "A row of the audit trail does not follow from the one before it, or the cluster's key did not sign the last one. Changes go on having their rows; none of them is signed.",
+        [
+            "rows that were changed, added or removed behind the relay's back, in its database",
+            "a database that came to this relay with the keys of another one",
+            "a failing disk"
+        ],
+        [
+            "keep a copy of the database: it shows what was changed",
+            "bore audit verify --expect with a head that you kept says whether the trail was right up to it",
+            "bore relay restore with the last backup whose trail is whole"
         ]
     ),
     entry!(
