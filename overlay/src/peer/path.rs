@@ -7,7 +7,7 @@
 //!
 //! | length | becomes |
 //! |---|---|
-//! | [`INNER_MTU_BASE`] | [`INNER_MTU`] by a round |
+//! | [`INNER_MTU_BASE`] | [`INNER_MTU`] by a round, [`LENGTH_HOLDS`] or more after it was left |
 //! | [`INNER_MTU`] | [`INNER_MTU_BASE`] by [`FAILURES_MAX`] rounds in a row, or by the kernel |
 //!
 //! | segmentation | becomes |
@@ -36,6 +36,11 @@ pub(crate) struct Path {
     length_shown: Option<Instant>,
     /// Rounds in a row that lost the greatest length.
     length_failures: u32,
+    /// Since when the greatest length is in use.
+    grown: Option<Instant>,
+    /// How often in a row it was in use for a short time only, and when it is tried again.
+    flaps: u32,
+    grows_from: Option<Instant>,
     segmentation: Segmentation,
     /// The next round has a burst.
     wants_burst: bool,
@@ -102,6 +107,9 @@ impl Path {
             packet_bytes: INNER_MTU_BASE,
             length_shown: None,
             length_failures: 0,
+            grown: None,
+            flaps: 0,
+            grows_from: None,
             segmentation: Segmentation::Unproven,
             wants_burst: false,
             burst_failures: 0,
@@ -191,11 +199,23 @@ impl Path {
         self.segmentation = Segmentation::Refused { until: now + REFUSAL_MIN * (1 << doublings) };
     }
 
-    /// Datagrams of the greatest length do not leave, or do not arrive. Returns true if that is news.
+    /// Datagrams of the greatest length do not leave, or do not arrive. Returns true if that is news. On a path that carries them now and then
+    /// every change has flows send again what is in flight, so they are tried ever more seldom.
     pub(crate) fn shrink(&mut self, now: Instant) -> bool {
         self.length_failures = 0;
         self.length_shown = Some(now);
+        if let Some(grown) = self.grown.take() {
+            let has_lasted = now.saturating_duration_since(grown) >= LENGTH_LASTS;
+            let flaps = if has_lasted { 0 } else { self.flaps };
+            self.grows_from = Some(now + LENGTH_HOLDS * (1 << flaps));
+            self.flaps = (flaps + 1).min(FLAP_DOUBLINGS_MAX);
+        }
         self.set_length(INNER_MTU_BASE)
+    }
+
+    fn grow(&mut self, now: Instant) -> bool {
+        self.grown.get_or_insert(now);
+        self.set_length(INNER_MTU)
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -210,7 +230,8 @@ impl Path {
             round: self.rounds,
             packet_bytes: self.packet_bytes,
             has_burst: std::mem::take(&mut self.wants_burst),
-            has_longest: self.packet_bytes < INNER_MTU,
+            has_longest: self.packet_bytes < INNER_MTU
+                && self.grows_from.is_none_or(|from| from <= now),
         };
         self.round_began = Some(now);
         let (answered, ends_at) = (0, now + self.patience());
@@ -229,7 +250,7 @@ impl Path {
     pub(crate) fn handle_answer(&mut self, number: u32, part: u8, now: Instant) {
         let is_current = number == self.rounds && part <= SHORT_PART;
         let Some(round) = self.round.as_mut().filter(|_| is_current) else { return };
-        round.answered |= 1 << part;
+        round.answered |= 1 << part & round.parts;
         let took = now.saturating_duration_since(round.sent);
         if part == SHORT_PART {
             // It left last: what has not come by now is late or lost.
@@ -267,7 +288,7 @@ impl Path {
         if round.answered & longest != 0 {
             self.length_failures = 0;
             self.length_shown = Some(now);
-            return self.set_length(INNER_MTU);
+            return round.has(LONGEST_PART) && self.grow(now);
         }
         self.length_failures += 1;
         if self.length_failures >= FAILURES_MAX {
@@ -339,6 +360,10 @@ const FAILURES_MAX: u32 = 3;
 const LENGTH_HOLDS: Duration = Duration::from_secs(10);
 /// What is as long as this needs more than the base, or would be longer if it might: fragments are cut to units of 8 bytes.
 const LONG_BYTES: usize = INNER_MTU_BASE - 8;
+/// A length that lasted for so long may come again as soon.
+const LENGTH_LASTS: Duration = Duration::from_secs(60);
+/// A length that never lasts is tried again after 10 seconds to 10 minutes and 40 seconds (RFC 8899 §5.1.1 has 10 minutes for any).
+const FLAP_DOUBLINGS_MAX: u32 = 6;
 /// Between rounds that are due to losses, or to moves.
 const REST: Duration = Duration::from_millis(500);
 /// A peer that answers no probe is asked ever less, down to once in about a minute.

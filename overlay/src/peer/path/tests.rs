@@ -1,3 +1,5 @@
+//! What a path is taken to carry, by what its probes were answered.
+
 use super::*;
 
 #[test]
@@ -30,6 +32,33 @@ fn rounds_without_answers_become_more_patient_and_end() {
     }
     assert_eq!(waited, [1_000, 1_000, 2_000].map(ms));
     assert_eq!(path.deadline(), None);
+}
+
+#[test]
+fn a_length_that_does_not_last_is_tried_ever_more_seldom() {
+    let (mut path, mut now) = (Path::new(), Instant::now());
+    path.allow_probes(now);
+    now = ask(&mut path, now, ms(10), &[LONGEST_PART, SINGLE_PART, SHORT_PART]);
+    let mut waited = Vec::new();
+    for _ in 0..4 {
+        assert!(path.shrink(now));
+        waited.push(until_longer(&mut path, &mut now).as_secs() / 10);
+    }
+    now += LENGTH_LASTS;
+    assert!(path.shrink(now));
+    waited.push(until_longer(&mut path, &mut now).as_secs() / 10);
+    assert_eq!(waited, [1, 2, 4, 8, 1], "tens of seconds");
+}
+
+/// Sends packets that would be longer if they might, until they may; gives how long that took.
+fn until_longer(path: &mut Path, now: &mut Instant) -> Duration {
+    let since = *now;
+    while path.packet_bytes() == INNER_MTU_BASE {
+        *now += ms(1_000);
+        path.note_packet(INNER_MTU_BASE, *now);
+        *now = ask(path, *now, ms(10), &[LONGEST_PART, SINGLE_PART, SHORT_PART]);
+    }
+    *now - since
 }
 
 /// Begins the next round at its time, and answers some of its parts after `round_trip`; gives when it has ended.
