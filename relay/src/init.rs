@@ -1,6 +1,8 @@
 //! `bore relay init`: keys, configuration, a first network, a first join key, an administrator's key.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -297,12 +299,19 @@ impl InitSettings {
     }
 }
 
+/// The file is on disk when this returns, as are the keys and the database that it leads to: a loss of power leaves all of them or none.
 fn write_config(path: &Path, text: &str) -> Result<(), InitError> {
-    let failed = |source| InitError::Write { path: path.to_owned(), source };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
-    std::fs::write(path, text).map_err(failed)
+    write_synced(path, text).map_err(|source| InitError::Write { path: path.to_owned(), source })
+}
+
+fn write_synced(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut file = File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    File::open(folder)?.sync_all()
 }
 
 fn list(errors: &[ConfigError]) -> String {
