@@ -1,5 +1,6 @@
 //! What goes wrong on machines: full disks, files that fail, clocks that jump, memory that is short.
 
+mod breakable_disk;
 mod memory_group;
 mod small_disk;
 
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::namespace::must_run;
 
+pub use breakable_disk::BreakableDisk;
 pub use memory_group::MemoryGroup;
 pub use small_disk::SmallDisk;
 

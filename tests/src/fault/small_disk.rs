@@ -4,12 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io};
 
+use tempfile::TempDir;
+
 use crate::namespace::must_run;
 
 /// A file system of its own on a folder, unmounted when it is dropped.
+///
+/// It is mounted twice. `mount -o remount` changes the file system and the one mount that it names, and a program in a network namespace has copies of
+/// all mounts: of one that was read-only when the program started, the copy stays so. The mount that is remounted here is not the one that programs use.
 #[derive(Debug)]
 pub struct SmallDisk {
     path: PathBuf,
+    handle: TempDir,
 }
 
 impl SmallDisk {
@@ -19,8 +25,11 @@ impl SmallDisk {
     /// Without root.
     pub fn mount(path: &Path, kibibytes: u32) -> Self {
         let options = format!("size={kibibytes}k,mode=0700");
-        must_run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path));
-        Self { path: path.to_owned() }
+        let handle = tempfile::tempdir().expect("a temporary folder");
+        let mount = || Command::new("mount");
+        must_run(mount().args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(handle.path()));
+        must_run(mount().arg("--bind").arg(handle.path()).arg(path));
+        Self { path: path.to_owned(), handle }
     }
 
     /// Takes all room that is left.
@@ -49,7 +58,7 @@ impl SmallDisk {
     }
 
     fn remount(&self, options: &str) {
-        must_run(Command::new("mount").args(["-o", options]).arg(&self.path));
+        must_run(Command::new("mount").args(["-o", options]).arg(self.handle.path()));
     }
 
     fn ballast(&self) -> PathBuf {
@@ -60,6 +69,9 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         // A program of the test may still be there; the mount goes with its last user then.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.path).status();
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .args([self.path.as_path(), self.handle.path()])
+            .status();
     }
 }

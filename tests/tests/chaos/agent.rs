@@ -33,6 +33,22 @@ pub(crate) fn failing_disk(scene: &mut Scene) {
     }
 }
 
+/// A folder that takes no file takes no socket either: commands find the agent as soon as it does.
+pub(crate) fn read_only_at_start(scene: &mut Scene) {
+    scene.agent.stop();
+    scene.agent_disk.make_read_only();
+    scene.agent.start();
+    scene.demand_back();
+    assert_ne!(scene.agent.bore(&["status"]).code, Some(0), "no socket");
+    scene.agent_disk.make_writable();
+    until("commands to find the agent", BACK, || {
+        (scene.agent.bore(&["status"]).code == Some(0)).then_some(())
+    });
+    let second = scene.agent.bore(&["join"]).events("error").pop().unwrap();
+    assert_eq!(second["code"], "B6104", "{second}");
+    demand_saved(scene);
+}
+
 /// A publication that could not be written is an error, is not served, and is not left on the relay.
 fn refuse_what_cannot_be_kept(scene: &Scene, code: &str) {
     let _echo = Service::tcp_echo(&scene.lab.agent, 7001);

@@ -32,6 +32,32 @@ pub(crate) fn failing_disk(scene: &mut Scene) {
     }
 }
 
+/// The database is elsewhere: changes are taken all the same.
+pub(crate) fn failing_folder(scene: &mut Scene) {
+    scene.relay_disk.fill();
+    scene.demand_served();
+    scene.write().unwrap();
+    scene.relay_disk.empty();
+    for errno in [Errno::IO, Errno::ROFS] {
+        scene.relay_faults.fail_with(errno);
+        scene.demand_served();
+        scene.write().unwrap();
+        scene.relay_faults.mend();
+    }
+}
+
+/// The relay is killed in the second in which its agent has come.
+pub(crate) fn killed_behind_a_join(scene: &mut Scene) {
+    scene.agent.stop();
+    // Where it was before is no help.
+    let _ = std::fs::remove_file(scene.relay.state().join("endpoints.json"));
+    scene.relay.kill();
+    scene.relay.run();
+    scene.agent.start();
+    scene.demand_back();
+    scene.restart_relay();
+}
+
 pub(crate) fn no_descriptors(scene: &mut Scene) {
     scene.relay.stop();
     scene.relay.run_after("ulimit -n 256");
@@ -86,7 +112,7 @@ pub(crate) fn power_loss(scene: &mut Scene) {
 }
 
 /// As a failover does it: every connection of the relay ends.
-pub(crate) fn database_cut(scene: &mut Scene, cut: impl Fn()) {
+pub(crate) fn database_cut(scene: &mut Scene, mut cut: impl FnMut()) {
     for _ in 0..3 {
         cut();
         scene.demand_served();

@@ -43,12 +43,6 @@ impl Scene {
         let echo = Service::tcp_echo(&lab.agent, 7000);
         agent.publish_in_background(&["tcp", "7000", "--name", "shell", "--port", "20022"]);
         relay.wait_for_state_within(SOON * 2, "shell", "live");
-        // A relay that is killed before it has noted where its agent is waits for the agent's next word.
-        until("the relay to note where its agent is", SOON, || {
-            std::fs::read_to_string(relay.state().join("endpoints.json"))
-                .is_ok_and(|text| text.contains(':'))
-                .then_some(())
-        });
         let groups = Vec::new();
         let mut scene = Self {
             agent,

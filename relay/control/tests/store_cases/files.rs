@@ -221,6 +221,24 @@ async fn a_disk_with_room_again_takes_changes_again() {
     assert_eq!(intact_rows(&*relay).await, 1);
 }
 
+#[tokio::test]
+async fn a_full_disk_is_found_out_also_while_the_log_has_room_of_its_own() {
+    let disk = SmallDisk::mount();
+    disk.grow();
+    let relay = open_file(&disk.folder.join("bore.db")).await.unwrap();
+    // The log is written from its beginning again after 1,000 pages.
+    for _ in 0..1_100 {
+        relay.probe(START).await.unwrap();
+    }
+    let filler = disk.fill();
+    let health = relay.probe(START).await;
+    assert!(matches!(health, Err(StoreError::DiskFull)), "{health:?}");
+
+    std::fs::remove_file(filler).unwrap();
+    relay.probe(START).await.unwrap();
+    assert!(!disk.folder.join("bore.db-room").exists(), "nothing is left");
+}
+
 /// Writes beyond the limit on a file's size fail with EFBIG, which SQLite calls an I/O error as it does EIO. The limit is a process's, hence the child.
 #[tokio::test]
 async fn a_disk_that_fails_and_works_again_takes_changes_again() {
