@@ -250,9 +250,9 @@ impl Work {
     }
 
     fn line(&mut self, line: &[u8]) {
-        let returns = line.iter().rev().take_while(|byte| **byte == b'\r').count();
-        let (line, returns) = line.split_at(line.len() - returns);
-        if !returns.is_empty() {
+        let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b' ' | b'\t'));
+        let (line, after) = line.split_at(end.map_or(0, |last| last + 1));
+        if after.contains(&b'\r') {
             self.note(line, Oddity::Returns);
         }
         let Some((spaced, value)) = split(line) else { return self.note(line, Oddity::Name) };
@@ -365,6 +365,7 @@ mod tests {
             ("Set-Cookie: a=\u{1}b", "", Oddity::Control),
             ("X-A: b\r", "X-A: b\r\n", Oddity::Returns),
             ("Content-Length: 2\r\r", "Content-Length: 2\r\n", Oddity::Returns),
+            ("Content-Length: 2\r \r", "Content-Length: 2\r\n", Oddity::Returns),
             ("X-A: \rb", "", Oddity::Control),
             ("X-A: \u{c}b", "", Oddity::Control),
             ("X-A\u{c}: b", "", Oddity::Name),
