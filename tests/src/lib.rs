@@ -5,6 +5,7 @@
 //!
 //! A harness that cannot go on ends the test: every function panics, with what was tried in its text.
 
+pub mod attempts;
 pub mod authority;
 pub mod blob;
 pub mod bore;
@@ -19,6 +20,7 @@ pub mod name_server;
 pub mod names;
 pub mod namespace;
 pub mod origins;
+pub mod overlay_end;
 pub mod pebble;
 pub mod process;
 pub mod secured;

@@ -1,6 +1,8 @@
 //! A relay as a process, and its administrator.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use crate::lab::{Lab, RELAY};
 use crate::metrics::Metrics;
 use crate::namespace::Namespace;
 use crate::process::Process;
+use crate::visitor::connect_to;
 use crate::wait::{SOON, until};
 
 /// A relay that was set up, and runs unless it was stopped.
@@ -157,6 +160,23 @@ impl Relay {
         curl(&self.namespace, &arguments)
     }
 
+    /// What a GET with the administrator's key brings, without a program for it: for a test that looks a thousand times. Null when there is no answer.
+    pub fn look(&self, path: &str) -> Value {
+        let key = fs::read_to_string(self.state().join("admin.key"));
+        let key = key.expect("the key that relay init wrote");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:7400\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
+            key.trim()
+        );
+        let mut answer = String::new();
+        let asked = connect_to(&self.namespace, API).and_then(|mut stream| {
+            stream.write_all(request.as_bytes())?;
+            stream.read_to_string(&mut answer)
+        });
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        asked.ok().and_then(|_| serde_json::from_str(body).ok()).unwrap_or_default()
+    }
+
     /// Rows of a list of the only network: `publications`, `flows`, `nodes`, …
     pub fn list(&self, resource: &str) -> Vec<Value> {
         let answer = self.api("GET", &format!("{}/{resource}", self.network()), None);
@@ -226,5 +246,7 @@ fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}")).to_owned()
 }
 
+/// Where the REST API is.
+const API: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7400));
 /// Hostnames of `http` publications live below it.
 pub const DOMAIN: &str = "t.test";
