@@ -40,6 +40,9 @@ pub const DETAIL_CHARS_MAX: usize = 600;
 /// Entries of an access list, allow and deny together.
 pub const ACCESS_ENTRIES_MAX: usize = 1_024;
 
+/// The same of all publications of a node, which reads them in one list: this bounds what each of its connections can have the relay hold.
+pub const ACCESS_ENTRIES_PER_NODE_MAX: usize = 16_384;
+
 /// Groups named by one node or one join key.
 pub const GROUPS_NAMED_MAX: usize = 64;
 

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use bore_policy::Access;
 use uuid::Uuid;
 
 use super::below_quota;
@@ -16,7 +17,7 @@ use super::draft::{Draft, PortWish};
 use super::place::{Holder, Job, Place, unclaimed};
 use crate::clock;
 use crate::control::{ChangeKind, Control};
-use crate::limits::PORT_TRIES_MAX;
+use crate::limits::{ACCESS_ENTRIES_PER_NODE_MAX, PORT_TRIES_MAX};
 use crate::memory::{Member, Served};
 use crate::model::{Actor, Publication};
 use crate::refusal::{Code, Refusal};
@@ -87,6 +88,8 @@ impl Control {
             .tenant(network)
             .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
         check_hostnames(job, tenant.hostnames, quotas.hostnames_per_network)?;
+        let all = memory.served_by(network, job.member.node.id);
+        check_access_entries(job, all.iter().map(|served| &served.publication))?;
         if job.before.is_some() {
             return Ok(());
         }
@@ -268,6 +271,22 @@ fn check_hostnames(job: &Job<'_>, already: usize, most: usize) -> Result<(), Ref
         return Ok(());
     }
     below_quota("hostnames in a network", already - before + wanted - 1, most)
+}
+
+/// One that has no more entries than before is always welcome.
+fn check_access_entries<'p>(
+    job: &Job<'_>,
+    all: impl Iterator<Item = &'p Publication>,
+) -> Result<(), Refusal> {
+    let entries = |access: &Access| access.allow.len() + access.deny.len();
+    let wanted = entries(&job.draft.access);
+    let before = job.before.as_ref().map_or(0, |before| entries(&before.publication.access));
+    let others = all.filter(|publication| publication.name != job.name);
+    let sum = wanted + others.map(|publication| entries(&publication.access)).sum::<usize>();
+    if wanted <= before || sum <= ACCESS_ENTRIES_PER_NODE_MAX {
+        return Ok(());
+    }
+    Err(Refusal::quota("entries in the access lists of a node", ACCESS_ENTRIES_PER_NODE_MAX))
 }
 
 fn is_name((code, ..): &Holder) -> bool {

@@ -122,3 +122,19 @@ fn numbered(lab: &Lab, body: &Value, index: usize) -> Value {
     }
     body
 }
+
+/// A node reads its publications in one list, and may ask for it on every connection that it has.
+#[tokio::test]
+async fn attack_42_the_access_lists_of_a_node_are_bounded_together() {
+    let lab = Lab::new().await;
+    let nas = lab.node(lab.network("home").await, "nas").await;
+    let entries: Vec<String> = (0..1_024).map(|n| format!("2001:db8:{n:x}::/48")).collect();
+    let wish = |number: usize, entries: &[String]| json!({"name": format!("n{number}"), "protocol": "http", "target": "1", "access": {"allow": entries}});
+    for number in 0..16 {
+        lab.publish(&nas, wish(number, &entries)).await.ok();
+    }
+    assert_eq!(lab.publish(&nas, wish(16, &entries[..1])).await.refusal(), (429, "B2109"));
+    lab.publish(&nas, wish(16, &[])).await.ok();
+    lab.publish(&nas, wish(15, &entries[1..])).await.ok();
+    lab.publish(&nas, wish(16, &entries[..1])).await.ok();
+}
