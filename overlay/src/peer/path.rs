@@ -284,8 +284,9 @@ impl Path {
     }
 
     fn judge_length(&mut self, round: &Round, now: Instant) -> bool {
-        let longest = if round.has(LONGEST_PART) { 1 << LONGEST_PART } else { LONG_PARTS };
-        if round.answered & longest != 0 {
+        // A burst proves nothing of length: a bridge on one machine may pass it as one packet, whatever its segments measure.
+        let longest = if round.has(LONGEST_PART) { LONGEST_PART } else { SINGLE_PART };
+        if round.answered & (1 << longest) != 0 {
             self.length_failures = 0;
             self.length_shown = Some(now);
             return round.has(LONGEST_PART) && self.grow(now);
@@ -351,8 +352,6 @@ pub(crate) const LONGEST_PART: u8 = SEGMENTS_PROBED + 1;
 /// See [`SINGLE_PART`].
 pub(crate) const SHORT_PART: u8 = SEGMENTS_PROBED + 2;
 const BURST_PARTS: u32 = (1 << SEGMENTS_PROBED) - 1;
-/// Those of the length in use.
-const LONG_PARTS: u32 = BURST_PARTS | 1 << SINGLE_PART;
 
 /// Rounds in a row that must agree: random loss does not (RFC 8899 §5.1.3, MAX_PROBES).
 const FAILURES_MAX: u32 = 3;

@@ -19,6 +19,21 @@ fn a_path_that_has_become_much_slower_is_still_asked_with_success() {
 }
 
 #[test]
+fn a_burst_that_arrives_proves_no_length() {
+    let (mut path, mut now) = (Path::new(), Instant::now());
+    path.allow_probes(now);
+    now = ask(&mut path, now, ms(10), &[LONGEST_PART, SINGLE_PART, SHORT_PART]);
+    for _ in 0..FAILURES_MAX {
+        now += REST;
+        path.may_segment(now);
+        path.note_repeat(now);
+        now = ask(&mut path, now, ms(10), &[0, 1, 2, 3, SHORT_PART]);
+    }
+    assert_eq!(path.packet_bytes(), INNER_MTU_BASE);
+    assert!(path.may_segment(now), "of segments it does");
+}
+
+#[test]
 fn rounds_without_answers_become_more_patient_and_end() {
     let (mut path, mut now) = (Path::new(), Instant::now());
     path.allow_probes(now);
