@@ -177,32 +177,36 @@ impl Control {
         for holder in &holders {
             self.decide_replace(job, place, holder)?;
         }
-        for (_, _, served) in &holders {
-            self.runtime().release(served.publication.id).await;
+        for holder in &holders {
+            self.step_aside(job, holder).await;
         }
         let placed = self.claim_and_store(job, publication, &holders, by).await;
         if placed.is_err() {
             for (_, _, served) in &holders {
-                self.reclaim(&served.publication).await;
+                self.step_back(served).await;
             }
         }
         placed
     }
 
-    /// Forgets what has given way; another node is told why it has it no more.
-    fn forget_displaced(&self, job: &Job<'_>, holder: &Holder) {
-        let (_, thing, Served { publication, .. }) = (holder.0, &holder.1, holder.2.as_ref());
-        let Publication { id, network, node, .. } = *publication;
-        let mut memory = self.write();
-        if node != job.member.node.id {
+    /// Closes the address of a publication. It leaves memory, so that nothing that goes on meanwhile opens it again; an agent that looks meanwhile is
+    /// told why.
+    async fn step_aside(&self, job: &Job<'_>, (_, thing, served): &Holder) {
+        let publication = &served.publication;
+        if publication.node != job.member.node.id {
             let cause =
                 format!("{thing} was taken by \"{}\" (agent {})", job.name, job.member.name);
-            memory.displace(publication, cause);
+            self.write().displace(publication, cause);
         }
-        memory.remove_publication(id);
-        drop(memory);
-        self.sessions().signal_node(node);
-        self.announce(Some(network), ChangeKind::Publications, Some(id));
+        self.write().remove_publication(publication.id);
+        self.runtime().release(publication.id).await;
+    }
+
+    async fn step_back(&self, served: &Served) {
+        self.write().restore(&served.publication);
+        self.write().put_publication(served.clone());
+        self.reclaim(&served.publication).await;
+        self.sessions().signal_node(served.publication.node);
     }
 
     async fn claim_and_store(
@@ -224,8 +228,10 @@ impl Control {
                 return Err(error.into());
             }
         };
-        for holder in giving_way {
-            self.forget_displaced(job, holder);
+        for (_, _, served) in giving_way {
+            let Publication { id, network, node, .. } = served.publication;
+            self.sessions().signal_node(node);
+            self.announce(Some(network), ChangeKind::Publications, Some(id));
         }
         self.enter_publication(job, stored.clone());
         Ok(stored)
