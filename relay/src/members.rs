@@ -34,8 +34,8 @@ pub(crate) struct Members {
     endpoints: Endpoints,
     /// Held by whoever changes the shard's peers.
     changing: tokio::sync::Mutex<()>,
-    /// A member's tunnel came up.
-    came_up: Notify,
+    /// A member's tunnel came up, or moved.
+    came: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl Members {
     /// No members yet; those that come are called where `endpoints` says they were last heard.
     pub(crate) fn new(endpoints: Endpoints) -> Self {
         let (table, changing) = (RwLock::default(), tokio::sync::Mutex::default());
-        Self { table, endpoints, changing, came_up: Notify::new() }
+        Self { table, endpoints, changing, came: Notify::new() }
     }
 
     pub(crate) fn get(&self, node: Uuid) -> Option<Member> {
@@ -87,14 +87,21 @@ impl Members {
         }
         let node = table.by_peer.get(&peer).copied();
         if online && node.is_some() {
-            self.came_up.notify_one();
+            self.came.notify_one();
         }
         node
     }
 
-    /// Waits until a member's tunnel has come up since this was last waited for. Cancel-safe.
-    pub(crate) async fn tunnel_came_up(&self) {
-        self.came_up.notified().await;
+    /// Notes that a tunnel leads elsewhere.
+    pub(crate) fn note_moved(&self, peer: PeerId) {
+        if self.read().by_peer.contains_key(&peer) {
+            self.came.notify_one();
+        }
+    }
+
+    /// Waits until a member's tunnel has come up or moved since this was last waited for. Cancel-safe.
+    pub(crate) async fn somebody_came(&self) {
+        self.came.notified().await;
     }
 
     /// A stranger's time in the walled garden is over.
@@ -238,7 +245,7 @@ impl Members {
         table.by_node.insert(node.id, member);
         if online {
             table.online.insert(peer);
-            self.came_up.notify_one();
+            self.came.notify_one();
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,7 +119,7 @@ impl Relay {
         let state = StateFolder::open(&config.state)?;
         let keys = state.keys()?;
         let store = bore_control::store::open(
-            &database_url(&config.database, state.path()),
+            &database_url(&config.database),
             state.path(),
             keys.audit_key(),
         )
@@ -446,25 +445,22 @@ fn local(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {
 }
 
 /// The store's address: the embedded database lives in the state folder.
-pub(crate) fn database_url(database: &Database, state: &Path) -> String {
+pub(crate) fn database_url(database: &Database) -> String {
     match database {
-        Database::Embedded => format!("sqlite://{}", state.join("bore.db").display()),
+        Database::Embedded => "sqlite://bore.db".to_owned(),
         Database::Postgresql(url) => url.clone(),
     }
 }
 
-/// Whose tunnel has just come up is noted at once: a relay that dies the moment after calls it when it is back. Many who come together are noted
-/// together.
+/// Who has just come, or moved, is noted at once: a relay that dies the moment after calls it when it is back. The tick bounds how often, whatever
+/// agents do.
 async fn refresh_members(members: Arc<Members>, shard: Shard, mut closed: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(REFRESH_INTERVAL);
-    let mut not_before = tokio::time::Instant::now();
+    let mut at_once = REFRESHES_AT_ONCE_MAX;
     loop {
         tokio::select! {
-            _ = tick.tick() => {}
-            () = members.tunnel_came_up() => {
-                tokio::time::sleep_until(not_before).await;
-                not_before = tokio::time::Instant::now() + COMERS_INTERVAL;
-            }
+            _ = tick.tick() => at_once = REFRESHES_AT_ONCE_MAX.min(at_once + 1),
+            () = members.somebody_came(), if at_once > 0 => at_once -= 1,
             () = until(&mut closed) => return,
         }
         members.refresh(&shard).await;
@@ -493,8 +489,8 @@ const DRAIN_POLL: Duration = Duration::from_millis(20);
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
-/// From one look at everybody for the sake of who has come to the next.
-const COMERS_INTERVAL: Duration = Duration::from_millis(500);
+/// Looks at everybody that are taken for the sake of who has come, one more with each tick.
+const REFRESHES_AT_ONCE_MAX: u32 = 10;
 
 #[cfg(test)]
 mod tests {

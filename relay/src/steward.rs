@@ -100,9 +100,8 @@ impl Steward {
             Event::TunnelDown { peer } => self.tunnel_changed(*peer, false).await,
             Event::Pending { from, .. } => tracing::debug!(%from, "somebody wants to join"),
             Event::PendingExpired { peer } => self.members.forget_stranger(*peer),
-            Event::EndpointMoved { .. }
-            | Event::RelayIdentity { .. }
-            | Event::ResetReceived { .. } => {}
+            Event::EndpointMoved { peer, .. } => self.members.note_moved(*peer),
+            Event::RelayIdentity { .. } | Event::ResetReceived { .. } => {}
         }
     }
 
