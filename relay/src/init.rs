@@ -151,7 +151,7 @@ async fn open_store(
 ) -> Result<(Arc<dyn Store>, RelayKeys), InitError> {
     let was_set_up = state.is_set_up();
     let keys = state.make_keys()?;
-    let (url, folder) = (database_url(&config.database, state.path()), state.path());
+    let (url, folder) = (database_url(&config.database), state.path());
     if was_set_up && !options.new_database {
         let store = bore_control::store::open(&url, folder, keys.audit_key()).await;
         return Ok((store.map_err(InitError::Store)?, keys));

@@ -116,7 +116,7 @@ pub(crate) async fn open(
 /// See [`SealingKeyError`]. What was sealed opens as before.
 pub async fn rotate_sealing_key(config: &Config) -> Result<Rotated, SealingKeyError> {
     let state = StateFolder::open(&config.state)?;
-    let url = database_url(&config.database, state.path());
+    let url = database_url(&config.database);
     let audit_key = state.keys().map_err(SealingKeyError::State)?.audit_key();
     let store = bore_control::store::open(&url, state.path(), audit_key)
         .await

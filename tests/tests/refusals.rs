@@ -10,11 +10,21 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bore_tests::bore::{Agent, Finished, Relay};
+use bore_tests::bore::{Agent, Finished, Relay, bore};
 use bore_tests::lab::{Lab, RELAY};
 use bore_tests::namespace::must_run;
 use bore_tests::service::Service;
 use bore_tests::wait::{SOON, until};
+
+#[test]
+fn a_state_folder_is_named_from_where_the_command_runs() {
+    let lab = Lab::new();
+    let home = lab.folder("relay");
+    let init =
+        ["relay", "init", "--host", "127.0.0.1", "--config", "r.toml", "--relay-state", "state"];
+    Finished::of(bore(&lab.relay, &home, &init)).success();
+    assert!(home.join("state/bore.db").exists());
+}
 
 #[test]
 fn join_keys_that_are_none_or_mistyped_are_told_apart_with_nothing_sent() {
