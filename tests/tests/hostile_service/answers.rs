@@ -65,10 +65,8 @@ pub(crate) fn attempt(scene: &Scene, attempt: &Attempt) {
         Asks::Upgrade => get("bad", "Connection: upgrade\r\nUpgrade: websocket\r\n"),
     };
     let (mut stream, answer) = ask(scene.visit(), &request);
-    let is_whole = judge(name, wants, answer);
-    if matches!(asks, Asks::Twice) {
-        ask_again(&mut stream, &request);
-    }
+    let is_whole = judge(name, wants, answer)
+        && (!matches!(asks, Asks::Twice) || is_answered_again(&mut stream, &request));
     // Behind half an answer there is nothing to ask.
     if is_whole {
         scene.demand_apart(name, stream);
@@ -79,11 +77,11 @@ pub(crate) fn attempt(scene: &Scene, attempt: &Attempt) {
     assert_eq!(scene.state_of("bad"), "live", "{name}");
 }
 
-/// The second answer of a hostile service is its own business.
-fn ask_again(stream: &mut BufReader<TcpStream>, request: &str) {
-    if stream.get_mut().write_all(request.as_bytes()).is_ok() {
-        let _ = crate::wire::read(stream, false);
-    }
+/// The second answer of a hostile service is its own business, and whether there is one.
+fn is_answered_again(stream: &mut BufReader<TcpStream>, request: &str) -> bool {
+    stream.get_ref().set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let asked = stream.get_mut().write_all(request.as_bytes());
+    asked.is_ok() && crate::wire::read(stream, false).is_ok_and(|answer| answer.is_whole)
 }
 
 /// Returns true if the answer came to its end.

@@ -273,7 +273,7 @@ const HONEST: [&str; 3] = ["good", "good-tcp", "good-udp"];
 /// For three visitors of honest services, on a machine that others use as well.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// A visitor's.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 const SERVICE_PATIENCE: Duration = Duration::from_secs(20);
 /// How soon after its visitor a connection to a service ends: what has been sent may still be on its way.
 const LET_GO: Duration = Duration::from_secs(10);
