@@ -9,7 +9,7 @@ static FIRST: OnceLock<Rlimit> = OnceLock::new();
 
 /// Raises the soft limit to the hard one, which needs no rights.
 pub(crate) fn raise() {
-    let first = FIRST.get_or_init(|| getrlimit(Resource::Nofile)).clone();
+    let first = *FIRST.get_or_init(|| getrlimit(Resource::Nofile));
     set(Rlimit { current: first.maximum, ..first });
 }
 
@@ -17,7 +17,7 @@ pub(crate) fn raise() {
 /// dawdle with a high one.
 pub(crate) fn with_first_limit<T>(start: impl FnOnce() -> T) -> T {
     let raised = getrlimit(Resource::Nofile);
-    set(FIRST.get().cloned().unwrap_or_else(|| raised.clone()));
+    set(FIRST.get().copied().unwrap_or(raised));
     let started = start();
     set(raised);
     started

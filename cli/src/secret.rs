@@ -60,9 +60,11 @@ impl Secret {
             read_typed()
         });
         output.prompt("\n");
-        answer.map_err(|error| match error.kind() {
-            io::ErrorKind::Interrupted => CliError::interrupted(),
-            _ => CliError::io("cannot read from the terminal", &error),
+        answer.map_err(|error| {
+            if error.kind() == io::ErrorKind::Interrupted {
+                return CliError::interrupted();
+            }
+            CliError::io("cannot read from the terminal", &error)
         })
     }
 }
