@@ -82,7 +82,7 @@ impl PeerState {
 
     /// What the overlay itself says leaves before every flow's data, so nobody has it say much.
     fn may_answer(&mut self, now: Instant) -> bool {
-        self.probe_answers.get_or_insert(Bucket::new(now)).take(PROBE_ANSWERS, now)
+        self.probe_answers.get_or_insert_with(|| Bucket::new(now)).take(PROBE_ANSWERS, now)
     }
 
     /// Ends a round whose time is over, and begins the next one that is due.
