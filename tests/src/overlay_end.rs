@@ -66,10 +66,11 @@ impl RelayEnd {
             let (count, from) = socket.recv_from(datagram).ok()?;
             let datagram = datagram.get(..count)?;
             overlay.handle_datagram(from, datagram, plain, now());
-            match overlay.poll_event()? {
-                Event::RelayIdentity { key, .. } => Some(key),
-                other => panic!("{other:?} without a tunnel"),
-            }
+            let event = overlay.poll_event()?;
+            let Event::RelayIdentity { key, .. } = event else {
+                panic!("{event:?} without a tunnel")
+            };
+            Some(key)
         });
         Self { address: *address, key }
     }

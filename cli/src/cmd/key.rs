@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::shared::{from_now, listed, time};
 use crate::api::Api;
-use crate::duration::parse_duration;
 use crate::context::Context;
+use crate::duration::parse_duration;
 use crate::error::CliResult;
 use crate::output::Table;
 

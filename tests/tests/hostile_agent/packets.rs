@@ -383,7 +383,7 @@ fn answer(scene: &mut Scene, packets: &[Vec<u8>]) -> String {
     let kinds: Vec<String> =
         answers.iter().filter(|packet| !is_probe(packet)).map(|packet| kind(packet)).collect();
     let taken = kinds.iter().find(|kind| *kind == "SYN-ACK");
-    taken.or(kinds.first()).cloned().unwrap_or_else(|| "silence".to_owned())
+    taken.or_else(|| kinds.first()).cloned().unwrap_or_else(|| "silence".to_owned())
 }
 
 /// Ends what an answer has opened: it would be repeated, and hold one of the node's places.

@@ -135,7 +135,7 @@ fn hold(scene: &Scene, port: u16, bound: usize) -> String {
     let wanted = bound + 1_000;
     let address = SocketAddr::new(RELAY_V6.into(), port);
     let half = |number: usize| {
-        if number % wanted.div_ceil(4) == 0 {
+        if number.is_multiple_of(wanted.div_ceil(4)) {
             call_from(visitor, &format!("2001:db8:113::{:x}", 0x1000 + number));
         }
         let mut stream = connect_to(visitor, address).ok()?;
