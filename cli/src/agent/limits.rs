@@ -203,7 +203,7 @@ pub(crate) struct Room {
 }
 
 /// Room for the dials of one publication: a service that hangs costs its own visitors, and no neighbour's.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Dials(Arc<Semaphore>);
 
 impl Default for Dials {

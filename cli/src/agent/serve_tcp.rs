@@ -9,10 +9,9 @@ use std::sync::Arc;
 use bore_driver::{Local, Meter, Near, pump};
 use bore_netstack::{Incoming, ListenError, Listener, TcpFlow};
 use bore_overlay::PeerId;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
-use super::limits::{Dials, FlowPermit};
+use super::limits::Dials;
 use super::serve_tls;
 use super::shared::{ServicePlan, Shared};
 use super::target_watch;
@@ -33,8 +32,7 @@ pub(crate) async fn run(local: Local, shared: Arc<Shared>, plan: ServicePlan) {
     loop {
         tokio::select! {
             incoming = listeners.accept() => {
-                let room = shared.room.flow().zip(dials.begin());
-                flows.spawn_local(serve(Arc::clone(&shared), Arc::clone(&plan), incoming, room));
+                flows.spawn_local(serve(Arc::clone(&shared), Arc::clone(&plan), dials.clone(), incoming));
             }
             Some(_) = flows.join_next(), if !flows.is_empty() => {}
         }
@@ -69,14 +67,10 @@ impl Listeners {
     }
 }
 
-async fn serve(
-    shared: Arc<Shared>,
-    plan: Arc<ServicePlan>,
-    incoming: Incoming,
-    room: Option<(FlowPermit, OwnedSemaphorePermit)>,
-) {
+async fn serve(shared: Arc<Shared>, plan: Arc<ServicePlan>, dials: Dials, incoming: Incoming) {
     let visitor = incoming.source;
-    let Some((_flow_permit, dial_permit)) = room else {
+    // Only what is being dialled counts: of a thousand visitors that come at once most wait for their turn to begin.
+    let Some((_flow_permit, dial_permit)) = shared.room.flow().zip(dials.begin()) else {
         shared.counters.flows_refused_by_limit.add_one();
         tracing::debug!(name = %plan.name, %visitor, "visitor refused, too many flows");
         return incoming.reject_reset();
