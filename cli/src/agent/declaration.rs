@@ -115,6 +115,18 @@ mod tests {
     }
 
     #[test]
+    fn a_relay_that_knows_no_checks_is_told_of_none() {
+        let mut declared = declaration("web", Protocol::Tcp, "127.0.0.1:3000");
+        let said = |declared: &Declaration| {
+            let request = declared.request(&declared.parse_target().unwrap());
+            serde_json::to_value(request).unwrap().get("health").cloned()
+        };
+        assert_eq!(said(&declared), None);
+        declared.health.check = Some("none".parse().unwrap());
+        assert_eq!(said(&declared), Some(serde_json::json!({"check": "none"})));
+    }
+
+    #[test]
     fn a_range_asks_for_as_many_public_ports() {
         let declared = declaration("game", Protocol::Udp, "27000-27050");
         let request = declared.request(&declared.parse_target().unwrap());

@@ -51,7 +51,8 @@ pub struct PublishRequest {
     #[serde(default)]
     pub web: WebOptions,
     /// How the target is checked. Default: `tcp` for one port of tcp, tls and http, `none` for udp and for ranges.
-    #[serde(default)]
+    // A relay that knows no checks refuses the field, so it is sent only where it says something.
+    #[serde(default, skip_serializing_if = "HealthOptions::is_default")]
     pub health: HealthOptions,
     /// How long it stays. Default `session`.
     #[serde(default = "session")]
