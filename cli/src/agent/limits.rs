@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Publications declared on one agent.
 pub(crate) const PUBLICATIONS_MAX: usize = 256;
@@ -26,6 +27,10 @@ pub(crate) const ACCESS_NOTES_MAX: usize = 128;
 pub(crate) const FLOWS_MAX: usize = 16_384;
 /// Dials of one publication that its target has not answered yet.
 pub(crate) const DIALS_MAX: usize = 256;
+/// Visitors of one publication that wait for their dial to begin, and how long: a burst of them passes, and a service that hangs keeps few.
+pub(crate) const DIALS_WAITING_MAX: usize = 768;
+/// See [`DIALS_WAITING_MAX`].
+pub(crate) const DIAL_WAIT: Duration = Duration::from_secs(1);
 /// UDP flows (visitor and port) of all publications together; each holds a kernel socket.
 pub(crate) const UDP_FLOWS_MAX: usize = 2048;
 /// UDP flows of one publication. A visitor beyond them takes the place of one that was heard only once, or of the one that is quiet for longest:
@@ -123,7 +128,7 @@ pub(crate) struct Counters {
 pub(crate) struct CounterValues {
     /// Visitors' TCP connections that reached a target.
     pub(crate) flows_opened: u64,
-    /// Visitors reset because [`FLOWS_MAX`] or [`DIALS_MAX`] was reached.
+    /// Visitors reset because [`FLOWS_MAX`], [`DIALS_MAX`] or [`DIALS_WAITING_MAX`] was reached.
     pub(crate) flows_refused_by_limit: u64,
     /// Visitors, TCP and UDP, refused because the limit of open files leaves no descriptor for them.
     pub(crate) flows_refused_by_descriptors: u64,
@@ -204,18 +209,32 @@ pub(crate) struct Room {
 
 /// Room for the dials of one publication: a service that hangs costs its own visitors, and no neighbour's.
 #[derive(Debug, Clone)]
-pub(crate) struct Dials(Arc<Semaphore>);
+pub(crate) struct Dials {
+    begun: Arc<Semaphore>,
+    /// Those that wait too.
+    all: Arc<Semaphore>,
+}
+
+/// A dial that has begun.
+#[derive(Debug)]
+pub(crate) struct DialPermit {
+    _begun: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
+}
 
 impl Default for Dials {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(DIALS_MAX)))
+        let begun = Arc::new(Semaphore::new(DIALS_MAX));
+        Self { begun, all: Arc::new(Semaphore::new(DIALS_MAX + DIALS_WAITING_MAX)) }
     }
 }
 
 impl Dials {
-    /// One more dial, or `None` when too many have not been answered.
-    pub(crate) fn begin(&self) -> Option<OwnedSemaphorePermit> {
-        take(&self.0)
+    /// One more dial, or `None` when too many were not answered for [`DIAL_WAIT`], or too many wait.
+    pub(crate) async fn begin(&self) -> Option<DialPermit> {
+        let place = take(&self.all)?;
+        let begun = timeout(DIAL_WAIT, Arc::clone(&self.begun).acquire_owned()).await;
+        Some(DialPermit { _begun: begun.ok()?.ok()?, _place: place })
     }
 }
 
@@ -298,15 +317,24 @@ fn take(semaphore: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_full_table_gives_no_room_until_somebody_leaves() {
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_waits_for_its_turn_and_no_neighbour_for_a_service_that_hangs() {
         let (hanging, neighbour) = (Dials::default(), Dials::default());
-        let mut held: Vec<_> = (0..DIALS_MAX).map(|_| hanging.begin().unwrap()).collect();
-        assert!(hanging.begin().is_none(), "every dial is in flight");
-        assert!(neighbour.begin().is_some(), "and none of another publication");
+        let mut held = Vec::new();
+        for _ in 0..DIALS_MAX {
+            held.push(hanging.begin().await.unwrap());
+        }
+        assert!(hanging.begin().await.is_none(), "no dial was answered in time");
+        assert!(neighbour.begin().await.is_some(), "and none of another publication waits");
 
-        held.pop();
-        assert!(hanging.begin().is_some());
+        let leaving = async {
+            tokio::task::yield_now().await;
+            drop(held.pop());
+        };
+        assert!(tokio::join!(hanging.begin(), leaving).0.is_some(), "one was answered");
+        let waiting = (0..=DIALS_WAITING_MAX).map(|_| hanging.begin());
+        let begun = futures_util::future::join_all(waiting).await;
+        assert_eq!(begun.iter().flatten().count(), 1, "the place that was left");
     }
 
     #[test]

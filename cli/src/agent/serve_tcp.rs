@@ -69,8 +69,11 @@ impl Listeners {
 
 async fn serve(shared: Arc<Shared>, plan: Arc<ServicePlan>, dials: Dials, incoming: Incoming) {
     let visitor = incoming.source;
-    // Only what is being dialled counts: of a thousand visitors that come at once most wait for their turn to begin.
-    let Some((_flow_permit, dial_permit)) = shared.room.flow().zip(dials.begin()) else {
+    let room = match shared.room.flow() {
+        Some(flow_permit) => dials.begin().await.map(|dial_permit| (flow_permit, dial_permit)),
+        None => None,
+    };
+    let Some((_flow_permit, dial_permit)) = room else {
         shared.counters.flows_refused_by_limit.add_one();
         tracing::debug!(name = %plan.name, %visitor, "visitor refused, too many flows");
         return incoming.reject_reset();
