@@ -441,7 +441,7 @@ impl Agent {
         Err(AgentError::Distrusted { what: "name" })
     }
 
-    /// Whoever visited the socket of the local API would rule this agent.
+    /// A visitor of the socket of the local API would rule this agent.
     fn refuse_itself(&self, target: &bore_policy::Target) -> Result<(), AgentError> {
         let place = targets::place(target, 0)?;
         if place.is_socket_at(&self.shared.folder.socket()) {

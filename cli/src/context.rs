@@ -184,7 +184,7 @@ fn demand_no_mistake(project: &Path) -> CliResult {
     }
 }
 
-/// The code of a question that nobody can be asked.
+/// The code of a question where there is no terminal to ask at.
 const NOBODY_TO_ASK: &str = "B1004";
 /// The code of a file with mistakes in it.
 const MISTAKES: &str = "B1003";

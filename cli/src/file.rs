@@ -121,7 +121,7 @@ const ROOT: &[&str] = &["state", "api_url", "api_key_file", "network", "publish"
 /// Returns true if the file, or a folder on its way, may not be read by this user, as with the HOME of another one.
 pub(crate) fn is_closed(path: &Path) -> bool {
     use std::io::ErrorKind::{NotADirectory, PermissionDenied};
-    // A pipe in its place is not opened: nobody may ever write to it.
+    // A pipe in its place is not opened: it may never get a writer.
     let opened = std::fs::metadata(path).and_then(|metadata| match metadata.is_file() {
         true => std::fs::File::open(path).map(drop),
         false => Ok(()),

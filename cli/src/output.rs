@@ -1,6 +1,6 @@
 //! The only place that writes to the terminal: results to stdout, everything else to stderr.
 //!
-//! Relays, services and visitors have written parts of what is printed: no character of it but line end and tab steers a terminal, whoever prints it.
+//! Relays, services and visitors have written parts of what is printed: no character of it but line end and tab steers a terminal, wherever it is printed.
 //!
 //! With `--json` every line of both is one object `{"v":1,"event":…}`; the fields of an event are added to, never changed, within one
 //! `v`. Nothing is animated. Colour marks only ticks, crosses and errors, and only on a terminal.

@@ -233,7 +233,7 @@ impl Steward {
         self.control.notify_node(node);
     }
 
-    /// Notes what visitors do not get of a service's answers, for whoever publishes it.
+    /// Notes what visitors do not get of a service's answers, for its publisher.
     pub(crate) fn note_lost_line(&self, publication: Uuid, text: String) {
         if let Some(node) = self.states.note_lost_line(publication, text, Instant::now()) {
             self.control.notify_node(node);

@@ -1,7 +1,7 @@
 //! What hyper spawns beside a connection of HTTP/2, held together with it.
 //!
 //! A connection that is dropped lives on in a task of its own until what it still has to say is written. To a service that reads nothing that takes
-//! for ever: so those tasks end with whoever needed the connection.
+//! for ever: so those tasks end with the owner of the connection.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};

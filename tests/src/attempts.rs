@@ -1,4 +1,4 @@
-//! A list of things that somebody hostile tries, each with what has to come of it.
+//! A list of things that an attacker tries, each with what has to come of it.
 
 use std::time::{Duration, Instant};
 

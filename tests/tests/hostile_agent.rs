@@ -1,4 +1,4 @@
-//! A node that joined as it should and then misbehaves: in its tunnel, at the relay's API, behind its own publications. Nobody else's are touched, and
+//! A node that joined as it should and then misbehaves: in its tunnel, at the relay's API, behind its own publications. Those of others are not touched, and
 //! the relay stays well.
 #![expect(
     clippy::unwrap_used,

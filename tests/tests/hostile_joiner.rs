@@ -1,5 +1,5 @@
-//! Somebody at the relay's door who has no key, a dead one or a guessed one, or a good key and bad manners. Nobody gets in who was not let in, nobody
-//! else notices, and the relay stays well.
+//! A stranger at the relay's door who has no key, a dead one or a guessed one, or a good key and bad manners. No node gets in that was not let in, the
+//! others notice nothing, and the relay stays well.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

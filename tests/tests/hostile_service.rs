@@ -1,7 +1,7 @@
 //! A service that its owner has lost, or never had: whatever it answers, when it leaves, and where it leads, its visitors get an answer that can
 //! be read in one way or none at all, and relay, agent and the agent's other services go on as if it were not there.
 //!
-//! After each attempt an honest HTTP, TCP and UDP service of the same agent answers at once, their states are true, nobody holds a connection
+//! After each attempt an honest HTTP, TCP and UDP service of the same agent answers at once, their states are true, no program holds a connection
 //! to the hostile one any more, and neither process has grown.
 
 #![expect(

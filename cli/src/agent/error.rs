@@ -93,7 +93,7 @@ pub(crate) enum AgentError {
     /// The agent has been stopped.
     #[error("the agent has stopped")]
     Stopped,
-    /// The overlay's thread has ended though nobody stopped it: a fault of bore's own. Another start may do better.
+    /// The overlay's thread has ended without being stopped: a fault of bore's own. Another start may do better.
     #[error("the overlay has ended by itself")]
     OverlayEnded,
     /// No agent answers on the socket.
@@ -253,7 +253,7 @@ impl AgentError {
     /// | error | decided by |
     /// |---|---|
     /// | `Replaced`, `Stopped` | the person who took over or stopped it |
-    /// | `OverlayEnded` | nobody: this process cannot go on, and whoever starts it may start it again |
+    /// | `OverlayEnded` | this process cannot go on; the service manager may start it again |
     /// | `Refused` with a code of [`DECISIONS`] | the administrator, or the version that is installed |
     /// | `Refused` with any other code | the relay's state right now: tried again |
     /// | `NotJoined`, `OtherNetwork`, `BadTarget`, `TooManyPublications`, `Kept`, `NotDeclared` | the command line |

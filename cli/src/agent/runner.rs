@@ -180,7 +180,7 @@ fn likely_address(identity: &Identity) -> SocketAddr {
     known.or(literal).unwrap_or(SOMEWHERE)
 }
 
-/// An address of the Internet that is nobody's (RFC 5737).
+/// An address of the Internet that no host has (RFC 5737).
 const SOMEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
 /// The relay gives the agent of before a few seconds to answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);

@@ -224,7 +224,7 @@ fn takes_no_file(error: &io::Error) -> bool {
 }
 
 /// Where the system's agent is: an identity that root made when the agent lived in the relay's folder is used there until the service is installed anew. One
-/// that belongs to a service's user is not: whoever speaks for a relay could have planted it, and root would publish what it declares.
+/// that belongs to a service's user is not: a relay that was taken over could have planted it, and root would publish what it declares.
 fn system_path(path: &Path, before: &Path) -> PathBuf {
     let joined = |folder: &Path| folder.join("identity.json").exists();
     let is_by_root = |folder: &Path| {

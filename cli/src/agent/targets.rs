@@ -460,7 +460,7 @@ mod tests {
         let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let place = place(&target(&service.local_addr().unwrap().to_string()), 0).unwrap();
         let LocalStream::Tcp(stream) = place.connect().await.unwrap() else { panic!("a stream") };
-        assert!(sockopt::socket_keepalive(&stream).unwrap(), "nobody asks");
+        assert!(sockopt::socket_keepalive(&stream).unwrap(), "keep-alive is off");
         let patience =
             sockopt::tcp_keepintvl(&stream).unwrap() * sockopt::tcp_keepcnt(&stream).unwrap();
         let longest = sockopt::tcp_keepidle(&stream).unwrap() + patience;

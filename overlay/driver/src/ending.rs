@@ -1,6 +1,6 @@
 //! How a stream ends that is dropped: in order, or by a reset.
 //!
-//! The end of a TCP connection says whether its other side has heard everything (FIN) or not (RST). A stream that is dropped because
+//! A TCP connection ends by FIN where its other side has heard everything, and by RST where it has not. A stream that is dropped because
 //! something broke must not look as if all had been said. What was written before is delivered first either way.
 
 use std::io::{self, IoSlice};

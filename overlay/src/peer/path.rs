@@ -270,7 +270,7 @@ impl Path {
         if round.answered == 0 {
             self.unanswered = (self.unanswered + 1).min(SILENCE_DOUBLINGS_MAX);
             self.rests_until = Some(now + REST * (1 << self.unanswered));
-            // Whoever answered none of them may be unable to: a packet that is long enough asks again.
+            // A peer that answered none of them may be unable to: a packet that is long enough asks again.
             if self.length_shown.is_none() && self.unanswered < FAILURES_MAX {
                 self.want_round(now);
             }

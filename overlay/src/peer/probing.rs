@@ -80,7 +80,7 @@ impl PeerState {
         }
     }
 
-    /// What the overlay itself says leaves before every flow's data, so nobody has it say much.
+    /// What the overlay itself says leaves before every flow's data, so what a peer makes it say is bounded.
     fn may_answer(&mut self, now: Instant) -> bool {
         self.probe_answers.get_or_insert_with(|| Bucket::new(now)).take(PROBE_ANSWERS, now)
     }

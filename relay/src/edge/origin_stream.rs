@@ -50,7 +50,7 @@ pub(super) struct OddLines {
     owner: Arc<Owner>,
 }
 
-/// Tells whoever publishes a service what visitors do not get of its answers.
+/// Tells a service's publisher what visitors do not get of its answers.
 type Owner = dyn Fn(OriginId, String) + Send + Sync;
 
 impl fmt::Debug for OddLines {

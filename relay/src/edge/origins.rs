@@ -38,7 +38,7 @@ pub trait Origins: Send + Sync + 'static {
         visitor: SocketAddr,
     ) -> impl Future<Output = Result<Self::Stream, Unopened>> + Send;
 
-    /// Notes, for whoever publishes `origin`, what visitors do not get of its answers, and why.
+    /// Notes, for the publisher of `origin`, what visitors do not get of its answers, and why.
     fn note_lost_line(&self, origin: OriginId, text: String);
 
     /// How `stream` ends when it is dropped.

@@ -48,7 +48,7 @@ impl Gate {
     }
 }
 
-/// Whoever lists everybody, or a large part of the Internet, has named nobody.
+/// A list of everybody, or of a large part of the Internet, names no one visitor.
 fn is_named(access: &Access, address: IpAddr) -> bool {
     access.allow.iter().any(|source| match source {
         Source::Network(network) => {

@@ -36,7 +36,7 @@ impl BreakableDisk {
         this
     }
 
-    /// Nothing can be written from here on, whoever has it open.
+    /// Nothing can be written from here on, also by programs that have files open.
     ///
     /// # Panics
     /// When the kernel does not let it.
@@ -46,15 +46,15 @@ impl BreakableDisk {
         fs::write(self.path.join("probe"), "").expect_err("a file system that is read-only");
     }
 
-    /// As an operator does, with nobody at work on it: checked, and mounted again.
+    /// As an operator does, once no program uses it: checked, and mounted again.
     ///
     /// # Panics
-    /// When somebody uses it, or it cannot be repaired.
+    /// When a program uses it, or it cannot be repaired.
     pub fn repair(&self) {
         let kernels = self.kernels();
         must_run(Command::new("umount").arg(&self.path));
         // Copies of the mount, which every program in a namespace has, go a moment after their programs.
-        until("nobody to have the disk", SOON, || (!kernels.exists()).then_some(()));
+        until("the disk to be let go", SOON, || (!kernels.exists()).then_some(()));
         // 1: errors were found and corrected.
         let checked = Command::new("e2fsck").arg("-fy").arg(self.image()).output().expect("e2fsck");
         assert!(checked.status.code() <= Some(1), "{checked:?}");

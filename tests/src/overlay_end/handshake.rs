@@ -12,7 +12,7 @@ use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, XChaCha20Poly1305};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 
-/// Who somebody says that it is.
+/// The identity that a handshake claims.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim {
     /// The public key that it sends.

@@ -428,14 +428,14 @@ fn kind(packet: &[u8]) -> String {
     }
 }
 
-/// A call to the API in somebody's name.
+/// A call to the API in another node's name.
 fn from(scene: &mut Scene, source: IpAddr) -> String {
     let api = if source.is_ipv4() { api_v4() } else { scene.node.api_v6() };
     let call = Segment::syn(SocketAddr::new(source, 1_000), api).packet();
     answer(scene, &[call, ping(source, api.ip())])
 }
 
-/// Calls to somebody.
+/// Calls to one address.
 fn to(scene: &mut Scene, destination: IpAddr) -> String {
     let own = if destination.is_ipv4() { scene.node.v4.into() } else { scene.node.v6.into() };
     let ports = [1, 22, 80, 443, 1_024, 1_025, 7_000, 7_400];

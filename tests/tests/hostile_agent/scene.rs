@@ -208,7 +208,7 @@ pub(crate) fn request(
     .into_bytes()
 }
 
-/// What does not change while a publication is served as before: not the time of its last proof, nor whether somebody has just visited it from outside.
+/// What does not change while a publication is served as before: not the time of its last proof, nor a visit from outside a moment ago.
 fn stable(views: &[Value]) -> Vec<Value> {
     let fields = ["id", "node", "name", "target", "public_port", "hostnames", "access"];
     let picked = |view: &Value| fields.iter().map(|field| view[field].clone()).collect();

@@ -1,4 +1,4 @@
-//! Behind its own publications: datagrams that nobody asked for, reports that are not true, sessions without end.
+//! Behind its own publications: datagrams that were not asked for, reports that are not true, sessions without end.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! At the overlay's socket: handshakes in names that nobody has or that others have, replays, and what is no handshake.
+//! At the overlay's socket: handshakes with keys that no node has or that others have, replays, and what is no handshake.
 
 use std::net::UdpSocket;
 
@@ -209,7 +209,7 @@ fn turned_bits(scene: &mut Scene) -> String {
     while let Ok((count, _)) = here.recv_from(&mut buffer) {
         answered.push(kind(&buffer[..count]));
     }
-    // A cookie is for whoever knows the relay's key and has not proved its address: what a turned proof says.
+    // A cookie is for a caller that knows the relay's key and has not proved its address: what a turned proof says.
     answered.retain(|kind| kind != "cookie");
     answered.pop().unwrap_or_else(|| "silence".to_owned())
 }

@@ -182,7 +182,7 @@ pub(crate) const ATTEMPTS: [Attempt<Scene>; 58] = [
     },
 ];
 
-/// A head that means two things, a small body, and another request behind it: one connection, and as many answers as somebody saw requests.
+/// A head that means two things, a small body, and another request behind it: one connection, and as many answers as the relay saw requests.
 fn smuggled(lines: &str) -> String {
     let head = request("POST", "/v1/join", &format!("{JSON}{lines}"));
     let hidden = format!("GET /v1/nodes HTTP/1.1\r\n{HOST}\r\n");

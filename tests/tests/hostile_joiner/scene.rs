@@ -72,7 +72,7 @@ impl Scene {
         scene
     }
 
-    /// An address that nobody has used.
+    /// An address that was not used before.
     pub(crate) fn fresh_address(&mut self) -> Ipv4Addr {
         self.last_address += 1;
         let address = Ipv4Addr::new(198, 18, 5, self.last_address);
@@ -135,7 +135,7 @@ impl Scene {
         format!("200 {name}")
     }
 
-    /// What is not as it was: others are served, and nobody is there who was not let in.
+    /// What is not as it was: others are served, and no node is there that was not let in.
     pub(crate) fn damage(&mut self) -> Option<String> {
         if !self.relay.process().is_running() {
             return Some("the relay ended".to_owned());

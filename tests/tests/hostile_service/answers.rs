@@ -227,7 +227,7 @@ pub(crate) const INTERIM: [Attempt; 14] = attempts! {
     "endless upgrades", Does(|stream| endless(stream, "", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")), Get, Refused;
 };
 
-/// Fields that speak for somebody else.
+/// Fields that speak for another party.
 pub(crate) const CLAIMS: [Attempt; 12] = attempts! {
     "fields of the connection", Says("HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Secret\r\nX-Secret: 1\r\nKeep-Alive: timeout=60\r\nProxy-Authenticate: Basic\r\nProxy-Connection: close\r\nTE: trailers\r\nUpgrade: h2c\r\nContent-Length: 4\r\n\r\nevil"), Get,
         Like(|answer| ["x-secret", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "upgrade"].iter().all(|name| answer.field(name).is_none()));

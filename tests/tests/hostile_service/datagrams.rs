@@ -60,7 +60,7 @@ pub(crate) fn attempts(scene: &Scene) {
         drop(service);
         scene.demand_harmless(name);
     }
-    // Nobody receives there any more: the kernel says so to each datagram.
+    // That port is closed by now: the kernel says so to each datagram.
     let socket = udp(&scene.secured.lab.visitor, 20_080);
     for _ in 0..500 {
         // A refusal is told by the next call.

@@ -51,7 +51,7 @@ pub(crate) fn handshakes(scene: &Scene) {
     scene.secured.agent.bore(&["rm", "lies"]).success();
 }
 
-/// Somebody with a certificate: for another name, and from nobody.
+/// A service with a certificate: for another name, and from an unknown authority.
 pub(crate) fn certificates(scene: &Scene) {
     let other = scene.secured.authority.issue("elsewhere", &["elsewhere.example"]);
     let nobody = bore_tests::authority::Authority::new(&scene.secured.lab.folder("nobody"));
@@ -231,7 +231,7 @@ fn pours(stream: &mut TcpStream, piece: &[u8]) {
     pour(stream, piece);
 }
 
-/// HTTP/2 in order, and then `frame` without end, while somebody reads what comes back.
+/// HTTP/2 in order, and then `frame` without end, while a visitor reads what comes back.
 fn begins(stream: &mut TcpStream, frame: &[u8]) {
     hear(stream);
     let mut other = stream.try_clone().unwrap();

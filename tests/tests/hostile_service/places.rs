@@ -109,7 +109,7 @@ pub(crate) fn no_sockets(scene: &Scene) {
     }
 }
 
-/// Whoever visits it would rule the agent.
+/// A visitor of it would rule the agent.
 pub(crate) fn own_socket(scene: &Scene) {
     let folder = scene.secured.lab.folder("links");
     let link = folder.join("app.sock");

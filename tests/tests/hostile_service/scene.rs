@@ -97,7 +97,7 @@ impl Scene {
         stream
     }
 
-    /// Call it when an attempt has been made: it harmed nobody, and all that it began has ended.
+    /// Call it when an attempt has been made: it harmed no neighbour, and all that it began has ended.
     pub(crate) fn demand_harmless(&self, name: &str) {
         self.demand_unharmed(name);
         self.evil.demand_left(name);
@@ -128,7 +128,7 @@ impl Scene {
         assert_eq!(exchange(&socket, b"honest").as_deref(), Some(&b"honest"[..]));
     }
 
-    /// Asks a neighbour on a connection that the hostile service has answered on: the neighbour answers, or nobody.
+    /// Asks a neighbour on a connection that the hostile service has answered on: the neighbour answers, or there is no answer.
     pub(crate) fn demand_apart(&self, name: &str, mut stream: BufReader<TcpStream>) {
         if stream.get_mut().write_all(get("good", "Connection: close\r\n").as_bytes()).is_err() {
             return;
@@ -243,7 +243,7 @@ pub(crate) fn linger(stream: &mut TcpStream) {
     while stream.read(&mut rest).is_ok_and(|count| count > 0) {}
 }
 
-/// Says something again and again until nobody takes it.
+/// Says something again and again until it is not taken.
 pub(crate) fn pour(stream: &mut TcpStream, piece: &[u8]) {
     let block = piece.repeat((16 << 10) / piece.len() + 1);
     while stream.write_all(&block).is_ok() {}

@@ -98,7 +98,7 @@ fn read_some(stream: &mut TcpStream) {
     }
 }
 
-/// A gzip member of nothing but zeros, without end: a thousand times as long unpacked. Nobody between visitor and service unpacks it.
+/// A gzip member of nothing but zeros, without end: a thousand times as long unpacked. Neither relay nor agent unpacks it.
 fn bomb(stream: &mut TcpStream) {
     put(stream, "\u{1f}");
     let _ = stream.write_all(&[0x8b, 8, 0, 0, 0, 0, 0, 0, 3]);

@@ -67,7 +67,7 @@ fn write_through(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Makes a private file that belongs to whom its folder belongs to, whoever makes it: root may speak for a service that runs as another user.
+/// Makes a private file that belongs to the owner of its folder, also when root makes it: root may speak for a service that runs as another user.
 fn make(path: &Path) -> std::io::Result<File> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     give_to_owner_of_folder(&file, path)?;

@@ -329,7 +329,7 @@ fn hosts_of(publication: &Publication) -> Vec<PublicHost> {
     publication.hostnames.iter().filter_map(|name| PublicHost::parse(name).ok()).collect()
 }
 
-/// What somebody wants to have.
+/// What a request wants to have.
 fn described(wanted: &Wanted<'_>) -> String {
     match (wanted.ports, wanted.hostname) {
         (Some(ports), _) if ports.first() == ports.last() => {

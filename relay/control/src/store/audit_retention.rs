@@ -1,6 +1,6 @@
 //! Old rows of the audit trail are removed from its beginning, and the last of them stays as a signed checkpoint: the rest is verified from there.
 //!
-//! Invariant: only rows that were verified just before are removed. A trail that somebody changed is kept, and no forged row gets a signature.
+//! Invariant: only rows that were verified just before are removed. A trail that was changed is kept, and no forged row gets a signature.
 
 use serde_json::json;
 

@@ -39,7 +39,7 @@ pub enum OrderClaimed {
 pub struct OrderFailure {
     /// In words.
     pub problem: CertificateProblem,
-    /// Time does not mend it: somebody has to.
+    /// Time does not mend it: a person has to.
     pub needs_person: bool,
     /// The proof failed: another way of proving the name may do.
     pub of_proof: bool,
@@ -47,7 +47,7 @@ pub struct OrderFailure {
     pub keep_standing: bool,
     /// Not before this is it tried again.
     pub next_try_at: Micros,
-    /// Before this the CA does not want to be asked, not even when somebody wants it urgently.
+    /// Before this the CA does not want to be asked, not even when a person wants it urgently.
     pub retry_after: Option<Micros>,
     /// Now.
     pub at: Micros,

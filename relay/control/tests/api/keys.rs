@@ -258,7 +258,7 @@ async fn attack_42_wrong_keys_are_limited_by_source_and_a_key_that_holds_is_not(
     lab.tcp("GET", "/v1/relay", Some(&late), Value::Null).await.ok();
 }
 
-/// As with a relay that starts anew while somebody behind the same proxy goes on showing wrong keys.
+/// As with a relay that starts anew while a caller behind the same proxy goes on showing wrong keys.
 #[tokio::test]
 async fn attack_42_wrong_keys_of_others_lock_no_key_out_that_was_not_seen_yet() {
     let lab = Lab::new().await;
