@@ -41,6 +41,9 @@ pub(crate) enum DialError {
         /// What was dialled.
         target: String,
     },
+    /// As another who asked at the same time was told.
+    #[error("{0}")]
+    Earlier(std::sync::Arc<Self>),
     /// The name has no address.
     #[error("{host} does not resolve: {cause}")]
     Unresolved {
@@ -110,6 +113,7 @@ impl DialError {
     /// The code that `bore explain` knows.
     pub(crate) fn code(&self) -> &'static str {
         match self {
+            Self::Earlier(error) => error.code(),
             Self::Refused { .. } | Self::Unreachable { .. } => "B7101",
             Self::TimedOut { .. } => "B7102",
             Self::Unresolved { .. } => "B7104",
@@ -121,12 +125,16 @@ impl DialError {
 
     /// Returns true if this machine had no means to dial, which says nothing about the target.
     pub(crate) fn is_shortage(&self) -> bool {
+        if let Self::Earlier(error) = self {
+            return error.is_shortage();
+        }
         matches!(self, Self::Unreachable { cause, .. } if is_shortage(cause))
     }
 
     /// What to do.
     pub(crate) fn next_step(&self) -> String {
         match self {
+            Self::Earlier(error) => error.next_step(),
             Self::Refused { target } if target.starts_with("127.0.0.1:") => format!(
                 "start the service; if it listens on IPv6 only, publish {}",
                 target.replacen("127.0.0.1", "[::1]", 1)
