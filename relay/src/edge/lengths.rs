@@ -10,25 +10,44 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, StatusCode, Version};
 use hyper::body::Body;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::headers::{expects_continue, upgrade_protocol};
 use super::limits::{
-    GATHERED_BODIES_MAX, GATHERED_BYTES_MAX, GATHERED_FIRST_BYTES_MAX, GATHERED_FIRST_MAX,
-    ORIGINS_KNOWN_MAX,
+    GATHERED_BODIES_MAX, GATHERED_BODIES_OF_ORIGIN_MAX, GATHERED_BYTES_MAX,
+    GATHERED_FIRST_BYTES_MAX, GATHERED_FIRST_MAX, ORIGINS_KNOWN_MAX,
 };
 use super::origins::{OriginId, Origins};
 use super::pages::Notice;
 use super::request_body::RequestBody;
 use super::service::{Visit, invalid};
 
-/// Which services have answered, and whether in HTTP/1.0. Cloning shares it.
+/// What the services that have answered speak. Cloning shares it.
 #[derive(Debug, Clone)]
 pub(super) struct Versions {
-    known: Arc<Mutex<HashMap<OriginId, bool>>>,
-    /// Places for bodies that are collected.
+    known: Arc<Mutex<HashMap<OriginId, Known>>>,
+    /// Places for bodies that are collected, for all services.
     places: Arc<Semaphore>,
 }
+
+#[derive(Debug)]
+struct Known {
+    is_http_10: bool,
+    /// The service's own places for bodies that are collected. They stay when it answers in another version: that frees none.
+    places: Arc<Semaphore>,
+}
+
+/// What a body that is collected needs.
+enum Need {
+    /// Its service is not known.
+    Unknown,
+    Nothing,
+    /// `None` when there is none.
+    Place(Option<GatheringPlace>),
+}
+
+/// The place of a body that is collected: one of all, and one of its service's.
+type GatheringPlace = [OwnedSemaphorePermit; 2];
 
 impl Default for Versions {
     fn default() -> Self {
@@ -44,11 +63,24 @@ impl Versions {
         if known.len() >= ORIGINS_KNOWN_MAX && !known.contains_key(&origin) {
             known.clear();
         }
-        known.insert(origin, version == Version::HTTP_10);
+        let places = || Arc::new(Semaphore::new(GATHERED_BODIES_OF_ORIGIN_MAX));
+        let entry = known.entry(origin);
+        entry.or_insert_with(|| Known { is_http_10: false, places: places() }).is_http_10 =
+            version == Version::HTTP_10;
     }
 
-    fn is_http_10(&self, origin: OriginId) -> Option<bool> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&origin).copied()
+    fn need(&self, origin: OriginId) -> Need {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.get(&origin) {
+            None => Need::Unknown,
+            Some(known) if known.is_http_10 => Need::Place(self.place(&known.places)),
+            Some(_) => Need::Nothing,
+        }
+    }
+
+    fn place(&self, of_origin: &Arc<Semaphore>) -> Option<GatheringPlace> {
+        let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
+        Some([take(&self.places)?, take(of_origin)?])
     }
 }
 
@@ -65,16 +97,15 @@ impl<O: Origins> Visit<O> {
         }
         let upload = body.upload();
         let broken = |_| self.broken(&upload);
-        match self.versions.is_http_10(origin) {
-            Some(false) => Ok(body),
-            None if is_upload(parts) => {
+        match self.versions.need(origin) {
+            Need::Nothing => Ok(body),
+            Need::Unknown if is_upload(parts) => {
                 let (bytes_max, wait_max) = (GATHERED_FIRST_BYTES_MAX, Some(GATHERED_FIRST_MAX));
                 body.gathered(bytes_max, wait_max).await.map_err(broken)
             }
-            None => Ok(body),
-            Some(true) => {
-                let places = Arc::clone(&self.versions.places);
-                let place = places.try_acquire_owned().map_err(|_| Notice::Full)?;
+            Need::Unknown => Ok(body),
+            Need::Place(place) => {
+                let place = place.ok_or(Notice::Full)?;
                 let body = body.gathered(GATHERED_BYTES_MAX, None).await.map_err(broken)?;
                 if body.is_measured() { Ok(body.in_place(place)) } else { Err(no_length()) }
             }
@@ -113,4 +144,37 @@ fn no_length() -> Notice {
     let reason =
         "The service speaks HTTP/1.0 and takes no body without a length: send a Content-Length.";
     invalid(StatusCode::LENGTH_REQUIRED, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn bodies_of_one_service_leave_places_to_the_others() {
+        let versions = Versions::default();
+        let [slow, other, later] = [1, 2, 3].map(|id| OriginId(Uuid::from_u128(id)));
+        for (origin, version) in
+            [(slow, Version::HTTP_10), (other, Version::HTTP_10), (later, Version::HTTP_11)]
+        {
+            assert!(matches!(versions.need(origin), Need::Unknown));
+            versions.learn(origin, version);
+        }
+        assert!(matches!(versions.need(later), Need::Nothing));
+        let place = |origin| match versions.need(origin) {
+            Need::Place(place) => place,
+            Need::Unknown | Need::Nothing => panic!("it speaks HTTP/1.0"),
+        };
+        let held: Vec<_> = std::iter::from_fn(|| place(slow)).collect();
+        assert_eq!(held.len(), GATHERED_BODIES_OF_ORIGIN_MAX);
+        for version in [Version::HTTP_11, Version::HTTP_10] {
+            versions.learn(slow, version);
+        }
+        assert!(place(slow).is_none(), "another answer frees nothing");
+        assert!(place(other).is_some());
+        drop(held);
+        assert!(place(slow).is_some());
+    }
 }

@@ -21,6 +21,9 @@ pub const GATHERED_BYTES_MAX: usize = 1024 * 1024;
 /// Such bodies at once.
 pub const GATHERED_BODIES_MAX: usize = 64;
 
+/// Such bodies at once for one service: slow visitors of one leave room to the others.
+pub const GATHERED_BODIES_OF_ORIGIN_MAX: usize = 16;
+
 /// Bytes of such a body that are collected for a service that has not answered yet.
 pub const GATHERED_FIRST_BYTES_MAX: usize = 64 * 1024;
 

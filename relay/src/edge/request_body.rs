@@ -37,7 +37,7 @@ pub(super) struct RequestBody {
     /// All of it was, and there were no trailers.
     is_measured: bool,
     /// Among the bodies that may be collected at once.
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<[OwnedSemaphorePermit; 2]>,
     upload: Upload,
     stream: Option<StreamPace>,
     expectation: Option<Expectation>,
@@ -200,8 +200,8 @@ impl RequestBody {
         Ok(self)
     }
 
-    /// The same, holding its place while it lasts.
-    pub(super) fn in_place(self, place: OwnedSemaphorePermit) -> Self {
+    /// The same, holding its places while it lasts.
+    pub(super) fn in_place(self, place: [OwnedSemaphorePermit; 2]) -> Self {
         Self { _place: Some(place), ..self }
     }
 
