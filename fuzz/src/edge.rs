@@ -38,10 +38,10 @@ pub fn framing(bytes: &[u8]) {
     let pieces = usize::from(choices.small()) + 1;
     let bytes = choices.rest();
     let (mut whole, mut parts) = (Framing::default(), Framing::default());
-    let at_once = passed(whole.scan(bytes), bytes.len());
+    let at_once = scan(&mut whole, bytes);
     let mut in_pieces = (0, None);
     for piece in bytes.chunks(pieces) {
-        let (count, stopped) = passed(parts.scan(piece), piece.len());
+        let (count, stopped) = scan(&mut parts, piece);
         in_pieces = (in_pieces.0 + count, stopped);
         if stopped.is_some() {
             break;
@@ -60,6 +60,20 @@ pub fn framing(bytes: &[u8]) {
 enum Stop {
     Held,
     Refused,
+}
+
+/// As if every message were answered at once.
+fn scan(framing: &mut Framing, bytes: &[u8]) -> (usize, Option<Stop>) {
+    let mut at = 0;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let (count, stop) = passed(framing.scan(rest), rest.len());
+        at += count;
+        if stop.is_none() || !framing.is_between() {
+            return (at, stop);
+        }
+        framing.proceed();
+    }
 }
 
 fn passed(scanned: Scanned, length: usize) -> (usize, Option<Stop>) {

@@ -8,8 +8,9 @@
 //! It tells which bytes of a target are to be percent-encoded (`target.rs`).
 //! hyper alone would take the bare LF, equal lengths twice, and would drop a length beside chunked.
 //!
-//! After a message that asks for an upgrade it holds: no later byte is a request until the answer
-//! has decided what those bytes are.
+//! After each message it holds: the next one waits until this one is answered ([`Framing::proceed`]).
+//! After a message that asks for an upgrade no later byte is a request until the answer has decided
+//! what those bytes are.
 //!
 //! No IO, no clock. One line is the most that is stored.
 //! Source: RFC 9112 §2.2, §5, §6.1, §6.3, §7.1, §11.2.
@@ -41,7 +42,7 @@ pub(super) struct Framing {
 pub(super) enum Scanned {
     /// Everything.
     All,
-    /// This many; the rest waits for the answer to an upgrade.
+    /// This many; the rest waits for the answer to the message that they end.
     Held(usize),
     /// This many; the byte that follows them made the message malformed.
     Refused(usize, Fault),
@@ -107,6 +108,8 @@ enum State {
     },
     ChunkEnd,
     Trailers,
+    /// Behind a message.
+    Between,
     Held,
 }
 
@@ -125,7 +128,7 @@ impl Framing {
         self.escapes.clear();
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             self.scanned = at;
-            if self.state == State::Held {
+            if matches!(self.state, State::Between | State::Held) {
                 return Scanned::Held(at);
             }
             match self.step(rest) {
@@ -139,6 +142,7 @@ impl Framing {
     /// What the next byte will belong to.
     pub(super) fn phase(&self) -> Phase {
         match self.state {
+            State::Between => Phase::Idle,
             State::RequestLine if self.section_bytes == 0 => Phase::Idle,
             State::RequestLine | State::Fields => Phase::Head,
             State::Declared { .. } => Phase::DeclaredBody,
@@ -146,6 +150,18 @@ impl Framing {
                 Phase::ChunkedBody
             }
             State::Held => Phase::Held,
+        }
+    }
+
+    /// Returns true behind a message: what follows is another one, in its turn.
+    pub(super) fn is_between(&self) -> bool {
+        self.state == State::Between
+    }
+
+    /// It is the turn of the next message.
+    pub(super) fn proceed(&mut self) {
+        if self.is_between() {
+            self.state = State::RequestLine;
         }
     }
 
@@ -171,6 +187,7 @@ impl Framing {
             | State::ChunkSize
             | State::ChunkEnd
             | State::Trailers
+            | State::Between
             | State::Held => self.line_bytes(bytes),
         }
     }
@@ -185,6 +202,7 @@ impl Framing {
             | State::ChunkSize
             | State::ChunkEnd
             | State::Trailers
+            | State::Between
             | State::Held => {}
         }
         if left == 0 {
@@ -232,6 +250,7 @@ impl Framing {
             | State::Declared { .. }
             | State::ChunkData { .. }
             | State::Trailers
+            | State::Between
             | State::Held => 2 * HEAD_BYTES_MAX,
         }
     }
@@ -255,7 +274,9 @@ impl Framing {
                 Ok(())
             }
             State::Trailers => trailer(line),
-            State::Declared { .. } | State::ChunkData { .. } | State::Held => Ok(()),
+            State::Declared { .. } | State::ChunkData { .. } | State::Between | State::Held => {
+                Ok(())
+            }
         }
     }
 
@@ -336,7 +357,7 @@ impl Framing {
     }
 
     fn end_message(&mut self) {
-        self.begin(if self.head.upgrade { State::Held } else { State::RequestLine });
+        self.begin(if self.head.upgrade { State::Held } else { State::Between });
     }
 
     fn begin(&mut self, state: State) {

@@ -2,7 +2,7 @@
 //!
 //! | handler → stream | the answer has begun, is complete; an upgrade was granted or refused |
 //! |---|---|
-//! | stream → handler | the visitor closed its sending side; its request was at fault or too slow; what was written has left |
+//! | stream → handler | no further request will come; the request was at fault or too slow; what was written has left |
 //!
 //! The lock is never held across anything that waits.
 
@@ -151,7 +151,7 @@ impl Gate {
         waiting.wake();
     }
 
-    /// The visitor will send nothing more.
+    /// No request follows those that hyper has.
     pub(super) fn close(&self) {
         self.lock().closed = true;
     }

@@ -2,9 +2,11 @@
 //!
 //! [`Guard`] sits between the socket, or TLS, and hyper. It passes bytes on only as far as
 //! [`Framing`] has found them unambiguous; in front of a bad byte in a head it puts a NUL, so that
-//! hyper answers 400 in its turn and closes. It holds every deadline that a visitor can miss, it
-//! keeps a half-closed visitor alive while bytes still flow to it, and after a shutdown it reads
-//! for a moment what is still coming, so that no reset destroys the response.
+//! hyper answers 400 in its turn and closes. What comes behind a request waits here for the answer:
+//! hyper reads no further while it has bytes that it cannot use yet, and would not learn that the
+//! visitor goes away. It holds every deadline that a visitor can miss, it keeps a half-closed visitor
+//! alive while bytes still flow to it, and after a shutdown it reads for a moment what is still
+//! coming, so that no reset destroys the response.
 //!
 //! To TCP a visitor that leaves and one that only stops sending look alike. nginx and Go take both for a departure, which `nc -N` and scripts
 //! pay for; here the time tells: who stops sending on purpose does so right behind the request, who gives up has waited first.
@@ -15,6 +17,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -36,7 +39,8 @@ pub(super) struct Guard<S> {
     framing: Framing,
     clock: Clock,
     counters: EdgeCounters,
-    held: Vec<u8>,
+    /// What came behind a request that is not answered yet.
+    held: BytesMut,
     /// What hyper's buffer had no room for: targets grow when they are encoded.
     overflow: Vec<u8>,
     /// Nothing more had come when the visitor was last read.
@@ -80,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             writing: Pace::new(settings.progress_window),
             settings,
         };
-        let (framing, held) = (Framing::default(), Vec::new());
+        let (framing, held) = (Framing::default(), BytesMut::new());
         Self {
             stream,
             gate,
@@ -98,14 +102,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         }
     }
 
-    /// Looks at what came, and cuts it where it may not be passed on.
-    fn take(&mut self, buffer: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
-        let came = buffer.filled().get(before..).unwrap_or_default();
-        self.counters.received.inc_by(came.len() as u64);
+    /// Looks at bytes in their turn.
+    fn scan(&mut self, came: &[u8]) -> Scanned {
         self.clock.reading.moved(came.len());
-        if self.gate.beyond() == Beyond::Open {
-            return Ok(());
-        }
         let (phase, heads) = (self.framing.phase(), self.framing.heads());
         let scanned = self.framing.scan(came);
         self.gate.asked(self.framing.heads() - heads);
@@ -113,13 +112,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             self.clock.phase_since = Instant::now();
             self.clock.reading.restart();
         }
-        let good = match &scanned {
-            Scanned::All => came.len(),
-            Scanned::Held(good) | Scanned::Refused(good, _) => *good,
-        };
-        if matches!(scanned, Scanned::Held(_)) {
-            self.held = came.get(good..).unwrap_or_default().to_vec();
-        }
+        scanned
+    }
+
+    /// Cuts what was scanned, which stands behind the first `before` bytes of `buffer`, where it may not be passed on.
+    fn pass(
+        &mut self,
+        scanned: &Scanned,
+        before: usize,
+        buffer: &mut ReadBuf<'_>,
+    ) -> io::Result<()> {
+        let came = buffer.filled().get(before..).unwrap_or_default();
+        let good = good_bytes(scanned, came.len());
         let passed = self.encoded(came.get(..good).unwrap_or_default());
         buffer.set_filled(before + good);
         if let Some(passed) = passed {
@@ -129,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         }
         match scanned {
             Scanned::All | Scanned::Held(_) => Ok(()),
-            Scanned::Refused(good, fault) => self.refuse(fault, good, buffer),
+            Scanned::Refused(good, fault) => self.refuse(*fault, *good, buffer),
         }
     }
 
@@ -182,7 +186,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             }
             Poll::Ready(Ok(())) => {
                 self.is_waiting = false;
-                Poll::Ready(self.take(buffer, before))
+                let came = buffer.filled().get(before..).unwrap_or_default();
+                self.counters.received.inc_by(came.len() as u64);
+                if self.gate.beyond() == Beyond::Open {
+                    return Poll::Ready(Ok(()));
+                }
+                let scanned = self.scan(came);
+                if let Scanned::Held(good) = scanned {
+                    self.held.extend_from_slice(came.get(good..).unwrap_or_default());
+                }
+                Poll::Ready(self.pass(&scanned, before, buffer))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
@@ -197,7 +210,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         self.at_end = true;
         let since = self.clock.phase_since.elapsed();
         self.has_left = self.is_waiting && since > self.clock.settings.half_close_window;
-        self.gate.close();
+        self.close_behind_the_last();
+    }
+
+    /// Whoever answers the last request that will come says that it is the last.
+    fn close_behind_the_last(&self) {
+        if self.at_end && self.held.is_empty() {
+            self.gate.close();
+        }
     }
 
     /// The end of the visitor's sending is passed on at once, but for a visitor that still waits
@@ -275,12 +295,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 
     /// Gives hyper's successor what came behind the request for an upgrade.
     fn unhold(&mut self, buffer: &mut ReadBuf<'_>) {
-        let (now, later) = self.held.split_at(self.held.len().min(buffer.remaining()));
-        buffer.put_slice(now);
-        self.held = later.to_vec();
+        let now = self.held.split_to(self.held.len().min(buffer.remaining()));
+        buffer.put_slice(&now);
     }
 
-    /// Keeps what comes behind a request for an upgrade until there is a verdict, and learns when the visitor goes away.
+    /// Gives hyper the next request of those that came too early.
+    fn take_next(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        let before = buffer.filled().len();
+        let held = std::mem::take(&mut self.held);
+        let (now, _) = held.split_at(held.len().min(buffer.remaining()));
+        buffer.put_slice(now);
+        let scanned = self.scan(now);
+        let good = good_bytes(&scanned, now.len());
+        self.held = held;
+        self.held.advance(good);
+        if self.held.is_empty() {
+            // Its room is not kept while nothing waits.
+            self.held = BytesMut::new();
+            self.close_behind_the_last();
+        }
+        self.pass(&scanned, before, buffer)
+    }
+
+    /// Keeps what comes behind a request until there is an answer, and learns when the visitor goes away.
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut scratch = [0; 4096];
         while self.held.len() < HELD_BYTES_MAX {
@@ -295,10 +332,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 return self.poll_end(cx);
             }
             self.is_waiting = false;
+            self.clock.phase_since = Instant::now();
             self.counters.received.inc_by(buffer.filled().len() as u64);
             self.held.extend_from_slice(buffer.filled());
         }
-        // The visitor's window closes; the verdict wakes the reader.
+        // The visitor's window closes; the answer wakes the reader.
         Poll::Pending
     }
 
@@ -382,6 +420,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
                 Poll::Pending | Poll::Ready(_) => {}
             }
         }
+        if this.framing.is_between() {
+            match this.gate.poll_answered(cx) {
+                Poll::Ready(_) => this.framing.proceed(),
+                Poll::Pending if this.at_end => return this.poll_end(cx),
+                Poll::Pending => return this.poll_held(cx),
+            }
+        }
+        if this.framing.phase() != Phase::Held && !this.held.is_empty() {
+            return Poll::Ready(this.take_next(buffer));
+        }
         if this.at_end {
             return this.poll_end(cx);
         }
@@ -437,6 +485,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
             return Poll::Ready(Ok(()));
         }
         this.poll_linger(cx)
+    }
+}
+
+/// How many of `came` bytes may be passed on.
+fn good_bytes(scanned: &Scanned, came: usize) -> usize {
+    match scanned {
+        Scanned::All => came,
+        Scanned::Held(good) | Scanned::Refused(good, _) => *good,
     }
 }
 

@@ -73,7 +73,7 @@ pub const TRANSFER_BYTES_MIN: u64 = 1;
 /// Bytes that a visitor must take in each progress window while bytes are waiting for it.
 pub const DRAIN_BYTES_MIN: u64 = 1024;
 
-/// Bytes behind a request for an upgrade that wait for its answer; further ones wait at the visitor.
+/// Bytes behind a request that wait for its answer; further ones wait at the visitor, and so does word of its end.
 pub const HELD_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes copied at a time in an upgraded connection, in each direction.

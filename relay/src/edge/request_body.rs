@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -106,6 +106,8 @@ struct Progress {
     slow: AtomicBool,
     broken: AtomicBool,
     answered: AtomicBool,
+    awaited: AtomicBool,
+    taken: AtomicU64,
 }
 
 impl Upload {
@@ -127,6 +129,23 @@ impl Upload {
     /// The origin has begun to answer.
     pub(super) fn answer(&self) {
         self.0.answered.store(true, Ordering::Release);
+    }
+
+    /// The origin waits for the visitor.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.0.awaited.load(Ordering::Acquire)
+    }
+
+    /// How often the origin has got some of it, or its end.
+    pub(super) fn taken(&self) -> u64 {
+        self.0.taken.load(Ordering::Acquire)
+    }
+
+    fn asked<T>(&self, frame: &Poll<T>) {
+        self.0.awaited.store(frame.is_pending(), Ordering::Release);
+        if frame.is_ready() {
+            self.0.taken.fetch_add(1, Ordering::Release);
+        }
     }
 
     fn complete(&self) {
@@ -297,10 +316,13 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(frame) = self.front.pop_front() {
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        if self.is_measured { Poll::Ready(None) } else { self.poll_inbound(cx) }
+        let frame = match self.front.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None if self.is_measured => Poll::Ready(None),
+            None => self.poll_inbound(cx),
+        };
+        self.upload.asked(&frame);
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

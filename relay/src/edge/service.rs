@@ -104,11 +104,13 @@ impl<O: Origins> Visit<O> {
             response.headers_mut().remove(CONNECTION);
             return response.map(|body| body.on(account, is_head));
         }
-        if asks_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            self.gate.decide(Beyond::Sealed);
-            close_after(response.headers_mut());
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return response;
         }
-        if self.gate.is_closed() {
+        if asks_upgrade {
+            self.gate.decide(Beyond::Sealed);
+        }
+        if asks_upgrade || self.gate.is_closed() {
             close_after(response.headers_mut());
         }
         response
@@ -295,7 +297,8 @@ impl<O: Origins> Visit<O> {
             .map_err(|_| down("The service closed the connection."))
     }
 
-    /// The time for a response begins when the visitor's body is complete, which has its own pace.
+    /// The time for a response begins when the visitor's body is complete, or when the origin stops taking it: the visitor's pace is
+    /// watched elsewhere.
     async fn send(
         &self,
         upstream: &mut Upstream,
@@ -304,10 +307,12 @@ impl<O: Origins> Visit<O> {
     ) -> Result<Result<Response<Incoming>, SendFailure>, Notice> {
         let mut sending = std::pin::pin!(upstream.send(request));
         loop {
-            let was_complete = upload.is_complete();
+            let taken = upload.taken();
             match timeout(self.settings.response_max, sending.as_mut()).await {
                 Ok(sent) => return Ok(sent),
-                Err(_) if was_complete => return Err(Notice::Late),
+                Err(_) if upload.taken() == taken && !upload.is_awaited() => {
+                    return Err(Notice::Late);
+                }
                 Err(_) => {}
             }
         }

@@ -39,7 +39,7 @@ pub struct EdgeSettings {
     pub half_closed_max: Duration,
     /// From asking for an origin connection to having it.
     pub open_max: Duration,
-    /// From the complete request to the head of the origin's response.
+    /// From the complete request, or from the last of it that the origin takes, to the head of the origin's response.
     pub response_max: Duration,
     /// From the shutdown signal to the end of the last connection.
     pub drain_max: Duration,

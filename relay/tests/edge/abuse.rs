@@ -143,6 +143,37 @@ async fn an_origin_that_never_answers_gives_504() {
 }
 
 #[tokio::test]
+async fn an_origin_that_stops_taking_an_upload_and_never_answers_gives_504() {
+    let lab =
+        Lab::with(EdgeSettings { response_max: Duration::from_millis(500), ..Default::default() })
+            .await;
+    let (visitor, mut origin) = lab
+        .pair("POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 1000000000\r\n\r\n")
+        .await;
+    origin.head().await;
+    let (reader, mut writer) = visitor.stream.into_split();
+    let block = vec![b'x'; 64 * 1024];
+    let sending = tokio::spawn(async move { while writer.write_all(&block).await.is_ok() {} });
+    let answer = Wire::new(tokio::io::join(reader, tokio::io::sink())).head().await;
+    sending.abort();
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_visitor_that_takes_its_time_with_an_upload_is_not_held_against_its_origin() {
+    let settings = EdgeSettings { response_max: Duration::from_millis(50), ..Default::default() };
+    let lab = Lab::with(settings.clone()).await;
+    let (mut visitor, mut origin) =
+        lab.pair("POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 4\r\n\r\nxy").await;
+    origin.until("xy").await;
+    tokio::time::sleep(settings.response_max * 6).await;
+    visitor.send("zw").await;
+    origin.until("zw").await;
+    origin.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    assert!(visitor.head().await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
 async fn heads_beyond_their_limits_get_431_from_either_side() {
     let lab = Lab::new().await;
     for (fields, is_too_many) in [

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use bore_relay::edge::limits::HELD_BYTES_MAX;
 use bore_relay::edge::{EdgeSettings, Outcome, OutcomeLabels};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::lab::{GET, Lab, eventually, header, reset, within};
 
@@ -261,9 +262,73 @@ async fn a_visitor_that_leaves_while_waiting_is_told_to_the_origin_at_once() {
 }
 
 #[tokio::test]
+async fn a_visitor_that_leaves_behind_a_request_that_came_too_early_is_told_to_the_origin_at_once()
+{
+    let settings = EdgeSettings {
+        half_close_window: Duration::ZERO,
+        half_closed_max: Duration::from_secs(3_600),
+        ..Default::default()
+    };
+    for resets in [true, false] {
+        for answer in ["", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"] {
+            let lab = Lab::with(settings.clone()).await;
+            let (mut visitor, mut origin) = lab.pair(GET).await;
+            origin.head().await;
+            origin.send(answer).await;
+            visitor.send(GET).await;
+            let came = 2 * GET.len() as u64;
+            eventually("the second request", || lab.counters.received.get() == came).await;
+            if resets {
+                reset(visitor);
+            } else {
+                drop(visitor);
+            }
+            origin.assert_closed().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_that_come_too_early_are_answered_in_their_order_however_many_they_are() {
+    let lab = Lab::new().await;
+    let request = |at: usize| {
+        let body = "x".repeat(at);
+        format!("POST /{at} HTTP/1.1\r\nHost: app.example\r\nContent-Length: {at}\r\n\r\n{body}")
+    };
+    let requests: String = (0..COUNT).map(request).collect();
+    assert!(requests.len() > 4 * HELD_BYTES_MAX);
+    let mut visitor = lab.visitor().await;
+    let visiting = async {
+        let (mut reader, mut writer) = visitor.stream.split();
+        let sending = async {
+            writer.write_all(requests.as_bytes()).await.unwrap();
+            writer.shutdown().await.unwrap();
+        };
+        let mut answers = String::new();
+        let (_, read) = tokio::join!(sending, reader.read_to_string(&mut answers));
+        read.unwrap();
+        answers
+    };
+    let serving = async {
+        let mut origin = lab.accept().await;
+        for at in 0..COUNT {
+            assert!(origin.head().await.starts_with(&format!("POST /{at} ")));
+            origin.exactly(at).await;
+            let answer = format!("[{at}]");
+            let length = answer.len();
+            origin
+                .send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{answer}"))
+                .await;
+        }
+    };
+    let (answers, ()) = within("the answers", async { tokio::join!(visiting, serving) }).await;
+    let found = answers.split('[').skip(1).map(|answer| answer.split(']').next().unwrap());
+    assert!(found.eq((0..COUNT).map(|at| at.to_string())), "{answers}");
+}
+
+#[tokio::test]
 async fn a_visitor_that_stops_sending_behind_its_requests_gets_all_answers() {
-    let settings = EdgeSettings { half_close_window: Duration::ZERO, ..Default::default() };
-    let lab = Lab::with(settings).await;
+    let lab = Lab::new().await;
     let mut visitor = lab.visitor().await;
     visitor.send(&GET.repeat(2)).await;
     visitor.stream.shutdown().await.unwrap();
@@ -310,5 +375,6 @@ fn counted(lab: &Lab, outcome: Outcome) -> u64 {
     lab.counters.requests.get_or_create(&OutcomeLabels { outcome }).get()
 }
 
+const COUNT: usize = 500;
 const POST: &str = "POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 1\r\n\r\nx";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

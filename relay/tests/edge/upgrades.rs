@@ -88,6 +88,18 @@ async fn what_a_visitor_sends_before_the_101_arrives_though_it_stops_sending() {
 }
 
 #[tokio::test]
+async fn only_the_target_is_encoded_and_no_byte_behind_the_101() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut origin) = lab.pair(&UPGRADE.replacen("/", "/\"x\"", 1)).await;
+    assert!(origin.head().await.starts_with("GET /%22x%22"));
+    origin.send(SWITCHING).await;
+    visitor.head().await;
+    let quotes = "\"".repeat(100);
+    visitor.send(&quotes).await;
+    assert_eq!(origin.exactly(100).await, quotes);
+}
+
+#[tokio::test]
 async fn each_side_may_stop_sending_and_still_be_sent_to() {
     let lab = Lab::new().await;
     let (mut visitor, mut origin) = lab.pair(UPGRADE).await;

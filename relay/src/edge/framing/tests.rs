@@ -8,7 +8,7 @@ fn plain_requests_pass_and_are_counted_however_they_are_cut() {
     for size in 1..stream.len() {
         let mut framing = Framing::default();
         for piece in stream.chunks(size) {
-            assert_eq!(framing.scan(piece), Scanned::All, "pieces of {size}");
+            assert_eq!(scan_on(&mut framing, piece), Scanned::All, "pieces of {size}");
         }
         assert_eq!((framing.heads(), framing.phase()), (4, Phase::Idle), "pieces of {size}");
     }
@@ -82,6 +82,17 @@ fn bad_chunks_are_refused() {
 }
 
 #[test]
+fn a_message_waits_for_its_turn() {
+    let (scanned, mut framing) = scan(&GET.repeat(2));
+    assert_eq!(scanned, Scanned::Held(GET.len()));
+    assert_eq!((framing.heads(), framing.phase()), (1, Phase::Idle));
+    assert_eq!(framing.scan(b"GET"), Scanned::Held(0), "not yet");
+    framing.proceed();
+    assert_eq!(framing.scan(GET.as_bytes()), Scanned::All);
+    assert_eq!(framing.heads(), 2);
+}
+
+#[test]
 fn what_follows_an_upgrade_is_held() {
     let request = "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n";
     let (scanned, framing) = scan(&format!("{request}GET /admin HTTP/1.1\r\n\r\n"));
@@ -122,16 +133,31 @@ fn bytes_of_a_target_that_are_to_be_encoded_are_told_however_they_are_cut() {
         "GET /\"a\"?\u{fc} HTTP/1.1\r\nX: \"\u{fc}\"\r\n\r\nG\"T / HTTP/1.1\r\n".as_bytes();
     for size in 1..stream.len() {
         let (mut framing, mut told, mut at) = (Framing::default(), Vec::new(), 0);
-        for piece in stream.chunks(size) {
-            framing.scan(piece);
-            told.extend(framing.escapes().iter().map(|escape| escape + at));
-            at += piece.len();
+        for mut piece in stream.chunks(size) {
+            while !piece.is_empty() {
+                let scanned = framing.scan(piece);
+                told.extend(framing.escapes().iter().map(|escape| escape + at));
+                let passed = if let Scanned::Held(passed) = scanned { passed } else { piece.len() };
+                framing.proceed();
+                (at, piece) = (at + passed, &piece[passed..]);
+            }
         }
         assert_eq!(told, [5, 7, 9, 10], "pieces of {size}");
     }
     let mut framing = Framing::default();
     let refused = framing.scan(b"GET /\xfc HTTP/1.1\r\n");
     assert!(matches!(refused, Scanned::Refused(_, Fault::RequestLine)), "not UTF-8");
+}
+
+/// As if every message were answered at once.
+fn scan_on(framing: &mut Framing, bytes: &[u8]) -> Scanned {
+    match framing.scan(bytes) {
+        Scanned::Held(at) if framing.is_between() => {
+            framing.proceed();
+            scan_on(framing, &bytes[at..])
+        }
+        scanned => scanned,
+    }
 }
 
 fn scan(stream: &str) -> (Scanned, Framing) {
@@ -147,3 +173,5 @@ fn assert_refused(stream: &str, fault: Fault) {
     let first = stream.bytes().position(|byte| framing.scan(&[byte]) != Scanned::All);
     assert_eq!(first, Some(at), "{stream:?}");
 }
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
