@@ -4,7 +4,7 @@
 //! for ever: so those tasks end with the owner of the connection.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::rt::Executor;
 use tokio::task::JoinSet;
@@ -14,8 +14,21 @@ use tokio::task::JoinSet;
 pub struct Tasks(Handle);
 
 /// Gives tasks to [`Tasks`]. Cloning shares them.
-#[derive(Debug, Clone, Default)]
-pub struct Handle(Arc<Mutex<JoinSet<()>>>);
+#[derive(Debug, Clone)]
+pub struct Handle(Arc<Mutex<Option<JoinSet<()>>>>);
+
+impl Default for Handle {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Some(JoinSet::new()))))
+    }
+}
+
+impl Handle {
+    /// `None` once the owner is gone.
+    fn lock(&self) -> MutexGuard<'_, Option<JoinSet<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Tasks {
     /// Where hyper leaves its tasks.
@@ -34,17 +47,20 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that have ended leave.
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
+        let mut tasks = self.lock();
+        if let Some(tasks) = tasks.as_mut() {
+            // Those that have ended leave.
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn(task);
+        }
     }
 }
 
 impl Drop for Tasks {
     fn drop(&mut self) {
         // Tasks hold handles, which hold the tasks.
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        let tasks = self.0.lock().take();
+        drop(tasks);
     }
 }
 
@@ -70,6 +86,12 @@ mod tests {
         while Arc::strong_count(&held) > 1 {
             tokio::task::yield_now().await;
         }
-        handle.execute(async {});
+
+        let late = Arc::clone(&held);
+        handle.execute(async move {
+            let _late = late;
+            pending::<()>().await;
+        });
+        assert_eq!(Arc::strong_count(&held), 1, "nothing begins without an owner");
     }
 }
