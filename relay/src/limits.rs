@@ -39,6 +39,8 @@ pub(crate) const UDP_IDLE_TWO_SIDED: Duration = Duration::from_secs(180);
 pub(crate) const ONE_SIDED_BYTES_PER_SECOND: u32 = 65_536;
 /// The same of those that have been heard again and again.
 pub(crate) const LISTENER_BYTES_PER_SECOND: u32 = 4 << 20;
+/// The same of those that have repeated what an answer told them: half a gigabit.
+pub(crate) const REPEATER_BYTES_PER_SECOND: u32 = 64 << 20;
 /// Bytes that an unproved visitor is answered with until it is heard again: a minute of its prefix's budget.
 pub(crate) const UNANSWERED_BYTES_MAX: usize = 60 * 65_536;
 /// Prefixes that are told apart by the one-sided budget; others share a slot.
@@ -63,7 +65,9 @@ pub(crate) const LOST_LINE_SHOWN: Duration = Duration::from_secs(600);
 pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(8);
 /// Checks that run at once; further ones wait.
 pub(crate) const CHECKS_MAX: usize = 1_024;
-/// The same of one node, so that a slow agent delays its own only.
+/// The same of the nodes of one network, so that a tenant with many slow agents delays its own only.
+pub(crate) const CHECKS_PER_NETWORK_MAX: usize = 512;
+/// The same of one node.
 pub(crate) const CHECKS_PER_NODE_MAX: usize = 8;
 /// How long DNS may take to answer one question about a custom domain.
 pub(crate) const DNS_TIMEOUT: Duration = Duration::from_secs(4);
@@ -101,6 +105,8 @@ pub(crate) const CONTROL_CONNECTIONS_PER_NODE_MAX: usize = 64;
 pub(crate) const GARDEN_CONNECTIONS_PER_PEER_MAX: usize = 4;
 /// Connections to the API, and to `/metrics`, at once.
 pub(crate) const TCP_DOOR_CONNECTIONS_MAX: usize = 1_024;
+/// The same from one source: an IPv4 address, such as that of a proxy in front, or an IPv6 /64.
+pub(crate) const TCP_DOOR_CONNECTIONS_PER_SOURCE_MAX: usize = 128;
 /// How long the overlay may take to answer a scrape.
 pub(crate) const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Open flows that are listed.

@@ -101,7 +101,7 @@ impl IngressMetrics {
             ),
             (
                 "udp_one_sided_refused",
-                "Answers over the budget of unproved visitors",
+                "Answers over a budget of visitors that are not known",
                 &self.one_sided_refused,
             ),
         ]

@@ -1,6 +1,6 @@
-//! A budget of answer bytes a second per source prefix: of UDP visitors that are not proved ([`super::proof`]), and of DNS answers.
+//! A budget of answer bytes a second per source prefix: of UDP visitors that are not known ([`super::proof`]), and of DNS answers.
 //!
-//! A forged source address makes a service answer to a victim, so all unproved flows of a prefix (/24, /56) share one budget. The victim's host
+//! A forged source address makes a service answer to a victim, so all flows of a prefix (/24, /56) that are believed alike share one budget. The victim's host
 //! refuses answers that it did not ask for (ICMP unreachable), and a prefix that refused several keeps to the smallest budget for a while,
 //! whatever is known of its visitors.
 
