@@ -15,6 +15,7 @@ mod tcp;
 mod udp;
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,7 +32,6 @@ use uuid::Uuid;
 pub(crate) use gate::Gate;
 pub(crate) use probes::Expected;
 pub(crate) use spoof::AnswerBudget;
-pub(crate) use tcp::echo;
 
 use self::sockets::{HeldSockets, PortSockets};
 use crate::limits::{COMMANDS_MAX, DIAL_TIMEOUT, PORTS_PER_PUBLICATION_MAX};
@@ -83,6 +83,21 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Carries the token of an announced visit to the agent, and notes that it came.
+    ///
+    /// # Errors
+    /// The agent does not answer, or does not know the token: nothing of its own choice reaches whoever sent the token.
+    pub(crate) async fn carry_visit(
+        &self,
+        local: &Local,
+        route: &Route,
+        token: &str,
+    ) -> io::Result<()> {
+        tcp::echo(local, route, token).await?;
+        self.states.note_visit_came(route.publication, Instant::now());
+        Ok(())
+    }
+
     /// Notes how a visitor's flow began: that the target took it, or that the target is to be looked at.
     pub(crate) fn note_dial<T>(&self, publication: Uuid, dialled: &Result<T, ConnectError>) {
         match dialled {
@@ -401,12 +416,12 @@ fn too_high(first: u16, count: u16) -> ClaimError {
     ClaimError::Limit(format!("{count} ports from {first} on go past 65535"))
 }
 
-fn refused(address: SocketAddr, protocol: &'static str, error: &std::io::Error) -> ClaimError {
+fn refused(address: SocketAddr, protocol: &'static str, error: &io::Error) -> ClaimError {
     let port = address.port();
-    if error.kind() == std::io::ErrorKind::AddrInUse {
+    if error.kind() == io::ErrorKind::AddrInUse {
         return ClaimError::PortInUse { port, protocol };
     }
-    let cause = if error.kind() == std::io::ErrorKind::PermissionDenied {
+    let cause = if error.kind() == io::ErrorKind::PermissionDenied {
         "ports below 1024 need CAP_NET_BIND_SERVICE".to_owned()
     } else {
         error.to_string()

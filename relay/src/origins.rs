@@ -16,7 +16,6 @@ use uuid::Uuid;
 use crate::clock::now_micros;
 use crate::edge::{DenialKind, Manner, OriginId, Origins, Outage, Route, Speech, Unopened};
 use crate::flows::Carrier;
-use crate::ingress::echo;
 use crate::steward::Steward;
 use crate::tls::TlsMinimum;
 
@@ -130,9 +129,10 @@ impl OverlayOrigins {
         Some(async move {
             let route = steward.route(&steward.publication(id)?)?;
             steward.shared.metrics.probes_taken.inc();
-            let asking = token.clone();
-            let asked =
-                steward.shard.run(move |local| async move { echo(&local, &route, &asking).await });
+            let (asking, shared) = (token.clone(), Arc::clone(&steward.shared));
+            let asked = steward
+                .shard
+                .run(move |local| async move { shared.carry_visit(&local, &route, &asking).await });
             asked.await.ok()?.ok().map(|()| token)
         })
     }

@@ -5,7 +5,7 @@
 //! | any | offline | the agent's tunnel went down |
 //! | any | down | the agent could not reach its target, or the relay could not open the port |
 //! | any | reachable | a check went through the tunnel to the target |
-//! | reachable | live | the agent reached the public address from its own network |
+//! | reachable | live | the agent reached the public address from its own network, and this relay saw it come |
 //! | live | reachable | the visit that proved it is too old, or a later one failed |
 //! | live | reachable | its name got a certificate or lost it: the public address is another one |
 //! | any | not checked yet | it was declared with another target or another public address |
@@ -51,6 +51,11 @@ impl Subject {
             check: publication.health.check.clone(),
         }
     }
+
+    /// How many public addresses it has.
+    fn addresses(&self) -> usize {
+        self.hostnames.len().max(1)
+    }
 }
 
 #[derive(Debug)]
@@ -60,7 +65,8 @@ struct Entry {
     served: bool,
     /// The hostnames that visitors come to by HTTPS.
     secured: Vec<String>,
-    visit_expected: bool,
+    /// Visits that are announced and not reported yet.
+    announced: Option<Announced>,
     steps: Vec<Step>,
     visit: Option<Visit>,
     /// Why a name under a custom domain leads elsewhere, as the relay sees it.
@@ -86,6 +92,25 @@ pub(crate) enum Base {
         /// What of the target was not proved, as `service silent`.
         note: Option<String>,
     },
+}
+
+/// What came of the visits of an agent that was given tokens for them.
+#[derive(Debug, Default)]
+struct Announced {
+    /// Tokens that came in at a public address and were carried to the agent.
+    came: usize,
+    last_at: Option<Instant>,
+}
+
+impl Announced {
+    /// The steps of a visit to so many public addresses. An agent's word that all hold is not enough where one of them did not see it.
+    fn confirmed(&self, mut steps: Vec<Step>, addresses: usize) -> Vec<Step> {
+        if self.came < addresses && steps.iter().all(|step| step.ok) {
+            let detail = format!("{} of {addresses} visits came in at this relay", self.came);
+            steps.push(Step { name: "edge".to_owned(), ok: false, detail });
+        }
+        steps
+    }
 }
 
 /// The agent's last visit from outside.
@@ -122,7 +147,7 @@ impl States {
         }
         let changed = entry.base != base;
         if !matches!(base, Base::Reachable { .. }) {
-            (entry.visit, entry.visit_expected) = (None, false);
+            (entry.visit, entry.announced) = (None, None);
             entry.taken_at = None;
         }
         (entry.base, entry.steps) = (base, steps);
@@ -153,17 +178,28 @@ impl States {
     /// From here on a report about a visit counts, once.
     pub(crate) fn expect_visit(&self, publication: Uuid) {
         if let Some(entry) = self.write().get_mut(&publication) {
-            entry.visit_expected = true;
+            entry.announced.get_or_insert_default();
         }
     }
 
-    /// Notes the agent's visit from outside. It proves something when it was expected and the target has been reachable all the while.
+    /// Notes that an announced visit came in at a public address and was carried to its agent.
+    pub(crate) fn note_visit_came(&self, publication: Uuid, now: Instant) {
+        let mut table = self.write();
+        let entry = table.get_mut(&publication);
+        if let Some(announced) = entry.and_then(|entry| entry.announced.as_mut()) {
+            announced.came += 1;
+            announced.last_at = Some(now);
+        }
+    }
+
+    /// Notes the agent's visit from outside. It proves something when it was expected and came, and the target has been reachable all the while.
     pub(crate) fn set_visit(&self, publication: Uuid, report: ProbeReport, now: Instant) {
         if let Some(entry) = self.write().get_mut(&publication)
             && matches!(entry.base, Base::Reachable { .. })
-            && std::mem::take(&mut entry.visit_expected)
+            && let Some(announced) = entry.announced.take()
         {
-            entry.visit = Some(Visit { steps: report.steps, at: now });
+            let steps = announced.confirmed(report.steps, entry.subject.addresses());
+            entry.visit = Some(Visit { steps, at: announced.last_at.unwrap_or(now) });
             entry.at = now_micros();
         }
     }
@@ -176,15 +212,14 @@ impl States {
             return false;
         };
         entry.secured = secured;
-        (entry.visit, entry.visit_expected) = (None, false);
+        (entry.visit, entry.announced) = (None, None);
         true
     }
 
     /// Takes the proof from outside away: whoever gave it has left.
     pub(crate) fn doubt(&self, publication: Uuid) {
         if let Some(entry) = self.write().get_mut(&publication) {
-            entry.visit = None;
-            entry.visit_expected = false;
+            (entry.visit, entry.announced) = (None, None);
         }
     }
 
@@ -289,7 +324,7 @@ impl Entry {
             base: Base::Unknown,
             served: false,
             secured: Vec::new(),
-            visit_expected: false,
+            announced: None,
             steps: Vec::new(),
             visit: None,
             dns: None,
@@ -365,6 +400,40 @@ pub(crate) mod tests {
         lab.visit(false);
         assert_eq!(lab.shown().state, State::Reachable);
         assert!(lab.shown().cause.unwrap().contains("port"));
+    }
+
+    #[test]
+    fn an_agents_word_for_a_visit_that_did_not_come_proves_nothing() {
+        let mut lab = Lab::new();
+        let shown_after = |lab: &Lab, came: usize| {
+            lab.states.expect_visit(lab.publication.id);
+            (0..came).for_each(|_| lab.states.note_visit_came(lab.publication.id, lab.now));
+            lab.report(true);
+            (lab.shown().state, lab.shown().cause.unwrap_or_default())
+        };
+        lab.reachable();
+        let (state, cause) = shown_after(&lab, 0);
+        assert_eq!(state, State::Reachable);
+        assert_eq!(cause, "edge: 0 of 1 visits came in at this relay");
+        assert_eq!(shown_after(&lab, 1).0, State::Live);
+        assert_eq!(shown_after(&lab, 0).0, State::Reachable, "each visit counts once");
+
+        lab.publication.hostnames = ["a.example", "b.example"].map(str::to_owned).to_vec();
+        lab.states.declare(&lab.publication, lab.now);
+        lab.reachable();
+        assert_eq!(shown_after(&lab, 1).0, State::Reachable, "not each of its addresses");
+        assert_eq!(shown_after(&lab, 2).0, State::Live);
+    }
+
+    #[test]
+    fn an_old_visit_proves_nothing_however_late_it_is_reported() {
+        let lab = Lab::new();
+        lab.reachable();
+        lab.states.expect_visit(lab.publication.id);
+        lab.states.note_visit_came(lab.publication.id, lab.now);
+        let later = lab.now + LIVE_FOR + Duration::from_secs(1);
+        lab.states.set_visit(lab.publication.id, Lab::said(true), later);
+        assert_eq!(lab.states.get(lab.publication.id, later).state, State::Reachable);
     }
 
     #[test]
@@ -500,6 +569,7 @@ pub(crate) mod tests {
         let old = lab.publication.clone();
         lab.reachable();
         lab.states.expect_visit(old.id);
+        lab.states.note_visit_came(old.id, lab.now);
         lab.publication.target = "127.0.0.1:2".to_owned();
         lab.states.declare(&lab.publication, lab.now);
 
@@ -536,13 +606,17 @@ pub(crate) mod tests {
 
         fn visit(&self, ok: bool) {
             self.states.expect_visit(self.publication.id);
+            self.states.note_visit_came(self.publication.id, self.now);
             self.report(ok);
         }
 
         fn report(&self, ok: bool) {
+            self.states.set_visit(self.publication.id, Self::said(ok), self.now);
+        }
+
+        fn said(ok: bool) -> ProbeReport {
             let step = Step { name: "port".to_owned(), ok, detail: "refused".to_owned() };
-            let report = ProbeReport { steps: vec![step] };
-            self.states.set_visit(self.publication.id, report, self.now);
+            ProbeReport { steps: vec![step] }
         }
 
         fn shown(&self) -> PublicationState {

@@ -94,6 +94,27 @@ async fn a_publication_with_another_target_is_not_live_by_the_old_ones_proof() {
 }
 
 #[tokio::test]
+async fn a_visit_that_was_never_paid_proves_nothing_whatever_the_agent_says() {
+    let lab = Lab::start().await;
+    let agent = Agent::join(&lab, "laptop").await;
+    let request =
+        json!({"name": "web", "protocol": "tcp", "target": "127.0.0.1:1", "any_port": true});
+    let web = agent.publish(&lab, request).await.publication;
+    agent.report(&web).await;
+    lab.until_state(&web, "reachable").await;
+    let path = format!("/v1/nodes/self/publications/{}/probe", web.id);
+    agent.control("POST", &path, &json!({})).await;
+    let steps = json!({"steps": [{"name": "port", "ok": true, "detail": "answered"}]});
+    let shown = agent.control("PUT", &path, &steps).await;
+    assert_eq!(shown["state"], "reachable", "{shown}");
+    assert_eq!(shown["cause"], "edge: 0 of 1 visits came in at this relay");
+
+    scenes::visit(&lab, &agent, &web).await;
+    lab.stop().await;
+    agent.shard.stop().await;
+}
+
+#[tokio::test]
 async fn a_report_that_is_quicker_than_the_relay_is_not_lost() {
     let lab = Lab::start().await;
     let agent = Agent::join(&lab, "laptop").await;
@@ -127,7 +148,7 @@ async fn a_port_of_another_program_or_relay_is_refused_by_name() {
     let by = bore_control::model::Actor::Node(rival.node);
     let control = second.relay.control();
     let refused = control.publish(rival.network, rival.node, &stolen, &by).await.unwrap_err();
-    assert_eq!(refused.code, bore_control::refusal::Code::PortUsedElsewhere, "{refused:?}");
+    assert_eq!(refused.code, bore_control::refusal::Code::PORT_USED_ELSEWHERE, "{refused:?}");
 
     let deleted = lab.relay.control();
     deleted.delete_publication(web.network, None, "web", &by).await.unwrap();

@@ -248,7 +248,7 @@ impl Guest {
 
     async fn answer_probe(&self, mut socket: TcpStream, route: &Route, token: &str) {
         self.shared.metrics.probes_taken.inc();
-        match echo(&self.local, route, token).await {
+        match self.shared.carry_visit(&self.local, route, token).await {
             Ok(()) => {
                 // The visitor is the agent itself: what it does not get it reports.
                 let _ = socket.write_all(token.as_bytes()).await;
@@ -276,10 +276,7 @@ async fn peek_whole(socket: &TcpStream, bytes: &mut [u8]) -> io::Result<()> {
 }
 
 /// Carries a token to the agent through its tunnel.
-///
-/// # Errors
-/// The agent does not answer, or does not know the token: nothing of its own choice reaches whoever sent the token.
-pub(crate) async fn echo(local: &Local, route: &Route, token: &str) -> io::Result<()> {
+pub(super) async fn echo(local: &Local, route: &Route, token: &str) -> io::Result<()> {
     let dial = bore_driver::Dial {
         peer: route.peer,
         source: SocketAddr::new(route.relay_v6, 0),

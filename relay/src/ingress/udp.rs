@@ -16,32 +16,24 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use self::visitors::{Asked, Ends, Visit, Visitors};
-use super::proof::{Proof, ToldWords};
-use super::spoof::AnswerBudget;
-use super::{Route, Shared, refused, tcp};
+use super::proof::{Budgets, Proof, Standing, ToldWords};
+use super::{Route, Shared, refused};
 use crate::clock::now_micros;
 use crate::flows::{Carrier, Full, OpenFlow};
-use crate::limits::{LISTENER_BYTES_PER_SECOND, ONE_SIDED_BYTES_PER_SECOND};
 
 /// What all UDP ports of a shard share.
 pub(super) struct Room {
     /// Receive room: each port uses it within one call.
     batch: RefCell<UdpBatch>,
-    /// Of unproved visitors, and of listeners.
-    budget: RefCell<AnswerBudget>,
-    listener_budget: RefCell<AnswerBudget>,
+    budgets: RefCell<Budgets>,
     told: RefCell<ToldWords>,
 }
 
 impl Default for Room {
     fn default() -> Self {
-        let budget = |bytes_per_second| {
-            RefCell::new(AnswerBudget::new(bytes_per_second, rand::random(), Instant::now()))
-        };
         Self {
             batch: RefCell::default(),
-            budget: budget(ONE_SIDED_BYTES_PER_SECOND),
-            listener_budget: budget(LISTENER_BYTES_PER_SECOND),
+            budgets: RefCell::new(Budgets::new(Instant::now())),
             told: RefCell::default(),
         }
     }
@@ -152,7 +144,7 @@ impl Inner {
         let refusers = std::iter::from_fn(|| port.take_refused()).take(REFUSALS_PER_TURN_MAX);
         let note = |refuser| {
             self.shared.metrics.udp_answers_refused.inc();
-            self.room.budget.borrow_mut().note_refusal(refuser, Instant::now());
+            self.room.budgets.borrow_mut().note_refusal(refuser, Instant::now());
         };
         refusers.map(note).count()
     }
@@ -171,7 +163,7 @@ impl Inner {
     fn distrusts(&self, visitor: IpAddr, now: Instant) -> bool {
         let lost_lately = |at| now.saturating_duration_since(at) <= REFUSAL_LOST_FOR;
         self.refusal_lost_at.get().is_some_and(lost_lately)
-            || self.room.budget.borrow().is_distrusted(visitor, now)
+            || self.room.budgets.borrow().is_distrusted(visitor, now)
     }
 
     fn receive(self: &Rc<Self>, port: &UdpPort, socket: usize) {
@@ -282,7 +274,7 @@ impl Inner {
         let (this, route, visitor) = (Rc::clone(self), route.clone(), datagram.from);
         self.shared.metrics.probes_taken.inc();
         tokio::task::spawn_local(async move {
-            match tcp::echo(&this.local, &route, &token).await {
+            match this.shared.carry_visit(&this.local, &route, &token).await {
                 Ok(()) => this.send(visitor, asked, token.as_bytes()),
                 Err(error) => tracing::debug!(%error, "probe not answered"),
             }
@@ -308,19 +300,15 @@ impl Inner {
         self.send(ends.visitor, ends.asked, payload);
     }
 
-    /// Whether the visitor is proved, or has budget left: the table in [`super::proof`].
+    /// Whether the visitor has budget left for its standing: the table in [`super::proof`].
     fn may_answer(&self, address: IpAddr, visit: &mut Visit, bytes: usize, now: Instant) -> bool {
+        let take = |standing| self.room.budgets.borrow_mut().take(standing, address, bytes, now);
         if self.distrusts(address, now) {
-            return self.room.budget.borrow_mut().take(address, bytes, now);
+            return take(Standing::Unproved);
         }
-        if visit.proof.is_proved() {
-            return true;
-        }
-        let has_budget = if visit.proof.is_listener(now) {
-            self.room.listener_budget.borrow_mut().take(address, bytes, now)
-        } else {
-            self.room.budget.borrow_mut().take(address, bytes, now) && visit.take_unanswered(bytes)
-        };
+        let standing = visit.proof.standing(now);
+        let has_budget =
+            take(standing) && (standing != Standing::Unproved || visit.take_unanswered(bytes));
         let flows = &self.shared.gate.flows;
         has_budget || visit.proof.look_for_connection(now, || flows.has_connection_of(address))
     }

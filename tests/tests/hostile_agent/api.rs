@@ -471,6 +471,7 @@ fn visit_that_never_was(scene: &mut Scene) -> String {
     let steps = json!({"steps": [{"name": "port", "ok": true, "detail": "well"}]});
     for _ in 0..20 {
         let path = "/v1/nodes/self/publications/mine/probe";
+        scene.node.ask("POST", path, None);
         outcome = scene.node.ask("PUT", path, Some(&steps)).outcome();
     }
     match scene.relay.state_of("mine").as_str() {
