@@ -30,19 +30,20 @@ use uuid::Uuid;
 
 use crate::limits::{
     ACCEPT_PAUSE, CONTROL_CONNECTIONS_PER_NODE_MAX, DOOR_BACKLOG, GARDEN_CONNECTIONS_PER_PEER_MAX,
-    TCP_DOOR_CONNECTIONS_MAX,
+    TCP_DOOR_CONNECTIONS_MAX, TCP_DOOR_CONNECTIONS_PER_SOURCE_MAX,
 };
 use crate::members::Members;
 use crate::seats::{Seat, Seats};
+use crate::source::source;
 
-/// Serves the API to automation until `closing`. Connections end with the task.
+/// Serves the API to automation until `closing`. Connections end with the task. No source has all places.
 pub(crate) async fn serve_tcp(
     listener: TcpListener,
     router: Router,
     refused: Counter,
     mut closing: watch::Receiver<bool>,
 ) {
-    let mut connections = JoinSet::new();
+    let (mut connections, seats) = (JoinSet::new(), Seats::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -50,10 +51,19 @@ pub(crate) async fn serve_tcp(
             _ = closing.wait_for(|closing| *closing) => return,
         };
         match accepted {
-            Ok((socket, peer)) if connections.len() < TCP_DOOR_CONNECTIONS_MAX => {
-                connections.spawn(serve(socket, router.clone(), Caller::Tcp { peer }));
+            Ok((socket, peer)) => {
+                let seat = seats.take(source(peer.ip()), TCP_DOOR_CONNECTIONS_PER_SOURCE_MAX);
+                let Some(seat) = seat.filter(|_| connections.len() < TCP_DOOR_CONNECTIONS_MAX)
+                else {
+                    refused.inc();
+                    continue;
+                };
+                let router = router.clone();
+                connections.spawn(async move {
+                    let _seat = seat;
+                    serve(socket, router, Caller::Tcp { peer }).await;
+                });
             }
-            Ok(_) => drop(refused.inc()),
             Err(error) => {
                 tracing::debug!(%error, "api connection not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -243,3 +253,52 @@ fn into_response(result: Result<axum::response::Response, Infallible>) -> axum::
 /// Also ends kept connections on which nothing is asked.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(90);
 const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpSocket, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_has_its_share_of_the_places_at_a_door_and_leaves_others_theirs() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, refused) = (listener.local_addr().unwrap(), Counter::default());
+        let router = Router::new().route("/", get(async || "welcome"));
+        let (_open, closing) = watch::channel(false);
+        let serving = tokio::spawn(serve_tcp(listener, router, refused.clone(), closing));
+        let connect = async |from: &str| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+            socket.connect(address).await.unwrap()
+        };
+
+        let mut kept = Vec::new();
+        for _ in 0..TCP_DOOR_CONNECTIONS_PER_SOURCE_MAX {
+            let mut connection = connect("127.0.0.1").await;
+            assert!(is_served(&mut connection).await);
+            kept.push(connection);
+        }
+        assert!(!is_served(&mut connect("127.0.0.1").await).await);
+        assert_eq!(refused.get(), 1);
+        assert!(is_served(&mut connect("127.0.0.2").await).await);
+
+        kept.pop();
+        while !is_served(&mut connect("127.0.0.1").await).await {}
+        serving.abort();
+    }
+
+    /// Whether a request is answered on a connection that stays.
+    async fn is_served(connection: &mut TcpStream) -> bool {
+        let asked = connection.write_all(b"GET / HTTP/1.1\r\nHost: relay\r\n\r\n").await;
+        let mut answer = Vec::new();
+        while asked.is_ok() && !answer.ends_with(b"welcome") {
+            if !connection.read_buf(&mut answer).await.is_ok_and(|count| count > 0) {
+                return false;
+            }
+        }
+        asked.is_ok()
+    }
+}
