@@ -2,6 +2,7 @@
 //!
 //! The relay (and the agent where there is one) is the real binary in a process of its own, and so are most origins; visitors are in
 //! this one. Everything stays on loopback. Results are printed as a table for `bench/RESULTS.md`.
+#![forbid(unsafe_code)]
 
 mod agents;
 mod certificate;

@@ -58,7 +58,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bore_control::model::Lifetime;
+use bore_api::model::Lifetime;
+use bore_api::wire::PublicationView;
 use bore_driver::{Events, Shard, ShardConfig};
 use bore_overlay::UnknownKeys;
 use bore_overlay::limits::INNER_MTU;
@@ -75,7 +76,6 @@ pub(crate) use local_client::{Changes, LocalClient};
 pub(crate) use shared::StateChange;
 pub(crate) use state::{Identity, Membership, StateFolder};
 pub(crate) use target_health::check as check_target;
-pub(crate) use wire::{Problem, PublicationView};
 
 use connect::Connector;
 use limits::{DECLARE_WAIT, PUBLICATIONS_MAX, STOP_TIMEOUT};
@@ -198,7 +198,7 @@ impl Agent {
             Ok(socket) => drop(tokio::spawn(socket.serve(self.clone(), folder.owner()))),
             Err(error) => {
                 let (code, error) = (error.code(), in_full(&error));
-                tracing::warn!(code, error, "commands do not find this agent yet");
+                tracing::warn!(%code, error, "commands do not find this agent yet");
                 tokio::spawn(local_api::serve_once_bound(self.clone()));
             }
         }

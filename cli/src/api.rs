@@ -7,8 +7,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use bore_api::wire::Page;
+use bore_api::{Code, Problem};
 use bore_control::token::{ApiToken, TokenError};
-use bore_control::wire::Page;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
@@ -19,7 +20,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
-use crate::agent::Problem;
 use crate::error::{CliError, CliResult};
 use crate::secret::Secret;
 
@@ -62,7 +62,7 @@ impl Api {
     ) -> CliResult<Self> {
         if let Some(key) = &key {
             let not_a_key = |error: TokenError| {
-                CliError::new("B3202", "this is no API key").cause(error.to_string())
+                CliError::new(Code::API_KEY_INVALID, "this is no API key").cause(error.to_string())
             };
             ApiToken::parse(key.expose()).map_err(not_a_key)?;
         }
@@ -154,7 +154,7 @@ impl Api {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let request = request.body(Full::new(body.unwrap_or_default()));
-        request.map_err(|error| CliError::wrap("B1000", &error))
+        request.map_err(|error| CliError::wrap(Code::INTERNAL, &error))
     }
 
     async fn bounded(&self, request: Request<Full<Bytes>>) -> CliResult<Answer> {
@@ -179,8 +179,10 @@ impl Api {
     }
 
     fn unreachable(&self, cause: String) -> CliError {
-        let error =
-            CliError::new("B5101", format!("the relay's API at {} does not answer", self.address));
+        let error = CliError::new(
+            Code::RELAY_UNREACHABLE,
+            format!("the relay's API at {} does not answer", self.address),
+        );
         error.cause(cause).next("bore relay run there, or name it: --api-url http://127.0.0.1:PORT")
     }
 }
@@ -274,34 +276,34 @@ fn loopback(host: &str, port: u16) -> Vec<SocketAddr> {
 
 fn bearer(key: &Secret) -> CliResult<HeaderValue> {
     let header = HeaderValue::try_from(format!("Bearer {}", key.expose()));
-    let mut header =
-        header.map_err(|_| CliError::new("B3202", "the API key has characters that no key has"))?;
+    let mut header = header.map_err(|_| {
+        CliError::new(Code::API_KEY_INVALID, "the API key has characters that no key has")
+    })?;
     header.set_sensitive(true);
     Ok(header)
 }
 
 fn encode_body(body: &impl Serialize) -> CliResult<Bytes> {
-    serde_json::to_vec(body).map(Bytes::from).map_err(|error| CliError::wrap("B1000", &error))
+    serde_json::to_vec(body)
+        .map(Bytes::from)
+        .map_err(|error| CliError::wrap(Code::INTERNAL, &error))
 }
 
 /// An empty answer reads as `null`.
 fn decode<T: DeserializeOwned>(body: &Bytes) -> CliResult<T> {
     let body: &[u8] = if body.is_empty() { b"null" } else { body };
     serde_json::from_slice(body).map_err(|error| {
-        let error = CliError::new("B5103", "the relay's answer is not what this version expects")
-            .cause(error.to_string());
+        let error = CliError::new(
+            Code::VERSION_MISMATCH,
+            "the relay's answer is not what this version expects",
+        )
+        .cause(error.to_string());
         error.next("compare bore version here and on the relay")
     })
 }
 
 fn refusal(status: StatusCode, body: &Bytes) -> CliError {
-    let problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
-        title: String::new(),
-        status: status.as_u16(),
-        detail: String::new(),
-        code: String::new(),
-        next: String::new(),
-    });
+    let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     let error = CliError::from_problem(status.as_u16(), problem);
     match serde_json::from_slice::<Mistakes>(body).unwrap_or_default().errors {
         mistakes if mistakes.is_empty() => error,

@@ -9,7 +9,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bore_control::model::Network;
+use bore_api::Code;
+use bore_api::model::Network;
 
 use crate::agent::StateFolder;
 use crate::api::{Api, ApiAddress, encode};
@@ -152,10 +153,11 @@ impl<'o> Context<'o> {
         }
         let Some(relay) = relay else {
             let asked = Secret::ask("API key", self.no_input(), self.output);
-            return asked.map_err(|error| match error.code() {
-                NOBODY_TO_ASK => {
-                    CliError::new("B3201", "no API key, and no relay is set up on this machine")
-                }
+            return asked.map_err(|error| match error.known_code() {
+                Some(Code::INPUT_NEEDED) => CliError::new(
+                    Code::API_KEY_MISSING,
+                    "no API key, and no relay is set up on this machine",
+                ),
                 _ => error,
             });
         };
@@ -163,7 +165,7 @@ impl<'o> Context<'o> {
         demand_stored_for(&path, &ApiAddress::of(reachable(relay.api_listen)), address)?;
         Secret::read(&path).map_err(|error| {
             let missing = CliError::new(
-                "B3201",
+                Code::API_KEY_MISSING,
                 format!("the API key of this relay, {}, cannot be read", path.display()),
             );
             missing.cause(error.reason().unwrap_or_default())
@@ -179,15 +181,10 @@ impl<'o> Context<'o> {
 /// be read, as in a folder of another user, is left to the commands that need it.
 fn demand_no_mistake(project: &Path) -> CliResult {
     match File::load(project, Kind::Project) {
-        Err(error) if error.code() == MISTAKES => Err(error),
+        Err(error) if error.known_code() == Some(Code::CONFIGURATION) => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }
 }
-
-/// The code of a question where there is no terminal to ask at.
-const NOBODY_TO_ASK: &str = "B1004";
-/// The code of a file with mistakes in it.
-const MISTAKES: &str = "B1003";
 
 /// Where a relay's configuration may be, the system's first.
 pub(crate) fn relay_configs() -> Vec<PathBuf> {
@@ -218,7 +215,7 @@ fn demand_stored_for(key: &Path, stored: &ApiAddress, chosen: &ApiAddress) -> Cl
         return Ok(());
     }
     let text = format!("the API key {} was stored for {stored}, not for {chosen}", key.display());
-    let error = CliError::new("B3206", text).cause("it was not sent");
+    let error = CliError::new(Code::API_KEY_OF_OTHER_ADDRESS, text).cause("it was not sent");
     Err(error.next(format!("name the key for {chosen}: --api-key-file FILE")))
 }
 

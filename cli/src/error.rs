@@ -7,51 +7,21 @@
 //!   more: bore explain B2104
 //! ```
 //!
-//! The exit code follows from the code through the catalogue ([`crate::explain`]), never from the place that failed.
+//! The exit code follows from the code through the registry ([`bore_api::code`]), never from the place that failed.
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
 
-use crate::agent::{AgentError, Problem, StateError};
-use crate::explain;
+use bore_api::{Code, Exit, Problem};
+
+use crate::agent::{AgentError, StateError};
 use crate::hostname::with_both_forms;
-
-/// How the process ends. Scripts rely on these numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// A fault of bore, or of the machine.
-    Internal = 1,
-    /// The command line or a file of the caller is wrong.
-    Usage = 2,
-    /// A key is missing, mistyped, spent or revoked.
-    Authentication = 3,
-    /// A policy or a quota says no.
-    Denied = 4,
-    /// No relay answers.
-    Unreachable = 5,
-    /// Somebody else has the name, the port or the hostname.
-    Taken = 6,
-    /// The local service does not answer.
-    TargetDead = 7,
-    /// Published, but not proved from outside in time.
-    Unverified = 8,
-    /// The two ends are of versions that do not speak to one another.
-    Version = 9,
-    /// Ctrl-C before the work was done.
-    Interrupted = 130,
-}
-
-impl Exit {
-    /// The number that the shell sees.
-    pub(crate) const fn number(self) -> u8 {
-        self as u8
-    }
-}
 
 /// A failure with its code. Built by [`CliError::new`], completed by [`CliError::cause`] and [`CliError::next`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CliError {
+    /// As it is written: a newer relay may have others than [`Code`].
     code: Cow<'static, str>,
     message: String,
     cause: Option<String>,
@@ -63,25 +33,30 @@ pub(crate) struct CliError {
 pub(crate) type CliResult<T = ()> = Result<T, CliError>;
 
 impl CliError {
-    /// `code` is one of the catalogue; `message` says what was tried.
-    pub(crate) fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+    /// `message` says what was tried.
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self::of_text(code.as_str(), message)
+    }
+
+    /// The same with a code as it was read, which a newer version may have and this one not.
+    pub(crate) fn of_text(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         let (code, message) = (code.into(), message.into());
         Self { code, message, cause: None, next: None, status: None }
     }
 
     /// Wrong use of the command line.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::new("B1001", message)
+        Self::new(Code::USAGE, message)
     }
 
     /// Something of this machine failed.
     pub(crate) fn io(message: impl Into<String>, cause: &std::io::Error) -> Self {
-        Self::new("B1002", message).cause(cause.to_string())
+        Self::new(Code::FILE, message).cause(cause.to_string())
     }
 
     /// Ctrl-C before the work was done.
     pub(crate) fn interrupted() -> Self {
-        Self::new("B1006", "interrupted before it was done")
+        Self::new(Code::INTERRUPTED, "interrupted before it was done")
     }
 
     /// Why it failed, without repeating the message.
@@ -99,11 +74,14 @@ impl CliError {
     }
 
     /// An error of another room: its text is the message, its sources the cause.
-    pub(crate) fn wrap(code: impl Into<Cow<'static, str>>, error: &dyn Error) -> Self {
-        let wrapped = Self::new(code, error.to_string());
+    pub(crate) fn wrap(code: Code, error: &dyn Error) -> Self {
+        Self::new(code, error.to_string()).caused_by(error)
+    }
+
+    fn caused_by(self, error: &dyn Error) -> Self {
         match chain(error) {
-            Some(cause) => wrapped.cause(cause),
-            None => wrapped,
+            Some(cause) => self.cause(cause),
+            None => self,
         }
     }
 
@@ -112,14 +90,20 @@ impl CliError {
         let texts = [problem.detail, problem.title, format!("the relay answered {status}")];
         let message = texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
         let known = !problem.code.is_empty();
-        let code = if known { Cow::Owned(problem.code) } else { code_of_status(status).into() };
+        let code: Cow<'static, str> =
+            if known { problem.code.into() } else { code_of_status(status).as_str().into() };
         let message = with_both_forms(&message);
-        Self { status: Some(status), ..Self::new(code, message) }.next(problem.next)
+        Self { status: Some(status), ..Self::of_text(code, message) }.next(problem.next)
     }
 
     /// The code, `B2104`.
     pub(crate) fn code(&self) -> &str {
         &self.code
+    }
+
+    /// The code of the registry; `None` for one of a newer relay.
+    pub(crate) fn known_code(&self) -> Option<Code> {
+        Code::find(&self.code)
     }
 
     /// What was tried.
@@ -132,15 +116,14 @@ impl CliError {
         self.cause.as_deref()
     }
 
-    /// What to do: from the place that failed, else from the catalogue.
+    /// What to do: from the place that failed, else from the registry.
     pub(crate) fn next_step(&self) -> Option<&str> {
-        let known = || explain::find(&self.code).and_then(|entry| entry.next.first().copied());
-        self.next.as_deref().or_else(known)
+        self.next.as_deref().or_else(|| self.known_code().map(Code::next_step))
     }
 
-    /// The exit code: of the catalogue, or, for a code of a newer relay, of the HTTP status.
+    /// The exit code: of the registry, or, for a code of a newer relay, of the HTTP status.
     pub(crate) fn exit(&self) -> Exit {
-        let known = explain::find(&self.code).map(|entry| entry.exit);
+        let known = self.known_code().map(Code::exit);
         known.unwrap_or_else(|| self.status.map_or(Exit::Internal, exit_of_status))
     }
 
@@ -151,7 +134,7 @@ impl CliError {
         for (label, line) in lines.into_iter().filter_map(|(label, line)| Some((label, line?))) {
             let _ = write!(text, "\n  {label}: {line}");
         }
-        if explain::find(&self.code).is_some() {
+        if self.known_code().is_some() {
             let _ = write!(text, "\n  more: bore explain {}", self.code);
         }
         text
@@ -160,7 +143,9 @@ impl CliError {
 
 impl From<AgentError> for CliError {
     fn from(error: AgentError) -> Self {
-        Self::wrap(error.code().to_owned(), &error).next(error.next_step())
+        Self::of_text(error.code().to_owned(), error.to_string())
+            .caused_by(&error)
+            .next(error.next_step())
     }
 }
 
@@ -170,14 +155,14 @@ impl From<StateError> for CliError {
     }
 }
 
-fn code_of_status(status: u16) -> &'static str {
+fn code_of_status(status: u16) -> Code {
     match status {
-        401 => "B3202",
-        403 => "B3204",
-        404 => "B2111",
-        400 | 422 => "B2112",
-        503 => "B6106",
-        _ => "B1000",
+        401 => Code::API_KEY_INVALID,
+        403 => Code::SCOPE_MISSING,
+        404 => Code::OTHER_NETWORK,
+        400 | 422 => Code::BAD_REQUEST,
+        503 => Code::STORE_UNAVAILABLE,
+        _ => Code::INTERNAL,
     }
 }
 
@@ -205,9 +190,10 @@ mod tests {
 
     #[test]
     fn text_says_what_why_and_what_to_do() {
-        let error = CliError::new("B2104", "port 7777/udp is held by \"valheim\" (agent nas)")
-            .cause("one port has one publication")
-            .next("try: --port 0, or bore rm valheim");
+        let error =
+            CliError::new(Code::PORT_TAKEN, "port 7777/udp is held by \"valheim\" (agent nas)")
+                .cause("one port has one publication")
+                .next("try: --port 0, or bore rm valheim");
 
         assert_eq!(
             error.text(),
@@ -221,26 +207,26 @@ mod tests {
 
     #[test]
     fn without_a_next_step_of_its_own_an_error_takes_that_of_the_catalogue() {
-        let error = CliError::new("B2104", "taken");
-        assert_eq!(error.next_step(), explain::find("B2104").map(|entry| entry.next[0]));
+        let error = CliError::new(Code::PORT_TAKEN, "taken");
+        assert_eq!(error.next_step(), Some(Code::PORT_TAKEN.next_step()));
     }
 
     #[test]
     fn exit_codes_follow_from_the_code() {
         let expected = [
-            ("B1000", 1),
-            ("B1001", 2),
-            ("B1006", 130),
-            ("B2102", 6),
-            ("B2109", 4),
-            ("B3102", 3),
-            ("B3201", 3),
-            ("B3204", 4),
-            ("B4101", 4),
-            ("B5101", 5),
-            ("B5103", 9),
-            ("B7101", 7),
-            ("B8101", 8),
+            (Code::INTERNAL, 1),
+            (Code::USAGE, 2),
+            (Code::INTERRUPTED, 130),
+            (Code::NAME_TAKEN, 6),
+            (Code::QUOTA, 4),
+            (Code::JOIN_KEY_MISTYPED, 3),
+            (Code::API_KEY_MISSING, 3),
+            (Code::SCOPE_MISSING, 4),
+            (Code::POLICY_DENIES, 4),
+            (Code::RELAY_UNREACHABLE, 5),
+            (Code::VERSION_MISMATCH, 9),
+            (Code::TARGET_REFUSED, 7),
+            (Code::NOT_VERIFIED, 8),
         ];
         for (code, number) in expected {
             assert_eq!(CliError::new(code, "x").exit().number(), number, "{code}");
@@ -266,12 +252,11 @@ mod tests {
         #[error("cannot open the door")]
         struct Outer(#[source] std::io::Error);
 
-        let error = CliError::wrap("B1002", &Outer(std::io::Error::other("locked")));
+        let error = CliError::wrap(Code::FILE, &Outer(std::io::Error::other("locked")));
         assert_eq!((error.message(), error.reason()), ("cannot open the door", Some("locked")));
     }
 
     fn problem(code: &str) -> Problem {
-        let empty = String::new;
-        Problem { title: empty(), status: 0, detail: empty(), code: code.to_owned(), next: empty() }
+        Problem { code: code.to_owned(), ..Problem::default() }
     }
 }

@@ -24,7 +24,7 @@ mod reader;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::model::{HealthOptions, Lifetime, Protocol, WebOptions};
 use bore_policy::{Access, Target};
 use toml::de::{DeTable, DeValue};
 

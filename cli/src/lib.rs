@@ -2,6 +2,7 @@
 //!
 //! This file only starts: it reads the command line, sets up logging and the runtime, runs one command and turns its result into
 //! an exit code. Commands are in `cmd`, the agent in `agent`, everything that prints in `output`.
+#![forbid(unsafe_code)]
 
 mod agent;
 mod api;
@@ -94,7 +95,7 @@ fn misunderstood(error: &clap::Error, arguments: &[std::ffi::OsString]) -> ExitC
     } else {
         output.warn_as_is(text.trim_end());
     }
-    ExitCode::from(error::Exit::Usage.number())
+    ExitCode::from(bore_api::Exit::Usage.number())
 }
 
 /// Logs go to stderr: warnings of bore and errors of all, with `-v` what a person would care for, with `-vv` names and addresses too. `BORE_LOG` overrides.

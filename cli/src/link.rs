@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bore_api::Code;
+use bore_api::wire::PublicationView;
 use tokio::sync::broadcast;
 
 use crate::agent::{
-    Agent, AgentError, Changes, Declaration, LocalClient, PublicationView, StartOptions,
-    StateChange, StateFolder, Status,
+    Agent, AgentError, Changes, Declaration, LocalClient, StartOptions, StateChange, StateFolder,
+    Status,
 };
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
@@ -60,7 +62,8 @@ impl Link {
     pub(crate) async fn running(context: &Context<'_>) -> CliResult<Self> {
         let path = context.state()?;
         let client = running(&path).await?;
-        let missing = || CliError::new("B1009", format!("no agent runs on {}", path.display()));
+        let missing =
+            || CliError::new(Code::NO_AGENT, format!("no agent runs on {}", path.display()));
         client.map(Self::Running).ok_or_else(missing)
     }
 
@@ -134,7 +137,7 @@ impl Feed {
     /// # Errors
     /// The agent has gone.
     pub(crate) async fn next(&mut self) -> CliResult<StateChange> {
-        let gone = || CliError::new("B1009", "the agent has ended");
+        let gone = || CliError::new(Code::NO_AGENT, "the agent has ended");
         match self {
             Self::Running(changes) => changes.next().await?.ok_or_else(gone),
             Self::Own(receiver) => loop {

@@ -1,4 +1,5 @@
 //! The `bore` program.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -294,6 +294,8 @@ fn redden(text: &str) -> String {
 pub(crate) mod tests {
     use std::sync::Arc;
 
+    use bore_api::Code;
+
     use super::*;
 
     #[test]
@@ -310,7 +312,7 @@ pub(crate) mod tests {
     fn json_lines_carry_a_version_and_an_event_on_both_streams() {
         let (output, streams) = captured(Style { json: true, ..Style::default() });
         output.result("published", &json!({ "name": "app" }), "https://app").unwrap();
-        output.error(&CliError::new("B2104", "taken"));
+        output.error(&CliError::new(Code::PORT_TAKEN, "taken"));
         assert_eq!(streams.stdout(), "{\"v\":1,\"event\":\"published\",\"name\":\"app\"}\n");
         let error: Value = serde_json::from_str(&streams.stderr()).unwrap();
         assert_eq!(
@@ -362,7 +364,7 @@ pub(crate) mod tests {
         output.warn(hostile);
         output.warn_as_is(hostile);
         output.step(false, hostile, hostile);
-        output.error(&CliError::new("B2104", hostile).cause(hostile).next(hostile));
+        output.error(&CliError::new(Code::PORT_TAKEN, hostile).cause(hostile).next(hostile));
         for printed in [streams.stdout(), streams.stderr()] {
             assert!(!printed.chars().any(|c| c != '\n' && steers(c)), "{printed:?}");
             assert!(printed.contains("a\\u{1b}]0;owned"), "{printed:?}");

@@ -7,9 +7,11 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use bore_control::model::Publication;
+use bore_api::Code;
+use bore_api::model::Publication;
+use bore_api::wire::PublicationView;
 
-use crate::agent::{Declaration, PublicationView};
+use crate::agent::Declaration;
 use crate::error::{CliError, CliResult};
 
 /// One difference.
@@ -163,7 +165,7 @@ impl Owned {
             }
         };
         let names = serde_json::from_str(&text).map_err(|error| {
-            CliError::new("B1002", format!("{} is damaged", path.display()))
+            CliError::new(Code::FILE, format!("{} is damaged", path.display()))
                 .cause(error.to_string())
         })?;
         Ok(Self { path, names })
@@ -204,7 +206,7 @@ impl Owned {
 
 #[cfg(test)]
 mod tests {
-    use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+    use bore_api::model::{HealthOptions, Lifetime, Protocol, WebOptions};
 
     use super::*;
     use crate::test_support::view;

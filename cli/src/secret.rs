@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
 
+use bore_api::Code;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
@@ -50,7 +51,7 @@ impl Secret {
     pub(crate) fn ask(question: &str, no_input: bool, output: &Output) -> CliResult<Self> {
         if no_input || !io::stdin().is_terminal() {
             return Err(CliError::new(
-                "B1004",
+                Code::INPUT_NEEDED,
                 format!("{question} is needed, and nobody can be asked"),
             ));
         }

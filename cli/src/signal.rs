@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::error::{CliError, CliResult, Exit};
+use crate::error::{CliError, CliResult};
 
 /// Ready once the process is asked to end. Takes the signals over for the rest of the process's life.
 pub(crate) struct Interrupt {
@@ -93,7 +93,7 @@ async fn end_in_time(mut signals: Signals, asked: watch::Sender<bool>, limit: Du
         () = signals.any() => {}
         () = tokio::time::sleep(limit) => {}
     }
-    std::process::exit(Exit::Interrupted.number().into());
+    std::process::exit(bore_api::Exit::Interrupted.number().into());
 }
 
 fn take(kind: SignalKind) -> CliResult<Signal> {

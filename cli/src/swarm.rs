@@ -6,16 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
-use bore_control::runtime::State;
+use bore_api::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::state::State;
+use bore_api::wire::PublicationView;
 use bore_overlay::JoinKey;
 use bore_policy::Access;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::agent::{
-    Agent, AgentError, Declaration, JoinOptions, PublicationView, StartOptions, StateChange,
-    StateFolder, in_full,
+    Agent, AgentError, Declaration, JoinOptions, StartOptions, StateChange, StateFolder, in_full,
 };
 
 /// Agents that have joined and may publish one TCP port each.

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use bore_api::Code;
 use rustix::fs::Mode;
 
 use crate::error::{CliError, CliResult};
@@ -108,7 +109,8 @@ pub(crate) fn demand_root(what: &str) -> CliResult {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    let error = CliError::new("B1005", format!("{what} changes the system and needs root"));
+    let error =
+        CliError::new(Code::NEEDS_ROOT, format!("{what} changes the system and needs root"));
     Err(error.next(format!("sudo bore {what} (look first: bore {what} --print)")))
 }
 
@@ -153,7 +155,7 @@ fn make_user(user: &str, output: &Output) -> CliResult {
 
 fn call(program: &str, arguments: &[&str]) -> CliResult {
     let line = format!("{program} {}", arguments.join(" "));
-    let failed = || CliError::new("B1012", format!("`{line}` failed"));
+    let failed = || CliError::new(Code::SYSTEM_COMMAND, format!("`{line}` failed"));
     let run = Command::new(program).args(arguments).output();
     let run = run.map_err(|error| failed().cause(error.to_string()))?;
     if run.status.success() {

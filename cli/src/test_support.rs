@@ -1,11 +1,10 @@
 //! What unit tests of several files share.
 
-use bore_control::model::{HealthOptions, Lifetime, Protocol, Publication, WebOptions};
-use bore_control::runtime::{PublicationState, State};
+use bore_api::model::{HealthOptions, Lifetime, Protocol, Publication, WebOptions};
+use bore_api::state::{PublicationState, State};
+use bore_api::wire::PublicationView;
 use bore_policy::Access;
 use uuid::Uuid;
-
-use crate::agent::PublicationView;
 
 /// A reachable publication of `localhost:3000` on public port 7777.
 pub(crate) fn view(name: &str, protocol: Protocol) -> PublicationView {

@@ -2,9 +2,7 @@
 //!
 //! Everything is checked offline here, with the grammar that the relay uses, before anything is sent.
 
-use bore_control::model::{
-    HealthCheck, HealthError, HealthInterval, Protocol, TlsVersion, WebOptions,
-};
+use bore_api::model::{HealthCheck, HealthError, HealthInterval, Protocol, TlsVersion, WebOptions};
 use bore_policy::{Label, OriginHost, Source, Target, TargetScheme};
 
 use crate::agent::Declaration;
@@ -110,7 +108,7 @@ pub(crate) fn parse_host_header(text: &str) -> Result<HostHeader, String> {
 
 /// A value of `--tls-min`.
 pub(crate) fn parse_tls_min(text: &str) -> Result<TlsVersion, String> {
-    text.parse().map_err(|error: bore_control::model::TlsVersionError| error.to_string())
+    text.parse().map_err(|error: bore_api::model::TlsVersionError| error.to_string())
 }
 
 /// A value of `--health`.
@@ -131,7 +129,7 @@ pub(crate) fn parse_source(text: &str) -> Result<Source, String> {
 
 #[cfg(test)]
 mod tests {
-    use bore_control::model::{HealthOptions, Lifetime};
+    use bore_api::model::{HealthOptions, Lifetime};
     use bore_policy::Access;
 
     use super::*;

@@ -16,6 +16,7 @@
 //! **Invariant:** nothing a peer sends panics or allocates beyond the bounds of [`limits`].
 //!
 //! Never: sockets, a clock, tokio, decisions about who may connect.
+#![forbid(unsafe_code)]
 
 mod connect;
 mod core;

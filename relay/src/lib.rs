@@ -1,6 +1,7 @@
 //! The relay: tunnels of agents on one side, public ports and hostnames on the other, policy in between.
 //!
 //! Who may do what is decided by `bore-policy` on the data that `bore-control` keeps; this room carries it out.
+#![forbid(unsafe_code)]
 
 pub mod acme;
 mod agent_probe;

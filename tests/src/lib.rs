@@ -4,6 +4,7 @@
 //! Traffic goes only to loopback and to addresses inside namespaces that the test itself made.
 //!
 //! A harness that cannot go on ends the test: every function panics, with what was tried in its text.
+#![forbid(unsafe_code)]
 
 pub mod attempts;
 pub mod authority;

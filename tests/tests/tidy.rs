@@ -9,19 +9,28 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which rooms a room may use. A room that is not here may not exist.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("bore-overlay", &[]),
     ("bore-netstack", &[]),
     ("bore-policy", &[]),
+    ("bore-api", &["bore-policy"]),
     ("bore-driver", &["bore-netstack", "bore-overlay"]),
-    ("bore-control", &["bore-policy"]),
+    ("bore-control", &["bore-api", "bore-policy"]),
     (
         "bore-relay",
-        &["bore-control", "bore-driver", "bore-netstack", "bore-overlay", "bore-policy"],
+        &[
+            "bore-api",
+            "bore-control",
+            "bore-driver",
+            "bore-netstack",
+            "bore-overlay",
+            "bore-policy",
+        ],
     ),
     (
         "bore",
         &[
+            "bore-api",
             "bore-control",
             "bore-driver",
             "bore-netstack",
@@ -37,7 +46,14 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Rooms that must stay free of an async runtime, and so of sockets, files and clocks of one.
-const PURE: [&str; 3] = ["bore-overlay", "bore-netstack", "bore-policy"];
+const PURE: [&str; 4] = ["bore-api", "bore-overlay", "bore-netstack", "bore-policy"];
+/// Their folders.
+const PURE_SOURCES: [&str; 4] = ["api/src", "overlay/src", "netstack/src", "policy/src"];
+/// The one file of them that waits: handles for async code.
+const ASYNC_DOOR: &str = "netstack/src/listener.rs";
+/// What reads a clock.
+const CLOCK_READS: [&str; 3] =
+    [concat!("Instant::", "now"), concat!("SystemTime::", "now"), concat!(".elapsed", "()")];
 
 #[test]
 fn rooms_use_only_the_rooms_that_they_may() {
@@ -57,6 +73,42 @@ fn pure_rooms_have_no_runtime() {
         rooms().into_iter().filter(|(room, _)| PURE.contains(&room.as_str()))
     {
         assert!(!dependencies.contains("tokio"), "{room} has tokio in its manifest");
+    }
+}
+
+#[test]
+fn pure_rooms_read_no_clock_and_wait_for_nothing() {
+    for (path, text) in production_sources() {
+        if !PURE_SOURCES.iter().any(|folder| path.starts_with(folder)) {
+            continue;
+        }
+        let path = path.display();
+        for read in CLOCK_READS {
+            assert!(!text.contains(read), "{path} reads a clock: take the time as an argument");
+        }
+        let is_door = path.to_string() == ASYNC_DOOR;
+        assert!(is_door || !text.contains("async fn"), "{path} waits: only {ASYNC_DOOR} may");
+    }
+}
+
+#[test]
+fn codes_of_errors_are_written_in_the_registry_alone() {
+    for (path, text) in production_sources() {
+        let is_elsewhere = ["cli/src", "agent/src", "relay/src", "relay/control/src"]
+            .iter()
+            .any(|folder| path.starts_with(folder));
+        let code = text.split('"').find(|part| is_code(part)).filter(|_| is_elsewhere);
+        assert!(code.is_none(), "{} has {code:?}: take bore_api::Code", path.display());
+    }
+}
+
+#[test]
+fn rooms_forbid_unsafe_code_where_they_need_none() {
+    for (path, text) in sources() {
+        let is_root = ["src/lib.rs", "src/main.rs"].iter().any(|root| path.ends_with(root));
+        let is_driver = path.starts_with("overlay/driver");
+        let is_forbidden = text.contains("#![forbid(unsafe_code)]");
+        assert!(!is_root || is_driver || is_forbidden, "{} lacks it", path.display());
     }
 }
 
@@ -134,6 +186,26 @@ fn cargo(arguments: &[&str]) -> String {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// What of [`sources`] is no test.
+fn production_sources() -> impl Iterator<Item = (PathBuf, String)> {
+    let is_test = |path: &Path| {
+        path.components().any(|part| part.as_os_str() == "tests")
+            || ["tests.rs", "test_support.rs"].iter().any(|name| path.ends_with(name))
+    };
+    let production = |text: String| {
+        let (code, _) = text.split_once("mod tests {").unwrap_or((&text, ""));
+        code.to_owned()
+    };
+    let sources = sources().into_iter().filter(move |(path, _)| !is_test(path));
+    sources.map(move |(path, text)| (path, production(text)))
+}
+
+/// `B2104` and its like.
+fn is_code(text: &str) -> bool {
+    let digits = text.strip_prefix('B').unwrap_or_default();
+    digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Every Rust file of the workspace, by its path from the root.

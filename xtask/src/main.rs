@@ -1,4 +1,5 @@
 //! What a developer repeats, as commands: `cargo xtask help`.
+#![forbid(unsafe_code)]
 
 mod coverage;
 mod dist;

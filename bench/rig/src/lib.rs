@@ -13,6 +13,7 @@
 //! entry and delivery.
 //!
 //! Never: traffic outside the two namespaces; anything of the product but its netstack.
+#![forbid(unsafe_code)]
 
 pub mod cells;
 mod conditions;

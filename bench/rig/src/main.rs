@@ -1,4 +1,5 @@
 //! Our TCP against that of Linux over one userspace link: `cargo run --release -p bore-rig -- --help`.
+#![forbid(unsafe_code)]
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -8,8 +8,10 @@
 
 use std::net::IpAddr;
 
-use bore_control::model::Publication;
-use bore_control::runtime::{PublicationState, Step};
+use bore_api::Problem;
+use bore_api::model::Publication;
+use bore_api::state::{PublicationState, Step};
+use bore_api::wire::{Joined, PublicationView};
 use bore_overlay::{JoinKey, PublicKey, is_overlay, overlay_v6};
 use bore_policy::{Hostname, Label, PublicHost, Target};
 
@@ -17,7 +19,6 @@ use super::declaration::Declaration;
 use super::error::AgentError;
 use super::limits::{ACCESS_NOTES_MAX, STEPS_MAX, TEXT_CHARACTERS_MAX};
 use super::targets;
-use super::wire::{Joined, Problem, PublicationView};
 use crate::output::printable;
 
 /// Takes the relay's answer to `declaration`.
@@ -141,11 +142,13 @@ pub(crate) fn bounded_problem(problem: Problem) -> Problem {
         })
     };
     Problem {
+        kind: bounded_text(problem.kind),
         title: bounded_text(problem.title),
         status: problem.status,
         detail: bounded_text(problem.detail),
         code: if is_code(&problem.code) { problem.code } else { String::new() },
         next: bounded_text(problem.next),
+        errors: Vec::new(),
     }
 }
 
@@ -162,7 +165,7 @@ const OVERLAY_PORT_MIN: u16 = 1024;
 
 #[cfg(test)]
 mod tests {
-    use bore_control::model::Protocol;
+    use bore_api::model::Protocol;
 
     use super::*;
     use crate::agent::test_support::{declaration, view};
@@ -213,7 +216,7 @@ mod tests {
         let mut answer = view("shell", Protocol::Tcp);
         answer.publication.target = "\x1b[2J".repeat(1 << 20);
         answer.publication.access.allow = vec!["10.0.0.0/8".parse().unwrap(); 1 << 10];
-        answer.publication.lifetime = bore_control::model::Lifetime::Persistent;
+        answer.publication.lifetime = bore_api::model::Lifetime::Persistent;
         let taken = acknowledged(answer, &shell, &shell.parse_target().unwrap()).unwrap();
         let Publication { target, access, lifetime, .. } = taken.publication;
         assert_eq!((target, access, lifetime), (shell.target, shell.access, shell.lifetime));
@@ -240,15 +243,17 @@ mod tests {
     fn long_texts_are_cut_and_what_is_no_code_is_none() {
         let long = "é".repeat(TEXT_CHARACTERS_MAX * 3);
         let problem = Problem {
-            title: String::new(),
             status: 409,
             detail: long.clone(),
             code: "B3104\nB1".to_owned(),
             next: "try".to_owned(),
+            errors: vec![long.clone(); 10_000],
+            ..Problem::default()
         };
         let problem = bounded_problem(problem);
         assert_eq!(problem.detail.chars().count(), TEXT_CHARACTERS_MAX + 1);
         assert_eq!((problem.code.as_str(), problem.next.as_str()), ("", "try"));
+        assert!(problem.errors.is_empty());
 
         let mut told = view("web", Protocol::Tcp);
         told.access_notes = vec![long; ACCESS_NOTES_MAX * 2];

@@ -16,8 +16,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore_control::model::{HealthCheck, Publication};
-use bore_control::runtime::State;
+use bore_api::model::{HealthCheck, Publication};
+use bore_api::state::State;
+use bore_api::wire::PublicationView;
 use rand::Rng;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
@@ -26,7 +27,6 @@ use uuid::Uuid;
 use super::shared::{Link, Online, Shared};
 use super::target_watch::check_target;
 use super::visit;
-use super::wire::PublicationView;
 
 /// Runs until the agent stops.
 pub(crate) async fn run(shared: Arc<Shared>) {

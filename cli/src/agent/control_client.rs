@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bore_api::Problem;
 use bore_driver::{Dial, Shard};
 use bore_overlay::PeerId;
 use bytes::Bytes;
@@ -20,7 +21,6 @@ use serde::de::DeserializeOwned;
 use super::answers::{bounded_problem, bounded_text};
 use super::error::AgentError;
 use super::limits::{CONTROL_BODY_BYTES_MAX, CONTROL_TIMEOUT};
-use super::wire::Problem;
 
 /// Where control is, and how to get there. Clones are cheap.
 #[derive(Debug, Clone)]
@@ -170,13 +170,7 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AgentError> {
 
 /// What an error answer says, also when it is not a problem document.
 pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> AgentError {
-    let mut problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
-        title: String::new(),
-        status: 0,
-        detail: String::new(),
-        code: String::new(),
-        next: String::new(),
-    });
+    let mut problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     problem.status = status.as_u16();
     if problem.detail.is_empty() {
         problem.detail = format!("the answer was {status}");
@@ -209,7 +203,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_not_understood_is_quoted_in_a_bounded_text() {
         let unknown = format!("\"\x7f{}\"", "x".repeat(1 << 20));
-        let error = decode::<bore_control::model::Protocol>(unknown.as_bytes()).unwrap_err();
+        let error = decode::<bore_api::model::Protocol>(unknown.as_bytes()).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("not understood") && text.len() < 2_000, "{} bytes", text.len());
         assert!(!text.contains('\x7f'));

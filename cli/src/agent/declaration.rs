@@ -1,12 +1,12 @@
 //! What is published, as it was declared on this agent. Only a declaration names a target; nothing that the relay says can.
 
-use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::wire::{AccessLists, PublicationView, PublishRequest};
 use bore_policy::{Access, Source, Target};
 use serde::{Deserialize, Serialize};
 
 use super::error::AgentError;
 use super::targets;
-use super::wire::{AccessLists, PublicationView, PublishRequest};
 
 /// One publication as a command, a file or the local API declares it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub(crate) struct Declaration {
     #[serde(default)]
     pub(crate) any_port: bool,
     /// Hostnames (http, tls): labels below the relay's domain, whole names, wildcards.
-    #[serde(default, alias = "hostname", deserialize_with = "bore_control::wire::one_or_many")]
+    #[serde(default, alias = "hostname", deserialize_with = "bore_api::wire::one_or_many")]
     pub(crate) hostnames: Vec<String>,
     /// Who may visit.
     #[serde(default)]

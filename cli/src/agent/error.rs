@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bore_api::{Code, Problem};
 use rustix::io::Errno;
 
 use super::targets::DialError;
-use super::wire::Problem;
 
 /// Why a call on the agent failed, or why the agent ended.
 #[derive(Debug, thiserror::Error)]
@@ -168,38 +168,45 @@ pub(crate) enum StateError {
 }
 
 impl AgentError {
-    /// The code that `bore explain` knows.
+    /// The code that `bore explain` knows, as it is written: a newer relay may have others than [`Code`].
     pub(crate) fn code(&self) -> &str {
         match self {
+            Self::Refused(problem) if !problem.code.is_empty() => &problem.code,
+            Self::Earlier(error) => error.code(),
+            _ => self.known_code().unwrap_or(Code::INTERNAL).as_str(),
+        }
+    }
+
+    /// The code of the registry; `None` for one of a newer relay.
+    pub(crate) fn known_code(&self) -> Option<Code> {
+        Some(match self {
+            Self::Refused(problem) => return problem.known_code(),
             Self::RelayUnreachable { .. }
             | Self::RelayUnresolved { .. }
-            | Self::ControlUnreachable { .. } => "B5101",
-            Self::Refused(problem) if problem.code.is_empty() => "B1000",
-            Self::Refused(problem) => &problem.code,
-            Self::Distrusted { .. } => "B7106",
-            Self::Replaced => "B5104",
+            | Self::ControlUnreachable { .. } => Code::RELAY_UNREACHABLE,
+            Self::Distrusted { .. } => Code::RELAY_DISTRUSTED,
+            Self::Replaced => Code::REPLACED,
             Self::State(error) => error.code(),
-            Self::NotJoined { .. } => "B1008",
-            Self::OtherNetwork { .. } => "B3108",
+            Self::NotJoined { .. } => Code::NOT_JOINED,
+            Self::OtherNetwork { .. } => Code::ALREADY_NODE,
             Self::Target(error) => error.code(),
-            Self::BadTarget { .. } => "B1001",
-            Self::TooManyPublications { .. } => "B2109",
-            Self::Kept { .. } => "B2102",
-            Self::NotDeclared(_) => "B2111",
-            Self::Stopped | Self::NoAgent { .. } | Self::AgentSilent { .. } => "B1009",
-            Self::Earlier(error) => error.code(),
-            Self::Overlay(_) | Self::OverlayEnded | Self::Internal(_) => "B1000",
-        }
+            Self::BadTarget { .. } => Code::USAGE,
+            Self::TooManyPublications { .. } => Code::QUOTA,
+            Self::Kept { .. } => Code::NAME_TAKEN,
+            Self::NotDeclared(_) => Code::PUBLICATION_NOT_FOUND,
+            Self::Stopped | Self::NoAgent { .. } | Self::AgentSilent { .. } => Code::NO_AGENT,
+            Self::Earlier(error) => return error.known_code(),
+            Self::Overlay(_) | Self::OverlayEnded | Self::Internal(_) => Code::INTERNAL,
+        })
     }
 
     /// The same in the form of a refusal of the relay's.
     pub(crate) fn problem(&self) -> Problem {
         Problem {
-            title: String::new(),
-            status: 0,
             detail: self.to_string(),
             code: self.code().to_owned(),
             next: self.next_step(),
+            ..Problem::default()
         }
     }
 
@@ -270,7 +277,9 @@ impl AgentError {
             | Self::TooManyPublications { .. }
             | Self::Kept { .. }
             | Self::NotDeclared(_) => true,
-            Self::Refused(problem) => DECISIONS.contains(&problem.code.as_str()),
+            Self::Refused(problem) => {
+                problem.known_code().is_some_and(|code| DECISIONS.contains(&code))
+            }
             Self::State(error) => error.is_final(),
             Self::Earlier(error) => error.is_final(),
             Self::RelayUnreachable { .. }
@@ -287,27 +296,36 @@ impl AgentError {
 
     /// Returns true if the relay is finding out whether the agent that had this identity before still lives.
     pub(crate) fn is_being_asked(&self) -> bool {
-        matches!(self, Self::Refused(problem) if problem.code == ASKING)
+        matches!(self, Self::Refused(_)) && self.known_code() == Some(Code::ASKING_AGENT)
     }
 }
 
 /// Refusals that stand until a person changes something: a key that is invalid, expired, spent or revoked, a node that was removed or has
 /// no right, another version, an identity that was taken over or that a living agent holds.
-const DECISIONS: [&str; 13] = [
-    "B3101", "B3102", "B3103", "B3104", "B3105", "B3106", "B3107", "B3108", "B3204", "B3205",
-    "B5103", "B5104", "B5105",
+const DECISIONS: [Code; 13] = [
+    Code::NOT_A_JOIN_KEY,
+    Code::JOIN_KEY_MISTYPED,
+    Code::JOIN_KEY_INVALID,
+    Code::JOIN_KEY_EXPIRED,
+    Code::JOIN_KEY_SPENT,
+    Code::JOIN_KEY_REVOKED,
+    Code::JOIN_KEY_WRONG_NETWORK,
+    Code::ALREADY_NODE,
+    Code::SCOPE_MISSING,
+    Code::OTHER_NETWORK,
+    Code::VERSION_MISMATCH,
+    Code::REPLACED,
+    Code::ANOTHER_AGENT,
 ];
-/// The relay asks the earlier agent with this identity.
-const ASKING: &str = "B5106";
 
 impl StateError {
     /// The code that `bore explain` knows.
-    pub(crate) fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> Code {
         match self {
-            Self::InUse(_) => "B6104",
-            Self::Exposed { .. } => "B6105",
-            Self::DiskFull { .. } => "B6101",
-            Self::Io { .. } | Self::Damaged { .. } | Self::NoHome => "B1002",
+            Self::InUse(_) => Code::STATE_FOLDER_IN_USE,
+            Self::Exposed { .. } => Code::STATE_FOLDER_EXPOSED,
+            Self::DiskFull { .. } => Code::DISK_FULL,
+            Self::Io { .. } | Self::Damaged { .. } | Self::NoHome => Code::FILE,
         }
     }
 
@@ -399,11 +417,9 @@ mod tests {
     fn only_a_persons_decision_ends_the_agent() {
         let refused = |code: &str| {
             AgentError::Refused(Problem {
-                title: String::new(),
                 status: 403,
-                detail: String::new(),
                 code: code.to_owned(),
-                next: String::new(),
+                ..Problem::default()
             })
         };
         let decided = ["B3104", "B3106", "B3204", "B5103", "B5104", "B5105"];

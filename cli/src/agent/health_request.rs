@@ -117,7 +117,8 @@ mod tests {
                 Err(error) => {
                     assert!(!healthy, "{error}");
                     assert!(
-                        error.to_string().contains("503") && error.code() == "B7107",
+                        error.to_string().contains("503")
+                            && error.code() == bore_api::Code::TARGET_UNHEALTHY,
                         "{error}"
                     );
                 }

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use bore_api::wire::Joined;
 use bore_driver::Shard;
 use bore_overlay::{GARDEN_JOINER, GARDEN_PORT, GARDEN_RELAY, JoinKey};
 use data_encoding::BASE64URL_NOPAD;
@@ -16,7 +17,7 @@ use super::connect::{Connector, RelayPeer, resolve};
 use super::control_client::ControlClient;
 use super::error::AgentError;
 use super::state::{Identity, Membership, StateFolder};
-use super::wire::{JoinBody, Joined, VERSION};
+use super::wire::{JoinBody, VERSION};
 
 /// What joining needs besides the state folder.
 #[derive(Debug, Clone)]

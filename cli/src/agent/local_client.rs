@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bore_api::wire::{Page, PublicationView};
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -15,7 +16,6 @@ use super::error::AgentError;
 use super::limits::{CONTROL_BODY_BYTES_MAX, LOCAL_CHANGE_TIMEOUT, LOCAL_LOOK_TIMEOUT};
 use super::local_api::HOST;
 use super::ndjson::Lines;
-use super::wire::{Page, PublicationView};
 use super::{Declaration, StateChange, Status};
 
 /// The agent of a state folder.

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bore_control::runtime::TargetReport;
+use bore_api::state::TargetReport;
 use bore_driver::{Local, pipe};
 use bore_netstack::Incoming;
 use bore_overlay::{PROBE_PORT, PeerId};

@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use bore_control::model::{HealthCheck, Lifetime, Publication};
-use bore_control::runtime::{PublicationState, State, TargetReport};
+use bore_api::Problem;
+use bore_api::model::{HealthCheck, Lifetime, Publication};
+use bore_api::state::{PublicationState, State, TargetReport};
+use bore_api::wire::{PublicationView, PublishRequest};
 use bore_policy::Target;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -16,7 +18,6 @@ use super::answers::{bounded, bounded_state};
 use super::declaration::Declaration;
 use super::limits::VISITS_MAX;
 use super::state::StoredPublication;
-use super::wire::{Problem, PublicationView, PublishRequest};
 
 /// Declared publications by name.
 #[derive(Debug, Default)]

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bore_control::model::Lifetime;
+use bore_api::model::Lifetime;
+use bore_api::wire::PublicationView;
 use bore_policy::Target;
 use tokio::sync::Notify;
 
@@ -19,7 +20,6 @@ use super::error::{AgentError, in_full};
 use super::registry::stored;
 use super::shared::{Shared, StateChange};
 use super::state::StoredPublication;
-use super::wire::PublicationView;
 
 /// What is on disk, and what has to follow.
 #[derive(Debug)]

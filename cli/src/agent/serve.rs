@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use bore_control::model::Protocol;
+use bore_api::model::Protocol;
 use bore_driver::Local;
 use bore_overlay::PeerId;
 use tokio::task::JoinHandle;

@@ -7,7 +7,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bore_control::model::Lifetime;
+use bore_api::model::Lifetime;
+use bore_api::wire::{
+    Displaced, Page, PublicationView, PublishRequest, SelfView, SessionRequest, WatchEvent,
+};
+use bore_api::{Code, Problem};
 use bore_overlay::RelayAddress;
 use http::Method;
 use rand::Rng;
@@ -21,10 +25,7 @@ use super::limits::{HEARTBEAT_MISSING, STORED_MAX, STORED_PAGES_MAX};
 use super::ndjson::Lines;
 use super::network_watch::{NetworkChange, NetworkWatch};
 use super::shared::{Online, Shared, StateChange, WebPorts};
-use super::wire::{
-    Displaced, Page, Problem, PublicationView, PublishRequest, SelfView, SessionRequest, Stored,
-    VERSION, WatchEvent,
-};
+use super::wire::{Stored, VERSION};
 
 /// How a session ended.
 #[derive(Debug)]
@@ -146,7 +147,11 @@ pub(crate) async fn publish(
 pub(crate) async fn remove(control: &ControlClient, name: &str) -> Result<(), AgentError> {
     let path = format!("/v1/nodes/self/publications/{name}");
     match control.order(Method::DELETE, &path, None::<&()>).await {
-        Err(AgentError::Refused(problem)) if problem.code == "B2111" => Ok(()),
+        Err(AgentError::Refused(problem))
+            if problem.known_code() == Some(Code::PUBLICATION_NOT_FOUND) =>
+        {
+            Ok(())
+        }
         other => other,
     }
 }
@@ -238,7 +243,7 @@ impl Session<'_> {
                 tracing::debug!(version = ?relay.version, draining = relay.draining, "watching");
                 Ok(())
             }
-            Some(WatchEvent::Other) => Ok(()),
+            Some(WatchEvent::Policy { .. } | WatchEvent::Heartbeat | WatchEvent::Other) => Ok(()),
         }
     }
 
@@ -366,13 +371,7 @@ impl Session<'_> {
 pub(crate) const HERE: &str = "this machine";
 
 fn taken(cause: String) -> Problem {
-    bounded_problem(Problem {
-        title: "taken by another node".to_owned(),
-        status: 409,
-        detail: cause,
-        code: "B2114".to_owned(),
-        next: "nothing: it is asked for again, and comes back when it is free".to_owned(),
-    })
+    bounded_problem(Problem::new(Code::DISPLACED, cause))
 }
 
 fn lost(cause: String) -> Lost {

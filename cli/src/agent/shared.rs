@@ -8,8 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bore_control::model::Protocol;
-use bore_control::runtime::{PublicationState, RelayInfo, TargetReport};
+use bore_api::Problem;
+use bore_api::model::Protocol;
+use bore_api::state::{PublicationState, RelayInfo, TargetReport};
+use bore_api::wire::PublicationView;
 use bore_driver::Shard;
 use bore_overlay::PeerId;
 use bore_policy::Target;
@@ -26,7 +28,6 @@ use super::registry::Registry;
 use super::saving::Saving;
 use super::state::{Identity, Membership, StateFolder};
 use super::target_watch::check_target;
-use super::wire::{Problem, PublicationView};
 
 /// The agent's common state.
 #[derive(Debug)]

@@ -20,12 +20,13 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use bore_api::Problem;
+use bore_api::wire::PublicationView;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::declaration::Declaration;
 use super::error::StateError;
-use super::wire::{Problem, PublicationView};
 pub(crate) use identity::{Identity, Membership};
 
 /// A state folder that exists and that other users cannot read.
@@ -271,7 +272,7 @@ mod tests {
         std::fs::set_permissions(root.path(), PermissionsExt::from_mode(0o750)).unwrap();
 
         let error = StateFolder::open(root.path()).unwrap_err();
-        assert_eq!(error.code(), "B6105");
+        assert_eq!(error.code(), bore_api::Code::STATE_FOLDER_EXPOSED);
         assert_eq!(error.next_step(), format!("chmod 700 {}", root.path().display()));
     }
 
@@ -305,7 +306,7 @@ mod tests {
         let root = closed_folder();
         let folder = StateFolder::open(root.path()).unwrap();
         let held = folder.lock().unwrap();
-        assert_eq!(folder.lock().unwrap_err().code(), "B6104");
+        assert_eq!(folder.lock().unwrap_err().code(), bore_api::Code::STATE_FOLDER_IN_USE);
 
         drop(held);
         folder.lock().unwrap();
@@ -317,7 +318,7 @@ mod tests {
         let folder = StateFolder::open(root.path()).unwrap();
         let held = File::open(root.path()).unwrap();
         held.try_lock().unwrap();
-        assert_eq!(folder.lock().unwrap_err().code(), "B6104");
+        assert_eq!(folder.lock().unwrap_err().code(), bore_api::Code::STATE_FOLDER_IN_USE);
         drop(held);
         folder.lock().unwrap();
     }

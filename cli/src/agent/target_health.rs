@@ -14,7 +14,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use bore_control::model::{HealthCheck, Protocol};
+use bore_api::model::{HealthCheck, Protocol};
 use bore_policy::Target;
 
 use super::health_request;
@@ -171,7 +171,7 @@ const NO_SOCKET: &str = "nothing receives there yet";
 mod tests {
     use std::io::ErrorKind;
 
-    use bore_control::model::HealthOptions;
+    use bore_api::model::HealthOptions;
     use tokio::net::{TcpListener, UdpSocket, UnixListener};
 
     use super::*;
@@ -190,7 +190,7 @@ mod tests {
         assert!(found.detail.starts_with("took a connection"), "{found:?}");
 
         drop(service);
-        assert_eq!(checked(&target).await.unwrap_err().code(), "B7101");
+        assert_eq!(checked(&target).await.unwrap_err().code(), bore_api::Code::TARGET_REFUSED);
     }
 
     #[tokio::test]
@@ -201,7 +201,7 @@ mod tests {
         let target = target(&format!("unix:{}", path.display()));
         assert!(checked(&target).await.unwrap().detail.contains("listener"));
         drop(service);
-        assert_eq!(checked(&target).await.unwrap_err().code(), "B7101");
+        assert_eq!(checked(&target).await.unwrap_err().code(), bore_api::Code::TARGET_REFUSED);
     }
 
     #[tokio::test]

@@ -11,8 +11,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bore_control::model::{HealthCheck, Protocol};
-use bore_control::runtime::TargetReport;
+use bore_api::model::{HealthCheck, Protocol};
+use bore_api::state::TargetReport;
 
 use super::registry::Entry;
 use super::shared::Shared;

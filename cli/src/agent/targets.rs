@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bore_api::Code;
 use bore_policy::{Target, TargetHost, TargetScheme};
 use http::Version;
 use rustix::net::sockopt;
@@ -111,15 +112,15 @@ pub(crate) enum Place {
 
 impl DialError {
     /// The code that `bore explain` knows.
-    pub(crate) fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::Earlier(error) => error.code(),
-            Self::Refused { .. } | Self::Unreachable { .. } => "B7101",
-            Self::TimedOut { .. } => "B7102",
-            Self::Unresolved { .. } => "B7104",
-            Self::Untrusted { .. } => "B7105",
-            Self::Unhealthy { .. } => "B7107",
-            Self::Unsuitable { .. } => "B1001",
+            Self::Refused { .. } | Self::Unreachable { .. } => Code::TARGET_REFUSED,
+            Self::TimedOut { .. } => Code::TARGET_TIMED_OUT,
+            Self::Unresolved { .. } => Code::TARGET_UNRESOLVED,
+            Self::Untrusted { .. } => Code::TARGET_CERTIFICATE,
+            Self::Unhealthy { .. } => Code::TARGET_UNHEALTHY,
+            Self::Unsuitable { .. } => Code::USAGE,
         }
     }
 
@@ -433,7 +434,7 @@ mod tests {
         place.connect().await.unwrap();
         drop(service);
         let error = place.connect().await.unwrap_err();
-        assert_eq!(error.code(), "B7101");
+        assert_eq!(error.code(), Code::TARGET_REFUSED);
         assert!(error.next_step().contains("[::1]:"), "{}", error.next_step());
     }
 
@@ -525,7 +526,7 @@ mod tests {
         accepted.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"hi");
         let error = place(&target, 0).unwrap().udp_addresses().await.unwrap_err();
-        assert_eq!(error.code(), "B1001");
+        assert_eq!(error.code(), Code::USAGE);
     }
 
     #[tokio::test]
@@ -560,7 +561,7 @@ mod tests {
     async fn a_name_without_address_is_told_apart_from_a_dead_service() {
         let place = place(&target("no-such-host.invalid:80"), 0).unwrap();
         let error = place.connect().await.unwrap_err();
-        assert_eq!(error.code(), "B7104");
+        assert_eq!(error.code(), Code::TARGET_UNRESOLVED);
     }
 
     #[tokio::test]

@@ -3,8 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
-use bore_control::model::{HealthOptions, Lifetime, Protocol, Publication, WebOptions};
-use bore_control::runtime::{PublicationState, State};
+use bore_api::model::{HealthOptions, Lifetime, Protocol, Publication, WebOptions};
+use bore_api::state::{PublicationState, State};
+use bore_api::wire::PublicationView;
 use bore_overlay::{
     ClusterPublicKey, JoinKey, JoinSecret, NetworkId, Overlay, Peer, PeerId, PrivateKey, Sources,
     UnknownKeys,
@@ -14,7 +15,6 @@ use uuid::Uuid;
 
 use super::declaration::Declaration;
 use super::state::Membership;
-use super::wire::PublicationView;
 
 pub(crate) fn declaration(name: &str, protocol: Protocol, target: &str) -> Declaration {
     Declaration {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use bore_control::model::{Lifetime, Protocol};
+use bore_api::model::{Lifetime, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -27,7 +27,7 @@ async fn an_agent_whose_overlay_fails_ends_so_that_its_service_starts_it_again()
     let lab = Lab::start().await;
     lab.agent.shared().shard.stop().await;
     let ended = lab.agent.ended().await;
-    let error = crate::error::CliError::new(ended.code().to_owned(), ended.to_string());
+    let error = crate::error::CliError::of_text(ended.code().to_owned(), ended.to_string());
     assert_eq!((error.code(), error.exit().number()), ("B1000", 1), "{ended}");
     lab.agent.stop().await;
 }
@@ -116,7 +116,7 @@ async fn what_was_declared_to_stay_is_there_after_a_restart_and_offline_until_pr
 
     let publications = lab.client().await.publications().await.unwrap();
     assert_eq!(publications.len(), 1);
-    assert_eq!(publications[0].state.state, bore_control::runtime::State::Offline);
+    assert_eq!(publications[0].state.state, bore_api::state::State::Offline);
     lab.agent.stop().await;
 }
 

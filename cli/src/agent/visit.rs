@@ -27,7 +27,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore_control::runtime::{ProbeOrder, ProbeReport, PublicationState, Step};
+use bore_api::Code;
+use bore_api::state::{ProbeOrder, ProbeReport, PublicationState, Step};
+use bore_api::wire::PublicationView;
 use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -43,7 +45,6 @@ use super::public_address::{PublicAddress, Scheme};
 use super::shared::{Online, Shared};
 use super::targets::resolve_name;
 use super::trust::{Certificates, Inside, client_hello, secure};
-use super::wire::PublicationView;
 use order::{KnownRelay, Place, is_token};
 use scope::may_visit;
 
@@ -62,7 +63,7 @@ pub(crate) async fn visit(
         Err(error) => {
             shared.counters.orders_refused.add_one();
             let asked = bounded_text(first.addresses.join(" "));
-            tracing::warn!(code = "B7106", name = %publication.name, %error, ?asked, "a visit was not paid");
+            tracing::warn!(code = %Code::RELAY_DISTRUSTED, name = %publication.name, %error, ?asked, "a visit was not paid");
             vec![failed("dns", format!("{error}: the agent did not go there (B7106)"))]
         }
     };
@@ -224,7 +225,7 @@ fn allowed(place: &Place, relay: IpAddr, found: Vec<SocketAddr>) -> Vec<SocketAd
 /// Where a name leads inside of this machine's networks is not the relay's business.
 fn refuse_addresses(address: &PublicAddress, steps: &mut Vec<Step>) {
     let PublicAddress { host, .. } = address;
-    tracing::warn!(code = "B7106", %host, "a visit was not paid: it leads to a nearer network than the relay, or past it");
+    tracing::warn!(code = %Code::RELAY_DISTRUSTED, %host, "a visit was not paid: it leads to a nearer network than the relay, or past it");
     let cause =
         "it leads, on this machine, to a network that is not visited for this relay (B7106)";
     steps.push(failed("dns", cause.to_owned()));

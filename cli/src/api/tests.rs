@@ -1,10 +1,10 @@
 //! Behaviour of `api`.
 
+use bore_api::Exit;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::error::Exit;
 
 #[tokio::test]
 async fn the_key_is_sent_as_bearer_and_the_answer_is_decoded() {

@@ -1,9 +1,10 @@
 //! `bore audit`: the trail of every change, and whether it is whole.
 
-use bore_control::limits::AUDIT_WALK_ROWS_MAX;
-use bore_control::model::AuditRow;
+use bore_api::Code;
+use bore_api::limits::AUDIT_WALK_ROWS_MAX;
+use bore_api::model::AuditRow;
+use bore_api::wire::AuditReport;
 use bore_control::store::AuditPoint;
-use bore_control::wire::AuditReport;
 
 use super::shared::time;
 use crate::api::{Api, encode};
@@ -94,7 +95,8 @@ fn intact(context: &Context<'_>, report: &AuditReport) -> CliResult {
 
 fn broken(report: AuditReport) -> CliError {
     let row = report.sequence.unwrap_or_default();
-    let error = CliError::new("B6110", format!("the audit trail is broken at row {row}"));
+    let error =
+        CliError::new(Code::AUDIT_TRAIL_BROKEN, format!("the audit trail is broken at row {row}"));
     error.cause(report.why.unwrap_or_default())
 }
 
@@ -110,7 +112,7 @@ mod tests {
             (error.code(), error.message()),
             ("B6110", "the audit trail is broken at row 7")
         );
-        let advice = crate::explain::find(error.code()).unwrap().next;
+        let advice = error.known_code().unwrap().next_steps();
         assert!(advice.iter().any(|step| step.contains("--expect")), "{advice:?}");
     }
 }

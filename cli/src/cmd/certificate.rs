@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bore_control::model::Micros;
-use bore_control::runtime::{CertificateState, CertificateStatus};
+use bore_api::model::Micros;
+use bore_api::state::{CertificateState, CertificateStatus};
 use serde_json::json;
 
 use super::shared::{from_now, time};

@@ -1,5 +1,6 @@
 //! `bore completions SHELL`.
 
+use bore_api::Code;
 use clap::CommandFactory as _;
 use serde_json::json;
 
@@ -34,7 +35,8 @@ impl Completions {
         };
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "bore", &mut script);
-        let script = String::from_utf8(script).map_err(|error| CliError::wrap("B1000", &error))?;
+        let script =
+            String::from_utf8(script).map_err(|error| CliError::wrap(Code::INTERNAL, &error))?;
         context.output.result("completions", &json!({ "script": script }), script.trim_end())
     }
 }

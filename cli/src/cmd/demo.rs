@@ -11,7 +11,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::Code;
+use bore_api::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::wire::PublicationView;
 use bore_overlay::JoinKey;
 use bore_policy::Access;
 use bore_relay::{InitOptions, InitSettings, Relay};
@@ -21,7 +23,7 @@ use self::folder::TemporaryFolder;
 use self::origin::Origin;
 use super::publish::{declare, follow, settle};
 use super::relay::failure;
-use crate::agent::{Agent, Declaration, JoinOptions, PublicationView, StartOptions, StateFolder};
+use crate::agent::{Agent, Declaration, JoinOptions, StartOptions, StateFolder};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::link::{Feed, Link};
@@ -167,7 +169,7 @@ impl Stage {
 }
 
 fn not_visited(view: &PublicationView) -> CliError {
-    CliError::new("B8101", format!("{} does not answer a visitor", view.public))
+    CliError::new(Code::NOT_VERIFIED, format!("{} does not answer a visitor", view.public))
 }
 
 /// A relay on loopback, every port chosen by the kernel but the public ones.
@@ -195,8 +197,8 @@ async fn start_relay(folder: &Path) -> CliResult<Relay> {
 /// Joins with a key made now, which names the port that the kernel chose.
 async fn start_agent(relay: &Relay, folder: &Path) -> CliResult<Link> {
     let key = bore_relay::first_join_key(relay.control()).await;
-    let key = key.map_err(|refusal| CliError::wrap("B6106", &refusal))?;
-    let key = JoinKey::parse(&key).map_err(|error| CliError::wrap("B1000", &error))?;
+    let key = key.map_err(|refusal| CliError::wrap(Code::STORE_UNAVAILABLE, &refusal))?;
+    let key = JoinKey::parse(&key).map_err(|error| CliError::wrap(Code::INTERNAL, &error))?;
     let state = StateFolder::open(&folder.join("agent"))?;
     let join = JoinOptions { key, name: "demo".to_owned(), ephemeral: true };
     let agent = Agent::start(state, StartOptions { join: Some(join), takeover: false }).await?;

@@ -4,6 +4,7 @@ mod dns;
 mod machine;
 mod relay;
 
+use bore_api::Code;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -53,8 +54,10 @@ impl Doctor {
         }
         match checks.iter().filter(|check| !check.ok).count() {
             0 => Ok(()),
-            1 => Err(CliError::new("B1011", "one check failed")),
-            failed => Err(CliError::new("B1011", format!("{failed} checks failed"))),
+            1 => Err(CliError::new(Code::DOCTOR_CHECK_FAILED, "one check failed")),
+            failed => {
+                Err(CliError::new(Code::DOCTOR_CHECK_FAILED, format!("{failed} checks failed")))
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `bore domain`: names of one's own, proved by a record in their DNS.
 
-use bore_control::model::DnsRecord;
-use bore_control::wire::{DomainView, NewDomain};
+use bore_api::model::DnsRecord;
+use bore_api::wire::{DomainView, NewDomain};
 use serde::Serialize;
 use serde_json::json;
 
@@ -167,7 +167,7 @@ impl<'v> Fields<'v> {
 
 #[cfg(test)]
 mod tests {
-    use bore_control::runtime::Step;
+    use bore_api::state::Step;
     use uuid::Uuid;
 
     use super::*;
@@ -221,7 +221,7 @@ mod tests {
         };
         let challenge = format!("_bore-challenge.{name}");
         DomainView {
-            domain: bore_control::model::Domain {
+            domain: bore_api::model::Domain {
                 id: Uuid::from_u128(1),
                 network: Uuid::from_u128(2),
                 name: name.to_owned(),

@@ -1,10 +1,11 @@
-//! `bore explain CODE`: the catalogue, offline.
+//! `bore explain CODE`: the registry of codes, offline.
 
+use bore_api::Code;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
-use crate::explain::{Entry, entries, find, nearest};
+use crate::explain::{nearest, page};
 
 /// What an error code means and what to do.
 #[derive(Debug, clap::Args)]
@@ -20,27 +21,27 @@ impl Explain {
     /// Prints one entry, or the list.
     pub(crate) fn run(self, context: &Context<'_>) -> CliResult {
         let Some(code) = self.code else {
-            let show =
-                |entry: &Entry| context.output.result("error_code", &fields(entry), &line(entry));
-            return entries().try_for_each(show);
+            let show = |code| context.output.result("error_code", &fields(code), &line(code));
+            return Code::all().try_for_each(show);
         };
-        let entry = find(&code).ok_or_else(|| unknown(&code))?;
-        context.output.result("error_code", &fields(entry), &entry.text())
+        let code = Code::find(&code).ok_or_else(|| unknown(&code))?;
+        context.output.result("error_code", &fields(code), &page(code))
     }
 }
 
-fn line(entry: &Entry) -> String {
-    format!("{}  {}", entry.code, entry.title)
+fn line(code: Code) -> String {
+    format!("{code}  {}", code.title())
 }
 
-fn fields(entry: &Entry) -> serde_json::Value {
+fn fields(code: Code) -> serde_json::Value {
     json!({
-        "code": entry.code,
-        "title": entry.title,
-        "meaning": entry.meaning,
-        "causes": entry.causes,
-        "next": entry.next,
-        "exit": entry.exit.number(),
+        "code": code.as_str(),
+        "title": code.title(),
+        "meaning": code.meaning(),
+        "causes": code.causes(),
+        "next": code.next_steps(),
+        "status": code.status(),
+        "exit": code.exit().number(),
     })
 }
 

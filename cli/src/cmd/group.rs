@@ -1,7 +1,7 @@
 //! `bore group`: named sets of nodes, for policies and `--allow group:NAME`.
 
-use bore_control::model::{Group as Stored, Node};
-use bore_control::wire::{GroupNodes, NewGroup};
+use bore_api::model::{Group as Stored, Node};
+use bore_api::wire::{GroupNodes, NewGroup};
 use uuid::Uuid;
 
 use super::shared::{find, listed};

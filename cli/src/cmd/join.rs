@@ -13,6 +13,7 @@ use crate::output::printable;
 use crate::secret::Secret;
 use crate::signal::Interrupt;
 use crate::wanted::parse_name;
+use bore_api::Code;
 use bore_overlay::{JoinKey, JoinKeyError};
 
 /// Join a relay's network and stay as its agent.
@@ -175,11 +176,11 @@ fn parse_key(secret: &Secret) -> CliResult<JoinKey> {
     JoinKey::parse(secret.expose()).map_err(|error| {
         let mistyped = matches!(error, JoinKeyError::Truncated | JoinKeyError::Checksum);
         let code = if matches!(error, JoinKeyError::Version(_)) {
-            "B5103"
+            Code::VERSION_MISMATCH
         } else if mistyped {
-            "B3102"
+            Code::JOIN_KEY_MISTYPED
         } else {
-            "B3101"
+            Code::NOT_A_JOIN_KEY
         };
         CliError::wrap(code, &error)
     })

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bore_control::model::{ApiKey, JoinKey, Scope};
-use bore_control::wire::{CreatedApiKey, CreatedJoinKey, NewApiKey, NewJoinKey};
+use bore_api::model::{ApiKey, JoinKey, Scope};
+use bore_api::wire::{CreatedApiKey, CreatedJoinKey, NewApiKey, NewJoinKey};
 use serde_json::json;
 use uuid::Uuid;
 

@@ -1,7 +1,9 @@
 //! `bore logs`: what happens to the publications of this machine's agent.
 
+use bore_api::Code;
+use bore_api::wire::PublicationView;
+
 use super::publish::{follow, standing};
-use crate::agent::PublicationView;
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::link::Link;
@@ -50,7 +52,10 @@ impl Logs {
         let published = |name: &String| views.iter().any(|view| view.publication.name == *name);
         for name in self.names.iter().filter(|name| !published(name)) {
             if !self.follow {
-                let error = CliError::new("B2111", format!("there is no publication `{name}`"));
+                let error = CliError::new(
+                    Code::PUBLICATION_NOT_FOUND,
+                    format!("there is no publication `{name}`"),
+                );
                 return Err(error.next("bore ls shows what there is"));
             }
             context.output.note(&format!("{name} is not published yet"));

@@ -1,10 +1,9 @@
 //! `bore ls`: publications of this machine's agent, or, with a network named, of the whole network.
 
-use bore_control::model::Node;
-use bore_control::wire::NodeView;
+use bore_api::model::Node;
+use bore_api::wire::{NodeView, PublicationView};
 
 use super::publish::fields;
-use crate::agent::PublicationView;
 use crate::context::Context;
 use crate::error::CliResult;
 use crate::hostname::in_own_script;
@@ -78,8 +77,8 @@ fn show(context: &Context<'_>, views: &[PublicationView], nodes: &[Node]) -> Cli
 
 #[cfg(test)]
 mod tests {
-    use bore_control::model::Protocol;
-    use bore_control::runtime::Step;
+    use bore_api::model::Protocol;
+    use bore_api::state::Step;
 
     use super::*;
     use crate::test_support;

@@ -2,8 +2,8 @@
 
 mod wireguard;
 
-use bore_control::model::{Node as Stored, NodeKind};
-use bore_control::wire::{Named, NodeView};
+use bore_api::model::{Node as Stored, NodeKind};
+use bore_api::wire::{Named, NodeView};
 use serde_json::json;
 
 use super::shared::{find, listed};

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use bore_control::model::Policy as Stored;
-use bore_control::wire::{ExplainRequest, Explained, ExplainedStep, PolicyDraft};
+use bore_api::Code;
+use bore_api::model::Policy as Stored;
+use bore_api::wire::{ExplainRequest, Explained, ExplainedStep, PolicyDraft};
 use bore_policy::PolicyDocument;
 use serde_json::json;
 
@@ -87,8 +88,8 @@ impl Apply {
         let stored: Vec<Stored> = api.list(policies).await?;
         let revision =
             stored.iter().find(|policy| policy.name == name).map_or(0, |policy| policy.revision);
-        let document =
-            serde_json::to_value(&document).map_err(|error| CliError::wrap("B1000", &error))?;
+        let document = serde_json::to_value(&document)
+            .map_err(|error| CliError::wrap(Code::INTERNAL, &error))?;
         let body = PolicyDraft { document, revision };
         let policy: Stored = api.put(&format!("{policies}/{}", encode(&name)), &body).await?;
         let text = format!("stored {name}, revision {}", policy.revision);
@@ -99,7 +100,8 @@ impl Apply {
         let of_document = || document.name.as_ref().map(ToString::to_string);
         let of_file = || self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let name = self.name.clone().or_else(of_document).or_else(of_file).unwrap_or_default();
-        parse_name(&name).map_err(|why| CliError::new("B2101", why).next("--name NAME"))?;
+        parse_name(&name)
+            .map_err(|why| CliError::new(Code::NAME_NOT_LABEL, why).next("--name NAME"))?;
         Ok(name)
     }
 }
@@ -123,7 +125,7 @@ async fn list(context: &Context<'_>, api: &Api, policies: &str) -> CliResult {
 async fn show(context: &Context<'_>, api: &Api, policies: &str, name: &str) -> CliResult {
     let policy: Stored = api.get(&format!("{policies}/{}", encode(name))).await?;
     let text = toml::to_string_pretty(&policy.document);
-    let text = text.map_err(|error| CliError::wrap("B1000", &error))?;
+    let text = text.map_err(|error| CliError::wrap(Code::INTERNAL, &error))?;
     context.output.result("policy", &policy, text.trim_end())
 }
 

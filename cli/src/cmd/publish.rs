@@ -5,13 +5,14 @@ mod report;
 
 use std::time::Duration;
 
-use bore_control::model::{
+use bore_api::model::{
     HealthCheck, HealthInterval, HealthOptions, Lifetime, Protocol, TlsVersion, WebOptions,
 };
+use bore_api::wire::PublicationView;
 use bore_policy::{Access, Source, Target};
 
 use self::report::Declared;
-use crate::agent::{Declaration, PublicationView, check_target};
+use crate::agent::{Declaration, check_target};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::hostname::parse_hostname;

@@ -8,8 +8,9 @@ mod init;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bore_control::runtime::RelayInfo;
-use bore_control::wire::Health;
+use bore_api::Code;
+use bore_api::state::RelayInfo;
+use bore_api::wire::Health;
 use bore_relay::Config;
 use serde_json::json;
 
@@ -115,7 +116,7 @@ impl ConfigFlag {
         candidates.iter().find(|path| path.exists()).cloned().ok_or_else(|| {
             let looked: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
             CliError::new(
-                "B1013",
+                Code::NO_RELAY_HERE,
                 format!("there is no relay configuration at {}", looked.join(" or ")),
             )
         })
@@ -161,7 +162,7 @@ async fn run(context: &Context<'_>, config: Config, grace: Duration) -> CliResul
     context.output.tell("relay_running", &fields, &text);
     loop {
         tokio::select! {
-            () = relay.wait() => return Err(CliError::new("B1000", "the relay ended by itself")),
+            () = relay.wait() => return Err(CliError::new(Code::INTERNAL, "the relay ended by itself")),
             () = interrupt.wait() => break,
             _ = hangup.recv() => relay.reload(),
         }
@@ -225,7 +226,7 @@ async fn demand_running(context: &Context<'_>, relay: &Config, unit: &str) -> Cl
         }
     };
     tokio::time::timeout(START_TIMEOUT, answered).await.map_err(|_| {
-        let error = CliError::new("B1012", "the relay is installed, and does not run");
+        let error = CliError::new(Code::SYSTEM_COMMAND, "the relay is installed, and does not run");
         error
             .cause(systemd::last_line(unit))
             .next(format!("journalctl -u {unit}; once it is mended: systemctl restart {unit}"))

@@ -1,6 +1,6 @@
 //! `bore rm NAME`: take a publication back.
 
-use bore_control::model::Publication;
+use bore_api::model::Publication;
 use serde_json::json;
 
 use super::shared::find;

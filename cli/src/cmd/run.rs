@@ -5,13 +5,15 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
-use bore_control::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::Code;
+use bore_api::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::wire::PublicationView;
 use bore_policy::{Access, Target};
 use tokio::process::Command;
 
 use super::publish::announce;
 use super::up::load_project;
-use crate::agent::{Declaration, PublicationView};
+use crate::agent::Declaration;
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::link::Link;
@@ -116,7 +118,8 @@ impl Run {
         command.args(arguments).envs(environment(views)).kill_on_drop(true);
         let failed = |error: std::io::Error| {
             let name = program.to_string_lossy();
-            CliError::new("B1007", format!("cannot start {name}")).cause(error.to_string())
+            CliError::new(Code::COMMAND_NOT_STARTED, format!("cannot start {name}"))
+                .cause(error.to_string())
         };
         let mut child = with_first_limit(|| command.spawn()).map_err(failed)?;
         tokio::select! {

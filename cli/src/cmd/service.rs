@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use bore_api::Code;
 use serde_json::json;
 
 use crate::agent::{StateFolder, state};
@@ -67,7 +68,7 @@ fn demand_joined(state: &Path) -> CliResult {
         return Ok(());
     }
     let error = CliError::new(
-        "B1008",
+        Code::NOT_JOINED,
         format!("{} has no identity: this machine has not joined", state.display()),
     );
     let before = Path::new(state::SYSTEM_BEFORE);
@@ -90,7 +91,10 @@ fn move_state(from: &Path, to: &Path) -> CliResult {
     let failed =
         |error| CliError::io(format!("cannot move {} to {}", from.display(), to.display()), &error);
     if to.join("identity.json").exists() {
-        return Err(CliError::new("B1010", format!("{} has an identity already", to.display())));
+        return Err(CliError::new(
+            Code::EXISTS_ALREADY,
+            format!("{} has an identity already", to.display()),
+        ));
     }
     std::fs::create_dir_all(to).map_err(failed)?;
     for name in ["publications.json", "projects.json", "identity.json"].map(PathBuf::from) {

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bore_control::model::Micros;
-use bore_control::utc_text;
+use bore_api::Code;
+use bore_api::model::Micros;
+use bore_api::utc_text;
 use uuid::Uuid;
 
 use crate::agent::Status;
@@ -33,7 +34,8 @@ pub(super) fn find<'t, T>(
     let by_id = items.iter().find(|item| Some(identity(item).0) == id);
     let by_name = || items.iter().find(|item| identity(item).1 == wanted);
     by_id.or_else(by_name).ok_or_else(|| {
-        let error = CliError::new("B2111", format!("there is no {kind} `{wanted}`"));
+        let error =
+            CliError::new(Code::PUBLICATION_NOT_FOUND, format!("there is no {kind} `{wanted}`"));
         error.next(suggestion(items.iter().map(|item| identity(item).1), list, wanted))
     })
 }

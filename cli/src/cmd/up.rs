@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use bore_api::Code;
+
 use super::publish::{VERIFY_TIMEOUT, declare, follow, settle_all};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
@@ -40,7 +42,7 @@ pub(crate) struct Down {
 pub(super) fn load_project(named: Option<&Path>) -> CliResult<(PathBuf, File)> {
     let path = named.unwrap_or_else(|| Path::new("bore.toml"));
     let missing = || {
-        let error = CliError::new("B1003", format!("there is no {}", path.display()));
+        let error = CliError::new(Code::CONFIGURATION, format!("there is no {}", path.display()));
         error.next("write one (bore up --help shows how), or name it: -f FILE")
     };
     let file = File::load(path, Kind::Project)?.ok_or_else(missing)?;

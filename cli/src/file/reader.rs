@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use bore_api::Code;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -38,7 +39,8 @@ impl<'t> Reader<'t> {
         let cause = lines.collect::<Vec<_>>().join("\n         ");
         let count = self.mistakes.len();
         let plural = if count == 1 { "mistake" } else { "mistakes" };
-        Err(CliError::new("B1003", format!("{} has {count} {plural}", self.name)).cause(cause))
+        Err(CliError::new(Code::CONFIGURATION, format!("{} has {count} {plural}", self.name))
+            .cause(cause))
     }
 
     /// Every key of `table` must be one of `known`.

@@ -95,7 +95,7 @@ impl Control {
             changes,
             sessions: Sessions::default(),
             rates: Rates::new(request_rate(&settings.quotas), RATE_CALLERS_MAX),
-            join_rates: JoinRates::default(),
+            join_rates: JoinRates::new(&settings.quotas),
             join_refusals: RefusalBook::default(),
             authentications: Authentications::default(),
             store_health: StoreHealth::default(),
@@ -283,7 +283,7 @@ impl Control {
         let quotas = self.quotas();
         let detail =
             format!("the quota is reached: {} requests a second", quotas.requests_per_second);
-        Err(Refusal::new(Code::Quota, detail).next("try: again in a second"))
+        Err(Refusal::new(Code::QUOTA, detail).next("try again in a second"))
     }
 
     /// The network of this id.
@@ -309,7 +309,7 @@ async fn in_turn(changing: Arc<Mutex<()>>) -> Result<OwnedMutexGuard<()>, Refusa
     tokio::time::timeout(REQUEST_TIME_MAX, changing.lock_owned()).await.map_err(|_| {
         let detail =
             "the relay's database does not answer the changes before this one; nothing was changed";
-        Refusal::new(Code::StoreUnavailable, detail)
+        Refusal::new(Code::STORE_UNAVAILABLE, detail)
     })
 }
 

@@ -23,13 +23,11 @@ mod service;
 mod session;
 pub mod store;
 mod text;
-mod time_text;
 pub mod token;
-pub mod wire;
 
 pub use api::{Caller, garden_router, openapi, overlay_router, tcp_router};
+pub use bore_api::{utc_text, wire};
 pub use control::{Change, ChangeKind, Control, Settings};
 pub use memory::CompiledNetwork;
 pub use service::Absences;
 pub use text::clean_text;
-pub use time_text::utc_text;

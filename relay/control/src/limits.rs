@@ -13,9 +13,6 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 /// Rows of one page of a list.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
 
-/// Rows of the audit trail that one request verifies: some hundred milliseconds.
-pub const AUDIT_WALK_ROWS_MAX: u32 = 20_000;
-
 /// Characters of a description.
 pub const DESCRIPTION_CHARS_MAX: usize = 200;
 
@@ -52,15 +49,6 @@ pub const GROUP_NODES_MAX: usize = 10_000;
 /// Consecutive public ports of one publication.
 pub const PORT_COUNT_MAX: u16 = 16_384;
 
-/// Seconds between two health checks of a target.
-pub const HEALTH_INTERVAL_MAX_SECONDS: u16 = 3_600;
-
-/// Characters of the path that a health check asks for.
-pub const HEALTH_PATH_CHARS_MAX: usize = 256;
-
-/// Hostnames of one publication.
-pub const HOSTNAMES_PER_PUBLICATION_MAX: usize = 64;
-
 /// Ports that are tried on the relay before "any free port" gives up.
 pub const PORT_TRIES_MAX: usize = 64;
 
@@ -87,6 +75,12 @@ pub(crate) const JOIN_REFUSALS_OF_SOURCE: Rate = Rate { burst: 100.0, per_second
 
 /// Refused joins with one join key that opens nothing any more.
 pub(crate) const JOIN_REFUSALS_OF_KEY: Rate = Rate { burst: 10.0, per_second: 0.2 };
+
+/// After how long another node may be made that was one too many: a little more than a token takes.
+pub(crate) const NEW_NODE_RETRY_SECONDS: u16 = 4;
+
+/// Networks whose rate of new nodes is remembered: more than there can be unless the quota is raised.
+pub const NEW_NODES_NETWORKS_MAX: usize = 16_384;
 
 /// Between two audit rows of refused joins with the same key and cause.
 pub const JOIN_REFUSAL_ROW_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -141,6 +135,10 @@ pub struct Quotas {
     pub groups_per_network: usize,
     /// Policies of one network.
     pub policies_per_network: usize,
+    /// New nodes of one join key at once, as a fleet comes; of a network twice as many. Each takes an address from the cluster's pool, which rests after it.
+    pub new_nodes_burst: u32,
+    /// New nodes of one join key in an hour, in the long run; of a network twice as many.
+    pub new_nodes_per_hour: u32,
     /// Requests a second of one API key or node, in the long run.
     pub requests_per_second: u32,
     /// Requests of one API key or node at once.
@@ -161,6 +159,8 @@ impl Default for Quotas {
             domains_per_network: 1_000,
             groups_per_network: 1_000,
             policies_per_network: 100,
+            new_nodes_burst: 20_000,
+            new_nodes_per_hour: 1_000,
             requests_per_second: 100,
             requests_burst: 1_000,
         }

@@ -19,6 +19,7 @@ mod place;
 mod policies;
 mod publications;
 mod publish;
+mod steady_clock;
 mod visit;
 
 pub(crate) use audit::AuditQuery;
@@ -34,7 +35,7 @@ use crate::refusal::{Code, Refusal};
 
 /// Reads a name of anything.
 fn label(text: &str) -> Result<Label, Refusal> {
-    Label::parse(text).map_err(|error| Refusal::new(Code::NameNotLabel, error.to_string()))
+    Label::parse(text).map_err(|error| Refusal::new(Code::NAME_NOT_LABEL, error.to_string()))
 }
 
 /// Refuses one more of `what` when there are `most`.

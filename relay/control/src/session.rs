@@ -116,7 +116,7 @@ impl Sessions {
         let mut sessions = self.lock();
         let session =
             sessions.get_mut(&node).filter(|session| session.boot == boot).ok_or_else(|| {
-                Refusal::new(Code::Replaced, "the session of this node belongs to another boot id")
+                Refusal::new(Code::REPLACED, "the session of this node belongs to another boot id")
             })?;
         session.end(End::Closed);
         session.left_at = None;
@@ -197,7 +197,7 @@ impl Session {
             return Ok(());
         }
         if self.replaced == Some(claim.boot) {
-            let refusal = Refusal::new(Code::Replaced, "another agent took this identity over");
+            let refusal = Refusal::new(Code::REPLACED, "another agent took this identity over");
             return Err(Refused { refusal, ask: None });
         }
         let left_just_now = |at: Instant| now.saturating_duration_since(at) < LEFT_JUST_NOW;
@@ -211,10 +211,10 @@ impl Session {
     fn refuse_rival(&mut self, now: Instant) -> Refused {
         let recent = |at: Instant| now.saturating_duration_since(at) < ANSWER_HOLDS;
         let refusal = if self.answered_at.is_some_and(recent) {
-            Refusal::new(Code::AnotherAgent, "another agent with this identity is connected")
+            Refusal::new(Code::ANOTHER_AGENT, "another agent with this identity is connected")
         } else {
             let detail = "another agent with this identity was connected; it is being asked";
-            Refusal::new(Code::AskingAgent, detail)
+            Refusal::new(Code::ASKING_AGENT, detail)
         };
         let ask = (!std::mem::replace(&mut self.asking, true)).then_some(self.boot);
         Refused { refusal, ask }
@@ -276,12 +276,12 @@ mod tests {
         let stream = sessions.open(NODE, ONE, false).unwrap();
 
         let refused = claim_at(&sessions, OTHER, false, now).unwrap_err();
-        assert_eq!((refused.refusal.code, refused.ask), (Code::AskingAgent, Some(ONE)));
+        assert_eq!((refused.refusal.code, refused.ask), (Code::ASKING_AGENT, Some(ONE)));
         let refused = claim_at(&sessions, OTHER, false, now).unwrap_err();
-        assert_eq!((refused.refusal.code, refused.ask), (Code::AskingAgent, None), "asked once");
+        assert_eq!((refused.refusal.code, refused.ask), (Code::ASKING_AGENT, None), "asked once");
         sessions.settle(NODE, ONE, true, now);
         let refused = claim_at(&sessions, OTHER, false, now).unwrap_err();
-        assert_eq!(refused.refusal.code, Code::AnotherAgent);
+        assert_eq!(refused.refusal.code, Code::ANOTHER_AGENT);
         assert_eq!(stream.borrow().end, None, "the living agent keeps its watch");
 
         assert_eq!(claim(&sessions, ONE, false), Ok(()), "the same agent may come again");
@@ -296,7 +296,7 @@ mod tests {
         drop(sessions.open(NODE, ONE, false).unwrap());
         sessions.left(NODE, ONE, now);
         let refused = claim_at(&sessions, OTHER, false, now).unwrap_err();
-        assert_eq!((refused.refusal.code, refused.ask), (Code::AskingAgent, Some(ONE)));
+        assert_eq!((refused.refusal.code, refused.ask), (Code::ASKING_AGENT, Some(ONE)));
         claim_at(&sessions, OTHER, false, now + LEFT_JUST_NOW).unwrap();
     }
 
@@ -306,12 +306,12 @@ mod tests {
         claim(&sessions, ONE, false).unwrap();
         let dead = sessions.open(NODE, ONE, false).unwrap();
 
-        assert_eq!(claim(&sessions, OTHER, false), Err(Code::AskingAgent));
+        assert_eq!(claim(&sessions, OTHER, false), Err(Code::ASKING_AGENT));
         sessions.settle(NODE, ONE, false, now);
         assert_eq!(dead.borrow().end, Some(End::Closed));
         assert_eq!(claim(&sessions, OTHER, false), Ok(()));
         let _young = sessions.open(NODE, OTHER, false).unwrap();
-        assert_eq!(claim(&sessions, ONE, false), Err(Code::AskingAgent), "not final");
+        assert_eq!(claim(&sessions, ONE, false), Err(Code::ASKING_AGENT), "not final");
     }
 
     #[test]
@@ -321,10 +321,10 @@ mod tests {
         let _stream = sessions.open(NODE, ONE, false).unwrap();
         let code = |boot, now| claim_at(&sessions, boot, false, now).unwrap_err().refusal.code;
 
-        assert_eq!(code(OTHER, now), Code::AskingAgent);
+        assert_eq!(code(OTHER, now), Code::ASKING_AGENT);
         claim_at(&sessions, ONE, false, now).unwrap();
-        assert_eq!(code(OTHER, now), Code::AnotherAgent);
-        assert_eq!(code(OTHER, now + ANSWER_HOLDS), Code::AskingAgent, "that was long ago");
+        assert_eq!(code(OTHER, now), Code::ANOTHER_AGENT);
+        assert_eq!(code(OTHER, now + ANSWER_HOLDS), Code::ASKING_AGENT, "that was long ago");
     }
 
     #[test]
@@ -337,14 +337,14 @@ mod tests {
         assert_eq!(old.borrow().end, Some(End::Replaced));
         assert_eq!(
             claim(&sessions, ONE, false),
-            Err(Code::Replaced),
+            Err(Code::REPLACED),
             "before the new watch is open, too"
         );
-        assert_eq!(sessions.open(NODE, ONE, false).unwrap_err().code, Code::Replaced);
+        assert_eq!(sessions.open(NODE, ONE, false).unwrap_err().code, Code::REPLACED);
 
         let young = sessions.open(NODE, OTHER, false).unwrap();
         drop(old);
-        assert_eq!(claim(&sessions, ONE, false), Err(Code::Replaced));
+        assert_eq!(claim(&sessions, ONE, false), Err(Code::REPLACED));
         assert!(
             sessions.lock()[&NODE].is_open(),
             "the end of the old stream does not close the new one"

@@ -10,7 +10,7 @@ use crate::refusal::{Code, Refusal};
 /// # Errors
 /// B2112, naming the field, when it is longer than `chars_max` or holds characters that a reader cannot see.
 pub(crate) fn check_text(field: &str, text: &str, chars_max: usize) -> Result<(), Refusal> {
-    let refused = |why: String| Err(Refusal::new(Code::BadRequest, format!("`{field}` {why}")));
+    let refused = |why: String| Err(Refusal::new(Code::BAD_REQUEST, format!("`{field}` {why}")));
     if text.chars().count() > chars_max {
         return refused(format!("is longer than {chars_max} characters"));
     }
@@ -47,7 +47,7 @@ mod tests {
         {
             assert_eq!(
                 check_text("description", hostile, 50).unwrap_err().code,
-                Code::BadRequest,
+                Code::BAD_REQUEST,
                 "{hostile:?}"
             );
             let cleaned = clean_text(hostile, 50);

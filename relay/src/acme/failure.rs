@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bore_api::Code;
 use bore_control::clean_text;
 use bore_control::model::CertificateProblem;
 use bore_control::sealing::SealError;
@@ -67,7 +68,7 @@ pub enum FailureKind {
 
 /// What belongs to a kind.
 struct Row {
-    code: &'static str,
+    code: Code,
     what: &'static str,
     remedy: &'static str,
     /// Waiting alone does not mend it.
@@ -78,106 +79,109 @@ impl FailureKind {
     fn row(self) -> Row {
         let (code, what, remedy, needs_person) = match self {
             Self::Caa => (
-                "B5401",
+                Code::CA_REFUSED_BY_CAA,
                 "a CAA record of the domain does not admit this CA",
                 "add a CAA record that names the CA, or remove the one that excludes it",
                 true,
             ),
             Self::RateLimit => (
-                "B5402",
+                Code::CA_RATE_LIMIT,
                 "the CA has issued or refused too much lately",
                 "wait: the next try is made when the CA allows it; with DNS-01 one wildcard certificate serves all names",
                 false,
             ),
             Self::Dns => (
-                "B5403",
+                Code::CA_NAME_UNRESOLVED,
                 "the name does not resolve for the CA",
                 "point an A or AAAA record of the name at the relay",
                 true,
             ),
             Self::Unreachable => (
-                "B5404",
+                Code::CA_CANNOT_REACH_RELAY,
                 "the CA cannot connect to the relay",
                 "open ports 80 and 443 in every firewall before the relay, or use DNS-01",
                 true,
             ),
             Self::WrongAnswer => (
-                "B5405",
+                Code::CA_WRONG_ANSWER,
                 "something else than this relay answered the CA",
                 "point the name at this relay alone, with no proxy or second address before it",
                 true,
             ),
             Self::NameRefused => (
-                "B5406",
+                Code::CA_NAME_REFUSED,
                 "the CA gives no certificate for this name",
                 "use a name that you own in public DNS, or another CA ([acme] directory)",
                 true,
             ),
             Self::AccountRefused => (
-                "B5407",
+                Code::CA_ACCOUNT,
                 "the CA does not accept the account",
                 "check [acme] contact, eab_key_id and eab_key_file, and the CA's terms",
                 true,
             ),
             Self::AccountGone => (
-                "B5407",
+                Code::CA_ACCOUNT,
                 "the CA does not know the account any more",
                 "nothing: a new account is made at the next try",
                 false,
             ),
             Self::CaAway => (
-                "B5408",
+                Code::CA_UNREACHABLE,
                 "the CA does not answer",
                 "wait: it is asked again; if it lasts, check the relay's way to the Internet and [acme] directory",
                 false,
             ),
             Self::Clock => (
-                "B5409",
+                Code::CLOCK_WRONG,
                 "the relay's clock is wrong, or the CA's certificate is",
                 "set the clock of the relay's machine, with NTP if you can",
                 true,
             ),
             Self::TxtRecord => (
-                "B5410",
+                Code::CA_TXT_RECORD,
                 "the TXT record for the CA could not be put into DNS",
                 "check the [dns] section and the provider's answer",
                 true,
             ),
             Self::NotDelegated => (
-                "B5415",
+                Code::DOMAIN_NOT_DELEGATED,
                 "the domain is not delegated to this relay",
                 "make that record in the zone above the domain; it is looked for again every few seconds",
                 true,
             ),
             Self::NoProof => (
-                "B5411",
+                Code::CA_NO_PROOF,
                 "the relay has no way to prove the name to the CA",
                 "a wildcard needs DNS-01: configure [dns]; else set [acme] challenge to one that the CA offers",
                 true,
             ),
             Self::ForeignWildcard => (
-                "B5411",
+                Code::CA_NO_PROOF,
                 "the relay has no way to prove a wildcard of a domain that is not its own",
                 "publish exact names instead of the wildcard, or pass TLS through with `bore publish tls`, or give the relay a certificate ([tls] certificate_files)",
                 true,
             ),
             Self::NotAcme => (
-                "B5412",
+                Code::CA_NOT_ACME,
                 "the CA's answer is not what ACME says",
                 "check [acme] directory; if it is right, the CA has a fault",
                 false,
             ),
-            Self::Slow => {
-                ("B5413", "the CA took too long", "wait: the same order is gone on with", false)
-            }
+            Self::Slow => (
+                Code::CA_SLOW,
+                "the CA took too long",
+                "wait: the same order is gone on with",
+                false,
+            ),
             Self::Stale => (
-                "B5414",
+                Code::CA_ORDER_STALE,
                 "the order of an earlier try is of no use any more",
                 "nothing: a new one is placed at the next try",
                 false,
             ),
             Self::Store => (
-                "B6107",
+                Code::SEALED_SECRETS,
                 "the relay's database or sealing key failed",
                 "look at the relay's log",
                 false,
@@ -254,7 +258,7 @@ impl Failure {
     pub(super) fn problem(&self) -> CertificateProblem {
         let row = self.kind.row();
         CertificateProblem {
-            code: row.code.to_owned(),
+            code: row.code.as_str().to_owned(),
             cause: self.to_string(),
             remedy: row.remedy.to_owned(),
         }

@@ -5,11 +5,12 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
-use http::{HeaderMap, StatusCode, header};
+use bore_api::Code;
+use http::{HeaderMap, header};
 use tokio::net::UnixListener;
 
 use super::HOST;
-use super::routes::problem;
+use super::routes::Refusal;
 use crate::agent::Agent;
 
 /// The user at the other end, as the kernel says.
@@ -44,13 +45,8 @@ pub(super) async fn check(
         Some(why) => {
             guard.agent.shared().counters.local_requests_refused.add_one();
             tracing::warn!(why, "request to the local API refused");
-            problem(
-                StatusCode::FORBIDDEN,
-                "B3204",
-                why,
-                "use the bore command as the agent's own user",
-            )
-            .into_response()
+            Refusal::new(Code::SCOPE_MISSING, why, "use the bore command as the agent's own user")
+                .into_response()
         }
     }
 }

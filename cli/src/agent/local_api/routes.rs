@@ -4,13 +4,14 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use bore_control::model::Lifetime;
+use bore_api::model::Lifetime;
+use bore_api::wire::{Page, PublicationView};
+use bore_api::{Code, Problem};
 use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::stream::{Hold, changes};
 use crate::agent::limits::HOLD_GRACE;
-use crate::agent::wire::{Page, Problem, PublicationView};
 use crate::agent::{Agent, AgentError, Declaration, Status, in_full};
 
 pub(super) async fn status(State(agent): State<Agent>) -> Json<Status> {
@@ -86,7 +87,7 @@ async fn withdraw_unless_held(agent: Agent, name: String) {
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         let detail = format!("the request is not understood: {error}");
-        problem(StatusCode::BAD_REQUEST, "B2112", &detail, "are command and agent of one version?")
+        Refusal::new(Code::BAD_REQUEST, detail, "are command and agent of one version?")
     })
 }
 
@@ -94,26 +95,19 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 #[derive(Debug)]
 pub(super) struct Refusal(Problem);
 
-/// Makes a refusal.
-pub(super) fn problem(status: StatusCode, code: &str, detail: &str, next: &str) -> Refusal {
-    Refusal(Problem {
-        title: status.canonical_reason().unwrap_or_default().to_owned(),
-        status: status.as_u16(),
-        detail: detail.to_owned(),
-        code: code.to_owned(),
-        next: next.to_owned(),
-    })
+impl Refusal {
+    /// A refusal of the local API's own.
+    pub(super) fn new(code: Code, detail: impl Into<String>, next: &str) -> Self {
+        let problem = Problem::new(code, detail);
+        Self(Problem { next: next.to_owned(), ..problem })
+    }
 }
 
 impl From<AgentError> for Refusal {
     fn from(error: AgentError) -> Self {
-        let status = match error.code() {
-            "B2111" => StatusCode::NOT_FOUND,
-            "B5101" | "B5102" => StatusCode::SERVICE_UNAVAILABLE,
-            code if code.starts_with("B2") || code.starts_with("B4") => StatusCode::CONFLICT,
-            _ => StatusCode::UNPROCESSABLE_ENTITY,
-        };
-        problem(status, error.code(), &in_full(&error), &error.next_step())
+        let problem =
+            Problem::new(error.known_code().unwrap_or(Code::BAD_REQUEST), in_full(&error));
+        Self(Problem { code: error.code().to_owned(), next: error.next_step(), ..problem })
     }
 }
 

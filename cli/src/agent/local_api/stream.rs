@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
-use bore_control::model::Lifetime;
+use bore_api::model::Lifetime;
 use futures_util::stream::{self, Stream};
 use http::header;
 use tokio::sync::broadcast::Receiver;

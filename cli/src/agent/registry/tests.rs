@@ -1,6 +1,6 @@
 //! What is declared, acknowledged, refused and expected.
 
-use bore_control::model::Protocol;
+use bore_api::model::Protocol;
 
 use super::*;
 use crate::agent::test_support::{declaration, view};
@@ -66,11 +66,10 @@ fn what_the_relay_refuses_is_kept_shown_and_asked_for_again_without_taking_over(
     let target = declared.parse_target().unwrap();
     registry.declare("web", declared, target, Some(view("web", Protocol::Tcp)));
     let problem = Problem {
-        title: String::new(),
         status: 409,
         detail: "port 7777/tcp is held by \"other\"".to_owned(),
         code: "B2104".to_owned(),
-        next: String::new(),
+        ..Problem::default()
     };
 
     assert!(registry.refuse("web", problem.clone()));

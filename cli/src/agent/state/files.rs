@@ -172,7 +172,7 @@ mod tests {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
 
         let error = read(&path).unwrap_err();
-        assert_eq!(error.code(), "B6105");
+        assert_eq!(error.code(), bore_api::Code::STATE_FOLDER_EXPOSED);
         assert!(error.next_step().starts_with("chmod 600"));
     }
 }

@@ -4,13 +4,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use bore_api::wire::Joined;
 use bore_overlay::{ClusterPublicKey, JoinKey, PrivateKey, PublicKey, RelayAddress};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
-
-use crate::agent::wire::Joined;
 
 /// A node's key, the relay that it belongs to, and, once joined, its membership.
 #[derive(Debug)]

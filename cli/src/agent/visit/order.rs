@@ -10,9 +10,9 @@
 
 use std::net::IpAddr;
 
-use bore_control::limits::HOSTNAMES_PER_PUBLICATION_MAX;
-use bore_control::model::{Protocol, Publication};
-use bore_control::runtime::ProbeOrder;
+use bore_api::limits::HOSTNAMES_PER_PUBLICATION_MAX;
+use bore_api::model::{Protocol, Publication};
+use bore_api::state::ProbeOrder;
 use bore_overlay::RelayAddress;
 
 use crate::agent::public_address::{PublicAddress, Scheme};

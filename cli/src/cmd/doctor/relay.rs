@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use bore_api::Code;
 use bore_overlay::limits::INNER_MTU;
 
 use super::Check;
@@ -51,7 +52,8 @@ fn reached(status: &Status) -> Check {
         let cause = status.cause.clone().unwrap_or_else(|| "no answer yet".to_owned());
         return Check::failed(
             "relay",
-            &CliError::new("B5101", format!("{} is not reached", status.relay)).cause(cause),
+            &CliError::new(Code::RELAY_UNREACHABLE, format!("{} is not reached", status.relay))
+                .cause(cause),
         );
     };
     let time = status.round_trip_ms.map(|ms| format!(", {ms:.1} ms")).unwrap_or_default();

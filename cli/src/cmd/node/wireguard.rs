@@ -7,9 +7,10 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use bore_control::model::Node;
-use bore_control::runtime::RelayInfo;
-use bore_control::wire::{NetworkView, NewWireguardNode};
+use bore_api::Code;
+use bore_api::model::Node;
+use bore_api::state::RelayInfo;
+use bore_api::wire::{NetworkView, NewWireguardNode};
 use bore_overlay::PrivateKey;
 use qrcode::render::unicode::Dense1x2;
 use serde_json::json;
@@ -115,7 +116,7 @@ fn wg_quick(
 
 /// Light modules are drawn and dark ones left out: right on the dark ground that most terminals have, and readers take both.
 fn qr_code(text: &str) -> CliResult<String> {
-    let code = qrcode::QrCode::new(text).map_err(|error| CliError::wrap("B1000", &error))?;
+    let code = qrcode::QrCode::new(text).map_err(|error| CliError::wrap(Code::INTERNAL, &error))?;
     let mut image = code.render::<Dense1x2>();
     Ok(image.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())
 }
@@ -132,7 +133,7 @@ fn write_private(path: &Path, text: &str) -> CliResult {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use bore_control::model::{Network, NodeKind};
+    use bore_api::model::{Network, NodeKind};
     use uuid::Uuid;
 
     use super::*;

@@ -1,11 +1,12 @@
 //! `bore publish … --node phone`: a publication of a stock WireGuard client, which has no agent to ask. It stays until it is removed.
 
-use bore_control::model::Lifetime;
-use bore_control::wire::{AccessLists, PublishRequest};
+use bore_api::model::Lifetime;
+use bore_api::wire::PublicationView;
+use bore_api::wire::{AccessLists, PublishRequest};
 use bore_policy::{Source, Target};
 
 use super::report::announce;
-use crate::agent::{Declaration, PublicationView};
+use crate::agent::Declaration;
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bore_control::model::{Micros, Protocol, Publication};
-use bore_control::runtime::{PublicationState, State, Step};
+use bore_api::model::{Micros, Protocol, Publication};
+use bore_api::state::{PublicationState, State, Step};
+use bore_api::wire::PublicationView;
+use bore_api::{Code, Problem};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use crate::agent::{Declaration, Problem, PublicationView, StateChange};
+use crate::agent::{Declaration, StateChange};
 use crate::error::{CliError, CliResult};
 use crate::hostname::both_forms;
 use crate::link::{Feed, Link};
@@ -39,7 +41,7 @@ impl Declared {
                 self.view = (**publication).clone();
             }
             StateChange::Stopped { code, cause } => {
-                return Err(CliError::new(code.clone(), cause.clone()));
+                return Err(CliError::of_text(code.clone(), cause.clone()));
             }
             StateChange::Refused { name, problem } if ours(name) => {
                 return Err(CliError::from_problem(problem.status, problem.clone()));
@@ -74,10 +76,14 @@ impl Settled {
         let name = &self.view.publication.name;
         let error = match state.state {
             State::Live => return Ok(self.view),
-            State::Down => CliError::new("B7101", format!("the target of {name} does not answer")),
-            State::Refused => CliError::new("B2114", format!("{name} is refused by the relay")),
+            State::Down => {
+                CliError::new(Code::TARGET_REFUSED, format!("the target of {name} does not answer"))
+            }
+            State::Refused => {
+                CliError::new(Code::DISPLACED, format!("{name} is refused by the relay"))
+            }
             State::Offline | State::Reachable => CliError::new(
-                "B8101",
+                Code::NOT_VERIFIED,
                 format!("{name} was not reached from outside within {:?}", self.limit),
             ),
         };
@@ -321,7 +327,7 @@ async fn follow_from(
                 continue;
             }
             StateChange::Saved => "the state is saved again".to_owned(),
-            StateChange::Stopped { code, cause } => return Err(CliError::new(code, cause)),
+            StateChange::Stopped { code, cause } => return Err(CliError::of_text(code, cause)),
             StateChange::Publication { .. }
             | StateChange::Withdrawn { .. }
             | StateChange::Refused { .. } => continue,
@@ -345,7 +351,8 @@ fn refused(name: &str, problem: &Problem) -> String {
 }
 
 fn withdrawn(name: &str, cause: &str) -> CliError {
-    CliError::new("B2111", format!("{name} is published no more")).cause(cause.to_owned())
+    CliError::new(Code::PUBLICATION_NOT_FOUND, format!("{name} is published no more"))
+        .cause(cause.to_owned())
 }
 
 fn failed_step(steps: &[Step]) -> String {
@@ -473,11 +480,11 @@ mod tests {
         let (output, streams) = captured(Style { quiet: true, ..Style::default() });
         let (sender, mut feed) = feed();
         let problem = Problem {
-            title: String::new(),
             status: 409,
             detail: "taken".into(),
             code: "B2104".into(),
             next: "try: --port 0".into(),
+            ..Problem::default()
         };
         let (code, cause) = ("B6101".to_owned(), "the disk is full".to_owned());
         for change in [

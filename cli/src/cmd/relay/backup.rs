@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use bore_api::Code;
 use bore_relay::Config;
 use serde_json::json;
 
@@ -137,7 +138,7 @@ fn refuse_existing(path: &Path) -> CliResult {
     if !path.exists() {
         return Ok(());
     }
-    Err(CliError::new("B1010", format!("{} exists", path.display()))
+    Err(CliError::new(Code::EXISTS_ALREADY, format!("{} exists", path.display()))
         .next("move it away, or name another place"))
 }
 

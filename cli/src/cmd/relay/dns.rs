@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bore_api::Code;
 use bore_relay::dns::lookups::{LookupError, Lookups};
 use bore_relay::dns::records::{Finding, Wanted};
 use bore_relay::{Config, DnsProvider};
@@ -54,8 +55,9 @@ pub(super) async fn wait(context: &Context<'_>, wanted: &Wanted) -> CliResult {
     let limit = context.timeout_or(WAIT);
     let looking = tokio::time::timeout(limit, tell_until_right(context, wanted, false));
     let waited = async {
-        let late = |_| CliError::new("B8102", "the DNS records are not there yet");
-        looking.await.map_err(late)?.map_err(|error| CliError::wrap("B1000", &error))
+        let late =
+            |_| CliError::new(Code::DNS_RECORDS_MISSING, "the DNS records are not there yet");
+        looking.await.map_err(late)?.map_err(|error| CliError::wrap(Code::INTERNAL, &error))
     };
     Interrupt::listen()?.or(waited).await
 }

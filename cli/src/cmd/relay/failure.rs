@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bore_api::Code;
 use bore_control::store::StoreError;
 use bore_relay::{ConfigError, InitError, SealingKeyError, StartError, StateError};
 
@@ -12,13 +13,16 @@ pub(in crate::cmd) fn config(path: &Path, errors: &[ConfigError]) -> CliError {
     let missing = |error: &ConfigError| matches!(error, ConfigError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
     if errors.iter().any(missing) {
         return CliError::new(
-            "B1013",
+            Code::NO_RELAY_HERE,
             format!("there is no relay configuration at {}", path.display()),
         );
     }
     let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
     let plural = if lines.len() == 1 { "mistake" } else { "mistakes" };
-    let error = CliError::new("B1003", format!("{} has {} {plural}", path.display(), lines.len()));
+    let error = CliError::new(
+        Code::CONFIGURATION,
+        format!("{} has {} {plural}", path.display(), lines.len()),
+    );
     error.cause(lines.join("\n         ")).next("correct them; every key is in docs/config.md")
 }
 
@@ -31,8 +35,8 @@ pub(in crate::cmd) fn init(path: &Path, error: &InitError) -> CliError {
         InitError::Write { source, .. } => {
             CliError::io(error.to_string(), source).next("sudo, or another --config FILE")
         }
-        InitError::Keys(_) => CliError::wrap("B6106", error),
-        other => CliError::wrap("B1000", other),
+        InitError::Keys(_) => CliError::wrap(Code::STORE_UNAVAILABLE, error),
+        other => CliError::wrap(Code::INTERNAL, other),
     }
 }
 
@@ -42,16 +46,16 @@ pub(in crate::cmd) fn start(error: &StartError) -> CliError {
         StartError::State(cause) => state(cause),
         StartError::Store(cause) => store(cause),
         StartError::SealingKey(cause) => sealing_key(cause),
-        StartError::CaRoots(cause) => CliError::wrap("B1003", cause),
-        StartError::Listen { what: "dns", address, .. } => CliError::wrap("B1014", error).next(format!(
+        StartError::CaRoots(cause) => CliError::wrap(Code::CONFIGURATION, cause),
+        StartError::Listen { what: "dns", address, .. } => CliError::wrap(Code::CANNOT_LISTEN, error).next(format!(
             "what holds port {port} (ss -lnp 'sport = :{port}')? Beside a resolver on loopback, set dns.listen to the address of this machine that the world reaches (ip -brief address)",
             port = address.port()
         )),
-        StartError::Listen { .. } | StartError::Overlay(_) => CliError::wrap("B1014", error),
-        StartError::Certificate(_) => CliError::wrap("B1015", error),
-        StartError::Dns(_) => CliError::wrap("B1003", error),
-        StartError::Tls(_) => CliError::wrap("B1000", error),
-        other => CliError::wrap("B1000", other),
+        StartError::Listen { .. } | StartError::Overlay(_) => CliError::wrap(Code::CANNOT_LISTEN, error),
+        StartError::Certificate(_) => CliError::wrap(Code::CERTIFICATE_FILE, error),
+        StartError::Dns(_) => CliError::wrap(Code::CONFIGURATION, error),
+        StartError::Tls(_) => CliError::wrap(Code::INTERNAL, error),
+        other => CliError::wrap(Code::INTERNAL, other),
     }
 }
 
@@ -65,32 +69,34 @@ pub(in crate::cmd) fn sealing_key(error: &SealingKeyError) -> CliError {
         | SealingKeyError::NoNext
         | SealingKeyError::NotAKey(_)
         | SealingKeyError::Wrong(_)
-        | SealingKeyError::Random(_) => CliError::wrap("B6107", error),
-        SealingKeyError::Io { source, .. } if full(source) => CliError::wrap("B6101", error),
+        | SealingKeyError::Random(_) => CliError::wrap(Code::SEALED_SECRETS, error),
+        SealingKeyError::Io { source, .. } if full(source) => {
+            CliError::wrap(Code::DISK_FULL, error)
+        }
         SealingKeyError::Io { path, source } => {
             CliError::io(error.to_string(), source).next(format!(
                 "the user that the relay runs as must be able to read it: ls -l {}",
                 path.display()
             ))
         }
-        other => CliError::wrap("B1000", other),
+        other => CliError::wrap(Code::INTERNAL, other),
     }
 }
 
 /// Why a state folder cannot be used.
 pub(in crate::cmd) fn state(error: &StateError) -> CliError {
     let code = if matches!(error, StateError::InUse(_)) {
-        "B6104"
+        Code::STATE_FOLDER_IN_USE
     } else if matches!(error, StateError::ReadableByOthers { .. }) {
-        "B6105"
+        Code::STATE_FOLDER_EXPOSED
     } else if matches!(error, StateError::Empty(_)) {
-        "B1013"
+        Code::NO_RELAY_HERE
     } else if matches!(error, StateError::DamagedKey(_)) {
-        "B6102"
+        Code::STORE_DAMAGED
     } else if matches!(error, StateError::Io { source, .. } if full(source)) {
-        "B6101"
+        Code::DISK_FULL
     } else {
-        "B1002"
+        Code::FILE
     };
     let wrapped = CliError::wrap(code, error);
     if !matches!(error, StateError::InUse(_)) {
@@ -104,17 +110,17 @@ pub(in crate::cmd) fn state(error: &StateError) -> CliError {
 /// Why a database cannot be used.
 pub(in crate::cmd) fn store(error: &StoreError) -> CliError {
     let code = if matches!(error, StoreError::DiskFull) {
-        "B6101"
+        Code::DISK_FULL
     } else if matches!(error, StoreError::Corrupt(_)) {
-        "B6102"
+        Code::STORE_DAMAGED
     } else if matches!(error, StoreError::Newer { .. }) {
-        "B6103"
+        Code::STORE_NEWER
     } else if matches!(error, StoreError::Locked) {
-        "B6104"
+        Code::STATE_FOLDER_IN_USE
     } else if matches!(error, StoreError::Missing) {
-        "B6109"
+        Code::STORE_MISSING
     } else {
-        "B6106"
+        Code::STORE_UNAVAILABLE
     };
     CliError::wrap(code, error)
 }

@@ -50,7 +50,7 @@ impl FromRequestParts<Control> for SelfNode {
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refusal> {
         let Some(Caller::Node { node, network }) = parts.extensions.get::<Caller>() else {
             return Err(Refusal::new(
-                Code::ApiKeyMissing,
+                Code::API_KEY_MISSING,
                 "only a node can ask this, through its tunnel",
             ));
         };
@@ -76,7 +76,7 @@ impl FromRequestParts<Control> for Stranger {
                 Ok(Self { public_key: public_key.clone(), source: *source })
             }
             Some(Caller::Tcp { .. } | Caller::Node { .. }) | None => {
-                Err(Refusal::new(Code::JoinKeyInvalid, "the join key is not valid"))
+                Err(Refusal::new(Code::JOIN_KEY_INVALID, "the join key is not valid"))
             }
         }
     }

@@ -42,7 +42,7 @@ pub(super) async fn renew(
     let state = control.renew_certificate_by(&subject.0, &principal.actor).await;
     let none = || {
         let detail = format!("the relay wants no certificate for `{}`", subject.0);
-        Refusal::new(Code::OtherNetwork, detail).next("try: bore certificate ls")
+        Refusal::new(Code::OTHER_NETWORK, detail).next("bore certificate ls")
     };
     Ok((StatusCode::ACCEPTED, Json(state.ok_or_else(none)?)))
 }

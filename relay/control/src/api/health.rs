@@ -15,7 +15,7 @@ use crate::wire::Health;
 #[utoipa::path(get, path = "/v1/health", tag = "health", responses((status = 200, body = Health)))]
 pub(super) async fn show(State(control): State<Control>) -> Result<Json<Health>, Refusal> {
     let store = control.store();
-    let away = || Refusal::new(Code::StoreUnavailable, "the relay's database does not answer");
+    let away = || Refusal::new(Code::STORE_UNAVAILABLE, "the relay's database does not answer");
     let probe = control.store_health().check(store.as_ref());
     tokio::time::timeout(PROBE_TIME_MAX, probe).await.map_err(|_| away())??;
     Ok(Json(Health {

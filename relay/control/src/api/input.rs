@@ -21,7 +21,7 @@ impl<T: DeserializeOwned> FromRequest<Control> for Input<T> {
     async fn from_request(request: Request, _: &Control) -> Result<Self, Refusal> {
         if !is_json(&request) {
             let refusal = Refusal::new(
-                Code::BadRequest,
+                Code::BAD_REQUEST,
                 "the body must have `Content-Type: application/json`",
             );
             return Err(refusal.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
@@ -29,7 +29,7 @@ impl<T: DeserializeOwned> FromRequest<Control> for Input<T> {
         let body =
             tokio::time::timeout(REQUEST_TIME_MAX, to_bytes(request.into_body(), BODY_BYTES_MAX))
                 .await;
-        let late = Refusal::new(Code::BadRequest, "the body did not arrive in time")
+        let late = Refusal::new(Code::BAD_REQUEST, "the body did not arrive in time")
             .status(StatusCode::REQUEST_TIMEOUT);
         parse(&body.map_err(|_| late)?.map_err(|_| too_large())?).map(Self)
     }
@@ -43,16 +43,16 @@ fn is_json(request: &Request) -> bool {
 
 fn too_large() -> Refusal {
     let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes, or ended early");
-    Refusal::new(Code::BadRequest, detail).status(StatusCode::PAYLOAD_TOO_LARGE)
+    Refusal::new(Code::BAD_REQUEST, detail).status(StatusCode::PAYLOAD_TOO_LARGE)
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();
-        Refusal::new(Code::BadRequest, format!("`{field}`: {}", error.inner()))
+        Refusal::new(Code::BAD_REQUEST, format!("`{field}`: {}", error.inner()))
     })?;
-    json.end().map_err(|_| Refusal::new(Code::BadRequest, "something follows the JSON value"))?;
+    json.end().map_err(|_| Refusal::new(Code::BAD_REQUEST, "something follows the JSON value"))?;
     Ok(value)
 }
 
@@ -67,7 +67,7 @@ impl<T: DeserializeOwned> FromRequestParts<Control> for Params<T> {
         let query = Query::<T>::try_from_uri(&parts.uri);
         query
             .map(|Query(query)| Self(query))
-            .map_err(|error| Refusal::new(Code::BadRequest, error.body_text()))
+            .map_err(|error| Refusal::new(Code::BAD_REQUEST, error.body_text()))
     }
 }
 

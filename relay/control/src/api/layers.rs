@@ -33,7 +33,7 @@ pub(super) async fn finish_changes(
     tokio::spawn(change).await.unwrap_or_else(|error| {
         let detail = "the relay failed at this request; what was changed is in the audit trail";
         let refusal =
-            Refusal::new(Code::StoreUnavailable, detail).status(StatusCode::INTERNAL_SERVER_ERROR);
+            Refusal::new(Code::STORE_UNAVAILABLE, detail).status(StatusCode::INTERNAL_SERVER_ERROR);
         refusal.because(error).into_response()
     })
 }
@@ -45,7 +45,7 @@ pub(super) async fn limit_time(request: Request, next: Next) -> Response {
             "there was no answer within {} s; a change may still be made",
             REQUEST_TIME_MAX.as_secs()
         );
-        Refusal::new(Code::StoreUnavailable, detail).into_response()
+        Refusal::new(Code::STORE_UNAVAILABLE, detail).into_response()
     })
 }
 
@@ -67,14 +67,14 @@ pub(super) async fn refuse_browsers(
 ) -> Response {
     let headers = request.headers();
     if headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site") {
-        let refusal = Refusal::new(Code::BadRequest, "web pages cannot call this")
+        let refusal = Refusal::new(Code::BAD_REQUEST, "web pages cannot call this")
             .status(StatusCode::FORBIDDEN);
         return refusal.into_response();
     }
     if !is_called_by_address(&control, &request) {
         let detail = "`Host` is not the address that is called";
         let refusal =
-            Refusal::new(Code::BadRequest, detail).status(StatusCode::MISDIRECTED_REQUEST);
+            Refusal::new(Code::BAD_REQUEST, detail).status(StatusCode::MISDIRECTED_REQUEST);
         return refusal.into_response();
     }
     next.run(request).await
@@ -100,10 +100,10 @@ fn host_address(request: &Request) -> Option<IpAddr> {
 
 pub(super) async fn no_such_route(request: Request) -> Refusal {
     let detail = format!("there is no route {}", request.uri().path());
-    Refusal::new(Code::BadRequest, detail).status(StatusCode::NOT_FOUND)
+    Refusal::new(Code::BAD_REQUEST, detail).status(StatusCode::NOT_FOUND)
 }
 
 pub(super) async fn no_such_method(request: Request) -> Refusal {
     let detail = format!("{} is not possible on {}", request.method(), request.uri().path());
-    Refusal::new(Code::BadRequest, detail).status(StatusCode::METHOD_NOT_ALLOWED)
+    Refusal::new(Code::BAD_REQUEST, detail).status(StatusCode::METHOD_NOT_ALLOWED)
 }

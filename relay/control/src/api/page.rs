@@ -44,7 +44,7 @@ pub(crate) fn rows_of_page(limit: Option<u32>) -> Result<u32, Refusal> {
     match limit.unwrap_or(PAGE_ROWS_MAX) {
         limit @ 1..=PAGE_ROWS_MAX => Ok(limit),
         limit => Err(Refusal::new(
-            Code::BadRequest,
+            Code::BAD_REQUEST,
             format!("`limit` is {limit}: it goes from 1 to {PAGE_ROWS_MAX}"),
         )),
     }

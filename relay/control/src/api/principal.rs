@@ -75,7 +75,7 @@ impl Principal {
         let names: Vec<&str> =
             enough.iter().chain([&Scope::Admin]).map(|scope| scope.name()).collect();
         Err(Refusal::new(
-            Code::ScopeMissing,
+            Code::SCOPE_MISSING,
             format!("this needs a key with scope {}", names.join(" or ")),
         ))
     }
@@ -86,7 +86,7 @@ impl Principal {
         match scopes.iter().find(|scope| !self.is_admin() && !self.scopes.contains(scope)) {
             Some(scope) => {
                 let detail = format!("a key without scope {} cannot give it away", scope.name());
-                Err(Refusal::new(Code::ScopeMissing, detail))
+                Err(Refusal::new(Code::SCOPE_MISSING, detail))
             }
             None => Ok(()),
         }
@@ -126,7 +126,7 @@ impl FromRequestParts<Control> for Principal {
 /// The token, and where it comes from.
 fn bearer(parts: &Parts) -> Result<(ApiToken, IpAddr), Refusal> {
     let missing =
-        || Refusal::new(Code::ApiKeyMissing, "there is no `Authorization: Bearer bore_api_…`");
+        || Refusal::new(Code::API_KEY_MISSING, "there is no `Authorization: Bearer bore_api_…`");
     let Some(Caller::Tcp { peer }) = parts.extensions.get::<Caller>() else {
         return Err(missing());
     };
@@ -140,10 +140,10 @@ fn bearer(parts: &Parts) -> Result<(ApiToken, IpAddr), Refusal> {
     let parsed = ApiToken::parse(token.trim()).map(|token| (token, peer.ip()));
     parsed.map_err(|error| {
         let next = match error {
-            TokenError::NotAKey => "try: the key as it was printed, beginning with bore_api_",
-            TokenError::Mistyped => "try: copy the key again; the relay was not asked about it",
+            TokenError::NotAKey => "give the key as it was printed, beginning with bore_api_",
+            TokenError::Mistyped => "copy the key again; the relay was not asked about it",
         };
-        Refusal::new(Code::ApiKeyInvalid, error.to_string()).next(next)
+        Refusal::new(Code::API_KEY_INVALID, error.to_string()).next(next)
     })
 }
 
@@ -204,7 +204,7 @@ async fn path_parameter(
     parts: &mut Parts,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<String, Refusal> {
-    let bad = |_| Refusal::new(Code::BadRequest, "the path is not percent-encoded UTF-8");
+    let bad = |_| Refusal::new(Code::BAD_REQUEST, "the path is not percent-encoded UTF-8");
     let parameters = RawPathParams::from_request_parts(parts, &()).await.map_err(bad)?;
     let found =
         parameters.iter().find(|(name, _)| is_wanted(name)).map(|(_, value)| value.to_owned());
@@ -239,7 +239,7 @@ mod tests {
             Right::ReadAudit,
             Right::Administer,
         ] {
-            assert_eq!(key.may(other).unwrap_err().code, Code::ScopeMissing, "{other:?}");
+            assert_eq!(key.may(other).unwrap_err().code, Code::SCOPE_MISSING, "{other:?}");
         }
     }
 
@@ -255,7 +255,7 @@ mod tests {
         let key = principal(Some(1), &[Scope::KeysWrite, Scope::Read]);
         assert!(key.may_grant(&[Scope::Read, Scope::KeysWrite]).is_ok());
         for more in [Scope::Admin, Scope::NodesWrite, Scope::PoliciesWrite, Scope::AuditRead] {
-            assert_eq!(key.may_grant(&[Scope::Read, more]).unwrap_err().code, Code::ScopeMissing);
+            assert_eq!(key.may_grant(&[Scope::Read, more]).unwrap_err().code, Code::SCOPE_MISSING);
         }
         assert!(principal(Some(1), &[Scope::Read]).may_grant(&[Scope::Read]).is_err());
     }

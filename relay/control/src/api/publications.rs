@@ -37,12 +37,12 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<PublicationView>), Refusal> {
     scope.may(Right::WritePublications)?;
     let missing =
-        || Refusal::new(Code::BadRequest, "`node` is missing: the WireGuard node that serves it");
+        || Refusal::new(Code::BAD_REQUEST, "`node` is missing: the WireGuard node that serves it");
     let node = control.member(scope.id(), request.node.as_deref().ok_or_else(missing)?)?;
     if node.node.kind == NodeKind::Agent {
         let detail =
             format!("node {} is an agent: it dials only what was declared on it", node.name);
-        return Err(Refusal::new(Code::TargetNotDeclared, detail));
+        return Err(Refusal::new(Code::TARGET_NOT_DECLARED, detail));
     }
     let view = control.publish(scope.id(), node.node.id, &request, scope.actor()).await?;
     Ok((StatusCode::CREATED, Json(view)))

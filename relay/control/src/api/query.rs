@@ -1,10 +1,10 @@
 //! What can stand behind the question mark, beside pages.
 
+use bore_api::limits::AUDIT_WALK_ROWS_MAX;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use crate::limits::AUDIT_WALK_ROWS_MAX;
 use crate::refusal::{Code, Refusal};
 use crate::store::{AuditPoint, AuditWalk};
 
@@ -77,6 +77,6 @@ impl AuditWalkParams {
 }
 
 fn point(parameter: &str, text: &str) -> Result<AuditPoint, Refusal> {
-    let bad = |error| Refusal::new(Code::BadRequest, format!("`{parameter}` is {error}"));
+    let bad = |error| Refusal::new(Code::BAD_REQUEST, format!("`{parameter}` is {error}"));
     text.parse().map_err(bad)
 }

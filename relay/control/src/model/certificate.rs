@@ -2,11 +2,10 @@
 //!
 //! Secrets are sealed before they come here and stay so; whoever needs one opens it with the relay's sealing key.
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use bore_api::model::Micros;
+use bore_api::state::CertificateProblem;
 use uuid::Uuid;
 
-use super::Micros;
 use crate::sealing::Sealed;
 
 /// A certificate that a CA has issued.
@@ -86,17 +85,6 @@ pub struct StandingOrder {
     pub url: String,
     /// The PKCS #8 key, PEM, sealed at `certificate_orders.private_key`.
     pub private_key: Sealed,
-}
-
-/// Why there is no certificate, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct CertificateProblem {
-    /// Code that `bore explain` knows.
-    pub code: String,
-    /// What was tried and why it failed, in words.
-    pub cause: String,
-    /// What to do.
-    pub remedy: String,
 }
 
 /// The account at one CA.

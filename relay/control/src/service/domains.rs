@@ -75,7 +75,7 @@ impl Control {
         let proofs = self.proofs(&domain);
         let shown = self.runtime().prove_domain(&proofs).await;
         if !shown.ok {
-            return Err(Refusal::new(Code::DomainUnproved, shown.detail).next(advice(&proofs)));
+            return Err(Refusal::new(Code::DOMAIN_UNPROVED, shown.detail).next(advice(&proofs)));
         }
         let _turn = self.turn(network).await?;
         let at = self.runtime().now();
@@ -174,7 +174,7 @@ impl Control {
 
     /// Whether the proof is waived.
     fn check_addable(&self, name: &Hostname, administrator: bool) -> Result<bool, Refusal> {
-        let refused = |why: &str| Err(Refusal::new(Code::DomainRefused, format!("{name} {why}")));
+        let refused = |why: &str| Err(Refusal::new(Code::DOMAIN_REFUSED, format!("{name} {why}")));
         let is_host = self.runtime().relay_info().host.eq_ignore_ascii_case(name.as_str());
         let is_domain = self.relay_domain().is_some_and(|domain| domain == *name);
         if is_host || is_domain {
@@ -204,7 +204,7 @@ impl Control {
         let publications = publications.into_iter().filter_map(|id| self.publication(id));
         let names: Vec<String> = publications.map(|publication| publication.name).collect();
         let detail = format!("{} is in use by {}", domain.name, names.join(", "));
-        Err(Refusal::new(Code::DomainInUse, detail))
+        Err(Refusal::new(Code::DOMAIN_IN_USE, detail))
     }
 
     /// The records of which one proves the domain.
@@ -240,7 +240,7 @@ fn token(domain: &Domain) -> String {
 }
 
 fn domain_name(wanted: &str) -> Result<Hostname, Refusal> {
-    let refused = |why: String| Refusal::new(Code::DomainRefused, why);
+    let refused = |why: String| Refusal::new(Code::DOMAIN_REFUSED, why);
     if wanted.contains('*') {
         return Err(refused(
             "a domain stands for all names below it: leave the `*.` out".to_owned(),
@@ -251,10 +251,7 @@ fn domain_name(wanted: &str) -> Result<Hostname, Refusal> {
 
 fn advice(proofs: &[DnsRecord]) -> String {
     let records: Vec<String> = proofs.iter().map(ToString::to_string).collect();
-    format!(
-        "try: set {}, wait for its old answer to expire, then verify again",
-        records.join(", or ")
-    )
+    format!("set {}, wait for its old answer to expire, then verify again", records.join(", or "))
 }
 
 const CHALLENGE: &str = "_bore-challenge";

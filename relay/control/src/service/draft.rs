@@ -2,13 +2,12 @@
 //!
 //! What is taken or forbidden is not known here.
 
+use bore_api::limits::HOSTNAMES_PER_PUBLICATION_MAX;
 use bore_policy::{Access, CompiledAccess, Groups, Label, Source, Target, TargetScheme};
 use uuid::Uuid;
 
 use super::label;
-use crate::limits::{
-    ACCESS_ENTRIES_MAX, HOSTNAMES_PER_PUBLICATION_MAX, PORT_COUNT_MAX, TARGET_CHARS_MAX,
-};
+use crate::limits::{ACCESS_ENTRIES_MAX, PORT_COUNT_MAX, TARGET_CHARS_MAX};
 use crate::model::{HealthCheck, HealthOptions, Lifetime, NodeKind, Protocol, WebOptions};
 use crate::names::readable_label;
 use crate::refusal::{Code, Refusal};
@@ -55,7 +54,7 @@ impl Draft {
         let access = parse_access(&request.access)?;
         let compiled = CompiledAccess::new(&access, groups).map_err(|errors| {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            Refusal::new(Code::BadAccess, errors.join("; ")).errors(errors)
+            Refusal::new(Code::BAD_ACCESS, errors.join("; ")).errors(errors)
         })?;
         Ok(Self {
             name: request.name.as_deref().map(label).transpose()?,
@@ -85,7 +84,7 @@ impl Draft {
 fn parse_access(lists: &AccessLists) -> Result<Access, Refusal> {
     if lists.allow.len() + lists.deny.len() > ACCESS_ENTRIES_MAX {
         return Err(Refusal::new(
-            Code::BadAccess,
+            Code::BAD_ACCESS,
             format!("an access list has at most {ACCESS_ENTRIES_MAX} entries"),
         ));
     }
@@ -100,11 +99,11 @@ fn parse_access(lists: &AccessLists) -> Result<Access, Refusal> {
     if errors.is_empty() {
         return Ok(access);
     }
-    Err(Refusal::new(Code::BadAccess, errors.join("; ")).errors(errors))
+    Err(Refusal::new(Code::BAD_ACCESS, errors.join("; ")).errors(errors))
 }
 
 fn port_wish(request: &PublishRequest) -> Result<PortWish, Refusal> {
-    let bad = |why: &str| Err(Refusal::new(Code::BadRequest, why));
+    let bad = |why: &str| Err(Refusal::new(Code::BAD_REQUEST, why));
     if !request.protocol.has_port() {
         return if request.port.is_some() {
             bad("`port`: http and tls have no port of their own")
@@ -129,7 +128,7 @@ fn port_count(request: &PublishRequest) -> Result<u16, Refusal> {
         return Ok(count);
     }
     Err(Refusal::new(
-        Code::BadRequest,
+        Code::BAD_REQUEST,
         format!(
             "`port_count` is {count}: it goes from 1 to {most} here; publish more as a second range"
         ),
@@ -137,7 +136,7 @@ fn port_count(request: &PublishRequest) -> Result<u16, Refusal> {
 }
 
 fn hostname_wishes(request: &PublishRequest) -> Result<Vec<String>, Refusal> {
-    let bad = |why: String| Err(Refusal::new(Code::BadRequest, format!("`hostnames`: {why}")));
+    let bad = |why: String| Err(Refusal::new(Code::BAD_REQUEST, format!("`hostnames`: {why}")));
     match request.hostnames.len() {
         0 => Ok(Vec::new()),
         _ if request.protocol.has_port() => bad("tcp and udp are reached by port".to_owned()),
@@ -148,13 +147,13 @@ fn hostname_wishes(request: &PublishRequest) -> Result<Vec<String>, Refusal> {
 
 fn web_options(request: &PublishRequest) -> Result<WebOptions, Refusal> {
     if request.protocol != Protocol::Http && request.web != WebOptions::default() {
-        return Err(Refusal::new(Code::BadRequest, "`web`: only http services are spoken for"));
+        return Err(Refusal::new(Code::BAD_REQUEST, "`web`: only http services are spoken for"));
     }
     Ok(request.web.clone())
 }
 
 fn health_options(request: &PublishRequest, kind: NodeKind) -> Result<HealthOptions, Refusal> {
-    let bad = |why: &str| Err(Refusal::new(Code::BadRequest, format!("`health`: {why}")));
+    let bad = |why: &str| Err(Refusal::new(Code::BAD_REQUEST, format!("`health`: {why}")));
     match (&request.health.check, request.protocol, kind) {
         (Some(HealthCheck::Tcp | HealthCheck::Http(_)), Protocol::Udp, _) => {
             bad("a udp service answers no check: leave it out, or say `none`")
@@ -175,14 +174,14 @@ fn health_options(request: &PublishRequest, kind: NodeKind) -> Result<HealthOpti
 /// On a WireGuard node the target is a port of its overlay address, and nothing else can be dialled.
 fn overlay_port(request: &PublishRequest, kind: NodeKind) -> Result<Option<u16>, Refusal> {
     let target = Target::parse(&request.target)
-        .map_err(|error| Refusal::new(Code::BadRequest, format!("`target`: {error}")))?;
+        .map_err(|error| Refusal::new(Code::BAD_REQUEST, format!("`target`: {error}")))?;
     if target.port_count() != request.port_count {
         let detail =
             format!("`port_count` is {}, `target` has {}", request.port_count, target.port_count());
-        return Err(Refusal::new(Code::BadRequest, detail));
+        return Err(Refusal::new(Code::BAD_REQUEST, detail));
     }
     if target.scheme() != TargetScheme::Plain && request.protocol != Protocol::Http {
-        return Err(Refusal::new(Code::BadRequest, "`target`: only http services have a scheme"));
+        return Err(Refusal::new(Code::BAD_REQUEST, "`target`: only http services have a scheme"));
     }
     match kind {
         NodeKind::Agent => Ok(None),
@@ -190,7 +189,7 @@ fn overlay_port(request: &PublishRequest, kind: NodeKind) -> Result<Option<u16>,
             let first = request.target.split('-').next().and_then(|port| port.parse().ok());
             let refused = || {
                 Refusal::new(
-                    Code::BadRequest,
+                    Code::BAD_REQUEST,
                     "`target`: with a WireGuard node it is a port on its overlay address",
                 )
             };
@@ -218,7 +217,7 @@ mod tests {
             "\"any_port\": true, \"hostname\": \"a\"",
             "\"any_port\": true, \"port_count\": 0",
         ] {
-            assert_eq!(wish(nonsense).unwrap_err().code, Code::BadRequest, "{nonsense}");
+            assert_eq!(wish(nonsense).unwrap_err().code, Code::BAD_REQUEST, "{nonsense}");
         }
     }
 
@@ -226,7 +225,7 @@ mod tests {
     fn options_of_a_web_service_are_for_web_services() {
         let web = r#""any_port": true, "web": {"tls_min": "1.2"}"#;
         let refused = Draft::check(&request(web), NodeKind::Agent, &Groups::default());
-        assert_eq!(refused.unwrap_err().code, Code::BadRequest);
+        assert_eq!(refused.unwrap_err().code, Code::BAD_REQUEST);
         let asked = PublishRequest { protocol: Protocol::Http, ..request(web) };
         let asked = PublishRequest { any_port: false, ..asked };
         let draft = Draft::check(&asked, NodeKind::Agent, &Groups::default()).unwrap();
@@ -261,7 +260,7 @@ mod tests {
             [(Protocol::Udp, agent, "tcp"), (Protocol::Tcp, NodeKind::Wireguard, "http")]
         {
             let refusal = check(protocol, kind, text).unwrap_err();
-            assert_eq!(refusal.code, Code::BadRequest, "{protocol:?} {text}");
+            assert_eq!(refusal.code, Code::BAD_REQUEST, "{protocol:?} {text}");
         }
     }
 
@@ -271,7 +270,7 @@ mod tests {
             r#""any_port": true, "access": {"allow": ["10.0.0.0/33", "10.1.0.0/8"], "deny": ["nonsense"]}"#,
         );
         let refusal = Draft::check(&request, NodeKind::Agent, &Groups::default()).unwrap_err();
-        assert_eq!((refusal.code, refusal.errors.len()), (Code::BadAccess, 3), "{refusal}");
+        assert_eq!((refusal.code, refusal.errors.len()), (Code::BAD_ACCESS, 3), "{refusal}");
     }
 
     #[test]
@@ -290,8 +289,8 @@ mod tests {
         let names = |count| vec!["a".to_owned(); count];
         assert_eq!(wish(Protocol::Tls, names(2)), Ok((PortWish::Host, 2)));
         assert_eq!(wish(Protocol::Http, names(64)), Ok((PortWish::Host, 64)));
-        assert_eq!(wish(Protocol::Http, names(65)), Err(Code::BadRequest));
-        assert_eq!(wish(Protocol::Udp, names(1)), Err(Code::BadRequest));
+        assert_eq!(wish(Protocol::Http, names(65)), Err(Code::BAD_REQUEST));
+        assert_eq!(wish(Protocol::Udp, names(1)), Err(Code::BAD_REQUEST));
     }
 
     #[test]
@@ -311,7 +310,7 @@ mod tests {
                 .map(|draft| draft.overlay_port)
         };
         assert_eq!(check("8080").unwrap(), Some(8080));
-        assert_eq!(check("10.0.0.1:8080").unwrap_err().code, Code::BadRequest);
+        assert_eq!(check("10.0.0.1:8080").unwrap_err().code, Code::BAD_REQUEST);
     }
 
     fn request(fields: &str) -> PublishRequest {

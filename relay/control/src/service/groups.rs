@@ -122,7 +122,7 @@ impl Control {
         below_quota("groups in a network", groups.len(), self.quotas().groups_per_network)?;
         match groups.iter().find(|group| group.name == name) {
             Some(_) => {
-                Err(Refusal::new(Code::NameTaken, format!("there is a group `{name}` already")))
+                Err(Refusal::new(Code::NAME_TAKEN, format!("there is a group `{name}` already")))
             }
             None => Ok(()),
         }
@@ -166,10 +166,10 @@ impl Control {
         };
         match tenant.publications.iter().find(|(_, id)| needs(id)) {
             Some((name, _)) => Err(Refusal::new(
-                Code::PolicyBroken,
+                Code::POLICY_BROKEN,
                 format!("the access list of publication `{name}` names group `{}`", group.name),
             )
-            .next("try: remove the group from its access list first")),
+            .next("remove the group from its access list first")),
             None => Ok(compiled),
         }
     }

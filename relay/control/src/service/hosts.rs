@@ -114,7 +114,7 @@ impl Control {
         let is_host = self.runtime().relay_info().host.eq_ignore_ascii_case(name.as_str());
         if is_host || self.relay_domain().is_some_and(|domain| domain == *name) {
             let detail = format!("hostname {name} is the relay's own");
-            return Err(Refusal::new(Code::HostnameTaken, detail));
+            return Err(Refusal::new(Code::HOSTNAME_TAKEN, detail));
         }
         Ok(())
     }
@@ -132,9 +132,9 @@ pub(super) fn front_of<'a>(name: &'a str, domain: &Hostname) -> Option<&'a str> 
 
 fn of_another(host: &PublicHost, domain: &str) -> Refusal {
     let detail = format!("`{host}` lies under {domain}, which is another network's");
-    Refusal::new(Code::DomainTaken, detail)
+    Refusal::new(Code::DOMAIN_TAKEN, detail)
 }
 
 fn outside(detail: String) -> Refusal {
-    Refusal::new(Code::HostnameOutside, detail)
+    Refusal::new(Code::HOSTNAME_OUTSIDE, detail)
 }

@@ -3,25 +3,31 @@
 //! Absence is counted from when this process first saw it, so that a relay that was down itself takes nothing away.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::steady_clock::SteadyClock;
 use crate::clock;
 use crate::control::Control;
 use crate::limits::{AWAY_MAX, EPHEMERAL_AWAY_MAX};
 use crate::model::{Actor, Lifetime, Micros, Node};
 
-/// Since when nodes are away; the caller keeps it between two calls of [`Control::housekeep`].
+/// Since when nodes are away, and whether the clock is steady; the caller keeps it between two calls of [`Control::housekeep`].
 #[derive(Debug, Default)]
-pub struct Absences(HashMap<Uuid, Micros>);
+pub struct Absences {
+    since: HashMap<Uuid, Micros>,
+    clock: SteadyClock,
+}
 
 impl Control {
     /// Removes what outlived its node's absence. Called every minute or so; a failure is logged and tried again the next time.
     pub async fn housekeep(&self, absences: &mut Absences) {
         self.write_due_join_refusals().await;
-        self.trim_audit().await;
         let now = clock::now();
+        if absences.clock.is_steady(Instant::now(), now) {
+            self.trim_audit().await;
+        }
         let nodes = self.snapshot_nodes();
         let away = absences.update(&nodes, now, |node| self.runtime().node_state(node.id).online);
         for (node, since) in away {
@@ -72,9 +78,9 @@ impl Absences {
     ) -> Vec<(Node, Micros)> {
         let absent = nodes.iter().filter(|node| !is_online(node));
         let away: Vec<(Node, Micros)> = absent
-            .map(|node| (node.clone(), self.0.get(&node.id).copied().unwrap_or(now)))
+            .map(|node| (node.clone(), self.since.get(&node.id).copied().unwrap_or(now)))
             .collect();
-        self.0 = away.iter().map(|(node, since)| (node.id, *since)).collect();
+        self.since = away.iter().map(|(node, since)| (node.id, *since)).collect();
         away
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct JoinForm {
 
 impl Control {
     pub(crate) async fn join(&self, form: JoinForm) -> Result<Joined, Refusal> {
-        let invalid = || Refusal::new(Code::JoinKeyInvalid, "the join key is not valid");
+        let invalid = || Refusal::new(Code::JOIN_KEY_INVALID, "the join key is not valid");
         let request = JoinRequest {
             network: form.network,
             key: form.key,
@@ -66,7 +66,7 @@ impl Control {
         self.store().may_join(request).await?;
         let _turn = match self.turn(request.network).await {
             Ok(turn) => Some(turn),
-            Err(refusal) if refusal.code == Code::StoreUnavailable => {
+            Err(refusal) if refusal.code == Code::STORE_UNAVAILABLE => {
                 return Err(JoinError::Store(StoreError::Locked));
             }
             // A network that was removed meanwhile has no turn, and the store refuses.

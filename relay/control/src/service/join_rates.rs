@@ -1,4 +1,5 @@
-//! How often strangers may be refused: by public key, by source and by join key, all decided before the database is asked.
+//! How often strangers may be refused: by public key, by source and by join key, all decided before the database is asked. And how many new nodes
+//! a join key and a network may make, so that nobody empties the pool of overlay addresses.
 //!
 //! Only refusals are charged, so that a fleet that joins from one address is not held up. A join key is charged once it opens nothing for
 //! anyone: otherwise one holder of a key could lock out the others.
@@ -11,30 +12,36 @@ use uuid::Uuid;
 use crate::control::Control;
 use crate::limits::{
     GARDEN_CALLERS_MAX, JOIN_REFUSALS_OF_KEY, JOIN_REFUSALS_OF_PUBLIC_KEY, JOIN_REFUSALS_OF_SOURCE,
+    NEW_NODES_NETWORKS_MAX, Quotas,
 };
-use crate::rate::{Rates, source_prefix};
+use crate::rate::{Rate, Rates, source_prefix};
 use crate::refusal::{Code, Refusal};
 use crate::store::{JoinError, JoinRequest};
 
-/// The three tables.
+/// The tables.
 #[derive(Debug)]
 pub(crate) struct JoinRates {
     public_keys: Rates<String>,
     sources: Rates<IpAddr>,
     keys: Rates<Uuid>,
+    new_nodes_of_keys: Rates<Uuid>,
+    new_nodes_of_networks: Rates<Uuid>,
 }
 
-impl Default for JoinRates {
-    fn default() -> Self {
+impl JoinRates {
+    pub(crate) fn new(quotas: &Quotas) -> Self {
+        let burst = f64::from(quotas.new_nodes_burst);
+        let of_key = Rate { burst, per_second: f64::from(quotas.new_nodes_per_hour) / 3_600.0 };
+        let of_network = Rate { burst: 2.0 * burst, per_second: 2.0 * of_key.per_second };
         Self {
             public_keys: Rates::new(JOIN_REFUSALS_OF_PUBLIC_KEY, GARDEN_CALLERS_MAX),
             sources: Rates::new(JOIN_REFUSALS_OF_SOURCE, GARDEN_CALLERS_MAX),
             keys: Rates::new(JOIN_REFUSALS_OF_KEY, GARDEN_CALLERS_MAX),
+            new_nodes_of_keys: Rates::new(of_key, GARDEN_CALLERS_MAX),
+            new_nodes_of_networks: Rates::new(of_network, NEW_NODES_NETWORKS_MAX),
         }
     }
-}
 
-impl JoinRates {
     fn admits(&self, request: &JoinRequest, source: IpAddr, now: Instant) -> bool {
         self.public_keys.has_token(&request.public_key, now)
             && self.sources.has_token(&source_prefix(source), now)
@@ -66,7 +73,27 @@ impl Control {
         self.counters().joins_limited.increment();
         let detail =
             "too many joins with this join key, from this machine or from its address were refused";
-        Err(Refusal::new(Code::Quota, detail).next("try: again in a minute, with a key that holds"))
+        Err(Refusal::new(Code::QUOTA, detail).next("try again in a minute, with a key that holds"))
+    }
+
+    /// Returns true if a key, where the node comes with one, and its network may make another node now.
+    pub(super) fn admits_new_node(&self, network: Uuid, key: Option<Uuid>) -> bool {
+        let (rates, now) = (self.join_rates(), Instant::now());
+        let admits = key.is_none_or(|key| rates.new_nodes_of_keys.has_token(&key, now))
+            && rates.new_nodes_of_networks.has_token(&network, now);
+        if !admits {
+            self.counters().new_nodes_limited.increment();
+        }
+        admits
+    }
+
+    /// Counts a node that was made.
+    pub(super) fn charge_new_node(&self, network: Uuid, key: Option<Uuid>) {
+        let (rates, now) = (self.join_rates(), Instant::now());
+        if let Some(key) = key {
+            rates.new_nodes_of_keys.charge(&key, now);
+        }
+        rates.new_nodes_of_networks.charge(&network, now);
     }
 
     /// Counts a refused stranger.

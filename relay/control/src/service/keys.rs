@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use bore_api::utc_text;
 use http::StatusCode;
 use uuid::Uuid;
 
@@ -13,7 +14,6 @@ use crate::limits::{API_KEY_LIFE_DEFAULT, API_KEY_LIFE_MAX, DESCRIPTION_CHARS_MA
 use crate::model::{Actor, ApiKey, JoinKey, Micros, Scope};
 use crate::refusal::{Code, Refusal};
 use crate::text::check_text;
-use crate::time_text::utc_text;
 use crate::token::{ApiToken, JoinSecret, same_hash};
 use crate::wire::{CreatedApiKey, CreatedJoinKey, NewApiKey, NewJoinKey};
 
@@ -33,7 +33,7 @@ impl Control {
         check_future(wanted.expires_at, now)?;
         if wanted.uses_max == Some(0) {
             return Err(Refusal::new(
-                Code::BadRequest,
+                Code::BAD_REQUEST,
                 "`uses_max` is 0: such a key opens nothing",
             ));
         }
@@ -160,8 +160,8 @@ impl Control {
         if !known.admits(token, source, now) {
             self.counters().authentications_limited.increment();
             let detail = "too many requests from this address had an API key that does not hold";
-            return Err(Refusal::new(Code::Quota, detail)
-                .next("try: again in some seconds, with a key that holds"));
+            return Err(Refusal::new(Code::QUOTA, detail)
+                .next("try again in some seconds, with a key that holds"));
         }
         let answer = self.authenticate(token).await;
         if answer.as_ref().is_err_and(|refusal| refusal.status == StatusCode::UNAUTHORIZED) {
@@ -173,20 +173,21 @@ impl Control {
 
     /// The key of a token that holds now. An unknown id and a wrong secret are one answer; only who has the secret hears that it expired.
     pub(crate) async fn authenticate(&self, token: &ApiToken) -> Result<ApiKey, Refusal> {
-        let invalid = || Refusal::new(Code::ApiKeyInvalid, "the relay does not know this API key");
+        let invalid =
+            || Refusal::new(Code::API_KEY_INVALID, "the relay does not know this API key");
         let stored = self.store().api_key(token.id()).await?;
         let hash = stored.as_ref().map_or([0; 32], |(_, hash)| *hash);
         let proved = same_hash(&hash, &token.hash());
         let (key, _) = stored.filter(|_| proved).ok_or_else(invalid)?;
         if let Some(at) = key.revoked_at {
             return Err(Refusal::new(
-                Code::ApiKeyExpired,
+                Code::API_KEY_EXPIRED,
                 format!("the API key was revoked at {at}"),
             ));
         }
         if key.expires_at <= clock::now() {
             return Err(Refusal::new(
-                Code::ApiKeyExpired,
+                Code::API_KEY_EXPIRED,
                 format!("the API key expired at {}", key.expires_at),
             ));
         }
@@ -216,7 +217,7 @@ fn api_key(
     maker: Option<&ApiKey>,
     now: Micros,
 ) -> Result<ApiKey, Refusal> {
-    let bad = |why: &str| Err(Refusal::new(Code::BadRequest, why));
+    let bad = |why: &str| Err(Refusal::new(Code::BAD_REQUEST, why));
     let mut scopes = wanted.scopes.clone();
     scopes.sort_unstable();
     scopes.dedup();
@@ -256,8 +257,8 @@ fn check_life(maker: Option<&ApiKey>, wanted: Option<Micros>) -> Result<(), Refu
         "`expires_at` is later than {}, when the key that asks expires: no key outlives the one that made it",
         utc_text(end)
     );
-    let next = "try: a shorter life, or ask with a key that lives longer";
-    Err(Refusal::new(Code::BadRequest, detail).next(next))
+    let next = "give a shorter life, or ask with a key that lives longer";
+    Err(Refusal::new(Code::BAD_REQUEST, detail).next(next))
 }
 
 fn is_usable(revoked_at: Option<Micros>, expires_at: Option<Micros>, now: Micros) -> bool {
@@ -267,7 +268,7 @@ fn is_usable(revoked_at: Option<Micros>, expires_at: Option<Micros>, now: Micros
 fn check_future(expires_at: Option<Micros>, now: Micros) -> Result<(), Refusal> {
     match expires_at {
         Some(at) if at <= now => {
-            Err(Refusal::new(Code::BadRequest, "`expires_at` is not in the future"))
+            Err(Refusal::new(Code::BAD_REQUEST, "`expires_at` is not in the future"))
         }
         _ => Ok(()),
     }

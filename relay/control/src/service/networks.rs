@@ -45,7 +45,7 @@ impl Control {
         below_quota("networks", memory.tenants().count(), self.quotas().networks)?;
         match memory.find_tenant(name) {
             Some(_) => {
-                Err(Refusal::new(Code::NameTaken, format!("there is a network `{name}` already")))
+                Err(Refusal::new(Code::NAME_TAKEN, format!("there is a network `{name}` already")))
             }
             None => Ok(()),
         }
@@ -54,9 +54,9 @@ impl Control {
 
 fn not_empty(error: StoreError) -> Refusal {
     if let StoreError::Conflict(why) = &error {
-        return Refusal::new(Code::BadRequest, why)
+        return Refusal::new(Code::BAD_REQUEST, why)
             .status(http::StatusCode::CONFLICT)
-            .next("try: remove the network's nodes first");
+            .next("remove the network's nodes first");
     }
     error.into()
 }

@@ -132,7 +132,10 @@ impl Control {
             .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
         below_quota("nodes in a network", tenant.nodes.len(), self.quotas().nodes_per_network)?;
         if tenant.nodes.contains_key(name) {
-            return Err(Refusal::new(Code::NameTaken, format!("there is a node `{name}` already")));
+            return Err(Refusal::new(
+                Code::NAME_TAKEN,
+                format!("there is a node `{name}` already"),
+            ));
         }
         Ok(())
     }
@@ -153,8 +156,8 @@ impl Control {
 /// One answer for what is no key, the relay's key, and a key that is a node's of another network: that there is such a node is that network's to know.
 fn no_node_key() -> Refusal {
     let detail = "`public_key` is not an X25519 key in base64 that a new node here can have";
-    Refusal::new(Code::BadRequest, detail)
-        .next("try: a key that was made for this node, with wg genkey | tee private | wg pubkey")
+    Refusal::new(Code::BAD_REQUEST, detail)
+        .next("give a key that was made for this node, with wg genkey | tee private | wg pubkey")
 }
 
 fn unless_elsewhere(error: StoreError) -> Refusal {

@@ -51,7 +51,7 @@ impl Control {
             PortWish::Host => Ok(vec![self.named_place(job)?]),
             PortWish::Exact(first) if first.checked_add(job.draft.port_count - 1).is_none() => {
                 let detail = format!("{} ports from {first} go beyond 65535", job.draft.port_count);
-                Err(Refusal::new(Code::PortRefused, detail))
+                Err(Refusal::new(Code::PORT_REFUSED, detail))
             }
             PortWish::Exact(first) => Ok(vec![Place::Port(first)]),
             PortWish::Any => {
@@ -104,7 +104,7 @@ impl Control {
             open.end()
         );
         let next = "another port (--port 0 for any), or a publish rule that allows this one: bore policy apply";
-        Err(Refusal::new(Code::PolicyDenies, detail).next(next))
+        Err(Refusal::new(Code::POLICY_DENIES, detail).next(next))
     }
 
     /// Names that programs look up in a domain by themselves, and trust, speak for all of it: no default gives them below the relay's domain. What has
@@ -124,7 +124,7 @@ impl Control {
         let detail = format!("programs look for {name} by themselves, so it needs a publish rule");
         let next =
             "another hostname (--host), or a publish rule that allows this one: bore policy apply";
-        Err(Refusal::new(Code::PolicyDenies, detail).next(next))
+        Err(Refusal::new(Code::POLICY_DENIES, detail).next(next))
     }
 
     /// Whether `holder`'s publication may give way to one at `place`: to one of the same node always, to another node's where rules let that node take
@@ -173,7 +173,7 @@ impl Control {
                     held.detail, job.member.name
                 );
                 let next = "another name or port, or a publish rule with `replace = true` for this node: bore policy apply";
-                return Err(Refusal::new(Code::PolicyDenies, detail).next(next));
+                return Err(Refusal::new(Code::POLICY_DENIES, detail).next(next));
             }
         }
         Ok(())
@@ -185,7 +185,7 @@ impl Control {
         let mut holders = Vec::new();
         if let Some(served) = memory.served_as(publication.network, &publication.name) {
             holders.push((
-                Code::NameTaken,
+                Code::NAME_TAKEN,
                 format!("name {}", publication.name),
                 Arc::clone(served),
             ));
@@ -199,7 +199,7 @@ impl Control {
         for (protocol, port) in places(publication) {
             if let Some(served) = memory.port_holder(protocol, port) {
                 holders.push((
-                    Code::PortTaken,
+                    Code::PORT_TAKEN,
                     format!("port {port}/{protocol}"),
                     Arc::clone(served),
                 ));
@@ -222,7 +222,7 @@ impl Control {
             let Publication { network, node, .. } = served.publication;
             let is_anothers = network == publication.network && node != publication.node;
             let thing = format!("hostname {name}, by {wildcard},");
-            is_anothers.then(|| (Code::HostnameTaken, thing, Arc::clone(served)))
+            is_anothers.then(|| (Code::HOSTNAME_TAKEN, thing, Arc::clone(served)))
         });
         above.collect()
     }
@@ -268,7 +268,7 @@ impl Job<'_> {
             web: self.draft.web.clone(),
             health: self.draft.health.clone(),
             lifetime: self.draft.lifetime,
-            created_at: before.map_or(self.at, |before| before.created_at),
+            created_at: self.at,
         }
     }
 
@@ -320,7 +320,7 @@ impl Job<'_> {
 
     fn denied(&self, wanted: &Wanted<'_>, decision: &Decision) -> Refusal {
         let (what, name) = (described(wanted), &self.member.name);
-        Refusal::new(Code::PolicyDenies, format!("publishing {what} by node {name} is {decision}"))
+        Refusal::new(Code::POLICY_DENIES, format!("publishing {what} by node {name} is {decision}"))
     }
 }
 
@@ -346,8 +346,8 @@ fn described(wanted: &Wanted<'_>) -> String {
 /// A public name that is taken, in words.
 fn named(hostname: &str) -> (Code, String) {
     match hostname.parse::<IpAddr>() {
-        Ok(address) => (Code::AddressTaken, format!("the relay's address {address}")),
-        Err(_) => (Code::HostnameTaken, format!("hostname {hostname}")),
+        Ok(address) => (Code::ADDRESS_TAKEN, format!("the relay's address {address}")),
+        Err(_) => (Code::HOSTNAME_TAKEN, format!("hostname {hostname}")),
     }
 }
 
@@ -366,9 +366,9 @@ fn any_ports(range: std::ops::RangeInclusive<u16>, count: u16, random: u16) -> V
 /// A claim that the relay could not make.
 pub(super) fn unclaimed(error: ClaimError) -> Refusal {
     let code = match error {
-        ClaimError::PortInUse { .. } => Code::PortUsedElsewhere,
-        ClaimError::Refused { .. } => Code::PortRefused,
-        ClaimError::Limit(_) => Code::Quota,
+        ClaimError::PortInUse { .. } => Code::PORT_USED_ELSEWHERE,
+        ClaimError::Refused { .. } => Code::PORT_REFUSED,
+        ClaimError::Limit(_) => Code::QUOTA,
     };
     Refusal::new(code, error.to_string())
 }

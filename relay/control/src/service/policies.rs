@@ -97,7 +97,7 @@ impl Control {
             let detail = format!(
                 "policy `{name}` has revision {stored}, the change was made to revision {read}"
             );
-            return Err(Refusal::new(Code::RevisionConflict, detail));
+            return Err(Refusal::new(Code::REVISION_CONFLICT, detail));
         }
         if before.is_none() {
             below_quota(
@@ -148,12 +148,12 @@ pub(super) fn broken(errors: &[PolicyError]) -> Refusal {
         [first, rest @ ..] => format!("{first}; and {} more", rest.len()),
         [] => "the rules do not compile".to_owned(),
     };
-    Refusal::new(Code::PolicyBroken, detail).errors(texts)
+    Refusal::new(Code::POLICY_BROKEN, detail).errors(texts)
 }
 
 fn parse_document(document: &serde_json::Value) -> Result<PolicyDocument, Refusal> {
     serde_path_to_error::deserialize(document).map_err(|error| {
         let detail = format!("`document.{}`: {}", error.path(), error.inner());
-        Refusal::new(Code::PolicyBroken, &detail).errors([detail])
+        Refusal::new(Code::POLICY_BROKEN, &detail).errors([detail])
     })
 }

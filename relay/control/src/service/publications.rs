@@ -101,7 +101,10 @@ impl Control {
     pub(crate) fn expect_probe(&self, publication: &Publication) -> Result<ProbeOrder, Refusal> {
         let order = self.runtime().expect_probe(publication.node, publication.id);
         order.ok_or_else(|| {
-            Refusal::new(Code::NotVerified, "the relay expects no visit to this publication now")
+            Refusal::new(
+                Code::NO_VISIT_EXPECTED,
+                "the relay expects no visit to this publication now",
+            )
         })
     }
 

@@ -115,7 +115,7 @@ impl Control {
         let candidates = self.candidates(job)?;
         if job.draft.wish != PortWish::Any {
             let [only] = candidates.as_slice() else {
-                return Err(Refusal::new(Code::NoFreePort, "no public address can be meant"));
+                return Err(Refusal::new(Code::NO_FREE_PORT, "no public address can be meant"));
             };
             self.decide_publish(job, Some(only))?;
             return self.place_alone(job, only, by).await;
@@ -151,7 +151,7 @@ impl Control {
                 settled => return settled.map_err(no_port_left),
             }
         }
-        let none = || Refusal::new(Code::NoFreePort, "every port of the relay's range is taken");
+        let none = || Refusal::new(Code::NO_FREE_PORT, "every port of the relay's range is taken");
         Err(denied.filter(|_| tries == 0).unwrap_or_else(none))
     }
 
@@ -217,8 +217,8 @@ impl Control {
         by: &Actor,
     ) -> Result<Publication, Refusal> {
         self.runtime().claim(&publication).await.map_err(unclaimed)?;
-        if job.before.as_ref().is_some_and(|before| before.publication == publication) {
-            return Ok(publication);
+        if let Some(before) = job.before.as_ref().filter(|before| before.is(&publication)) {
+            return Ok(before.publication.clone());
         }
         let gone: Vec<Uuid> = giving_way.iter().map(|(.., served)| served.publication.id).collect();
         let stored = match self.store().replace_publications(&gone, &publication, by).await {
@@ -296,11 +296,11 @@ fn check_access_entries<'p>(
 }
 
 fn is_name((code, ..): &Holder) -> bool {
-    *code == Code::NameTaken
+    *code == Code::NAME_TAKEN
 }
 
 fn is_about_the_port(refusal: &Refusal) -> bool {
-    matches!(refusal.code, Code::PortTaken | Code::PortUsedElsewhere | Code::PortRefused)
+    matches!(refusal.code, Code::PORT_TAKEN | Code::PORT_USED_ELSEWHERE | Code::PORT_REFUSED)
 }
 
 /// With any port, that one of them was taken is not what the caller has to hear.
@@ -309,7 +309,7 @@ fn no_port_left(refusal: Refusal) -> Refusal {
         return refusal;
     }
     let detail = format!("{PORT_TRIES_MAX} free ports were tried, none could be opened");
-    Refusal::new(Code::NoFreePort, detail).because(refusal)
+    Refusal::new(Code::NO_FREE_PORT, detail).because(refusal)
 }
 
 /// Names that are drawn before a generated one is given up.

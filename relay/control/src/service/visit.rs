@@ -38,7 +38,7 @@ impl Control {
         let address = from.parse::<IpAddr>();
         let address = address.map_err(|_| {
             Refusal::new(
-                Code::BadRequest,
+                Code::BAD_REQUEST,
                 format!("`from` is `{from}`, neither an address nor node:NAME"),
             )
         })?;

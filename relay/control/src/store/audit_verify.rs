@@ -3,12 +3,13 @@
 //! A trail may be long, so that one look is bounded and says where the next one goes on. What cannot be found here is a database that was put back to
 //! an earlier state with the head that was signed then: that is what a point kept elsewhere is compared for.
 
+use bore_api::limits::AUDIT_WALK_ROWS_MAX;
+
 use super::audit::{checkpoint, head, is_signed, link, rows_after};
 use super::chain;
 use super::sql::{Row, Transaction};
 use super::{AuditVerdict, StoreError};
 use crate::audit_key::{AuditPoint, Claim};
-use crate::limits::AUDIT_WALK_ROWS_MAX;
 use crate::model::Micros;
 
 /// What a look at the trail begins with.

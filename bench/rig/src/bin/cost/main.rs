@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p bore-rig --bin cost -- --help`. Everything is in one process and in virtual time, so neither a socket nor pacing
 //! is part of a figure; processor time is the thread's own, so that a busy machine does not count either.
+#![forbid(unsafe_code)]
 
 mod held;
 mod memory;

@@ -88,8 +88,8 @@ pub(in crate::api) fn only_agents(node: &Node) -> Result<(), Refusal> {
         NodeKind::Wireguard => {
             let detail =
                 "only an agent can ask this; a WireGuard node is administered with an API key";
-            Err(Refusal::new(Code::ScopeMissing, detail)
-                .next("try: bore publish on a machine that runs the agent"))
+            Err(Refusal::new(Code::SCOPE_MISSING, detail)
+                .next("bore publish on a machine that runs the agent"))
         }
     }
 }

@@ -35,7 +35,7 @@ pub(in crate::api) async fn publish(
 ) -> Result<Json<PublicationView>, Refusal> {
     only_agents(&caller.0)?;
     if request.node.is_some() {
-        return Err(Refusal::new(Code::BadRequest, "`node`: a node publishes for itself"));
+        return Err(Refusal::new(Code::BAD_REQUEST, "`node`: a node publishes for itself"));
     }
     let view = control.publish(caller.0.network, caller.0.id, &request, &caller.actor()).await?;
     Ok(Json(view))

@@ -148,7 +148,7 @@ fn line(event: &WatchEvent) -> String {
     match serde_json::to_string(event) {
         Ok(json) => json + "\n",
         Err(error) => {
-            let code = Code::StoreUnavailable.row().text;
+            let code = Code::STORE_UNAVAILABLE.as_str();
             tracing::error!(code, %error, "an event cannot be written");
             String::new()
         }

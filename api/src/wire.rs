@@ -12,7 +12,7 @@ use crate::model::{
     ApiKey, DnsRecord, Domain, HealthOptions, JoinKey, Lifetime, Micros, Network, Node, Protocol,
     Publication, Scope, WebOptions,
 };
-use crate::runtime::{NodeState, PublicationState, RelayInfo, Step};
+use crate::state::{NodeState, PublicationState, RelayInfo, Step};
 
 /// What a node asks for when it publishes. The same node and name again is an update.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -181,6 +181,9 @@ pub enum WatchEvent {
     Replaced,
     /// Nothing happened for a while.
     Heartbeat,
+    /// An event of a newer relay. It is read, never written.
+    #[serde(other, skip_serializing)]
+    Other,
 }
 
 /// A publication that had to give way to another node's.
@@ -422,5 +425,16 @@ impl std::fmt::Debug for CreatedJoinKey {
 impl std::fmt::Debug for CreatedApiKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CreatedApiKey").field("item", &self.item).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_a_newer_relay_is_not_an_error() {
+        let event: WatchEvent = serde_json::from_str(r#"{"event":"confetti","n":3}"#).unwrap();
+        assert_eq!(event, WatchEvent::Other);
     }
 }

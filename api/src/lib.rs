@@ -1,0 +1,15 @@
+//! What relay, agent and command line say to each other, once: resources, messages, live states, problems, and the registry of error
+//! codes. Pure: no clock, no socket, no file.
+#![forbid(unsafe_code)]
+
+pub mod code;
+pub mod limits;
+pub mod model;
+pub mod problem;
+pub mod state;
+mod time_text;
+pub mod wire;
+
+pub use code::{Code, Exit};
+pub use problem::Problem;
+pub use time_text::utc_text;
