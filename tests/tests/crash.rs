@@ -15,6 +15,7 @@
 mod api;
 #[path = "crash/ledger.rs"]
 mod ledger;
+#[expect(dead_code, reason = "the faults of a server have a test of their own")]
 #[path = "../../relay/control/tests/support/postgres.rs"]
 mod postgres;
 #[path = "crash/relay.rs"]

@@ -104,9 +104,10 @@ impl From<StoreError> for Refusal {
             StoreError::Taken { what, .. } => Self::new(taken(what), error.to_string()),
             StoreError::Conflict(why) => Self::new(Code::REVISION_CONFLICT, why),
             StoreError::MakerEnded => Self::new(Code::API_KEY_EXPIRED, error.to_string()),
-            StoreError::DiskFull => {
-                Self::new(Code::DISK_FULL, "the relay's disk is full; nothing was written")
-            }
+            StoreError::DiskFull => Self::new(
+                Code::DISK_FULL,
+                "the disk of the relay's database is full; nothing was written",
+            ),
             StoreError::Newer { .. } => Self::new(Code::STORE_NEWER, error.to_string()),
             StoreError::Missing => Self::new(Code::STORE_UNAVAILABLE, error.to_string()),
             StoreError::Corrupt(_) => {

@@ -25,6 +25,7 @@ mod lab;
 mod nodes;
 #[path = "api/policies.rs"]
 mod policies;
+#[expect(dead_code, reason = "the faults of a server have a test of their own")]
 #[path = "support/postgres.rs"]
 mod postgres;
 #[path = "api/publish.rs"]

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it fails")]
 
 mod support {
+    #[expect(dead_code, reason = "the faults of a server have a test of their own")]
     pub(crate) mod postgres;
     pub(crate) mod small_disk;
 }
@@ -25,6 +26,7 @@ mod store_cases {
     pub(crate) mod policies;
     pub(crate) mod publications;
     pub(crate) mod server;
+    pub(crate) mod silent_server;
 }
 
 use std::pin::Pin;

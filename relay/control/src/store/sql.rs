@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::failure;
+use super::postgres::SILENCE_MAX;
 use crate::audit_key::{AuditKey, AuditPoint};
 use crate::sealing::Sealed;
 
@@ -44,13 +45,19 @@ pub(super) enum Connection {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if self.has_ended {
-            return;
-        }
         match &mut self.connection {
-            Connection::Sqlite(connection) => connection.close_on_drop(),
-            Connection::Postgres(connection) => connection.close_on_drop(),
+            Connection::Sqlite(connection) if !self.has_ended => connection.close_on_drop(),
+            Connection::Sqlite(_) => {}
+            Connection::Postgres(connection) if !self.has_ended => connection.close_on_drop(),
+            Connection::Postgres(connection) => give_back(connection),
         }
+    }
+}
+
+/// The pool asks the server of a session that it gets back, and would wait for ever for one that is gone without a word, its place taken.
+fn give_back(connection: &mut PoolConnection<Postgres>) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(tokio::time::timeout(SILENCE_MAX, connection.return_to_pool()));
     }
 }
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::files::newer_schema_is_refused;
 use super::lab::{ADMIN, Engine, Lab, START, audit_key};
+use super::silent_server;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_as_strict_as_a_file() {
@@ -20,6 +21,10 @@ async fn a_server_is_as_strict_as_a_file() {
     a_server_that_was_read_only_takes_changes_again(&engine.lab().await).await;
     a_commit_that_was_not_made_is_called_so(&engine.lab().await).await;
     a_commit_that_was_made_is_acknowledged_although_its_answer_was_lost(&engine.lab().await).await;
+    silent_server::sessions_that_fell_silent_are_replaced(&engine.lab().await).await;
+    silent_server::sessions_that_fall_silent_after_their_change_are_replaced(&engine.lab().await)
+        .await;
+    silent_server::a_server_that_says_nothing_ends_the_start(&engine.lab().await).await;
 }
 
 async fn sessions_that_were_ended_are_replaced(lab: &Lab) {
@@ -158,6 +163,6 @@ fn failing_first(count: u32) -> String {
 const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
      WHERE application_name = 'bore' AND datname = current_database()";
 
-fn network(name: &str) -> Network {
+pub(crate) fn network(name: &str) -> Network {
     Network { id: Uuid::now_v7(), name: name.to_owned(), created_at: START }
 }

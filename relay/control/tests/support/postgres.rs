@@ -1,7 +1,7 @@
 //! A PostgreSQL server of the test's own: Debian's binaries, a private folder, a Unix socket and no port.
 //!
 //! [`Server::start`] makes the cluster and waits until it takes connections; dropping the server, which a panic does too, stops it and
-//! removes its folder. Should the test be killed, the kernel stops the server with it. Writes are synced, as in production.
+//! removes the folder that it made. Should the test be killed, the kernel stops the server with it. Writes are synced, as in production.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,20 +14,29 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Child,
-    folder: tempfile::TempDir,
+    folder: PathBuf,
     binaries: PathBuf,
     databases: AtomicU32,
+    /// The folder, unless it is somebody else's.
+    _own: Option<tempfile::TempDir>,
 }
 
 impl Server {
     /// Makes a cluster in a temporary folder and starts it.
     pub(crate) fn start() -> Self {
-        let binaries = installed();
-        let folder = tempfile::tempdir().unwrap();
-        give_to_server_user(folder.path());
-        initialise(&binaries, folder.path());
-        let process = run(&binaries, folder.path());
-        Self { process, folder, binaries, databases: AtomicU32::new(0) }
+        let own = tempfile::tempdir().unwrap();
+        let mut server = Self::start_in(own.path());
+        server._own = Some(own);
+        server
+    }
+
+    /// Makes a cluster in a folder that exists and starts it.
+    pub(crate) fn start_in(folder: &Path) -> Self {
+        let (binaries, folder) = (installed(), folder.to_owned());
+        give_to_server_user(&folder);
+        initialise(&binaries, &folder);
+        let process = run(&binaries, &folder);
+        Self { process, folder, binaries, databases: AtomicU32::new(0), _own: None }
     }
 
     /// Adds an empty database and tells its URL.
@@ -39,14 +48,26 @@ impl Server {
         self.url(&name)
     }
 
+    /// The process that starts all others of the server.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Starts the server again if it has ended, as a service manager does.
+    pub(crate) fn revive(&mut self) {
+        if self.process.try_wait().unwrap().is_some() {
+            self.process = run(&self.binaries, &self.folder);
+        }
+    }
+
     fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@localhost/{database}?host={}", self.folder.path().display())
+        format!("postgres://postgres@localhost/{database}?host={}", self.folder.display())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let data = self.folder.path().join("data");
+        let data = self.folder.join("data");
         let stopped = as_server_user(&self.binaries.join("pg_ctl"))
             .args(["stop", "--silent", "--mode=immediate", "--pgdata"])
             .arg(data)
@@ -71,7 +92,8 @@ fn installed() -> PathBuf {
 fn initialise(binaries: &Path, folder: &Path) {
     let done = as_server_user(&binaries.join("initdb"))
         .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"])
-        .args(["--no-sync", "--no-instructions", "--pgdata"])
+        // Segments of the log that a small disk has room for.
+        .args(["--wal-segsize=1", "--no-sync", "--no-instructions", "--pgdata"])
         .arg(folder.join("data"))
         .output()
         .unwrap();
