@@ -120,14 +120,19 @@ impl Shard {
         answer.await.map_err(|_| ShardGone)
     }
 
-    /// Opens a flow and hands it to this thread.
+    /// Opens a flow and hands it to this thread. Dropped before, it gives the attempt up.
     ///
     /// # Errors
     /// As [`Local::connect`]; a shard that has ended is a peer that is gone.
     pub async fn connect(&self, dial: Dial) -> Result<OverlayStream, ConnectError> {
-        self.run(move |local| async move { local.connect(&dial).await.map(pipe) })
-            .await
-            .unwrap_or(Err(ConnectError::PeerGone))
+        let (_waits, left) = oneshot::channel::<()>();
+        let connect = move |local: Local| async move {
+            tokio::select! {
+                connected = local.connect(&dial) => connected.map(pipe),
+                _ = left => Err(ConnectError::Abandoned),
+            }
+        };
+        self.run(connect).await.unwrap_or(Err(ConnectError::PeerGone))
     }
 
     /// Ends the thread: what was queued before is still begun, flows that are open are reset at both ends, and the socket is closed when

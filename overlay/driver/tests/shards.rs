@@ -285,6 +285,22 @@ async fn a_flow_that_is_cut_is_reset_and_its_bytes_are_counted() {
     assert_eq!(meter.inward_bytes.load(Ordering::Relaxed), 4);
 }
 
+#[tokio::test]
+async fn a_call_ends_with_whoever_waits_for_it() {
+    let lab = Lab::build().await;
+    // Nobody answers.
+    lab.agent.stop().await;
+    let flows = || async { lab.relay.run(|local| async move { local.counters().flows }).await };
+    let dial = Dial { timeout: Duration::from_secs(3_600), ..lab.dial() };
+    let call = tokio::spawn({
+        let relay = lab.relay.clone();
+        async move { relay.connect(dial).await.map(drop) }
+    });
+    within(async { while flows().await.unwrap() == 0 {} }).await;
+    call.abort();
+    within(async { while flows().await.unwrap() > 0 {} }).await;
+}
+
 /// A relay and an agent with a tunnel between them.
 struct Lab {
     relay: Shard,
