@@ -197,6 +197,7 @@ impl Steward {
             self.hostnames.change(id, &gone.hostnames, &[]);
         }
         self.states.forget(id);
+        self.checks.forget(id);
         self.ingress.release(id).await;
     }
 
@@ -287,14 +288,14 @@ impl Steward {
 
     /// Finds out, in the background, what is true of a publication.
     pub(crate) fn start_check(self: &Arc<Self>, publication: Publication) {
-        let Publication { id, node, .. } = publication;
+        let Publication { id, network, node, .. } = publication;
         if !self.checks.begin(id) {
             return;
         }
         let this = Arc::clone(self);
         tokio::spawn(async move {
             loop {
-                this.checks.within_bounds(node, this.check_now(id)).await;
+                this.checks.within_bounds((network, node), this.check_now(id)).await;
                 if !this.checks.end(id) {
                     return;
                 }
@@ -312,8 +313,10 @@ impl Steward {
 
     async fn check_now(&self, id: Uuid) {
         let Some(publication) = self.publication(id) else { return };
-        let found = self.check(&publication).await;
-        self.conclude(&publication, found).await;
+        match self.checks.unless_forgotten(id, self.check(&publication)).await {
+            Some(found) => self.conclude(&publication, found).await,
+            None => drop(self.release_if_gone(id).await),
+        }
     }
 
     async fn check(&self, publication: &Publication) -> Found {
@@ -392,11 +395,7 @@ impl Steward {
     /// Writes down what was found, and serves or refuses visitors accordingly.
     async fn conclude(&self, publication: &Publication, found: Found) {
         let _turn = self.concluding.lock().await;
-        if !self.is_known(publication.id) {
-            // The check may have claimed ports after they were given back.
-            return self.ingress.release(publication.id).await;
-        }
-        if !self.states.is_current(publication) {
+        if self.release_if_gone(publication.id).await || !self.states.is_current(publication) {
             return;
         }
         let Found { base, steps } = self.serve(publication, found).await;
@@ -405,6 +404,15 @@ impl Steward {
             tracing::info!(publication = publication.name, state = ?base, "state changed");
             self.control.notify_node(publication.node);
         }
+    }
+
+    /// Says whether a publication is gone: a check may have claimed its ports after they were given back.
+    async fn release_if_gone(&self, id: Uuid) -> bool {
+        let is_gone = !self.is_known(id);
+        if is_gone {
+            self.ingress.release(id).await;
+        }
+        is_gone
     }
 
     /// An agent checks its targets itself and reports what changed.
