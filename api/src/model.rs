@@ -53,7 +53,7 @@ pub struct Node {
     pub kind: NodeKind,
     /// X25519 public key, base64.
     pub public_key: String,
-    /// Leased overlay IPv4 address, not reused for 30 days after removal.
+    /// Leased overlay IPv4 address, not reused for 30 days after removal, an ephemeral node's for one.
     #[schema(value_type = String)]
     pub overlay_v4: Ipv4Addr,
     /// Overlay IPv6 address, derived from network and first key.

@@ -94,6 +94,9 @@ pub struct NodeView {
     pub node: Node,
     /// Its tunnel.
     pub state: NodeState,
+    /// The publish rules that name it: what they permit goes with the name, which no joiner gets.
+    #[serde(default)]
+    pub named_by: Vec<String>,
 }
 
 /// A network with the relay's addresses in it.

@@ -29,6 +29,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::RuleName;
 use crate::hostname::HostPattern;
 use crate::label::Label;
 use crate::ports::PortRange;
@@ -51,6 +52,17 @@ pub struct PolicyDocument {
     /// What holds where no rule speaks. Default: open.
     #[serde(default)]
     pub defaults: Defaults,
+}
+
+impl PolicyDocument {
+    /// Each entry `node:NAME` of its publish rules, with the rule that it stands in.
+    pub fn named_nodes(&self) -> impl Iterator<Item = (&Label, RuleName)> {
+        self.publish.iter().flat_map(|rule| {
+            let named = rule.who.iter().filter_map(Who::node);
+            named
+                .map(|node| (node, RuleName { policy: self.name.clone(), name: rule.name.clone() }))
+        })
+    }
 }
 
 /// Who may publish what.
@@ -234,6 +246,14 @@ mod tests {
         assert_eq!(serde_json::from_str::<PolicyDocument>(&json).unwrap(), document);
         let again = toml::to_string(&document).unwrap();
         assert_eq!(toml::from_str::<PolicyDocument>(&again).unwrap(), document);
+    }
+
+    #[test]
+    fn a_document_tells_which_nodes_its_rules_name() {
+        let document: PolicyDocument = toml::from_str(TOML).unwrap();
+        let named: Vec<String> =
+            document.named_nodes().map(|(node, rule)| format!("{node} by {rule}")).collect();
+        assert_eq!(named, ["nas by office/students"]);
     }
 
     #[test]

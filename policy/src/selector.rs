@@ -91,6 +91,16 @@ pub enum SelectorError {
     },
 }
 
+impl Who {
+    /// The node that this entry names.
+    pub(crate) fn node(&self) -> Option<&Label> {
+        match self {
+            Self::Node(name) => Some(name),
+            Self::Any | Self::Group(_) | Self::Key(_) => None,
+        }
+    }
+}
+
 impl FromStr for Who {
     type Err = SelectorError;
 

@@ -64,7 +64,7 @@ codes! {
     ADDRESSES_EXHAUSTED = "B3109" {
         exit: Denied, status: 409,
         title: "overlay addresses exhausted",
-        meaning: "The network has no overlay IPv4 address left to lease; addresses of removed nodes rest for 30 days.",
+        meaning: "The network has no overlay IPv4 address left to lease; addresses of removed nodes rest for 30 days, of ephemeral ones for one.",
         causes: ["very many ephemeral nodes"],
         next: ["remove nodes that are not needed: bore node rm"],
     }

@@ -27,8 +27,14 @@ codes! {
         exit: Taken, status: 409,
         title: "hostname taken",
         meaning: "Another publication answers for this hostname.",
-        causes: ["two publications with the same --host"],
-        next: ["choose another --host, or bore rm the publication that holds it"],
+        causes: [
+            "two publications with the same --host",
+            "another network gave the name back less than 30 days ago",
+        ],
+        next: [
+            "choose another --host, or bore rm the publication that holds it",
+            "a name that rests is given away by an administrator: bore domain add HOSTNAME --network NETWORK",
+        ],
     }
     PORT_TAKEN = "B2104" {
         exit: Taken, status: 409,
@@ -80,8 +86,8 @@ codes! {
     QUOTA = "B2109" {
         exit: Denied, status: 429,
         title: "quota reached",
-        meaning: "The node or the network has as many publications, hostnames, nodes or keys as it may have.",
-        causes: ["publications that nobody took back"],
+        meaning: "The node or the network has as many publications, hostnames, nodes or keys as it may have, or a key or network makes new nodes too fast.",
+        causes: ["publications that nobody took back", "a join key that many machines join with again and again"],
         next: ["bore ls, then bore rm NAME; or ask the administrator for more"],
     }
     BAD_ACCESS = "B2110" {

@@ -113,6 +113,11 @@ impl Join {
             status.network, status.name, status.overlay_v4, status.relay
         );
         context.output.tell("joined", &status, &text);
+        if let Some(wanted) = self.name.as_ref().filter(|wanted| **wanted != status.name) {
+            context.output.note(&format!(
+                "{wanted} is another node's name, or one that a rule speaks of: an administrator gives it, with bore node rename"
+            ));
+        }
         context
             .output
             .note("this machine is a node while this runs; in another terminal: bore 3000");

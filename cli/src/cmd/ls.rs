@@ -1,7 +1,8 @@
 //! `bore ls`: publications of this machine's agent, or, with a network named, of the whole network.
 
 use bore_api::model::Node;
-use bore_api::wire::{NodeView, PublicationView};
+use bore_api::wire::NodeView;
+use bore_api::wire::PublicationView;
 
 use super::publish::fields;
 use crate::context::Context;

@@ -2,7 +2,7 @@
 
 mod wireguard;
 
-use bore_api::model::{Node as Stored, NodeKind};
+use bore_api::model::NodeKind;
 use bore_api::wire::{Named, NodeView};
 use serde_json::json;
 
@@ -58,7 +58,7 @@ impl Node {
 async fn list(context: &Context<'_>, api: &Api, path: &str) -> CliResult {
     let nodes: Vec<NodeView> = api.list(path).await?;
     let mut table = Table::new(["name", "state", "overlay", "endpoint", "kind", "groups"]);
-    for NodeView { node, state } in &nodes {
+    for NodeView { node, state, .. } in &nodes {
         table.row([
             node.name.clone(),
             if state.online { "online" } else { "offline" }.to_owned(),
@@ -77,9 +77,14 @@ async fn list(context: &Context<'_>, api: &Api, path: &str) -> CliResult {
 }
 
 async fn remove(context: &Context<'_>, api: &Api, path: &str, wanted: &str) -> CliResult {
-    let node = named(api, path, wanted).await?;
-    api.delete(&format!("{path}/{}", node.id)).await?;
-    context.output.result("node_removed", &node, &format!("removed node {}", node.name))
+    let view = named(api, path, wanted).await?;
+    api.delete(&format!("{path}/{}", view.node.id)).await?;
+    let name = &view.node.name;
+    context.output.result("node_removed", &view, &format!("removed node {name}"))?;
+    if let Some(rules) = rules(&view) {
+        context.output.note(&format!("{rules}, and stays: {}", how_named(name)));
+    }
+    Ok(())
 }
 
 async fn rename(
@@ -89,18 +94,37 @@ async fn rename(
     wanted: &str,
     name: String,
 ) -> CliResult {
-    let node = named(api, path, wanted).await?;
-    let renamed: serde_json::Value =
-        api.patch(&format!("{path}/{}", node.id), &Named { name: name.clone() }).await?;
-    let text = format!("{} is now {name}", node.name);
-    context.output.result("node_renamed", &json!({ "was": node.name, "node": renamed }), &text)
+    let before = named(api, path, wanted).await?;
+    let path = format!("{path}/{}", before.node.id);
+    let renamed: NodeView = api.patch(&path, &Named { name: name.clone() }).await?;
+    let was = &before.node.name;
+    let text = format!("{was} is now {name}");
+    context.output.result("node_renamed", &json!({ "was": was, "node": renamed }), &text)?;
+    if let Some(rules) = rules(&before).filter(|_| *was != name) {
+        context.output.note(&format!("{rules}, and does not apply to this node any more"));
+    }
+    if let Some(rules) = rules(&renamed) {
+        context.output.note(&format!("{rules}, and applies to this node"));
+    }
+    Ok(())
 }
 
-async fn named(api: &Api, path: &str, wanted: &str) -> CliResult<Stored> {
+/// Which rules name a node; `None` if none does.
+fn rules(view: &NodeView) -> Option<String> {
+    let (name, rules) = (&view.node.name, view.named_by.join(", "));
+    (!rules.is_empty()).then(|| format!("publish rule {rules} names node:{name}"))
+}
+
+/// How a node comes by a name that a rule speaks of.
+pub(super) fn how_named(name: &str) -> String {
+    format!("no node gets this name by joining, only by bore node rename NODE {name}")
+}
+
+async fn named(api: &Api, path: &str, wanted: &str) -> CliResult<NodeView> {
     let nodes: Vec<NodeView> = api.list(path).await?;
     let view =
         find(&nodes, "node", "bore node ls", wanted, |view| (view.node.id, &view.node.name))?;
-    Ok(view.node.clone())
+    Ok(view.clone())
 }
 
 const fn kind(kind: NodeKind) -> &'static str {

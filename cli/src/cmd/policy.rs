@@ -1,13 +1,15 @@
 //! `bore policy`: documents in TOML files, stored by the relay, and why a visitor is let in or not.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bore_api::Code;
 use bore_api::model::Policy as Stored;
-use bore_api::wire::{ExplainRequest, Explained, ExplainedStep, PolicyDraft};
+use bore_api::wire::{ExplainRequest, Explained, ExplainedStep, NodeView, PolicyDraft};
 use bore_policy::PolicyDocument;
 use serde_json::json;
 
+use super::node::how_named;
 use super::shared::time;
 use crate::api::{Api, encode};
 use crate::context::Context;
@@ -70,9 +72,10 @@ impl Policy {
     /// Does one of the five.
     pub(crate) async fn run(self, context: &Context<'_>) -> CliResult {
         let api = context.api()?;
-        let policies = format!("{}/policies", context.network(&api).await?);
+        let network = context.network(&api).await?;
+        let policies = format!("{network}/policies");
         match self {
-            Self::Apply(apply) => apply.run(context, &api, &policies).await,
+            Self::Apply(apply) => apply.run(context, &api, &network).await,
             Self::Ls => list(context, &api, &policies).await,
             Self::Show { name } => show(context, &api, &policies, &name).await,
             Self::Rm { name } => remove(context, &api, &policies, &name).await,
@@ -82,10 +85,11 @@ impl Policy {
 }
 
 impl Apply {
-    async fn run(self, context: &Context<'_>, api: &Api, policies: &str) -> CliResult {
+    async fn run(self, context: &Context<'_>, api: &Api, network: &str) -> CliResult {
         let document = read_document(&self.file)?;
         let name = self.chosen_name(&document)?;
-        let stored: Vec<Stored> = api.list(policies).await?;
+        let policies = format!("{network}/policies");
+        let stored: Vec<Stored> = api.list(&policies).await?;
         let revision =
             stored.iter().find(|policy| policy.name == name).map_or(0, |policy| policy.revision);
         let document = serde_json::to_value(&document)
@@ -93,7 +97,9 @@ impl Apply {
         let body = PolicyDraft { document, revision };
         let policy: Stored = api.put(&format!("{policies}/{}", encode(&name)), &body).await?;
         let text = format!("stored {name}, revision {}", policy.revision);
-        context.output.result("policy_applied", &policy, &text)
+        context.output.result("policy_applied", &policy, &text)?;
+        tell_missing_nodes(context, api, network, &policy.document).await;
+        Ok(())
     }
 
     fn chosen_name(&self, document: &PolicyDocument) -> CliResult<String> {
@@ -103,6 +109,27 @@ impl Apply {
         parse_name(&name)
             .map_err(|why| CliError::new(Code::NAME_NOT_LABEL, why).next("--name NAME"))?;
         Ok(name)
+    }
+}
+
+/// Tells how those nodes come by their names that a document speaks of and that are not there.
+async fn tell_missing_nodes(
+    context: &Context<'_>,
+    api: &Api,
+    network: &str,
+    document: &PolicyDocument,
+) {
+    let mut named: BTreeSet<&str> = document.named_nodes().map(|(name, _)| name.as_str()).collect();
+    if named.is_empty() {
+        return;
+    }
+    // A key that may write policies need not be one that may list nodes.
+    let Ok(nodes) = api.list::<NodeView>(&format!("{network}/nodes")).await else { return };
+    nodes.iter().for_each(|view| {
+        named.remove(view.node.name.as_str());
+    });
+    for name in named {
+        context.output.note(&format!("there is no node {name} yet: {}", how_named(name)));
     }
 }
 
@@ -161,7 +188,8 @@ fn read_document(path: &Path) -> CliResult<PolicyDocument> {
     let text =
         text.map_err(|error| CliError::io(format!("cannot read {}", path.display()), &error))?;
     toml::from_str(&text).map_err(|error| {
-        let failed = CliError::new("B4102", format!("{} is not a policy", path.display()));
+        let failed =
+            CliError::new(Code::POLICY_BROKEN, format!("{} is not a policy", path.display()));
         failed.cause(error.to_string().trim_end().replace('\n', "\n         "))
     })
 }

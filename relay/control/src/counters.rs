@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Counters {
     pub(crate) joins_refused: Counter,
     pub(crate) joins_limited: Counter,
+    pub(crate) new_nodes_limited: Counter,
     pub(crate) authentications_failed: Counter,
     pub(crate) authentications_limited: Counter,
     pub(crate) requests_limited: Counter,
@@ -24,13 +25,18 @@ impl Counter {
 
 impl Counters {
     /// Each counter with its name, its meaning and its value.
-    pub(crate) fn named(&self) -> [(&'static str, &'static str, u64); 5] {
+    pub(crate) fn named(&self) -> [(&'static str, &'static str, u64); 6] {
         [
             ("joins_refused", "Joins refused after a look at the key", &self.joins_refused),
             (
                 "joins_limited",
                 "Joins refused unread because of too many before",
                 &self.joins_limited,
+            ),
+            (
+                "new_nodes_limited",
+                "Nodes not made because of too many new ones before",
+                &self.new_nodes_limited,
             ),
             (
                 "authentications_failed",

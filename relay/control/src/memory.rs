@@ -297,6 +297,14 @@ impl Memory {
     }
 }
 
+impl Served {
+    /// Returns true if `other` is the same publication but for the time of the request.
+    pub(crate) fn is(&self, other: &Publication) -> bool {
+        let created_at = self.publication.created_at;
+        self.publication == Publication { created_at, ..other.clone() }
+    }
+}
+
 impl Member {
     /// `None` when the stored name is not a label.
     pub(crate) fn new(node: Node) -> Option<Self> {

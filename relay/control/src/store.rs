@@ -33,6 +33,8 @@ mod sql;
 mod sql_store;
 mod sqlite;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -87,11 +89,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         at: Micros,
     ) -> Result<(), StoreError>;
     /// Checks the secret (constant time) and the key, spends one use, leases an IPv4 address, adds the node, writes the audit row: one
-    /// transaction. The same key id with the same public key gets the stored node again and spends nothing. A name that is taken gets a numbered
-    /// suffix (`laptop-2`). A refusal writes nothing.
+    /// transaction. The same key id with the same public key gets the stored node again and spends nothing. A name that is taken or reserved
+    /// gets a numbered suffix (`laptop-2`). A refusal writes nothing.
     async fn join(&self, request: &JoinRequest) -> Result<Node, JoinError>;
-    /// Refuses what [`Store::join`] would refuse, at the cost of one read and without the writers' turn.
-    async fn may_join(&self, request: &JoinRequest) -> Result<(), JoinError>;
+    /// Refuses what [`Store::join`] would refuse, at the cost of one read and without the writers' turn. Returns true if a new node would be made.
+    async fn may_join(&self, request: &JoinRequest) -> Result<bool, JoinError>;
     /// Writes an audit row about refused joins. A key that is gone has none.
     async fn note_join_refusals(&self, refusals: &JoinRefusals) -> Result<(), StoreError>;
 
@@ -108,7 +110,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         by: &Actor,
         at: Micros,
     ) -> Result<Node, StoreError>;
-    /// Removes a node and its publications; its IPv4 address rests for 30 days.
+    /// Removes a node and its publications; its IPv4 address rests for 30 days, an ephemeral node's for one.
     async fn delete_node(
         &self,
         network: Uuid,
@@ -141,7 +143,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ) -> Result<(), StoreError>;
 
     /// Adds a publication, or replaces the one of the same network, node and name (keeping its id, ports and hostnames unless the new one
-    /// names others). Allocates the overlay port when `overlay_port` is 0. `Taken` names the holder of a port, hostname or name. Quotas are the caller's.
+    /// names others, and when it was made). `created_at` is now. Allocates the overlay port when `overlay_port` is 0. `Taken` names the holder of a port,
+    /// hostname or name; a hostname that another network gave back less than thirty days ago is taken too, unless it lies below a domain that the
+    /// network has proved. Quotas are the caller's.
     async fn put_publication(
         &self,
         publication: &Publication,
@@ -318,6 +322,8 @@ pub struct JoinRequest {
     pub overlay_v6: std::net::Ipv6Addr,
     /// Wanted name, a DNS label.
     pub name: String,
+    /// Names that no joiner gets.
+    pub names_reserved: BTreeSet<String>,
     /// The node is ephemeral although its key does not ask for that.
     pub ephemeral: bool,
     /// Nodes that the network may have, this one included.
@@ -423,6 +429,9 @@ pub enum JoinError {
     /// The network has all the nodes that it may have.
     #[error("the quota is reached: at most {0} nodes in a network")]
     NodesExhausted(usize),
+    /// Too many new nodes lately; said by the caller of the store.
+    #[error("too many nodes have joined with this key, or this network, lately")]
+    TooManyNew,
     /// No address left to lease.
     #[error("the network has no overlay address left")]
     AddressesExhausted,
@@ -442,6 +451,7 @@ impl JoinError {
             Self::Revoked => Some("revoked"),
             Self::AlreadyNode(_) => Some("already-node"),
             Self::NodesExhausted(_) => Some("nodes-exhausted"),
+            Self::TooManyNew => Some("too-many-new"),
             Self::AddressesExhausted => Some("addresses-exhausted"),
         }
     }

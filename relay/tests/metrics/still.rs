@@ -13,6 +13,7 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_control_authentications_limited_total", CONTROL),
     ("bore_control_joins_limited_total", CONTROL),
     ("bore_control_joins_refused_total", CONTROL),
+    ("bore_control_new_nodes_limited_total", CONTROL),
     ("bore_control_requests_limited_total", CONTROL),
     ("bore_dns_sends_failed_total", KERNEL),
     ("bore_edge_connections_expired_total{deadline=\"Body\"}", EDGE),

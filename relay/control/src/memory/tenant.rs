@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use bore_policy::{DefaultAccess, Defaults, Groups, Label, Members, PolicyDocument, PolicyError};
+use bore_policy::{
+    DefaultAccess, Defaults, Groups, Label, Members, PolicyDocument, PolicyError, RuleName,
+};
 use uuid::Uuid;
 
 use super::places;
@@ -18,6 +20,8 @@ pub struct CompiledNetwork {
     pub policy: bore_policy::Policy,
     /// Its groups.
     pub groups: Groups,
+    /// The names of nodes that its rules speak of, whether there is such a node or not, with these rules.
+    pub named_nodes: BTreeMap<String, BTreeSet<RuleName>>,
     /// Grows with every change.
     pub revision: Micros,
 }
@@ -46,6 +50,7 @@ impl Tenant {
             network: network.id,
             policy: bore_policy::Policy::default(),
             groups: Groups::default(),
+            named_nodes: BTreeMap::new(),
             revision: network.created_at,
         };
         Self {
@@ -73,8 +78,10 @@ impl Tenant {
         let groups = named_groups(groups);
         let documents: Vec<PolicyDocument> = policies.map(named_document).collect();
         let policy = bore_policy::Policy::compile(&documents, &groups)?;
+        let named_nodes = named_nodes(&documents);
         let revision = revision.max(self.compiled.revision + 1);
-        Ok(Arc::new(CompiledNetwork { network: self.network.id, policy, groups, revision }))
+        let network = self.network.id;
+        Ok(Arc::new(CompiledNetwork { network, policy, groups, named_nodes, revision }))
     }
 
     /// Compiles what was loaded. Stored rules that do not compile admit nobody, and are reported.
@@ -133,7 +140,10 @@ impl Tenant {
         let groups = named_groups(self.groups.values());
         let policy = bore_policy::Policy::compile(&[document], &groups)
             .expect("a document without rules names nothing that could be missing");
-        CompiledNetwork { network: self.network.id, policy, groups, revision }
+        // A joiner must not get a name now that counts again once the rules are mended.
+        let documents: Vec<PolicyDocument> = self.policies.values().map(named_document).collect();
+        let named_nodes = named_nodes(&documents);
+        CompiledNetwork { network: self.network.id, policy, groups, named_nodes, revision }
     }
 }
 
@@ -143,6 +153,14 @@ fn named_groups<'a>(groups: impl Iterator<Item = &'a Group>) -> Groups {
         ..Members::default()
     };
     groups.filter_map(|group| Some((Label::parse(&group.name).ok()?, members(group)))).collect()
+}
+
+fn named_nodes(documents: &[PolicyDocument]) -> BTreeMap<String, BTreeSet<RuleName>> {
+    let mut named: BTreeMap<String, BTreeSet<RuleName>> = BTreeMap::new();
+    for (node, rule) in documents.iter().flat_map(PolicyDocument::named_nodes) {
+        named.entry(node.to_string()).or_default().insert(rule);
+    }
+    named
 }
 
 /// A document under the name that it is stored by, which decisions show.

@@ -3,6 +3,7 @@
 //! Invariant: whoever does not prove the secret hears B3103 and nothing else, whatever else is wrong; the store takes the same time for it.
 //! That is why nothing is checked before the store has compared the secret, and why a wanted name is made fit instead of refused.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bore_policy::Label;
@@ -43,6 +44,7 @@ impl Control {
             overlay_v6: self.node_address(form.network, &form.public_key).ok_or_else(invalid)?,
             public_key: form.public_key,
             name: fit_name(&form.name),
+            names_reserved: BTreeSet::new(),
             ephemeral: form.ephemeral,
             nodes_max: self.quotas().nodes_per_network,
             node: Uuid::now_v7(),
@@ -63,7 +65,10 @@ impl Control {
 
     /// A stranger that is refused never gets the turn of a network.
     async fn let_in(&self, request: &JoinRequest) -> Result<Node, JoinError> {
-        self.store().may_join(request).await?;
+        let is_new = self.store().may_join(request).await?;
+        if is_new && !self.admits_new_node(request.network, Some(request.key)) {
+            return Err(JoinError::TooManyNew);
+        }
         let _turn = match self.turn(request.network).await {
             Ok(turn) => Some(turn),
             Err(refusal) if refusal.code == Code::STORE_UNAVAILABLE => {
@@ -72,11 +77,21 @@ impl Control {
             // A network that was removed meanwhile has no turn, and the store refuses.
             Err(_) => None,
         };
-        let node = self.store().join(request).await?;
+        let names_reserved = self.names_in_rules(request.network);
+        let node = self.store().join(&JoinRequest { names_reserved, ..request.clone() }).await?;
 
+        if node.id == request.node {
+            self.charge_new_node(request.network, Some(request.key));
+        }
         self.enter_node(node.clone());
         self.runtime().admit(&node).await;
         Ok(node)
+    }
+
+    /// A joiner chooses its name, so that a name that counts in a rule is an administrator's to give: by adding or renaming a node.
+    fn names_in_rules(&self, network: Uuid) -> BTreeSet<String> {
+        let rules = self.policy(network);
+        rules.map(|rules| rules.named_nodes.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// Puts a stored node in memory, unless it is there: the answer to a repeated join may be older than memory.

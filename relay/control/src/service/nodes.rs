@@ -11,7 +11,7 @@ use crate::limits::GROUPS_NAMED_MAX;
 use crate::memory::Member;
 use crate::model::{Actor, Node, NodeKind};
 use crate::refusal::{Code, Refusal};
-use crate::store::{ANOTHER_NETWORK, NewNode, StoreError};
+use crate::store::{ANOTHER_NETWORK, JoinError, NewNode, StoreError};
 use crate::wire::{NewWireguardNode, NodeView};
 
 impl Control {
@@ -29,6 +29,9 @@ impl Control {
         let overlay_v6 = self.node_address(network, &wanted.public_key).ok_or_else(no_node_key)?;
         let _turn = self.turn(network).await?;
         self.check_new_node(network, &name)?;
+        if !self.admits_new_node(network, None) {
+            return Err(JoinError::TooManyNew.into());
+        }
         self.check_groups(network, &wanted.groups)?;
         let node = NewNode {
             network,
@@ -42,6 +45,7 @@ impl Control {
         };
         let node = self.store().add_node(&node, by).await.map_err(unless_elsewhere)?;
 
+        self.charge_new_node(network, None);
         self.enter_node(node.clone());
         self.runtime().admit(&node).await;
         Ok(self.node_view(node))
@@ -114,7 +118,15 @@ impl Control {
     pub(crate) fn node_view(&self, node: Node) -> NodeView {
         let mut state = self.runtime().node_state(node.id);
         state.version = state.version.or_else(|| self.agent_version(node.id));
-        NodeView { node, state }
+        let named_by = self.rules_naming(node.network, &node.name);
+        NodeView { node, state, named_by }
+    }
+
+    /// The publish rules that speak of a node's name.
+    fn rules_naming(&self, network: Uuid, name: &str) -> Vec<String> {
+        let Some(rules) = self.policy(network) else { return Vec::new() };
+        let named = rules.named_nodes.get(name);
+        named.into_iter().flatten().map(ToString::to_string).collect()
     }
 
     /// The overlay address of a node with this key; `None` for what is no key of a node, the relay's own included.

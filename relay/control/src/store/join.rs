@@ -12,12 +12,12 @@ use super::sql::{Transaction, values};
 use super::{JoinError, JoinRefusals, JoinRequest, StoreError, join_keys, leases, nodes};
 use crate::model::{Actor, JoinKey, Node, NodeKind};
 
-/// Whether [`join`] would let the caller in, short of a free address.
+/// Whether [`join`] would let the caller in, short of a free address, and whether as a new node.
 pub(super) async fn may_join(
     open: &mut Transaction,
     request: &JoinRequest,
-) -> Result<Result<(), JoinError>, StoreError> {
-    Ok(admit(open, request).await?.map(drop))
+) -> Result<Result<bool, JoinError>, StoreError> {
+    Ok(admit(open, request).await?.map(|admitted| matches!(admitted, Admitted::New(_))))
 }
 
 /// Lets a caller in that proved the secret.
@@ -126,7 +126,7 @@ async fn add(
     let node = Node {
         id: request.node,
         network: request.network,
-        name: free_name(open, request.network, &request.name).await?,
+        name: free_name(open, request).await?,
         kind: NodeKind::Agent,
         public_key: request.public_key.clone(),
         overlay_v4,
@@ -139,24 +139,25 @@ async fn add(
     nodes::insert(open, &node, &group_ids).await?;
     open.execute("UPDATE join_keys SET uses = uses + 1 WHERE id = $1", values![key.id]).await?;
     let by = Actor::JoinKey(key.id);
-    nodes::append(open, &node, "node.join", &by, request.at, nodes::summary(&node)).await?;
+    let mut detail = nodes::summary(&node);
+    if let Some(detail) = detail.as_object_mut().filter(|_| node.name != request.name) {
+        detail.insert("wanted_name".to_owned(), json!(request.name));
+    }
+    nodes::append(open, &node, "node.join", &by, request.at, detail).await?;
     Ok(Ok(node))
 }
 
-/// `wanted`, or the first of `wanted-2`, `wanted-3` … that no node of the network has.
-async fn free_name(
-    open: &mut Transaction,
-    network: Uuid,
-    wanted: &str,
-) -> Result<String, StoreError> {
-    if !nodes::has_name(open, network, wanted).await? {
-        return Ok(wanted.to_owned());
+/// The wanted name, or the first of `NAME-2`, `NAME-3` … that no node of the network has and that is not reserved.
+async fn free_name(open: &mut Transaction, request: &JoinRequest) -> Result<String, StoreError> {
+    let JoinRequest { network, name: wanted, names_reserved: reserved, .. } = request;
+    if !reserved.contains(wanted) && !nodes::has_name(open, *network, wanted).await? {
+        return Ok(wanted.clone());
     }
     let beginning = shortened(wanted, LABEL_LENGTH_MAX - SUFFIX_LENGTH_MAX);
-    let taken = nodes::names_beginning_with(open, network, beginning).await?;
+    let taken = nodes::names_beginning_with(open, *network, beginning).await?;
     (2..u32::MAX)
         .map(|number| numbered(wanted, number))
-        .find(|name| !taken.contains(name))
+        .find(|name| !taken.contains(name) && !reserved.contains(name))
         .ok_or_else(|| StoreError::Conflict(format!("no name like {wanted} is left")))
 }
 

@@ -154,8 +154,8 @@ impl Store for SqlStore {
         write!(self.database, open => join::join(&mut open, request)).map_err(JoinError::Store)?
     }
 
-    async fn may_join(&self, request: &JoinRequest) -> Result<(), JoinError> {
-        let decided: Result<Result<(), JoinError>, StoreError> =
+    async fn may_join(&self, request: &JoinRequest) -> Result<bool, JoinError> {
+        let decided: Result<Result<bool, JoinError>, StoreError> =
             async { read!(self.database, open => join::may_join(&mut open, request)) }.await;
         decided.map_err(JoinError::Store)?
     }

@@ -239,6 +239,7 @@ pub(crate) fn join_body(key: &str, name: &str) -> Value {
 
 /// Every refusal is a problem with code and advice.
 fn check_problem(parts: &http::response::Parts, body: &Value) {
+    assert_eq!(parts.status == 429, parts.headers.contains_key("retry-after"));
     assert_eq!(parts.headers["content-type"], "application/problem+json");
     assert_eq!(body["status"], parts.status.as_u16());
     assert_eq!(body["type"], "about:blank");

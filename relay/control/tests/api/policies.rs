@@ -1,7 +1,7 @@
 //! The API of policies, as a caller sees it.
 
 use bore_control::ChangeKind;
-use bore_control::model::Node;
+use bore_control::model::{Actor, Node};
 use bore_policy::Visitor;
 use serde_json::{Value, json};
 
@@ -118,6 +118,52 @@ async fn groups_decide_at_once_and_stay_while_something_names_them() {
     assert!(lab.control.node(nas.id).unwrap().groups.is_empty());
     let restarted = lab.restarted().await;
     assert_eq!(restarted.snapshot_nodes(), lab.control.snapshot_nodes());
+}
+
+/// A joiner chooses its name. One that counts in a rule is given by an administrator: whether its node is gone or has not come yet.
+#[tokio::test]
+async fn a_joiner_gets_no_name_that_a_rule_speaks_of() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let pi = lab.node(home, "pi").await;
+    let rule =
+        json!({"name": "dns", "effect": "allow", "who": ["node:pi", "node:later"], "ports": [53]});
+    put(&lab, "office", json!({"publish": [rule]}), 0).await.ok();
+    let dns = || json!({"name": "dns", "protocol": "udp", "target": "53", "port": 53});
+    lab.publish(&pi, dns()).await.ok();
+    let view = lab.admin("GET", "/v1/networks/home/nodes/pi", Value::Null).await.ok();
+    assert_eq!(view["named_by"], json!(["office/dns"]));
+
+    lab.admin("DELETE", "/v1/networks/home/nodes/pi", Value::Null).await.ok();
+    for (wanted, given) in [("pi", "pi-2"), ("later", "later-2"), ("PI.local", "pi-local")] {
+        let stranger = lab.node(home, wanted).await;
+        assert_eq!(stranger.name, given);
+        assert_eq!(lab.publish(&stranger, dns()).await.refusal(), (403, "B4101"), "{wanted}");
+    }
+    let rows = lab.admin("GET", "/v1/networks/home/audit?text=wanted_name", Value::Null).await.ok();
+    assert_eq!(rows["items"][0]["detail"]["wanted_name"], "pi");
+
+    let renamed = json!({"name": "pi"});
+    let renamed = lab.admin("PATCH", "/v1/networks/home/nodes/pi-2", renamed).await.ok();
+    assert_eq!(renamed["named_by"], json!(["office/dns"]), "an administrator gives the name");
+    let renamed = lab.control.snapshot_nodes().into_iter().find(|node| node.name == "pi").unwrap();
+    lab.publish(&renamed, dns()).await.ok();
+
+    lab.admin("DELETE", "/v1/networks/home/policies/office", Value::Null).await.ok();
+    assert_eq!(lab.node(home, "later").await.name, "later", "no rule speaks of it any more");
+}
+
+#[tokio::test]
+async fn rules_that_do_not_compile_give_no_name_away_either() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    lab.admin("POST", "/v1/networks/home/groups", json!({"name": "dev"})).await.ok();
+    let rule = json!({"name": "pi", "effect": "allow", "who": ["node:pi", "group:dev"]});
+    put(&lab, "office", json!({"publish": [rule]}), 0).await.ok();
+    let group = lab.store.groups(home).await.unwrap().remove(0);
+    lab.store.delete_group(home, group.id, &Actor::System, 1).await.unwrap();
+    lab.control.refresh().await.unwrap();
+    assert_eq!(lab.node(home, "pi").await.name, "pi-2");
 }
 
 #[tokio::test]

@@ -8,6 +8,41 @@ use serde_json::{Value, json};
 use crate::lab::{Lab, join_body};
 
 #[tokio::test]
+async fn attack_a_join_key_and_a_network_make_a_bounded_number_of_new_nodes() {
+    let quotas = Quotas { new_nodes_burst: 3, new_nodes_per_hour: 0, ..Quotas::default() };
+    let lab = Lab::with(quotas).await;
+    let (home, other) = (lab.network("home").await, lab.network("other").await);
+    let wanted = NewJoinKey { ephemeral: true, ..NewJoinKey::default() };
+    let mut keys = Vec::new();
+    for network in [home, home, home, other] {
+        let made = lab.control.create_join_key(network, &wanted, &Actor::System).await.unwrap();
+        keys.push(made.key);
+    }
+    let first = lab.machine();
+    let join = async |machine: &str, key: &str| lab.garden(machine, &join_body(key, "x")).await;
+    join(&first, &keys[0]).await.ok();
+    for _ in 0..2 {
+        join(&lab.machine(), &keys[0]).await.ok();
+    }
+    let nodes = lab.control.snapshot_nodes();
+    let node = nodes.iter().find(|node| node.public_key != first).unwrap();
+    lab.admin("DELETE", &format!("/v1/networks/home/nodes/{}", node.id), Value::Null).await.ok();
+    assert_eq!(join(&lab.machine(), &keys[0]).await.refusal(), (429, "B2109"), "gone, not unmade");
+    join(&lab.machine(), &keys[1]).await.ok();
+    let phone = |name: &str| json!({"name": name, "public_key": lab.machine()});
+    for name in ["phone", "tablet"] {
+        lab.admin("POST", "/v1/networks/home/nodes", phone(name)).await.ok();
+    }
+    assert_eq!(join(&lab.machine(), &keys[2]).await.refusal(), (429, "B2109"), "the network's");
+    let added = lab.admin("POST", "/v1/networks/home/nodes", phone("watch")).await;
+    assert_eq!(added.refusal(), (429, "B2109"));
+    assert_eq!(lab.counted("new_nodes_limited"), 3);
+
+    join(&first, &keys[0]).await.ok();
+    join(&lab.machine(), &keys[3]).await.ok();
+}
+
+#[tokio::test]
 async fn attack_42_a_tenant_stops_at_its_quota_and_others_do_not_notice() {
     let quotas = Quotas {
         publications_per_node: 3,

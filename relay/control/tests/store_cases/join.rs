@@ -62,6 +62,23 @@ pub(crate) async fn numbers_a_taken_name(lab: Lab) {
     assert_eq!(lab.store.join(&long).await.unwrap().name, format!("{}-2", "n".repeat(61)));
 }
 
+pub(crate) async fn gives_no_reserved_name_and_notes_the_one_that_was_wanted(lab: Lab) {
+    let key = lab.add_key(|_| ()).await;
+    let reserved = ["laptop", "laptop-3"].map(str::to_owned);
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let names_reserved = reserved.clone().into();
+        let request = JoinRequest { names_reserved, ..lab.request(key) };
+        names.push(lab.store.join(&request).await.unwrap().name);
+    }
+    assert_eq!(names, ["laptop-2", "laptop-4"]);
+
+    let rows = lab.store.audit(None, None, 0, 1_000).await.unwrap();
+    let joins = rows.iter().filter(|row| row.action == "node.join");
+    let wanted: Vec<_> = joins.map(|row| &row.detail["wanted_name"]).collect();
+    assert_eq!(wanted, ["laptop", "laptop"]);
+}
+
 pub(crate) async fn puts_the_node_into_the_groups_that_its_key_has_now(lab: Lab) {
     lab.add_group(lab.network, "ops", Vec::new()).await;
     let gone = lab.add_group(lab.network, "gone", Vec::new()).await;

@@ -1,5 +1,6 @@
 //! A store on either engine with one network in it, and short ways to make things.
 
+use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,6 +96,7 @@ impl Lab {
             public_key: format!("public-key-{number}"),
             overlay_v6: Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(number)),
             name: "laptop".to_owned(),
+            names_reserved: BTreeSet::new(),
             ephemeral: false,
             nodes_max: 1_000,
             node: Uuid::now_v7(),
