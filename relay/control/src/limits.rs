@@ -49,6 +49,9 @@ pub const GROUP_NODES_MAX: usize = 10_000;
 /// Consecutive public ports of one publication.
 pub const PORT_COUNT_MAX: u16 = 16_384;
 
+/// Hostnames of one network that rest after they were given back; of more, those longest at rest are free for other networks again.
+pub(crate) const HOSTNAMES_RESTING_MAX: i64 = 20_000;
+
 /// Ports that are tried on the relay before "any free port" gives up.
 pub const PORT_TRIES_MAX: usize = 64;
 

@@ -22,6 +22,10 @@ pub(super) async fn add(
     if let Some(stored) = find(open, domain.network, &domain.name).await? {
         return Ok(stored);
     }
+    if domain.verified_at.is_some() {
+        // What is proved from the start is an administrator's to give, also when it rests.
+        open.execute(WAKE, values![&domain.name]).await?;
+    }
     refuse_held(open, domain.network, &domain.name, domain.created_at).await?;
     open.execute(
         "INSERT INTO domains (id, network, name, created_at, verified_at) VALUES ($1, $2, $3, $4, $5)",
@@ -59,7 +63,7 @@ pub(super) async fn verify(
     refuse_held(open, network, &stored.name, at).await?;
     let verified = Domain { verified_at: Some(at), ..stored };
     open.execute("UPDATE domains SET verified_at = $1 WHERE id = $2", values![at, id]).await?;
-    open.execute("DELETE FROM domain_holds WHERE name = $1", values![&verified.name]).await?;
+    open.execute(WAKE, values![&verified.name]).await?;
     append(open, &verified, "domain.verify", by, at).await?;
     Ok(verified)
 }
@@ -121,6 +125,22 @@ async fn refuse_held(
     Ok(())
 }
 
+/// Returns true if a published name is a network's because of a domain that it has proved.
+pub(super) async fn covers(
+    open: &mut Transaction,
+    network: Uuid,
+    hostname: &str,
+) -> Result<bool, StoreError> {
+    let proved =
+        "SELECT name FROM domains WHERE name = $1 AND network = $2 AND verified_at IS NOT NULL";
+    for domain in ancestry(hostname) {
+        if open.one(proved, values![domain, network]).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// `a.b.c`, `b.c`, `c`.
 fn ancestry(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, parent)| parent))
@@ -179,5 +199,7 @@ const SELECT_ALL: &str = select!("ORDER BY name, id");
 const SELECT_HELD: &str = "SELECT name FROM domains WHERE name = $1 AND network <> $2 AND verified_at IS NOT NULL \
                            UNION ALL SELECT name FROM domain_holds WHERE name = $1 AND network <> $2 LIMIT 1";
 
+const WAKE: &str = "DELETE FROM domain_holds WHERE name = $1";
+
 /// Thirty days.
-const REST: Micros = 30 * 24 * 60 * 60 * 1_000_000;
+pub(super) const REST: Micros = 30 * 24 * 60 * 60 * 1_000_000;

@@ -1,12 +1,17 @@
 //! Hostnames and wildcards of publications: each is one publication's in the whole cluster, whatever its protocol.
+//!
+//! One that is given back rests for other networks, because visitors, their cookies and their bookmarks still belong to the one that had it. A name below
+//! a domain that the network has proved is that network's, whoever had it: domains rest by themselves.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::StoreError;
 use super::sql::{Transaction, values};
-use crate::model::Publication;
+use super::{StoreError, domains};
+use crate::limits::HOSTNAMES_RESTING_MAX;
+use crate::model::{Micros, Publication};
 
 /// Refuses hostnames that another publication has, naming the first and its holder.
 pub(super) async fn refuse_taken(
@@ -27,6 +32,27 @@ pub(super) async fn refuse_taken(
     Ok(())
 }
 
+/// Refuses hostnames that another network gave back less than thirty days before `at`.
+pub(super) async fn refuse_resting(
+    open: &mut Transaction,
+    publication: &Publication,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let find = "SELECT hostname FROM resting_hostnames WHERE hostname = $1 AND network <> $2 AND released_at > $3";
+    let (network, rested) = (publication.network, at.saturating_sub(domains::REST));
+    for hostname in &publication.hostnames {
+        let rests = open.one(find, values![hostname, network, rested]).await?.is_some();
+        if rests && !domains::covers(open, network, hostname).await? {
+            return Err(StoreError::Taken {
+                what: "hostname",
+                value: hostname.clone(),
+                holder: GAVE_IT_BACK.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Makes the hostnames of a stored publication exactly those that it names.
 pub(super) async fn hold(
     open: &mut Transaction,
@@ -36,8 +62,49 @@ pub(super) async fn hold(
     open.execute(release, values![publication.id]).await?;
     let insert =
         "INSERT INTO public_hostnames (hostname, publication, position) VALUES ($1, $2, $3)";
+    let wake = "DELETE FROM resting_hostnames WHERE hostname = $1";
     for (position, hostname) in (0_u32..).zip(&publication.hostnames) {
         open.execute(insert, values![hostname, publication.id, position]).await?;
+        open.execute(wake, values![hostname]).await?;
+    }
+    Ok(())
+}
+
+/// Lets hostnames rest that a network gives back. The address of a relay without a name stays free for all: there is no other one.
+pub(super) async fn rest(
+    open: &mut Transaction,
+    network: Uuid,
+    released: &[String],
+    at: Micros,
+) -> Result<(), StoreError> {
+    let insert = "INSERT INTO resting_hostnames (hostname, network, released_at) VALUES ($1, $2, $3) \
+                  ON CONFLICT (hostname) DO UPDATE SET network = $2, released_at = $3";
+    let named = released.iter().filter(|name| name.parse::<IpAddr>().is_err());
+    let mut resting = 0;
+    for hostname in named {
+        open.execute(insert, values![hostname, network, at]).await?;
+        resting += 1;
+    }
+    if resting > 0 {
+        forget_rested(open, network, resting, at).await?;
+    }
+    Ok(())
+}
+
+/// Forgets names that have rested, and those of a network that are too many: the ones longest at rest.
+async fn forget_rested(
+    open: &mut Transaction,
+    network: Uuid,
+    added: i64,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let rested = "DELETE FROM resting_hostnames WHERE released_at <= $1";
+    open.execute(rested, values![at.saturating_sub(domains::REST)]).await?;
+    let beyond = "DELETE FROM resting_hostnames WHERE hostname IN (SELECT hostname FROM resting_hostnames \
+                  WHERE network = $1 ORDER BY released_at DESC LIMIT $2 OFFSET $3)";
+    let forgotten = open.execute(beyond, values![network, added, HOSTNAMES_RESTING_MAX]).await?;
+    if forgotten > 0 {
+        tracing::warn!(%network, forgotten, "too many hostnames of a network rest: the oldest are free for others again");
     }
     Ok(())
 }
@@ -49,6 +116,14 @@ pub(super) async fn of(
 ) -> Result<Vec<String>, StoreError> {
     let find = "SELECT hostname FROM public_hostnames WHERE publication = $1 ORDER BY position";
     let rows = open.all(find, values![publication]).await?;
+    rows.iter().map(|row| row.get("hostname")).collect()
+}
+
+/// The hostnames of all publications of a node.
+pub(super) async fn of_node(open: &mut Transaction, node: Uuid) -> Result<Vec<String>, StoreError> {
+    let find = "SELECT h.hostname FROM public_hostnames h JOIN publications p ON p.id = h.publication \
+                WHERE p.node = $1 ORDER BY h.hostname";
+    let rows = open.all(find, values![node]).await?;
     rows.iter().map(|row| row.get("hostname")).collect()
 }
 
@@ -67,6 +142,9 @@ pub(super) async fn by_publication(
     }
     Ok(hostnames)
 }
+
+/// Who holds a name that rests.
+const GAVE_IT_BACK: &str = "another network, which gave it back: names rest for 30 days";
 
 const SELECT_OF_NETWORK: &str = "SELECT h.publication, h.hostname FROM public_hostnames h JOIN publications p ON p.id = h.publication \
      WHERE p.network = $1 ORDER BY h.publication, h.position";

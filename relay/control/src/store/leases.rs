@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::sql::{Row, Transaction, values};
-use crate::model::Micros;
+use crate::model::{Micros, Node};
 
 /// Leases the next free address to a node; `None` when all are held or rest.
 pub(super) async fn take(
@@ -30,14 +30,15 @@ pub(super) async fn take(
     u32::try_from(free).map(|bits| Some(Ipv4Addr::from(bits))).map_err(|_| outside())
 }
 
-/// Lets the address of a node rest.
+/// Lets the address of a node rest. That of an ephemeral one, which nobody has written down, rests for a day: it counts as released that much earlier.
 pub(super) async fn release(
     open: &mut Transaction,
-    node: Uuid,
+    node: &Node,
     at: Micros,
 ) -> Result<(), StoreError> {
+    let released_at = if node.ephemeral { at.saturating_sub(REST - EPHEMERAL_REST) } else { at };
     let rest = "UPDATE leases SET node = NULL, released_at = $1 WHERE node = $2";
-    open.execute(rest, values![at, node]).await?;
+    open.execute(rest, values![released_at, node.id]).await?;
     Ok(())
 }
 
@@ -97,5 +98,6 @@ fn outside() -> StoreError {
     StoreError::Corrupt("the pool of overlay addresses is missing or no IPv4 range".to_owned())
 }
 
-/// Thirty days.
-const REST: Micros = 30 * 24 * 60 * 60 * 1_000_000;
+const DAY: Micros = 24 * 60 * 60 * 1_000_000;
+const REST: Micros = 30 * DAY;
+const EPHEMERAL_REST: Micros = DAY;

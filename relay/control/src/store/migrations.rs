@@ -15,7 +15,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step {
         number: 1,
         name: "initial",
@@ -69,6 +69,12 @@ const STEPS: [Step; 9] = [
         name: "key_makers",
         sqlite: include_str!("../../migrations/sqlite/0009_key_makers.sql"),
         postgres: include_str!("../../migrations/postgres/0009_key_makers.sql"),
+    },
+    Step {
+        number: 10,
+        name: "resting_hostnames",
+        sqlite: include_str!("../../migrations/sqlite/0010_resting_hostnames.sql"),
+        postgres: include_str!("../../migrations/postgres/0010_resting_hostnames.sql"),
     },
 ];
 

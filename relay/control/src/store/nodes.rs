@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{self, Row, Transaction, values};
-use super::{NewNode, StoreError, groups, leases, networks};
+use super::{NewNode, StoreError, groups, hostnames, leases, networks};
 use crate::model::{Actor, Micros, Node, NodeKind};
 
 /// Adds a node without a join key.
@@ -79,7 +79,7 @@ pub(super) async fn rename(
     Ok(renamed)
 }
 
-/// Removes a node and its publications; its address rests.
+/// Removes a node and its publications; its address and its hostnames rest.
 pub(super) async fn delete(
     open: &mut Transaction,
     network: Uuid,
@@ -92,8 +92,10 @@ pub(super) async fn delete(
     let rows = open.all(names, values![id]).await?;
     let publications: Vec<String> =
         rows.iter().map(|row| row.get("name")).collect::<Result<_, _>>()?;
-    leases::release(open, id, at).await?;
+    leases::release(open, &gone, at).await?;
+    let hostnames = hostnames::of_node(open, id).await?;
     open.execute("DELETE FROM nodes WHERE id = $1", values![id]).await?;
+    hostnames::rest(open, network, &hostnames, at).await?;
     let detail = json!({ "name": gone.name, "publications": publications });
     append(open, &gone, "node.delete", by, at, detail).await
 }

@@ -28,10 +28,16 @@ pub(super) async fn put(
     let mut publication = merged(wanted, stored.as_ref());
     ports::refuse_taken(open, &publication).await?;
     hostnames::refuse_taken(open, &publication).await?;
+    hostnames::refuse_resting(open, &publication, wanted.created_at).await?;
     publication.overlay_port = overlay_port(open, &publication, node.kind).await?;
     store(open, &publication).await?;
     ports::hold(open, &publication).await?;
     hostnames::hold(open, &publication).await?;
+    if let Some(stored) = &stored {
+        let is_left = |name: &&String| !publication.hostnames.contains(name);
+        let left: Vec<String> = stored.hostnames.iter().filter(is_left).cloned().collect();
+        hostnames::rest(open, stored.network, &left, wanted.created_at).await?;
+    }
 
     let action = if stored.is_some() { "publication.replace" } else { "publication.create" };
     append(open, &publication, action, by, wanted.created_at).await?;
@@ -80,6 +86,7 @@ pub(super) async fn delete(
     let row = open.one(SELECT_ONE, values![network, id]).await?;
     let gone = complete(open, row).await?.ok_or(StoreError::NotFound("publication"))?;
     open.execute("DELETE FROM publications WHERE id = $1", values![id]).await?;
+    hostnames::rest(open, network, &gone.hostnames, at).await?;
     append(open, &gone, "publication.delete", by, at).await
 }
 

@@ -153,7 +153,7 @@ async fn a_relay_without_a_name_has_one_web_service_at_its_address() {
     assert_eq!(second.refusal(), (409, "B2113"));
     let detail = "the relay's address 203.0.113.5 is held by \"app\" (agent nas)";
     assert_eq!(second.body["detail"], detail);
-    assert!(second.body["next"].as_str().unwrap().contains("give the relay a domain"));
+    assert!(second.body["next"].as_str().unwrap().contains("bore domain add example.com"));
     let foreign = lab.publish(&foreign, http("third", json!({}))).await;
     assert_eq!(
         foreign.body["detail"],
@@ -272,6 +272,43 @@ async fn a_node_replaces_its_own_publications_without_a_rule() {
     lab.publish(&nas, udp("game", json!({"port": 7777}))).await.ok();
     let other = udp("other", json!({"port": 7777, "replace": true}));
     assert_eq!(lab.publish(&nas, other).await.ok()["name"], "other");
+}
+
+#[tokio::test]
+async fn a_hostname_that_was_given_back_rests_for_other_networks() {
+    let lab = Lab::new().await;
+    let (home, other) = (lab.network("home").await, lab.network("other").await);
+    let (nas, foreign) = (lab.node(home, "nas").await, lab.node(other, "foreign").await);
+    let gone = async || {
+        lab.publish(&nas, http("app", json!({}))).await.ok();
+        lab.admin("DELETE", "/v1/networks/home/publications/app", Value::Null).await.ok();
+    };
+    gone().await;
+    let early = lab.publish(&foreign, http("app", json!({}))).await;
+    assert_eq!(early.refusal(), (409, "B2103"));
+    assert!(early.text.contains("names rest for 30 days"), "{}", early.text);
+    assert!(!early.text.contains("home") && !early.text.contains("nas"), "{}", early.text);
+    gone().await;
+
+    let domain = json!({"name": "app.t.example.org"});
+    lab.admin("POST", "/v1/networks/other/domains", domain).await.ok();
+    lab.publish(&foreign, http("app", json!({}))).await.ok();
+}
+
+#[tokio::test]
+async fn a_change_of_a_publication_is_written_down_when_it_was_made() {
+    let lab = Lab::new().await;
+    let nas = lab.node(lab.network("home").await, "nas").await;
+    let first = lab.publish(&nas, udp("game", json!({"port": 7777}))).await.ok();
+    let second = lab.publish(&nas, udp("game", json!({"port": 7778}))).await.ok();
+    assert_eq!(second["created_at"], first["created_at"]);
+    let rows = lab.store.audit(None, Some("publication."), 0, 1_000).await.unwrap();
+    let [create, replace] = rows.as_slice() else { panic!("two rows: {rows:?}") };
+    assert_eq!(
+        (create.action.as_str(), replace.action.as_str()),
+        ("publication.create", "publication.replace")
+    );
+    assert!(replace.at > create.at, "{} and {}", create.at, replace.at);
 }
 
 #[tokio::test]

@@ -60,6 +60,22 @@ pub(crate) async fn rest_for_thirty_days_and_only_for_others(lab: Lab) {
     assert_taken(add(&lab, lab.network, "shop.example", START + 31 * DAY).await);
 }
 
+pub(crate) async fn that_rest_are_an_administrators_to_give(lab: Lab) {
+    let other = lab.other_network().await;
+    let team = proved(&lab, lab.network, "team.t.example.org").await;
+    let given = |network| Domain {
+        id: Uuid::now_v7(),
+        network,
+        verified_at: Some(START + DAY),
+        created_at: START + DAY,
+        ..team.clone()
+    };
+    assert_taken(lab.store.add_domain(&given(other), &ADMIN).await);
+    lab.store.release_domain(lab.network, team.id, &ADMIN, START).await.unwrap();
+    assert_taken(add(&lab, other, "team.t.example.org", START + DAY).await);
+    lab.store.add_domain(&given(other), &ADMIN).await.unwrap();
+}
+
 pub(crate) async fn of_a_removed_network_rest_too(lab: Lab) {
     let other = lab.other_network().await;
     proved(&lab, other, "shop.example").await;

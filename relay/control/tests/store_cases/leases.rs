@@ -25,6 +25,16 @@ pub(crate) async fn rest_for_thirty_days(lab: Lab) {
     assert_eq!(add_at(&lab, START + 30 * DAY).await, Some(node.overlay_v4));
 }
 
+pub(crate) async fn of_ephemeral_nodes_rest_for_a_day(lab: Lab) {
+    lab.tamper("UPDATE lease_pool SET last_address = first_address").await.unwrap();
+    let key = lab.add_key(|key| key.ephemeral = true).await;
+    let node = lab.store.join(&lab.request(key)).await.unwrap();
+    lab.store.delete_node(lab.network, node.id, &ADMIN, START).await.unwrap();
+
+    assert_eq!(add_at(&lab, START + DAY - 1).await, None);
+    assert_eq!(add_at(&lab, START + DAY).await, Some(node.overlay_v4));
+}
+
 pub(crate) async fn of_a_large_cluster_skip_the_held_run(lab: Lab) {
     let hundred_thousand = "WITH RECURSIVE held (number) AS \
          (SELECT 0 UNION ALL SELECT number + 1 FROM held WHERE number < 99999) \

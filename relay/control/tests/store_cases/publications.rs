@@ -1,13 +1,14 @@
 //! Publications and the ports and hostnames that they hold.
 
 use bore_control::model::{
-    HealthInterval, HealthOptions, Node, NodeKind, Protocol, Publication, TlsVersion, WebOptions,
+    Domain, HealthInterval, HealthOptions, Node, NodeKind, Protocol, Publication, TlsVersion,
+    WebOptions,
 };
 use bore_control::store::{NewNode, StoreError};
 use bore_policy::Access;
 use uuid::Uuid;
 
-use super::lab::{ADMIN, Lab, START, http, udp};
+use super::lab::{ADMIN, DAY, Lab, START, http, udp};
 
 pub(crate) async fn are_stored_as_given_with_an_overlay_port(lab: Lab) {
     let node = lab.add_node(lab.network, "nas").await;
@@ -114,6 +115,80 @@ pub(crate) async fn cannot_share_a_hostname_even_across_networks(lab: Lab) {
     let foreign = lab.add_node(lab.other_network().await, "nas").await;
     let wanted = http(&foreign, "site", "app.example.org");
     assert_taken(&lab, &wanted, ("hostname", "app.example.org", "another network")).await;
+}
+
+pub(crate) async fn leave_hostnames_that_rest_for_thirty_days_and_only_for_others(lab: Lab) {
+    let other = lab.other_network().await;
+    let (nas, pi) = (lab.add_node(lab.network, "nas").await, lab.add_node(lab.network, "pi").await);
+    let foreign = lab.add_node(other, "nas").await;
+    let web = |node: &Node, name: &str, at| Publication {
+        created_at: at,
+        ..http(node, name, &format!("{name}.t.example.org"))
+    };
+    let removed = put(&lab, &web(&nas, "removed", START)).await;
+    lab.store.delete_publication(lab.network, removed.id, &ADMIN, START).await.unwrap();
+    let changed = put(&lab, &web(&nas, "changed", START)).await;
+    let elsewhere = vec!["elsewhere.t.example.org".to_owned()];
+    put(&lab, &Publication { hostnames: elsewhere, ..changed }).await;
+    put(&lab, &web(&pi, "with-its-node", START)).await;
+    lab.store.delete_node(lab.network, pi.id, &ADMIN, START).await.unwrap();
+
+    let holder = "another network, which gave it back: names rest for 30 days";
+    for name in ["removed", "changed", "with-its-node"] {
+        let early = web(&foreign, name, START + 30 * DAY - 1);
+        assert_taken(&lab, &early, ("hostname", &format!("{name}.t.example.org"), holder)).await;
+    }
+    let back = put(&lab, &web(&nas, "removed", START + DAY)).await;
+    lab.store.delete_publication(lab.network, back.id, &ADMIN, START + 2 * DAY).await.unwrap();
+    let early = web(&foreign, "removed", START + 30 * DAY);
+    assert_taken(&lab, &early, ("hostname", "removed.t.example.org", holder)).await;
+    put(&lab, &web(&foreign, "removed", START + 32 * DAY)).await;
+    put(&lab, &web(&foreign, "with-its-node", START + 30 * DAY)).await;
+    lab.assert_intact().await;
+}
+
+pub(crate) async fn leave_hostnames_that_do_not_rest_below_a_domain_of_the_next(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    for name in ["app.team.t.example.org", "203.0.113.5"] {
+        let web = put(&lab, &http(&node, "web", name)).await;
+        lab.store.delete_publication(lab.network, web.id, &ADMIN, START).await.unwrap();
+    }
+    let other = lab.other_network().await;
+    let given = Domain {
+        id: Uuid::now_v7(),
+        network: other,
+        name: "team.t.example.org".to_owned(),
+        created_at: START,
+        verified_at: Some(START),
+    };
+    lab.store.add_domain(&given, &ADMIN).await.unwrap();
+    let foreign = lab.add_node(other, "nas").await;
+    put(&lab, &http(&foreign, "team", "app.team.t.example.org")).await;
+    put(&lab, &http(&foreign, "address", "203.0.113.5")).await;
+}
+
+pub(crate) async fn leave_no_more_hostnames_at_rest_than_a_network_may_have(lab: Lab) {
+    let network = if lab.is_sqlite() {
+        format!("x'{}'", lab.network.simple())
+    } else {
+        format!("'{}'::uuid", lab.network)
+    };
+    let full = format!(
+        "WITH RECURSIVE names (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM names WHERE number < 20000) \
+         INSERT INTO resting_hostnames (hostname, network, released_at) \
+         SELECT 'n' || number || '.t.example.org', {network}, {START} - 20000 + number FROM names"
+    );
+    lab.tamper(&full).await.unwrap();
+    let node = lab.add_node(lab.network, "nas").await;
+    let web = put(&lab, &http(&node, "web", "app.t.example.org")).await;
+    lab.store.delete_publication(lab.network, web.id, &ADMIN, START).await.unwrap();
+
+    let foreign = lab.add_node(lab.other_network().await, "nas").await;
+    let holder = "another network, which gave it back: names rest for 30 days";
+    for name in ["app.t.example.org", "n2.t.example.org", "n20000.t.example.org"] {
+        assert_taken(&lab, &http(&foreign, "a", name), ("hostname", name, holder)).await;
+    }
+    put(&lab, &http(&foreign, "a", "n1.t.example.org")).await;
 }
 
 pub(crate) async fn hold_several_hostnames_in_their_order_and_none_of_anothers(lab: Lab) {
