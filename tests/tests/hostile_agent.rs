@@ -8,6 +8,8 @@
 
 #[path = "hostile_agent/api.rs"]
 mod api;
+#[path = "hostile_agent/checks.rs"]
+mod checks;
 #[path = "hostile_agent/packets.rs"]
 mod packets;
 #[path = "hostile_agent/scene.rs"]
@@ -19,17 +21,31 @@ mod tunnel;
 
 use std::time::Duration;
 
-use bore_tests::attempts::make_all;
+use bore_tests::attempts::{Attempt, make_all};
 use bore_tests::bore::binary;
 use bore_tests::memory::resident_kib;
 use scene::Scene;
 
 #[test]
 fn a_hostile_agent_harms_nobody_but_itself() {
+    make([
+        &api::ATTEMPTS,
+        &packets::ATTEMPTS,
+        &tunnel::ATTEMPTS,
+        &services::ATTEMPTS,
+        &checks::LAST,
+    ]);
+}
+
+#[test]
+fn a_hostile_agent_holds_up_no_check_but_its_own() {
+    make([&checks::ATTEMPTS]);
+}
+
+fn make<const LISTS: usize>(attempts: [&[Attempt<Scene>]; LISTS]) {
     let mut scene = Scene::new();
     let relay = scene.relay.process().id();
     let before = resident_kib(relay);
-    let attempts = [&api::ATTEMPTS[..], &packets::ATTEMPTS, &tunnel::ATTEMPTS, &services::ATTEMPTS];
     make_all("hostile agent", &mut scene, &attempts, Scene::damage);
 
     let after = resident_kib(relay);

@@ -106,7 +106,7 @@ impl Scene {
         if its_own.is_empty() { views } else { self.views() }
     }
 
-    fn views(&self) -> Vec<Value> {
+    pub(crate) fn views(&self) -> Vec<Value> {
         self.relay.look(&self.list)["items"].as_array().cloned().unwrap_or_default()
     }
 
