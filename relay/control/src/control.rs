@@ -266,6 +266,12 @@ impl Control {
         in_turn(changing).await
     }
 
+    /// The turn to change a network, if nobody has it.
+    pub(crate) fn free_turn(&self, network: Uuid) -> Option<OwnedMutexGuard<()>> {
+        let changing = self.read().tenant(network).map(|tenant| Arc::clone(&tenant.changing))?;
+        changing.try_lock_owned().ok()
+    }
+
     /// The turn to change networks and the cluster's keys.
     ///
     /// # Errors

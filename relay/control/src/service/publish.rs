@@ -1,7 +1,8 @@
 //! Publishing: from a request to an acknowledged publication whose public address is open.
 //!
 //! Order: form, quotas, then candidate by candidate: rules, who holds it, claim on the relay, store. The claim comes before the store, so that
-//! what is acknowledged has its port; a claim whose row was not stored is given back. A request that changes nothing writes nothing.
+//! what is acknowledged has its port; a claim whose row was not stored is given back. A request that changes nothing writes nothing, and waits for
+//! no change of others.
 //!
 //! With `replace`, publications that stand in the way give way: those of the same node, and those of other nodes of the network where a publish rule
 //! has `replace`. They let go of their addresses first, and take them again when the new one fails; in the store one transaction removes them and
@@ -35,7 +36,13 @@ impl Control {
         request: &PublishRequest,
         by: &Actor,
     ) -> Result<PublicationView, Refusal> {
-        let _turn = self.turn(network).await?;
+        let _turn = match self.free_turn(network) {
+            Some(turn) => turn,
+            None => match self.standing(network, node, request, by) {
+                Some(standing) => return Ok(self.publication_view(standing)),
+                None => self.turn(network).await?,
+            },
+        };
         let member = self.member(network, &node.to_string())?;
         let compiled =
             self.policy(network).ok_or_else(|| Refusal::not_here("node", &node.to_string()))?;
@@ -44,6 +51,26 @@ impl Control {
         self.check_quotas(&job)?;
         let publication = self.place(&job, by).await?;
         Ok(self.publication_view(publication))
+    }
+
+    /// What is published already, just as `request` has it, and may be. An agent that starts anew while the database does not answer somebody else's
+    /// change declares such ones, and serves its visitors once it was told so.
+    fn standing(
+        &self,
+        network: Uuid,
+        node: Uuid,
+        request: &PublishRequest,
+        by: &Actor,
+    ) -> Option<Publication> {
+        let member = self.member(network, &node.to_string()).ok()?;
+        let compiled = self.policy(network)?;
+        let draft = Draft::check(request, member.node.kind, &compiled.groups).ok()?;
+        let job = self.job(&draft, member, by);
+        let place = self.candidates(&job).ok()?.into_iter().next()?;
+        self.decide_publish(&job, Some(&place)).ok()?;
+        let wanted = job.publication(&place);
+        let before = job.before.as_ref().filter(|before| before.is(&wanted));
+        before.map(|before| before.publication.clone())
     }
 
     fn job<'a>(&self, draft: &'a Draft, member: Arc<Member>, by: &Actor) -> Job<'a> {
