@@ -13,6 +13,8 @@
 //! | clock jumps | [`agent::clock_jumps`] | [`relay::clock_jumps`] | the same |
 //! | power loss | [`agent::power_loss`] | [`relay::power_loss`] | the same |
 //! | database cut, killed | | | [`relay::database_cut`] |
+//! | database server frozen | | | [`database::frozen`], [`database::frozen_at_the_start`] |
+//! | database server's disk full | | | [`database::full_disk`] |
 //! | killed behind a join | | [`relay::killed_behind_a_join`] | |
 //! | network late | [`agent::late_network`] | | |
 //!
@@ -30,6 +32,8 @@
 mod agent;
 #[path = "chaos/broken.rs"]
 mod broken;
+#[path = "chaos/database.rs"]
+mod database;
 #[path = "../../relay/control/tests/support/postgres.rs"]
 mod postgres;
 #[path = "chaos/relay.rs"]
@@ -41,7 +45,9 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::runtime::Runtime;
 
+use crate::database::Database;
 use crate::scene::Scene;
 
 type Case = (&'static str, fn(&mut Scene));
@@ -69,7 +75,7 @@ const RELAY: [Case; 8] = [
     ("power loss", relay::power_loss),
 ];
 
-/// What concerns the database alone is done to its server.
+/// What concerns the database alone is done to its server: [`DATABASE`].
 const POSTGRES: [Case; 6] = [
     ("state folder full, EIO and read-only", relay::failing_folder),
     ("no descriptors", relay::no_descriptors),
@@ -77,6 +83,12 @@ const POSTGRES: [Case; 6] = [
     ("frozen", relay::frozen),
     ("clock jumps", relay::clock_jumps),
     ("power loss", relay::power_loss),
+];
+
+const DATABASE: [(&str, fn(&mut Scene, &mut Database)); 3] = [
+    ("database server frozen", database::frozen),
+    ("database server frozen at the start", database::frozen_at_the_start),
+    ("database server's disk full", database::full_disk),
 ];
 
 #[test]
@@ -91,14 +103,25 @@ fn a_relay_on_a_failing_machine_serves_or_comes_back() {
 
 #[test]
 fn a_relay_with_postgresql_serves_or_comes_back() {
-    let server = postgres::Server::start();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (server, runtime) = (postgres::Server::start(), runtime());
     let url = runtime.block_on(server.database());
     let mut scene = Scene::live(Some(&url));
     relay::database_cut(&mut scene, || runtime.block_on(end_connections(&url)));
     scene.demand_kept();
     relay::database_cut(&mut scene, || runtime.block_on(kill_a_session(&url)));
     run(&mut scene, &POSTGRES);
+}
+
+#[test]
+fn a_relay_whose_database_server_fails_serves_on_and_takes_changes_again() {
+    let mut database = Database::start();
+    let mut scene = Scene::live(Some(&database.url));
+    for (name, case) in DATABASE {
+        let began = Instant::now();
+        case(&mut scene, &mut database);
+        scene.demand_kept();
+        println!("{name}: {:.1?}", began.elapsed());
+    }
 }
 
 #[test]
@@ -120,6 +143,10 @@ async fn kill_a_session(url: &str) {
                  WHERE datname = current_database() AND pid <> pg_backend_pid() LIMIT 1";
     let pid: i32 = sqlx::query_scalar(other).fetch_one(&mut connection).await.unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 fn run(scene: &mut Scene, cases: &[Case]) {

@@ -153,7 +153,9 @@ impl Relay {
         let authorization = format!("Authorization: Bearer {}", key.trim());
         let url = format!("http://127.0.0.1:7400{path}");
         let body = body.map(Value::to_string);
-        let mut arguments = vec!["--request", method, "--header", &authorization, &url];
+        // Longer than the relay takes to say that its database does not answer.
+        let mut arguments = vec!["--max-time", "40"];
+        arguments.extend(["--request", method, "--header", &authorization, &url]);
         if let Some(body) = &body {
             arguments.extend(["--header", "Content-Type: application/json", "--data-binary", body]);
         }

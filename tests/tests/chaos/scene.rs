@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use bore_tests::bore::{Agent, Relay};
+use bore_tests::curl::Answer;
 use bore_tests::fault::{Preload, SmallDisk};
 use bore_tests::lab::{Lab, VISITOR};
 use bore_tests::service::Service;
@@ -18,8 +19,10 @@ pub(crate) struct Scene {
     pub(crate) relay: Relay,
     pub(crate) relay_disk: SmallDisk,
     pub(crate) relay_faults: Preload,
-    /// Names that the relay has acknowledged.
-    groups: Vec<String>,
+    /// Path of the only network.
+    pub(crate) network: String,
+    /// What was told of every change.
+    told: Vec<Told>,
     _echo: Service,
     pub(crate) lab: Lab,
 }
@@ -43,7 +46,7 @@ impl Scene {
         let echo = Service::tcp_echo(&lab.agent, 7000);
         agent.publish_in_background(&["tcp", "7000", "--name", "shell", "--port", "20022"]);
         relay.wait_for_state_within(SOON * 2, "shell", "live");
-        let groups = Vec::new();
+        let network = relay.network();
         let mut scene = Self {
             agent,
             agent_disk,
@@ -51,7 +54,8 @@ impl Scene {
             relay,
             relay_disk,
             relay_faults,
-            groups,
+            network,
+            told: Vec::new(),
             _echo: echo,
             lab,
         };
@@ -61,7 +65,12 @@ impl Scene {
 
     /// One visitor, one message and its answer.
     pub(crate) fn greet(&self) -> std::io::Result<TcpStream> {
-        let mut stream = visitor::connect(&self.lab.visitor, 20022)?;
+        Self::visit(&self.lab)
+    }
+
+    /// The same while somebody else uses the rest of the scene.
+    pub(crate) fn visit(lab: &Lab) -> std::io::Result<TcpStream> {
+        let mut stream = visitor::connect(&lab.visitor, 20022)?;
         visitor::echo(&mut stream, VISITOR.to_string().as_bytes())?;
         Ok(stream)
     }
@@ -79,15 +88,10 @@ impl Scene {
 
     /// A change of the relay's state.
     pub(crate) fn write(&mut self) -> Result<(), String> {
-        let name = format!("group-{}", self.groups.len());
-        let path = format!("{}/groups", self.relay.network());
-        let body = serde_json::json!({ "name": name, "nodes": [] });
-        let answer = self.relay.api("POST", &path, Some(&body));
-        if answer.status != 201 {
-            return Err(format!("{answer:?}"));
-        }
-        self.groups.push(name);
-        Ok(())
+        let told = Told::of(&self.relay, &self.network, format!("group-{}", self.told.len()));
+        let result = if told.is_made() { Ok(()) } else { Err(format!("{:?}", told.answer)) };
+        self.told.push(told);
+        result
     }
 
     /// After a fault is over.
@@ -106,8 +110,10 @@ impl Scene {
         self.demand_back();
         self.demand_writes_back();
         let groups = self.relay.list("groups");
-        for name in &self.groups {
-            assert!(groups.iter().any(|group| group["name"] == **name), "{name} is lost");
+        for change in &self.told {
+            let is_kept = groups.iter().any(|group| group["name"] == *change.name);
+            assert!(is_kept || !change.is_made(), "lost: {change:?}");
+            assert!(!is_kept || !change.is_not_made(), "made all the same: {change:?}");
         }
         let shell = self.relay.publication("shell").unwrap();
         assert_eq!(shell["public_port"], 20022, "{shell}");
@@ -119,6 +125,38 @@ impl Scene {
         self.relay.kill();
         self.relay.run();
         self.demand_back();
+    }
+}
+
+/// A change, and what whoever asked for it was told.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) name: String,
+    pub(crate) took: Duration,
+    answer: Answer,
+}
+
+impl Told {
+    /// Asks for a group of this name in a network.
+    pub(crate) fn of(relay: &Relay, network: &str, name: String) -> Self {
+        let body = serde_json::json!({ "name": name, "nodes": [] });
+        let began = Instant::now();
+        let answer = relay.api("POST", &format!("{network}/groups"), Some(&body));
+        Self { name, took: began.elapsed(), answer }
+    }
+
+    pub(crate) fn is_made(&self) -> bool {
+        self.answer.status == 201
+    }
+
+    /// Nothing was changed, or written.
+    pub(crate) fn is_not_made(&self) -> bool {
+        self.answer.body.contains("nothing was")
+    }
+
+    /// It was made, or refused by name.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.is_made() || self.answer.body.contains("\"code\":\"B6")
     }
 }
 
