@@ -7,9 +7,11 @@ pub mod limits;
 pub mod model;
 pub mod problem;
 pub mod state;
+mod text;
 mod time_text;
 pub mod wire;
 
 pub use code::{Code, Exit};
 pub use problem::Problem;
+pub use text::{printable, printable_lines};
 pub use time_text::utc_text;

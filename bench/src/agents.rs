@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bore::swarm::{Plan, Swarm};
+use crate::swarm::{Plan, Swarm};
 use tokio::task::JoinSet;
 
 use crate::process::{Relay, Setup};

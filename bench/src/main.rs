@@ -12,6 +12,7 @@ mod origin;
 mod process;
 mod publish;
 mod report;
+mod swarm;
 mod tls;
 mod web_sockets;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore::swarm::{Plan, Swarm};
+use crate::swarm::{Plan, Swarm};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 

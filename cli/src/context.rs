@@ -9,16 +9,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bore_api::Code;
-use bore_api::model::Network;
-
-use crate::agent::StateFolder;
 use crate::api::{Api, ApiAddress, encode};
 use crate::args::Globals;
 use crate::error::{CliError, CliResult};
 use crate::file::{File, Kind, Settings, is_closed};
 use crate::output::Output;
 use crate::secret::Secret;
+use bore_agent::StateFolder;
+use bore_api::Code;
+use bore_api::model::Network;
 
 /// How long an API call may take unless `--timeout` says otherwise.
 const API_TIMEOUT: Duration = Duration::from_secs(10);

@@ -13,10 +13,9 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
 
-use bore_api::{Code, Exit, Problem};
-
-use crate::agent::{AgentError, StateError};
 use crate::hostname::with_both_forms;
+use bore_agent::{AgentError, StateError};
+use bore_api::{Code, Exit, Problem};
 
 /// A failure with its code. Built by [`CliError::new`], completed by [`CliError::cause`] and [`CliError::next`].
 #[derive(Debug, Clone, PartialEq, Eq)]

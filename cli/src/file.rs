@@ -29,13 +29,13 @@ use bore_policy::{Access, Target};
 use toml::de::{DeTable, DeValue};
 
 use self::reader::Reader;
-use crate::agent::Declaration;
 use crate::error::{CliError, CliResult};
 use crate::hostname::parse_hostname;
 use crate::wanted::{
     check, parse_health, parse_health_interval, parse_host_header, parse_name, parse_source,
     parse_target, parse_tls_min, set_port,
 };
+use bore_agent::Declaration;
 
 /// Values that flags and `BORE_*` precede.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

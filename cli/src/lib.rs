@@ -1,10 +1,9 @@
 //! `bore`: reach what runs here from anywhere, through a relay of your own.
 //!
 //! This file only starts: it reads the command line, sets up logging and the runtime, runs one command and turns its result into
-//! an exit code. Commands are in `cmd`, the agent in `agent`, everything that prints in `output`.
+//! an exit code. Commands are in `cmd`, the agent in `bore-agent`, everything that prints in `output`.
 #![forbid(unsafe_code)]
 
-mod agent;
 mod api;
 mod args;
 mod cmd;
@@ -23,7 +22,6 @@ mod owner;
 mod project;
 mod secret;
 mod signal;
-pub mod swarm;
 mod systemd;
 #[cfg(test)]
 mod test_support;
@@ -129,7 +127,7 @@ mod tests {
     fn what_a_person_should_change_is_logged_without_being_asked_for() {
         let log = tracing_subscriber::registry().with(log_filter(0));
         tracing::subscriber::with_default(log, || {
-            assert!(tracing::enabled!(target: "bore::agent::shared", Level::WARN));
+            assert!(tracing::enabled!(target: "bore_agent::shared", Level::WARN));
             assert!(tracing::enabled!(target: "bore_relay::descriptors", Level::WARN));
             assert!(!tracing::enabled!(target: "bore_relay::server", Level::INFO));
             assert!(!tracing::enabled!(target: "hyper", Level::WARN));

@@ -7,12 +7,12 @@ use bore_api::Code;
 use bore_api::wire::PublicationView;
 use tokio::sync::broadcast;
 
-use crate::agent::{
+use crate::context::Context;
+use crate::error::{CliError, CliResult};
+use bore_agent::{
     Agent, AgentError, Changes, Declaration, LocalClient, StartOptions, StateChange, StateFolder,
     Status,
 };
-use crate::context::Context;
-use crate::error::{CliError, CliResult};
 
 /// How long a new agent may take to reach its relay.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);

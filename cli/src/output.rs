@@ -8,6 +8,7 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Mutex;
 
+use bore_api::{printable, printable_lines};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -226,27 +227,6 @@ impl Table {
     }
 }
 
-/// Text of somebody else without what could steer a terminal: control and direction characters are escaped.
-pub(crate) fn printable(text: &str) -> String {
-    escaped(text, steers)
-}
-
-/// The same for a text of several lines.
-fn printable_lines(text: &str) -> String {
-    escaped(text, |c| steers(c) && !matches!(c, '\n' | '\t'))
-}
-
-fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
-    let escape =
-        |c: char| if is_escaped(c) { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escape).collect()
-}
-
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 fn line(event: &str, fields: &impl Serialize) -> String {
     let fields = match serde_json::to_value(fields) {
         Ok(Value::Object(fields)) => fields,
@@ -366,7 +346,10 @@ pub(crate) mod tests {
         output.step(false, hostile, hostile);
         output.error(&CliError::new(Code::PORT_TAKEN, hostile).cause(hostile).next(hostile));
         for printed in [streams.stdout(), streams.stderr()] {
-            assert!(!printed.chars().any(|c| c != '\n' && steers(c)), "{printed:?}");
+            assert!(
+                !printed.chars().any(|c| c != '\n' && printable(&c.to_string()) != c.to_string()),
+                "{printed:?}"
+            );
             assert!(printed.contains("a\\u{1b}]0;owned"), "{printed:?}");
         }
         assert!(

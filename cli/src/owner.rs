@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, fchown};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -28,15 +28,6 @@ pub(crate) fn become_owner_of(folder: &Path) -> CliResult {
     let mut command = Command::new(program);
     command.args(std::env::args_os().skip(1)).uid(metadata.uid()).gid(metadata.gid());
     Err(failed(command.exec()))
-}
-
-/// As root, gives a file that was just made to whom its folder belongs to, so that a service that runs as another user can read it.
-pub(crate) fn give_to_owner_of_folder(file: &fs::File, path: &Path) -> io::Result<()> {
-    let Some(folder) = path.parent().filter(|_| rustix::process::geteuid().is_root()) else {
-        return Ok(());
-    };
-    let folder = fs::metadata(folder)?;
-    fchown(file, Some(folder.uid()), Some(folder.gid()))
 }
 
 const ROOT: u32 = 0;

@@ -7,12 +7,11 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::error::{CliError, CliResult};
+use bore_agent::Declaration;
 use bore_api::Code;
 use bore_api::model::Publication;
 use bore_api::wire::PublicationView;
-
-use crate::agent::Declaration;
-use crate::error::{CliError, CliResult};
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,7 +196,7 @@ impl Owned {
         }
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
-        crate::owner::give_to_owner_of_folder(&file, &new)?;
+        bore_agent::state::give_to_owner_of_folder(&file, &new)?;
         file.write_all(&serde_json::to_vec_pretty(&self.names)?)?;
         file.sync_all()?;
         std::fs::rename(&new, &self.path)

@@ -5,8 +5,8 @@
 use bore_api::model::{HealthCheck, HealthError, HealthInterval, Protocol, TlsVersion, WebOptions};
 use bore_policy::{Label, OriginHost, Source, Target, TargetScheme};
 
-use crate::agent::Declaration;
 use crate::duration::parse_duration;
+use bore_agent::Declaration;
 
 /// `--host-header`: what a web service sees as its host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

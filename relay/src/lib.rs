@@ -36,7 +36,6 @@ mod source;
 mod state_folder;
 mod states;
 mod steward;
-pub mod tasks;
 pub mod tls;
 
 pub use config::{

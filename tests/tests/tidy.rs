@@ -9,13 +9,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which rooms a room may use. A room that is not here may not exist.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("bore-overlay", &[]),
     ("bore-netstack", &[]),
     ("bore-policy", &[]),
     ("bore-api", &["bore-policy"]),
     ("bore-driver", &["bore-netstack", "bore-overlay"]),
     ("bore-control", &["bore-api", "bore-policy"]),
+    ("bore-agent", &["bore-api", "bore-driver", "bore-netstack", "bore-overlay", "bore-policy"]),
     (
         "bore-relay",
         &[
@@ -29,18 +30,10 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ),
     (
         "bore",
-        &[
-            "bore-api",
-            "bore-control",
-            "bore-driver",
-            "bore-netstack",
-            "bore-overlay",
-            "bore-policy",
-            "bore-relay",
-        ],
+        &["bore-agent", "bore-api", "bore-control", "bore-overlay", "bore-policy", "bore-relay"],
     ),
     ("bore-tests", &["bore-driver", "bore-netstack", "bore-overlay"]),
-    ("bore-bench", &["bore"]),
+    ("bore-bench", &["bore-agent", "bore-api", "bore-overlay", "bore-policy"]),
     ("bore-rig", &["bore-netstack", "bore-tests"]),
     ("xtask", &[]),
 ];

@@ -23,11 +23,11 @@ use self::folder::TemporaryFolder;
 use self::origin::Origin;
 use super::publish::{declare, follow, settle};
 use super::relay::failure;
-use crate::agent::{Agent, Declaration, JoinOptions, StartOptions, StateFolder};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::link::{Feed, Link};
 use crate::signal::Interrupt;
+use bore_agent::{Agent, Declaration, JoinOptions, StartOptions, StateFolder};
 
 /// How long one publication may take to be proved.
 const LIVE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,6 +1,7 @@
 //! `bore domain`: names of one's own, proved by a record in their DNS.
 
 use bore_api::model::DnsRecord;
+use bore_api::printable;
 use bore_api::wire::{DomainView, NewDomain};
 use serde::Serialize;
 use serde_json::json;
@@ -10,7 +11,7 @@ use crate::api::{Api, encode};
 use crate::context::Context;
 use crate::error::CliResult;
 use crate::hostname::{both_forms, parse_hostname};
-use crate::output::{Output, Table, printable};
+use crate::output::{Output, Table};
 
 /// Domains of your own.
 #[derive(Debug, clap::Subcommand)]

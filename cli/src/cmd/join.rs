@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::publish::follow;
-use crate::agent::{Agent, JoinOptions, StartOptions, StateFolder};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::link::Link;
-use crate::output::printable;
 use crate::secret::Secret;
 use crate::signal::Interrupt;
 use crate::wanted::parse_name;
+use bore_agent::{Agent, JoinOptions, StartOptions, StateFolder};
 use bore_api::Code;
+use bore_api::printable;
 use bore_overlay::{JoinKey, JoinKeyError};
 
 /// Join a relay's network and stay as its agent.
@@ -46,7 +46,7 @@ impl Join {
     /// Joins, or goes on where it joined before; ends with Ctrl-C (0), or with the agent.
     pub(crate) async fn run(self, context: &Context<'_>) -> CliResult {
         let folder = StateFolder::open(&context.state()?)?;
-        let joined = folder.identity()?.is_some_and(|identity| identity.membership.is_some());
+        let joined = folder.has_joined()?;
         let key = self.join_key(context, joined)?;
         let mut interrupt = Interrupt::listen()?;
         let link = tokio::select! {

@@ -12,7 +12,6 @@ use bore_api::wire::PublicationView;
 use bore_policy::{Access, Source, Target};
 
 use self::report::Declared;
-use crate::agent::{Declaration, check_target};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::hostname::parse_hostname;
@@ -22,6 +21,7 @@ use crate::wanted::{
     HostHeader, check, parse_health_interval, parse_host_header, parse_name, parse_source,
     parse_target, parse_tls_min, set_port,
 };
+use bore_agent::{Declaration, check_target};
 
 pub(super) use report::{
     announce, declare, fields, follow, follow_announced, settle, settle_all, standing,

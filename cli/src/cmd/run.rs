@@ -13,13 +13,13 @@ use tokio::process::Command;
 
 use super::publish::announce;
 use super::up::load_project;
-use crate::agent::Declaration;
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::link::Link;
 use crate::open_files::with_first_limit;
 use crate::signal::Interrupt;
 use crate::wanted::{check, parse_target};
+use bore_agent::Declaration;
 
 /// Publish for as long as a command runs.
 #[derive(Debug, clap::Args)]

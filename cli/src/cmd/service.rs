@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use bore_api::Code;
 use serde_json::json;
 
-use crate::agent::{StateFolder, state};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::systemd;
+use bore_agent::StateFolder;
 
 /// The folder that the unit gives the agent.
-const STATE: &str = state::SYSTEM;
+const STATE: &str = StateFolder::SYSTEM;
 
 /// Run the agent as a system service.
 #[derive(Debug, clap::Subcommand)]
@@ -64,14 +64,14 @@ impl Service {
 
 /// An agent that has never joined would only fail again and again.
 fn demand_joined(state: &Path) -> CliResult {
-    if StateFolder::open(state)?.identity()?.is_some() {
+    if StateFolder::open(state)?.has_joined()? {
         return Ok(());
     }
     let error = CliError::new(
         Code::NOT_JOINED,
         format!("{} has no identity: this machine has not joined", state.display()),
     );
-    let before = Path::new(state::SYSTEM_BEFORE);
+    let before = Path::new(StateFolder::SYSTEM_BEFORE);
     if before.join("identity.json").exists() {
         return Err(error.next(format!(
             "if the agent of this machine joined in {0}: --state {0}",

@@ -7,8 +7,8 @@ use bore_api::model::Micros;
 use bore_api::utc_text;
 use uuid::Uuid;
 
-use crate::agent::Status;
 use crate::error::{CliError, CliResult};
+use bore_agent::Status;
 
 /// `2026-11-22 18:35:21 UTC`, or `-` for never.
 pub(super) fn time(at: Option<Micros>) -> String {

@@ -20,6 +20,7 @@ mod pipe;
 mod pump;
 mod shard;
 mod socket;
+mod tasks;
 mod unsent;
 
 pub use counters::{Counters, DriverCounters};
@@ -32,3 +33,4 @@ pub use pipe::{OverlayStream, pipe, pipe_opening, pipe_until};
 pub use pump::{Meter, PumpEnd, pump};
 pub use shard::{Events, Shard, ShardConfig, ShardGone, StartError};
 pub use socket::{Datagram, UdpBatch, UdpPort};
+pub use tasks::{TaskHandle, Tasks};

@@ -22,7 +22,7 @@ use super::limits::{
 use super::origin_stream::{Exchanged, OddLines, OriginStream};
 use super::origins::OriginId;
 use super::request_body::RequestBody;
-use crate::tasks::Tasks;
+use bore_driver::Tasks;
 
 /// See the module.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::Check;
-use crate::agent::StateFolder;
 use crate::error::CliError;
+use bore_agent::StateFolder;
 
 /// Files that an agent under load has open: two for each flow, and some.
 const OPEN_FILES_WANTED: u64 = 8192;
@@ -66,15 +66,15 @@ pub(super) fn state_folder(path: &Path) -> Check {
             "bore join --key-file FILE",
         );
     }
-    let looked = StateFolder::open(path).and_then(|folder| folder.identity());
+    let looked = StateFolder::open(path).and_then(|folder| folder.has_joined());
     match looked.map_err(CliError::from) {
         Err(error) => Check::failed("state folder", &error),
-        Ok(None) => Check::bad(
+        Ok(false) => Check::bad(
             "state folder",
-            format!("{} has no identity", path.display()),
+            format!("{} has no identity of a node that joined", path.display()),
             "bore join --key-file FILE",
         ),
-        Ok(Some(_)) => Check::good("state folder", format!("{}, closed to others", path.display())),
+        Ok(true) => Check::good("state folder", format!("{}, closed to others", path.display())),
     }
 }
 

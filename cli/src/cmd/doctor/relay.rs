@@ -8,10 +8,10 @@ use bore_api::Code;
 use bore_overlay::limits::INNER_MTU;
 
 use super::Check;
-use crate::agent::Status;
 use crate::context::{Context, local_relay};
 use crate::error::{CliError, CliResult};
 use crate::link::Link;
+use bore_agent::Status;
 
 /// Clocks may differ by this much before it is told; joining and tunnels work all the same.
 const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(30);

@@ -6,9 +6,9 @@ use bore_api::wire::{AccessLists, PublishRequest};
 use bore_policy::{Source, Target};
 
 use super::report::announce;
-use crate::agent::Declaration;
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
+use bore_agent::Declaration;
 
 /// Publishes through the API.
 pub(super) async fn publish(

@@ -7,17 +7,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bore_api::model::{Micros, Protocol, Publication};
+use bore_api::printable;
 use bore_api::state::{PublicationState, State, Step};
 use bore_api::wire::PublicationView;
 use bore_api::{Code, Problem};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use crate::agent::{Declaration, StateChange};
 use crate::error::{CliError, CliResult};
 use crate::hostname::both_forms;
 use crate::link::{Feed, Link};
-use crate::output::{Output, printable};
+use crate::output::Output;
+use bore_agent::{Declaration, StateChange};
 
 /// A publication that the relay has acknowledged.
 pub(crate) struct Declared {
