@@ -29,7 +29,7 @@ use crate::state::StateLock;
 use crate::state::{Identity, Membership, StateFolder};
 use crate::targets::DialError;
 use crate::{
-    answers, care, connect, join, local_api, registry, saving, serve, session, targets, wire,
+    answers, connect, join, local_api, prober, registry, saving, serve, session, targets, wire,
 };
 
 /// A running agent. Clones are handles to the same one; it runs until [`Agent::stop`], or until it ends by itself.
@@ -129,7 +129,7 @@ impl Agent {
         });
         let runner = Runner::new(Arc::clone(&self.shared), connector, standing, takeover);
         tokio::spawn(end_with(Arc::clone(&self.shared), tokio::spawn(runner.run())));
-        tokio::spawn(care::run(Arc::clone(&self.shared)));
+        tokio::spawn(prober::run(Arc::clone(&self.shared)));
         tokio::spawn(saving::run(Arc::clone(&self.shared)));
         self.open_local_api();
     }

@@ -6,7 +6,7 @@
 //!                            ▼        ▼
 //!                         Registry ─▶ plan ─▶ serve: tcp, udp, probe port   (the shard's thread)
 //!                            ▲
-//!                          care: visits from outside, targets that are down
+//!                          prober: visits from outside, targets that are down
 //! ```
 //!
 //! [`Agent`] is used in-process (`bore join`, `bore demo`, `publish` without a running agent) and through [`LocalClient`] alike.
@@ -18,11 +18,11 @@
 mod agent;
 mod answers;
 mod backoff;
-mod care;
 mod connect;
 mod control_client;
 mod declaration;
 mod error;
+mod external_probe;
 mod happy_eyeballs;
 mod health_request;
 mod join;
@@ -32,6 +32,7 @@ mod local_client;
 mod ndjson;
 mod network_watch;
 mod probe;
+mod prober;
 mod public_address;
 mod recent_addresses;
 mod registry;
@@ -52,8 +53,7 @@ mod targets;
 mod test_support;
 #[cfg(test)]
 mod tests;
-mod trust;
-mod visit;
+mod tls_client;
 mod wire;
 
 pub use agent::{Agent, StartOptions, Status};
@@ -66,4 +66,4 @@ pub use shared::StateChange;
 pub use state::StateFolder;
 pub use target_health::{Found, check as check_target};
 pub use targets::DialError;
-pub use trust::{Inside, TrustError};
+pub use tls_client::{Inside, TlsClientError};

@@ -24,7 +24,7 @@ use super::limits::{
 };
 use super::network_watch::is_shortage;
 use super::system::has_udp_socket;
-use super::trust::{Certificates, Inside, TrustError, secure};
+use super::tls_client::{Certificates, Inside, TlsClientError, secure};
 
 /// Why a target was not reached.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +75,7 @@ pub enum DialError {
         /// What was dialled.
         target: String,
         /// What is wrong with it.
-        cause: TrustError,
+        cause: TlsClientError,
     },
     /// A Unix socket carries streams only, and a range ends somewhere.
     #[error("{target} cannot serve this: {cause}")]
@@ -265,7 +265,7 @@ impl Place {
             return self.connect_tcp().await.map(LocalStream::Tcp);
         };
         let secured = match self.secure(host, certificates, Inside::Http11).await {
-            Err(DialError::Untrusted { cause: TrustError::Protocol(_), .. }) => {
+            Err(DialError::Untrusted { cause: TlsClientError::Protocol(_), .. }) => {
                 self.secure(host, certificates, Inside::Http2).await
             }
             secured => secured,

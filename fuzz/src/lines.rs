@@ -3,17 +3,15 @@
 #[path = "../../relay/src/agent_probe.rs"]
 #[allow(dead_code, reason = "one of the relay's two questions is asked here")]
 mod agent_probe;
-#[path = "../../cli/src/agent/limits.rs"]
+#[path = "../../agent/src/limits.rs"]
 #[allow(dead_code, reason = "one of the agent's limits is used here")]
 mod limits;
-#[path = "../../cli/src/agent/ndjson.rs"]
+#[path = "../../agent/src/ndjson.rs"]
 mod ndjson;
-#[path = "../../cli/src/agent/wire.rs"]
-#[allow(dead_code, unused_imports, reason = "one of the agent's messages is read here")]
-mod wire;
 
 use std::convert::Infallible;
 
+use bore_api::wire::WatchEvent;
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::StreamBody;
@@ -57,7 +55,7 @@ pub fn watch(bytes: &[u8]) {
         .collect();
     block_on(async {
         let mut lines = ndjson::Lines::new(StreamBody::new(stream::iter(frames)));
-        while let Ok(Some(event)) = lines.next::<wire::WatchEvent>().await {
+        while let Ok(Some(event)) = lines.next::<WatchEvent>().await {
             assert!(!format!("{event:?}").is_empty());
         }
     });

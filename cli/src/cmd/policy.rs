@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bore_api::Code;
 use bore_api::model::Policy as Stored;
+use bore_api::printable;
 use bore_api::wire::{ExplainRequest, Explained, ExplainedStep, NodeView, PolicyDraft};
 use bore_policy::PolicyDocument;
 use serde_json::json;
@@ -14,7 +15,7 @@ use super::shared::time;
 use crate::api::{Api, encode};
 use crate::context::Context;
 use crate::error::{CliError, CliResult};
-use crate::output::{Table, printable};
+use crate::output::Table;
 use crate::wanted::parse_name;
 
 /// Who may publish what, and who may visit what.

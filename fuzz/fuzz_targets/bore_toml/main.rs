@@ -10,14 +10,11 @@
     reason = "the modules are those of the bore program, which uses more of them"
 )]
 
-mod agent;
 mod duration;
 mod error;
-mod explain;
 mod file;
 mod hostname;
 mod output;
-mod owner;
 mod wanted;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -44,12 +44,12 @@ use super::error::AgentError;
 use super::public_address::{PublicAddress, Scheme};
 use super::shared::{Online, Shared};
 use super::targets::resolve_name;
-use super::trust::{Certificates, Inside, client_hello, secure};
+use super::tls_client::{Certificates, Inside, client_hello, secure};
 use order::{KnownRelay, Place, is_token};
 use scope::may_visit;
 
 /// Visits `view` from outside and tells the relay how it went; answers the state that this proved.
-pub(crate) async fn visit(
+pub(crate) async fn run(
     shared: &Arc<Shared>,
     online: &Online,
     view: &PublicationView,

@@ -24,29 +24,29 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use uuid::Uuid;
 
+use super::external_probe;
 use super::shared::{Link, Online, Shared};
 use super::target_watch::check_target;
-use super::visit;
 
 /// Runs until the agent stops.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut stopping = shared.stopping();
     let mut changes = shared.changes();
     let (visits, looks) = (JoinSet::new(), JoinSet::new());
-    let mut care = Care { shared, records: BTreeMap::new(), visits, looks, turn: 0 };
+    let mut prober = Prober { shared, records: BTreeMap::new(), visits, looks, turn: 0 };
     loop {
-        care.begin_due();
+        prober.begin_due();
         tokio::select! {
             change = changes.recv() => if matches!(change, Err(RecvError::Closed)) { break },
-            Some(ended) = care.visits.join_next(), if !care.visits.is_empty() => care.end(ended),
-            Some(_) = care.looks.join_next(), if !care.looks.is_empty() => {}
+            Some(ended) = prober.visits.join_next(), if !prober.visits.is_empty() => prober.end(ended),
+            Some(_) = prober.looks.join_next(), if !prober.looks.is_empty() => {}
             () = tokio::time::sleep(TICK) => {}
             _ = stopping.wait_for(|stop| *stop) => break,
         }
     }
 }
 
-struct Care {
+struct Prober {
     shared: Arc<Shared>,
     records: BTreeMap<Uuid, Record>,
     visits: JoinSet<Visited>,
@@ -90,7 +90,7 @@ enum Due {
     Nothing,
 }
 
-impl Care {
+impl Prober {
     fn begin_due(&mut self) {
         let Link::Online(online) = self.shared.link().borrow().clone() else { return };
         let views = self.shared.registry().views();
@@ -209,7 +209,7 @@ fn pause_after(failures: u32) -> Duration {
 
 async fn pay_visit(shared: Arc<Shared>, online: Online, view: PublicationView) -> Visited {
     let Publication { id, name, .. } = &view.publication;
-    let proved = match visit::visit(&shared, &online, &view).await {
+    let proved = match external_probe::run(&shared, &online, &view).await {
         Ok(state) => {
             let proved = state.state == State::Live;
             shared.set_state(name, state);

@@ -21,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 /// Why there is no TLS with somebody.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TrustError {
+pub enum TlsClientError {
     /// Nothing to check a certificate by.
     #[error("this machine has no root certificates ({0}): install ca-certificates")]
     NoRoots(String),
@@ -85,9 +85,9 @@ pub(crate) async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
     host: &str,
     certificates: Certificates,
     inside: Inside,
-) -> Result<TlsStream<S>, TrustError> {
+) -> Result<TlsStream<S>, TlsClientError> {
     let name = ServerName::try_from(host.to_owned());
-    let name = name.map_err(|_| TrustError::Name(host.to_owned()))?;
+    let name = name.map_err(|_| TlsClientError::Name(host.to_owned()))?;
     let config = match certificates {
         Certificates::Trusted => trusting().await?,
         Certificates::Any => Arc::new(accepting_any()?),
@@ -97,22 +97,22 @@ pub(crate) async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
     if inside.is_spoken(stream.get_ref().1.alpn_protocol()) {
         return Ok(stream);
     }
-    Err(TrustError::Protocol(inside))
+    Err(TlsClientError::Protocol(inside))
 }
 
-fn failed(error: &io::Error, inside: Inside) -> TrustError {
+fn failed(error: &io::Error, inside: Inside) -> TlsClientError {
     match of_tls(error) {
         Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
-            TrustError::Protocol(inside)
+            TlsClientError::Protocol(inside)
         }
-        Some(_) | None => TrustError::Handshake(in_words(error)),
+        Some(_) | None => TlsClientError::Handshake(in_words(error)),
     }
 }
 
 /// The first message of a client that asks for `host` and speaks `protocol` alone. Nothing is trusted by it: nothing comes of the handshake.
-pub(crate) fn client_hello(host: &str, protocol: Vec<u8>) -> Result<Vec<u8>, TrustError> {
+pub(crate) fn client_hello(host: &str, protocol: Vec<u8>) -> Result<Vec<u8>, TlsClientError> {
     let name = ServerName::try_from(host.to_owned());
-    let name = name.map_err(|_| TrustError::Name(host.to_owned()))?;
+    let name = name.map_err(|_| TlsClientError::Name(host.to_owned()))?;
     let nobody = RootCertStore::empty();
     let mut config = builder()?.with_root_certificates(nobody).with_no_client_auth();
     config.alpn_protocols = vec![protocol];
@@ -121,7 +121,7 @@ pub(crate) fn client_hello(host: &str, protocol: Vec<u8>) -> Result<Vec<u8>, Tru
     while connection.wants_write() {
         connection
             .write_tls(&mut hello)
-            .map_err(|error| TrustError::Handshake(error.to_string()))?;
+            .map_err(|error| TlsClientError::Handshake(error.to_string()))?;
     }
     Ok(hello)
 }
@@ -129,7 +129,7 @@ pub(crate) fn client_hello(host: &str, protocol: Vec<u8>) -> Result<Vec<u8>, Tru
 /// The configuration that was made last, while it is young.
 static TRUSTING: Mutex<Option<(Instant, Arc<ClientConfig>)>> = Mutex::new(None);
 
-async fn trusting() -> Result<Arc<ClientConfig>, TrustError> {
+async fn trusting() -> Result<Arc<ClientConfig>, TlsClientError> {
     let made = TRUSTING.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if let Some((_, config)) = made.filter(|(at, _)| at.elapsed() < ROOTS_FOR) {
         return Ok(config);
@@ -200,14 +200,14 @@ impl ServerCertVerifier for AcceptAny {
 }
 
 /// What the system trusts; single certificates that cannot be read do not matter.
-async fn roots() -> Result<RootCertStore, TrustError> {
+async fn roots() -> Result<RootCertStore, TlsClientError> {
     let loading = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs);
-    let loaded = loading.await.map_err(|error| TrustError::NoRoots(error.to_string()))?;
+    let loaded = loading.await.map_err(|error| TlsClientError::NoRoots(error.to_string()))?;
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(loaded.certs);
     if added == 0 {
         let cause = loaded.errors.first().map(ToString::to_string);
-        return Err(TrustError::NoRoots(cause.unwrap_or_else(|| "none found".to_owned())));
+        return Err(TlsClientError::NoRoots(cause.unwrap_or_else(|| "none found".to_owned())));
     }
     Ok(roots)
 }
