@@ -175,7 +175,7 @@ pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> AgentError {
     if problem.detail.is_empty() {
         problem.detail = format!("the answer was {status}");
     }
-    AgentError::Refused(bounded_problem(problem))
+    AgentError::Refused(Box::new(bounded_problem(problem)))
 }
 
 fn unreachable(error: impl std::error::Error) -> AgentError {

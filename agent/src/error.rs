@@ -39,7 +39,7 @@ pub enum AgentError {
     },
     /// The relay said no.
     #[error("{0}")]
-    Refused(Problem),
+    Refused(Box<Problem>),
     /// The relay answered about something that was not declared here.
     #[error("the relay's answer is not followed: its {what} is not what was asked for")]
     Distrusted {
@@ -170,10 +170,11 @@ pub enum StateError {
 impl AgentError {
     /// The code that `bore explain` knows, as it is written: a newer relay may have others than [`Code`].
     pub fn code(&self) -> &str {
-        match self {
-            Self::Refused(problem) if !problem.code.is_empty() => &problem.code,
-            Self::Earlier(error) => error.code(),
-            _ => self.known_code().unwrap_or(Code::INTERNAL).as_str(),
+        match (self, self.known_code()) {
+            (Self::Earlier(error), _) => error.code(),
+            (_, Some(code)) => code.as_str(),
+            (Self::Refused(problem), None) if !problem.code.is_empty() => &problem.code,
+            (_, None) => Code::INTERNAL.as_str(),
         }
     }
 
@@ -416,11 +417,11 @@ mod tests {
     #[test]
     fn only_a_persons_decision_ends_the_agent() {
         let refused = |code: &str| {
-            AgentError::Refused(Problem {
+            AgentError::Refused(Box::new(Problem {
                 status: 403,
                 code: code.to_owned(),
                 ..Problem::default()
-            })
+            }))
         };
         let decided = ["B3104", "B3106", "B3204", "B5103", "B5104", "B5105"];
         assert!(decided.into_iter().all(|code| refused(code).is_final()));

@@ -115,7 +115,7 @@ fn take_answer(
         Err(AgentError::Refused(problem)) if problem.status >= 500 || problem.status == 429 => {
             tracing::warn!(%name, code = %problem.code, %problem, "a publication was not renewed");
         }
-        Err(AgentError::Refused(problem)) => shared.refuse(name, problem),
+        Err(AgentError::Refused(problem)) => shared.refuse(name, *problem),
         Err(error @ AgentError::Distrusted { .. }) => shared.refuse(name, error.problem()),
         Err(error) => return Err(error),
     }

@@ -295,7 +295,8 @@ impl Steward {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             loop {
-                this.checks.within_bounds((network, node), this.check_now(id)).await;
+                let check = Box::pin(this.check_now(id));
+                this.checks.within_bounds((network, node), check).await;
                 if !this.checks.end(id) {
                     return;
                 }

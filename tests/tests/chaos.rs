@@ -85,7 +85,9 @@ const POSTGRES: [Case; 6] = [
     ("power loss", relay::power_loss),
 ];
 
-const DATABASE: [(&str, fn(&mut Scene, &mut Database)); 3] = [
+type DatabaseFault = fn(&mut Scene, &mut Database);
+
+const DATABASE: [(&str, DatabaseFault); 3] = [
     ("database server frozen", database::frozen),
     ("database server frozen at the start", database::frozen_at_the_start),
     ("database server's disk full", database::full_disk),

@@ -93,13 +93,13 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 
 /// An error as the local API answers it (RFC 9457).
 #[derive(Debug)]
-pub(super) struct Refusal(Problem);
+pub(super) struct Refusal(Box<Problem>);
 
 impl Refusal {
     /// A refusal of the local API's own.
     pub(super) fn new(code: Code, detail: impl Into<String>, next: &str) -> Self {
         let problem = Problem::new(code, detail);
-        Self(Problem { next: next.to_owned(), ..problem })
+        Self(Box::new(Problem { next: next.to_owned(), ..problem }))
     }
 }
 
@@ -107,7 +107,8 @@ impl From<AgentError> for Refusal {
     fn from(error: AgentError) -> Self {
         let problem =
             Problem::new(error.known_code().unwrap_or(Code::BAD_REQUEST), in_full(&error));
-        Self(Problem { code: error.code().to_owned(), next: error.next_step(), ..problem })
+        let (code, next) = (error.code().to_owned(), error.next_step());
+        Self(Box::new(Problem { code, next, ..problem }))
     }
 }
 

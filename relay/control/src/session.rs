@@ -58,7 +58,7 @@ pub(crate) struct Claim<'a> {
 /// Why a claim was refused.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    pub(crate) refusal: Refusal,
+    pub(crate) refusal: Box<Refusal>,
     /// The boot id that has to be asked whether its agent still lives; [`Sessions::settle`] takes the answer.
     pub(crate) ask: Option<Uuid>,
 }
@@ -198,7 +198,7 @@ impl Session {
         }
         if self.replaced == Some(claim.boot) {
             let refusal = Refusal::new(Code::REPLACED, "another agent took this identity over");
-            return Err(Refused { refusal, ask: None });
+            return Err(Refused { refusal: Box::new(refusal), ask: None });
         }
         let left_just_now = |at: Instant| now.saturating_duration_since(at) < LEFT_JUST_NOW;
         if self.is_open() || self.left_at.is_some_and(left_just_now) {
@@ -217,7 +217,7 @@ impl Session {
             Refusal::new(Code::ASKING_AGENT, detail)
         };
         let ask = (!std::mem::replace(&mut self.asking, true)).then_some(self.boot);
-        Refused { refusal, ask }
+        Refused { refusal: Box::new(refusal), ask }
     }
 
     fn hand_over(&mut self, boot: Uuid) {

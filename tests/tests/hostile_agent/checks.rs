@@ -210,7 +210,7 @@ impl Call {
     }
 
     /// Says this again and again, as long as it is taken.
-    fn say(&mut self, words: &[u8]) {
+    fn say(&self, words: &[u8]) {
         self.write(words);
     }
 

@@ -21,7 +21,8 @@ pub(crate) async fn sessions_that_fell_silent_are_replaced(lab: &Lab) {
             store.networks(),
             store.networks()
         );
-        (first.and(second).unwrap(), third.and(fourth).unwrap());
+        first.and(second).unwrap();
+        third.and(fourth).unwrap();
         way.silence.send_replace(());
         store.create_network(&network(&format!("n{round}")), &ADMIN).await.unwrap();
         store.networks().await.unwrap();

@@ -156,7 +156,7 @@ fn scan_on(framing: &mut Framing, bytes: &[u8]) -> Scanned {
             framing.proceed();
             scan_on(framing, &bytes[at..])
         }
-        scanned => scanned,
+        scanned @ (Scanned::All | Scanned::Held(_) | Scanned::Refused(..)) => scanned,
     }
 }
 

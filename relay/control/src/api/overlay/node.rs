@@ -70,7 +70,7 @@ pub(in crate::api) async fn claim_session(
         if let Some(holder) = ask {
             tokio::spawn(ask_holder(control.clone(), id, holder));
         }
-        return Err(refusal);
+        return Err(*refusal);
     }
     Ok((StatusCode::OK, Json(control.self_view(caller.0)?)))
 }
