@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bore_control::model::Micros;
+use bore_api::model::Micros;
 
 /// Microseconds since the Unix epoch.
 pub(crate) fn now_micros() -> Micros {

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bore_control::model::{DnsRecord, Domain};
-use bore_control::runtime::Step;
+use bore_api::model::{DnsRecord, Domain};
+use bore_api::state::Step;
 use bore_control::{Change, ChangeKind, Control};
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, watch};

@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bore_control::model::Micros;
-use bore_control::runtime::FlowState;
+use bore_api::model::Micros;
+use bore_api::state::FlowState;
 use bore_driver::Meter;
 use prometheus_client::encoding::EncodeLabelValue;
 use tokio::sync::Notify;

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bore_control::model::{Protocol, Publication};
+use bore_api::model::{Protocol, Publication};
 use bore_control::runtime::ClaimError;
 use bore_driver::{Dial, Local, Shard};
 use bore_netstack::ConnectError;

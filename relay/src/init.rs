@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bore_api::model::{Actor, Scope};
+use bore_api::wire::{NewApiKey, NewJoinKey};
 use bore_control::limits::API_KEY_LIFE_MAX;
-use bore_control::model::{Actor, Scope};
 use bore_control::refusal::Refusal;
 use bore_control::store::{Store, StoreError};
 use bore_control::token::ApiToken;
-use bore_control::wire::{NewApiKey, NewJoinKey};
 use bore_control::{Control, Settings};
 
 use crate::clock::now_micros;

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bore_control::model::{Protocol, Publication};
-use bore_control::runtime::CertificateStatus;
+use bore_api::model::{Protocol, Publication};
+use bore_api::state::CertificateStatus;
 use bore_control::sealing::Sealer;
 use bore_control::store::Store;
 use bore_control::{Change, ChangeKind, Control};

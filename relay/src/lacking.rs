@@ -2,9 +2,9 @@
 //!
 //! It changes no state: who comes by plain HTTP meanwhile is served.
 
-use bore_control::model::CertificateProblem;
-use bore_control::runtime::{CertificateState, CertificateStatus, PublicationState, State, Step};
-use bore_control::utc_text;
+use bore_api::state::CertificateProblem;
+use bore_api::state::{CertificateState, CertificateStatus, PublicationState, State, Step};
+use bore_api::utc_text;
 
 /// A certificate that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
-use bore_control::model::{Node, NodeKind};
-use bore_control::runtime::NodeState;
+use bore_api::model::{Node, NodeKind};
+use bore_api::state::NodeState;
 use bore_driver::Shard;
 use bore_overlay::{Peer, PeerId, PeerStatus, PublicKey, Sources};
 use tokio::sync::Notify;

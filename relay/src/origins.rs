@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bore_control::model::{Protocol, Publication, TlsVersion};
-use bore_control::runtime::State;
+use bore_api::model::{Protocol, Publication, TlsVersion};
+use bore_api::state::State;
 use bore_driver::{Ending, OverlayStream, pipe_opening};
 use bore_netstack::ConnectError;
 use bore_policy::{AuthorityHost, DecidedBy, Hostname, TargetScheme, Visitor};

@@ -7,11 +7,12 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use bore_control::model::{DnsRecord, Domain, Micros, Node, Protocol, Publication};
-use bore_control::runtime::{
-    CertificateState, ClaimError, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState,
-    RelayInfo, Runtime, Step, TargetReport,
+use bore_api::model::{DnsRecord, Domain, Micros, Node, Protocol, Publication};
+use bore_api::state::{
+    CertificateState, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState, RelayInfo,
+    Step, TargetReport,
 };
+use bore_control::runtime::{ClaimError, Runtime};
 use bore_overlay::{
     ClusterPublicKey, JoinKey, JoinSecret, NetworkId, PublicKey, RelayAddress, overlay_v6,
 };

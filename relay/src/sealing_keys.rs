@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bore_control::model::Actor;
+use bore_api::model::Actor;
 use bore_control::sealing::{Sealer, SealingKey};
 use bore_control::store::{Store, StoreError};
 use data_encoding::BASE64;

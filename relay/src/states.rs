@@ -16,8 +16,8 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use bore_control::model::{HealthCheck, Protocol, Publication};
-use bore_control::runtime::{ProbeReport, PublicationState, State, Step};
+use bore_api::model::{HealthCheck, Protocol, Publication};
+use bore_api::state::{ProbeReport, PublicationState, State, Step};
 use uuid::Uuid;
 
 use crate::clock::now_micros;
@@ -637,9 +637,9 @@ pub(crate) mod tests {
             overlay_port: 1024,
             target: "127.0.0.1:1".to_owned(),
             access: bore_policy::Access::default(),
-            web: bore_control::model::WebOptions::default(),
-            health: bore_control::model::HealthOptions::default(),
-            lifetime: bore_control::model::Lifetime::Session,
+            web: bore_api::model::WebOptions::default(),
+            health: bore_api::model::HealthOptions::default(),
+            lifetime: bore_api::model::Lifetime::Session,
             created_at: 0,
         }
     }

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bore_control::model::{HealthCheck, NodeKind, Protocol, Publication, WebOptions};
-use bore_control::runtime::Step;
+use bore_api::model::{HealthCheck, NodeKind, Protocol, Publication, WebOptions};
+use bore_api::state::Step;
 use bore_control::{Change, ChangeKind, Control};
 use bore_driver::{Dial, Shard};
 use bore_netstack::ConnectError;

@@ -145,10 +145,10 @@ async fn a_port_of_another_program_or_relay_is_refused_by_name() {
     let stolen =
         json!({"name": "web", "protocol": "tcp", "target": "127.0.0.1:1", "port": web.public_port});
     let stolen = serde_json::from_value(stolen).unwrap();
-    let by = bore_control::model::Actor::Node(rival.node);
+    let by = bore_api::model::Actor::Node(rival.node);
     let control = second.relay.control();
     let refused = control.publish(rival.network, rival.node, &stolen, &by).await.unwrap_err();
-    assert_eq!(refused.code, bore_control::refusal::Code::PORT_USED_ELSEWHERE, "{refused:?}");
+    assert_eq!(refused.code, bore_api::Code::PORT_USED_ELSEWHERE, "{refused:?}");
 
     let deleted = lab.relay.control();
     deleted.delete_publication(web.network, None, "web", &by).await.unwrap();

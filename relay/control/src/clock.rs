@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::model::Micros;
+use bore_api::model::Micros;
 
 /// Microseconds since the Unix epoch; 0 on a machine whose clock stands before it.
 pub(crate) fn now() -> Micros {

@@ -7,6 +7,8 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use bore_api::Code;
+use bore_api::model::{Network, Node, Publication};
 use bore_policy::{Decision, Visitor, VisitorNode};
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
 use uuid::Uuid;
@@ -16,9 +18,8 @@ use crate::counters::Counters;
 use crate::health::StoreHealth;
 use crate::limits::{CHANGES_BEHIND_MAX, Quotas, RATE_CALLERS_MAX, REQUEST_TIME_MAX};
 use crate::memory::{CompiledNetwork, Member, Memory, Served};
-use crate::model::{Network, Node, Publication};
 use crate::rate::{Rate, Rates};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::runtime::Runtime;
 use crate::service::{JoinRates, RefusalBook};
 use crate::session::Sessions;

@@ -7,13 +7,13 @@
 pub mod api;
 mod audit_key;
 mod authentications;
+pub mod certificate;
 mod clock;
 mod control;
 mod counters;
 mod health;
 pub mod limits;
 mod memory;
-pub mod model;
 mod names;
 mod rate;
 pub mod refusal;
@@ -26,7 +26,6 @@ mod text;
 pub mod token;
 
 pub use api::{Caller, garden_router, openapi, overlay_router, tcp_router};
-pub use bore_api::{utc_text, wire};
 pub use control::{Change, ChangeKind, Control, Settings};
 pub use memory::CompiledNetwork;
 pub use service::Absences;

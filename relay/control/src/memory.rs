@@ -8,6 +8,8 @@ mod tenant;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use bore_api::model::{Domain, Group, Network, Node, Protocol, Publication};
+use bore_api::wire::Displaced;
 use bore_policy::{
     CompiledAccess, DecidedBy, Decision, Label, PublicationRef, Visitor, VisitorNode,
 };
@@ -17,8 +19,6 @@ pub use tenant::CompiledNetwork;
 pub(crate) use tenant::Tenant;
 
 use crate::limits::DISPLACED_PER_NODE_MAX;
-use crate::model::{Domain, Group, Network, Node, Protocol, Publication};
-use crate::wire::Displaced;
 
 /// A node and what decisions need of it.
 #[derive(Debug, Clone)]

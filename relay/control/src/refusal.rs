@@ -4,9 +4,8 @@
 
 use std::borrow::Cow;
 
+use bore_api::Code;
 use http::StatusCode;
-
-pub use bore_api::Code;
 
 use crate::limits::{DETAIL_CHARS_MAX, NEW_NODE_RETRY_SECONDS};
 use crate::store::{JoinError, StoreError};

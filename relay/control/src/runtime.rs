@@ -3,20 +3,18 @@
 //! The relay implements [`Runtime`]; tests use a small one of their own.
 
 use async_trait::async_trait;
-use uuid::Uuid;
-
-pub use bore_api::state::{
-    CertificateState, CertificateStatus, FlowState, NodeState, ProbeOrder, ProbeReport,
-    PublicationState, RelayInfo, State, Step, TargetReport,
+use bore_api::model::{DnsRecord, Domain, Micros, Node, Publication};
+use bore_api::state::{
+    CertificateState, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState, RelayInfo,
+    Step, TargetReport,
 };
-
-use crate::model::{DnsRecord, Domain, Micros, Publication};
+use uuid::Uuid;
 
 /// Live facts that only the running relay has.
 #[async_trait]
 pub trait Runtime: Send + Sync + std::fmt::Debug {
     /// Gives a node its tunnel's rights at once, so that they hold before its joining is answered.
-    async fn admit(&self, node: &crate::model::Node);
+    async fn admit(&self, node: &Node);
     /// Binds the public side of a publication before it is stored, so that an acknowledged publication has its port. Idempotent; with
     /// another port or hostname than before it moves the claim of the same id.
     async fn claim(&self, publication: &Publication) -> Result<(), ClaimError>;

@@ -29,9 +29,10 @@ pub(crate) use join_rates::JoinRates;
 pub(crate) use join_refusals::RefusalBook;
 pub(crate) use loading::load;
 
+use bore_api::Code;
 use bore_policy::Label;
 
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 
 /// Reads a name of anything.
 fn label(text: &str) -> Result<Label, Refusal> {

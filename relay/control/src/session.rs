@@ -15,10 +15,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bore_api::Code;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 
 /// What a stream has to look at again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

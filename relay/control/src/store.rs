@@ -36,6 +36,9 @@ mod sqlite;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use bore_api::model::{
+    Actor, ApiKey, AuditRow, Domain, Group, JoinKey, Micros, Network, Node, Policy, Publication,
+};
 use uuid::Uuid;
 
 pub use audit_verify::AuditWalk;
@@ -44,9 +47,8 @@ pub use sql_store::{create, open};
 
 pub use crate::audit_key::{AuditKey, AuditPoint, AuditPointError};
 
-use crate::model::{
-    AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, Domain, Group, JoinKey,
-    Micros, Network, Node, Policy, Publication, RenewalWindow, StandingOrder,
+use crate::certificate::{
+    AcmeAccount, Certificate, CertificateOrder, RenewalWindow, StandingOrder,
 };
 use crate::sealing::{SealError, Sealed, Sealer};
 
@@ -394,7 +396,7 @@ pub struct NewNode {
     /// Name, a DNS label; `Taken` if it is.
     pub name: String,
     /// What runs there.
-    pub kind: crate::model::NodeKind,
+    pub kind: bore_api::model::NodeKind,
     /// X25519 public key, base64.
     pub public_key: String,
     /// Overlay IPv6 address derived from it.

@@ -3,7 +3,9 @@
 //! Invariant: what passed here is one line, holds no control character and nothing that turns the direction of writing, and is
 //! bounded; a log line, a terminal and a page show it as it is.
 
-use crate::refusal::{Code, Refusal};
+use bore_api::Code;
+
+use crate::refusal::Refusal;
 
 /// Accepts `text` for `field`.
 ///

@@ -1,6 +1,7 @@
 //! The account at the CA: made once, kept sealed, and used ever after.
 
-use bore_control::model::{AcmeAccount, Actor};
+use bore_api::model::Actor;
+use bore_control::certificate::AcmeAccount;
 use bore_control::sealing::{Column, SealError, Sealed};
 use instant_acme::{Account, AccountCredentials, Error, NewAccount};
 use zeroize::Zeroizing;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bore_control::model::{
-    Certificate, CertificateOrder, CertificateProblem, Micros, RenewalWindow,
-};
-use bore_control::runtime::{CertificateState, CertificateStatus};
+use bore_api::model::Micros;
+use bore_api::state::CertificateProblem;
+use bore_api::state::{CertificateState, CertificateStatus};
+use bore_control::certificate::{Certificate, CertificateOrder, RenewalWindow};
 use uuid::Uuid;
 
 use super::limits::REMEMBERED_MAX;

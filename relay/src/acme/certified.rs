@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use bore_api::model::Micros;
 use bore_control::clean_text;
-use bore_control::model::Micros;
 use bore_control::sealing::Secret;
 use instant_acme::CertificateIdentifier;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};

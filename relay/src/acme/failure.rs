@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bore_api::Code;
+use bore_api::state::CertificateProblem;
 use bore_control::clean_text;
-use bore_control::model::CertificateProblem;
 use bore_control::sealing::SealError;
 use bore_control::store::StoreError;
 use instant_acme::{Error, Problem};

@@ -6,8 +6,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bore_control::model::{Actor, Micros};
-use bore_control::runtime::CertificateState;
+use bore_api::model::{Actor, Micros};
+use bore_api::state::CertificateState;
 use bore_control::store::StoreError;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;

@@ -12,7 +12,7 @@
 //! unless that leads nowhere or is another CA's.
 //! A nonce that the CA refuses costs only that request.
 
-use bore_control::model::{CertificateOrder, StandingOrder};
+use bore_control::certificate::{CertificateOrder, StandingOrder};
 use bore_control::sealing::{Column, SealError};
 use bore_control::store::OrderClaim;
 use http::Uri;

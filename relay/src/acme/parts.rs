@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bore_control::model::Certificate;
+use bore_control::certificate::Certificate;
 use bore_control::sealing::{Column, Sealer};
 use bore_control::store::Store;
 

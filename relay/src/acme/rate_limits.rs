@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use bore_control::model::Micros;
+use bore_api::model::Micros;
 use uuid::Uuid;
 
 use super::schedule::waiting;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bore_control::model::{Micros, RenewalWindow};
+use bore_api::model::Micros;
+use bore_control::certificate::RenewalWindow;
 use instant_acme::Error;
 
 use super::client::Client;

@@ -7,8 +7,9 @@
 
 use std::time::Duration;
 
+use bore_api::model::Micros;
+use bore_control::certificate::RenewalWindow;
 use bore_control::limits::ORDER_WAIT_MAX;
-use bore_control::model::{Micros, RenewalWindow};
 use uuid::Uuid;
 
 use super::issuer::later;

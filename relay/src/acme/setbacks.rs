@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use bore_control::model::{Actor, CertificateOrder, CertificateProblem, Micros};
+use bore_api::model::{Actor, Micros};
+use bore_api::state::CertificateProblem;
+use bore_control::certificate::CertificateOrder;
 use bore_control::store::{OrderClaim, OrderFailure, StoreError};
 use rand::Rng as _;
 use uuid::Uuid;

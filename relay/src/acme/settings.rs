@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bore_control::model::Micros;
+use bore_api::model::Micros;
 use instant_acme::{ExternalAccountKey, HttpClient};
 use serde::Deserialize;
 use zeroize::Zeroizing;

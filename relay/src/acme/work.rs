@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bore_control::model::{Actor, Certificate, CertificateOrder};
+use bore_api::model::Actor;
+use bore_control::certificate::{Certificate, CertificateOrder};
 use bore_control::sealing::Column;
 use bore_control::store::{OrderClaim, OrderClaimed, StoreError};
 use instant_acme::{Account, CertificateIdentifier};

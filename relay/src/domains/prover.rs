@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bore_control::model::DnsRecord;
-use bore_control::runtime::Step;
+use bore_api::model::DnsRecord;
+use bore_api::state::Step;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::ResolveHosts;
 use hickory_resolver::net::{DnsError, NetError};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bore_control::runtime::CertificateStatus;
+use bore_api::state::CertificateStatus;
 use bore_relay::dns::zone::Issuer;
 use bore_relay::dns::{TxtError, TxtRecords};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bore_control::runtime::CertificateStatus;
+use bore_api::state::CertificateStatus;
 use bore_relay::tls::Challenges;
 
 use super::fake_ca::{DIRECTORY, FakeCa};

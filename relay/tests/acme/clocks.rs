@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bore_control::model::Micros;
-use bore_control::runtime::CertificateStatus;
+use bore_api::model::Micros;
+use bore_api::state::CertificateStatus;
 
 use super::fake_ca::{DIRECTORY, FakeCa};
 use super::lab::{DAY, Lab, Running, one, wall};

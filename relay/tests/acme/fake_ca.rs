@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bore_control::model::Micros;
+use bore_api::model::Micros;
 use bore_relay::tls::Challenges;
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bore_control::model::{Actor, Certificate, Micros, Network};
-use bore_control::runtime::CertificateState;
+use bore_api::model::{Actor, Micros, Network};
+use bore_api::state::CertificateState;
+use bore_control::certificate::Certificate;
 use bore_control::sealing::{Sealer, SealingKey};
 use bore_control::store::Store;
 use bore_relay::acme::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bore_control::runtime::CertificateStatus;
+use bore_api::state::CertificateStatus;
 use bore_relay::acme::{Name, Wanted};
 
 use super::fake_ca::{DIRECTORY, Manners, lab};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bore_control::runtime::CertificateStatus;
+use bore_api::state::CertificateStatus;
 
 use super::fake_ca::{DIRECTORY, FakeCa, Manners};
 use super::lab::{DAY, Lab, Running, one, until_some};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use bore_control::model::{Actor, CertificateOrder, Micros, StandingOrder};
-use bore_control::runtime::CertificateStatus;
+use bore_api::model::{Actor, Micros};
+use bore_api::state::CertificateStatus;
+use bore_control::certificate::{CertificateOrder, StandingOrder};
 use bore_control::sealing::Column;
 use bore_control::store::{OrderClaim, OrderClaimed};
 use rcgen::KeyPair;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use bore_control::runtime::{CertificateState, CertificateStatus};
+use bore_api::state::{CertificateState, CertificateStatus};
 use bore_relay::acme::{ChallengeChoice, Wanted};
 use bore_relay::dns::{TxtError, TxtRecords};
 

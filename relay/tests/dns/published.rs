@@ -1,6 +1,6 @@
 //! A whole relay: names resolve while they are published, and not a moment longer.
 
-use bore_control::model::Actor;
+use bore_api::model::Actor;
 use bore_relay::{BuiltIn, DnsProvider};
 use serde_json::json;
 

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bore_control::model::{Actor, Publication};
-use bore_control::wire::PublicationView;
+use bore_api::model::{Actor, Publication};
+use bore_api::wire::PublicationView;
 use bore_driver::{DatagramSink, Dial, Events, Local, Shard, ShardConfig, UdpBinding, pipe};
 use bore_netstack::Incoming;
 use bore_overlay::{

@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::model::ApiKey;
+use bore_api::wire::{CreatedApiKey, NewApiKey, Page};
 use http::StatusCode;
 
 use super::input::{Input, Params};
@@ -9,9 +11,7 @@ use super::page::PageParams;
 use super::principal::{InNetwork, Principal, Right, Subject};
 use super::query::RevokeParams;
 use crate::control::Control;
-use crate::model::ApiKey;
 use crate::refusal::Refusal;
-use crate::wire::{CreatedApiKey, NewApiKey, Page};
 
 type Created = (StatusCode, Json<CreatedApiKey>);
 

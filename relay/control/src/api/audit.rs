@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::model::AuditRow;
+use bore_api::wire::{AuditReport, Page};
 use uuid::Uuid;
 
 use super::input::Params;
@@ -9,10 +11,8 @@ use super::page::rows_of_page;
 use super::principal::{InNetwork, Principal, Right};
 use super::query::{AuditParams, AuditWalkParams};
 use crate::control::Control;
-use crate::model::AuditRow;
 use crate::refusal::Refusal;
 use crate::service::AuditQuery;
-use crate::wire::{AuditReport, Page};
 
 /// Lists the audit rows of a network, oldest first.
 #[utoipa::path(get, path = "/v1/networks/{network}/audit", tag = "audit", params(AuditParams), responses((status = 200, body = Page<AuditRow>)))]

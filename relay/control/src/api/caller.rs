@@ -3,12 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::FromRequestParts;
+use bore_api::Code;
+use bore_api::model::{Actor, Node};
 use http::request::Parts;
 use uuid::Uuid;
 
 use crate::control::Control;
-use crate::model::{Actor, Node};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]

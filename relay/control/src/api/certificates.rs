@@ -2,15 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::Code;
+use bore_api::state::CertificateState;
+use bore_api::wire::Page;
 use http::StatusCode;
 
 use super::input::Params;
 use super::page::PageParams;
 use super::principal::{Principal, Right, Subject};
 use crate::control::Control;
-use crate::refusal::{Code, Refusal};
-use crate::runtime::CertificateState;
-use crate::wire::Page;
+use crate::refusal::Refusal;
 
 /// Lists certificates by name: all of them for a key of the cluster, those of its network for any other.
 #[utoipa::path(get, path = "/v1/certificates", tag = "certificates", params(PageParams), responses((status = 200, body = Page<CertificateState>)))]

@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::state::FlowState;
+use bore_api::wire::Page;
 
 use super::input::Params;
 use super::principal::{InNetwork, Right};
@@ -9,8 +11,6 @@ use super::query::FlowParams;
 use crate::control::Control;
 use crate::limits::PAGE_ROWS_MAX;
 use crate::refusal::Refusal;
-use crate::runtime::FlowState;
-use crate::wire::Page;
 
 /// Lists open flows, newest first, at most 1,000.
 #[utoipa::path(get, path = "/v1/networks/{network}/flows", tag = "flows", params(FlowParams), responses((status = 200, body = Page<FlowState>)))]

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::wire::Joined;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -13,7 +14,6 @@ use crate::refusal::Refusal;
 use crate::service::JoinForm;
 use crate::text::clean_text;
 use crate::token::JoinSecret;
-use crate::wire::Joined;
 
 /// A stranger with a join key.
 #[derive(Debug, Deserialize, ToSchema)]

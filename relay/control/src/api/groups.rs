@@ -2,15 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::model::Group;
+use bore_api::wire::{GroupNodes, NewGroup, Page};
 use http::StatusCode;
 
 use super::input::{Input, Params};
 use super::page::PageParams;
 use super::principal::{InNetwork, Right, Subject};
 use crate::control::Control;
-use crate::model::Group;
 use crate::refusal::Refusal;
-use crate::wire::{GroupNodes, NewGroup, Page};
 
 /// Lists the groups by name.
 #[utoipa::path(get, path = "/v1/networks/{network}/groups", tag = "groups", params(PageParams), responses((status = 200, body = Page<Group>)))]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::Code;
+use bore_api::wire::Health;
 
 use crate::control::Control;
-use crate::refusal::{Code, Refusal};
-use crate::wire::Health;
+use crate::refusal::Refusal;
 
 /// Says whether the relay and its store work, by a change that was made within the last second.
 ///

@@ -2,6 +2,7 @@
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use bore_api::Code;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -9,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::control::Control;
 use crate::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 
 /// A JSON body.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ impl<T: DeserializeOwned> FromRequestParts<Control> for Params<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::PublishRequest;
+    use bore_api::wire::PublishRequest;
 
     #[test]
     fn an_error_names_its_field() {

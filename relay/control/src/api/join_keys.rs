@@ -2,15 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::model::JoinKey;
+use bore_api::wire::{CreatedJoinKey, NewJoinKey, Page};
 use http::StatusCode;
 
 use super::input::{Input, Params};
 use super::page::PageParams;
 use super::principal::{InNetwork, Right, Subject};
 use crate::control::Control;
-use crate::model::JoinKey;
 use crate::refusal::Refusal;
-use crate::wire::{CreatedJoinKey, NewJoinKey, Page};
 
 /// Lists the join keys, oldest first.
 #[utoipa::path(get, path = "/v1/networks/{network}/join-keys", tag = "join-keys", params(PageParams), responses((status = 200, body = Page<JoinKey>)))]

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bore_api::Code;
 use http::header::{CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode};
@@ -12,7 +13,7 @@ use http::{HeaderValue, Method, StatusCode};
 use super::caller::Caller;
 use crate::control::Control;
 use crate::limits::REQUEST_TIME_MAX;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 
 /// Runs a change on a task of its own: the caller may hang up, the change is done or refused as a whole. It is answered once it is on disk.
 pub(super) async fn finish_changes(

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::wire::{Named, NetworkView, Page};
 use http::StatusCode;
 
 use super::input::{Input, Params};
@@ -9,7 +10,6 @@ use super::page::PageParams;
 use super::principal::{InNetwork, Principal, Right};
 use crate::control::Control;
 use crate::refusal::Refusal;
-use crate::wire::{Named, NetworkView, Page};
 
 /// Lists the networks that the key sees.
 #[utoipa::path(get, path = "/v1/networks", tag = "networks", params(PageParams), responses((status = 200, body = Page<NetworkView>)))]

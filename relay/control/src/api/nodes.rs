@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::wire::{Named, NewWireguardNode, NodeView, Page};
 use http::StatusCode;
 
 use super::input::{Input, Params};
@@ -9,7 +10,6 @@ use super::page::PageParams;
 use super::principal::{InNetwork, Right, Subject};
 use crate::control::Control;
 use crate::refusal::Refusal;
-use crate::wire::{Named, NewWireguardNode, NodeView, Page};
 
 /// Lists the nodes by name.
 #[utoipa::path(get, path = "/v1/networks/{network}/nodes", tag = "nodes", params(PageParams), responses((status = 200, body = Page<NodeView>)))]

@@ -1,12 +1,13 @@
 //! Pages of lists: sorted by a key that stays, so that a row that goes away between two pages costs no other.
 
 use axum::Json;
+use bore_api::Code;
+use bore_api::wire::Page;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::limits::PAGE_ROWS_MAX;
-use crate::refusal::{Code, Refusal};
-use crate::wire::Page;
+use crate::refusal::Refusal;
 
 /// Which page.
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -2,15 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::model::Policy;
+use bore_api::wire::{ExplainRequest, Explained, Page, PolicyDraft};
 use http::StatusCode;
 
 use super::input::{Input, Params};
 use super::page::PageParams;
 use super::principal::{InNetwork, Right, Subject};
 use crate::control::Control;
-use crate::model::Policy;
 use crate::refusal::Refusal;
-use crate::wire::{ExplainRequest, Explained, Page, PolicyDraft};
 
 /// Lists the policies by name.
 #[utoipa::path(get, path = "/v1/networks/{network}/policies", tag = "policies", params(PageParams), responses((status = 200, body = Page<Policy>)))]

@@ -5,14 +5,15 @@
 use std::net::IpAddr;
 
 use axum::extract::{FromRequestParts, RawPathParams};
+use bore_api::Code;
+use bore_api::model::{Actor, Network, Scope};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use uuid::Uuid;
 
 use super::caller::Caller;
 use crate::control::Control;
-use crate::model::{Actor, Network, Scope};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::token::{ApiToken, TokenError};
 
 /// The bearer of an API key that holds now.

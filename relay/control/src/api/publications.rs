@@ -2,15 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::Code;
+use bore_api::model::NodeKind;
+use bore_api::wire::{Page, PublicationView, PublishRequest};
 use http::StatusCode;
 
 use super::input::{Input, Params};
 use super::page::PageParams;
 use super::principal::{InNetwork, Right, Subject};
 use crate::control::Control;
-use crate::model::NodeKind;
-use crate::refusal::{Code, Refusal};
-use crate::wire::{Page, PublicationView, PublishRequest};
+use crate::refusal::Refusal;
 
 /// Lists the publications by name, with their states.
 #[utoipa::path(get, path = "/v1/networks/{network}/publications", tag = "publications", params(PageParams), responses((status = 200, body = Page<PublicationView>)))]

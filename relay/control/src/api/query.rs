@@ -1,11 +1,12 @@
 //! What can stand behind the question mark, beside pages.
 
+use bore_api::Code;
 use bore_api::limits::AUDIT_WALK_ROWS_MAX;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::store::{AuditPoint, AuditWalk};
 
 /// Which flows.

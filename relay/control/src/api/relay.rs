@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::state::RelayInfo;
 use http::StatusCode;
 
 use super::principal::{Principal, Right};
 use crate::control::Control;
 use crate::refusal::Refusal;
-use crate::runtime::RelayInfo;
 
 /// Names the relay.
 #[utoipa::path(get, path = "/v1/relay", tag = "relay", responses((status = 200, body = RelayInfo)))]

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use bore_api::model::{Domain, Group, Micros, Network, Node, Policy, Publication};
 use bore_policy::{
     DefaultAccess, Defaults, Groups, Label, Members, PolicyDocument, PolicyError, RuleName,
 };
 use uuid::Uuid;
 
 use super::places;
-use crate::model::{Domain, Group, Micros, Network, Node, Policy, Publication};
 
 /// The rules of a network, ready for decisions. A change makes a new one.
 #[derive(Debug, Clone)]

@@ -1,16 +1,16 @@
 //! The audit trail: read, verified and kept short. The store writes a row with each change; what changes nothing in the store is noted here.
 
+use bore_api::model::{Actor, AuditRow, Micros};
+use bore_api::state::CertificateState;
+use bore_api::wire::AuditReport;
 use uuid::Uuid;
 
 use crate::clock;
 use crate::control::Control;
 use crate::limits::SEARCH_CHARS_MAX;
-use crate::model::{Actor, AuditRow, Micros};
 use crate::refusal::Refusal;
-use crate::runtime::CertificateState;
 use crate::store::{AuditEvent, AuditVerdict, AuditWalk};
 use crate::text::check_text;
-use crate::wire::AuditReport;
 
 /// Which rows.
 #[derive(Debug)]

@@ -8,15 +8,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use bore_api::Code;
+use bore_api::model::{Actor, DnsRecord, Domain};
+use bore_api::wire::DomainView;
 use bore_policy::Hostname;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::below_quota;
 use crate::control::{ChangeKind, Control};
-use crate::model::{Actor, DnsRecord, Domain};
-use crate::refusal::{Code, Refusal};
-use crate::wire::DomainView;
+use crate::refusal::Refusal;
 
 impl Control {
     /// Adds a domain that is to be proved; one that is there is answered as it is. Names below the relay's own domain are its

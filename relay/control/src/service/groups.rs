@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bore_api::Code;
+use bore_api::model::{Actor, Group};
+use bore_api::wire::NewGroup;
 use uuid::Uuid;
 
 use super::policies::broken;
@@ -11,9 +14,7 @@ use crate::clock;
 use crate::control::{ChangeKind, Control};
 use crate::limits::GROUP_NODES_MAX;
 use crate::memory::CompiledNetwork;
-use crate::model::{Actor, Group};
-use crate::refusal::{Code, Refusal};
-use crate::wire::NewGroup;
+use crate::refusal::Refusal;
 
 impl Control {
     /// Adds a group.

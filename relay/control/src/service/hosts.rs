@@ -11,14 +11,15 @@
 
 use std::net::IpAddr;
 
+use bore_api::Code;
+use bore_api::model::Protocol;
 use bore_policy::{Hostname, PublicHost};
 use uuid::Uuid;
 
 use super::label;
 use super::place::{Job, Place};
 use crate::control::Control;
-use crate::model::Protocol;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 
 impl Control {
     /// What takes the place of a port.

@@ -5,13 +5,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use bore_api::model::{Actor, Lifetime, Micros, Node};
 use uuid::Uuid;
 
 use super::steady_clock::SteadyClock;
 use crate::clock;
 use crate::control::Control;
 use crate::limits::{AWAY_MAX, EPHEMERAL_AWAY_MAX};
-use crate::model::{Actor, Lifetime, Micros, Node};
 
 /// Since when nodes are away, and whether the clock is steady; the caller keeps it between two calls of [`Control::housekeep`].
 #[derive(Debug, Default)]
@@ -88,7 +88,7 @@ impl Absences {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::NodeKind;
+    use bore_api::model::NodeKind;
 
     #[test]
     fn absence_counts_from_when_it_was_seen_and_ends_with_a_return() {

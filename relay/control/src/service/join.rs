@@ -6,6 +6,9 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
+use bore_api::Code;
+use bore_api::model::{Network, Node};
+use bore_api::wire::{Joined, NetworkView, SelfView};
 use bore_policy::Label;
 use bore_policy::limits::LABEL_BYTES_MAX;
 use uuid::Uuid;
@@ -13,11 +16,9 @@ use uuid::Uuid;
 use crate::clock;
 use crate::control::{ChangeKind, Control};
 use crate::memory::Member;
-use crate::model::{Network, Node};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::store::{JoinError, JoinRequest, StoreError};
 use crate::token::JoinSecret;
-use crate::wire::{Joined, NetworkView, SelfView};
 
 /// What a joiner says.
 #[derive(Debug)]

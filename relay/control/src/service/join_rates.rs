@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use bore_api::Code;
 use uuid::Uuid;
 
 use crate::control::Control;
@@ -15,7 +16,7 @@ use crate::limits::{
     NEW_NODES_NETWORKS_MAX, Quotas,
 };
 use crate::rate::{Rate, Rates, source_prefix};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::store::{JoinError, JoinRequest};
 
 /// The tables.

@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use bore_api::Code;
+use bore_api::model::{Actor, ApiKey, JoinKey, Micros, Scope};
 use bore_api::utc_text;
+use bore_api::wire::{CreatedApiKey, CreatedJoinKey, NewApiKey, NewJoinKey};
 use http::StatusCode;
 use uuid::Uuid;
 
@@ -11,11 +14,9 @@ use super::below_quota;
 use crate::clock;
 use crate::control::{ChangeKind, Control};
 use crate::limits::{API_KEY_LIFE_DEFAULT, API_KEY_LIFE_MAX, DESCRIPTION_CHARS_MAX};
-use crate::model::{Actor, ApiKey, JoinKey, Micros, Scope};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::text::check_text;
 use crate::token::{ApiToken, JoinSecret, same_hash};
-use crate::wire::{CreatedApiKey, CreatedJoinKey, NewApiKey, NewJoinKey};
 
 impl Control {
     /// Makes a join key.

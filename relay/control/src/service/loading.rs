@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use bore_api::model::{Micros, Publication};
 use bore_policy::{CompiledAccess, Label};
 
 use crate::memory::{Member, Memory, Served};
-use crate::model::{Micros, Publication};
 use crate::store::{Store, StoreError};
 
 /// Reads every network, and compiles its rules.

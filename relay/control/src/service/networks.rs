@@ -1,12 +1,13 @@
 //! Networks: the tenants.
 
+use bore_api::Code;
+use bore_api::model::{Actor, Network};
 use uuid::Uuid;
 
 use super::{below_quota, label};
 use crate::clock;
 use crate::control::{ChangeKind, Control};
-use crate::model::{Actor, Network};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::store::StoreError;
 
 impl Control {

@@ -2,6 +2,9 @@
 
 use std::net::Ipv6Addr;
 
+use bore_api::Code;
+use bore_api::model::{Actor, Node, NodeKind};
+use bore_api::wire::{NewWireguardNode, NodeView};
 use uuid::Uuid;
 
 use super::{below_quota, label};
@@ -9,10 +12,8 @@ use crate::clock;
 use crate::control::{ChangeKind, Control};
 use crate::limits::GROUPS_NAMED_MAX;
 use crate::memory::Member;
-use crate::model::{Actor, Node, NodeKind};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::store::{ANOTHER_NETWORK, JoinError, NewNode, StoreError};
-use crate::wire::{NewWireguardNode, NodeView};
 
 impl Control {
     /// Adds a stock WireGuard client.

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bore_api::Code;
+use bore_api::model::Publication;
 use bore_policy::{DecidedBy, Decision, PortRange, PublicHost, Publisher, Wanted};
 use uuid::Uuid;
 
@@ -11,8 +13,7 @@ use super::draft::{Draft, PortWish};
 use super::hosts::front_of;
 use crate::control::Control;
 use crate::memory::{Member, Served, places};
-use crate::model::Publication;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::runtime::ClaimError;
 
 /// One public address.
@@ -41,7 +42,7 @@ pub(super) struct Job<'a> {
     pub(super) key: Option<Uuid>,
     /// How many publications the node has beside this one.
     pub(super) already: u32,
-    pub(super) at: crate::model::Micros,
+    pub(super) at: bore_api::model::Micros,
 }
 
 impl Control {

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use bore_api::Code;
+use bore_api::model::{Actor, Policy};
+use bore_api::wire::PolicyDraft;
 use bore_policy::{PolicyDocument, PolicyError};
 use uuid::Uuid;
 
@@ -9,9 +12,7 @@ use super::{below_quota, label};
 use crate::clock;
 use crate::control::{ChangeKind, Control};
 use crate::memory::CompiledNetwork;
-use crate::model::{Actor, Policy};
-use crate::refusal::{Code, Refusal};
-use crate::wire::PolicyDraft;
+use crate::refusal::Refusal;
 
 impl Control {
     /// Adds (`revision` 0) or replaces a policy. It holds for visits after the answer, and for open flows when they are asked about again.

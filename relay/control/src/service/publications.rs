@@ -1,15 +1,16 @@
 //! Publications that exist: shown, taken back, reported on, probed.
 
+use bore_api::Code;
+use bore_api::model::{Actor, Publication};
+use bore_api::state::{ProbeOrder, ProbeReport, PublicationState, Step, TargetReport};
+use bore_api::wire::{Displaced, PublicationView};
 use uuid::Uuid;
 
 use crate::clock;
 use crate::control::{ChangeKind, Control};
 use crate::limits::{REPORT_CHARS_MAX, REPORT_STEPS_MAX};
-use crate::model::{Actor, Publication};
-use crate::refusal::{Code, Refusal};
-use crate::runtime::{ProbeOrder, ProbeReport, PublicationState, Step, TargetReport};
+use crate::refusal::Refusal;
 use crate::text::clean_text;
-use crate::wire::{Displaced, PublicationView};
 
 impl Control {
     /// A publication with its live state.

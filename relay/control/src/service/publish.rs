@@ -10,6 +10,9 @@
 
 use std::sync::Arc;
 
+use bore_api::Code;
+use bore_api::model::{Actor, Publication};
+use bore_api::wire::{PublicationView, PublishRequest};
 use bore_policy::Access;
 use uuid::Uuid;
 
@@ -20,9 +23,7 @@ use crate::clock;
 use crate::control::{ChangeKind, Control};
 use crate::limits::{ACCESS_ENTRIES_PER_NODE_MAX, PORT_TRIES_MAX};
 use crate::memory::{Member, Served};
-use crate::model::{Actor, Publication};
-use crate::refusal::{Code, Refusal};
-use crate::wire::{PublicationView, PublishRequest};
+use crate::refusal::Refusal;
 
 impl Control {
     /// Publishes for `node`, or changes what it publishes under this name.

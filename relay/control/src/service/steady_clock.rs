@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::model::Micros;
+use bore_api::model::Micros;
 
 /// Since when the clock keeps pace.
 #[derive(Debug, Default)]

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use bore_api::Code;
+use bore_api::wire::{ExplainRequest, Explained, ExplainedStep};
 use bore_policy::{Explanation, Visitor};
 use uuid::Uuid;
 
 use crate::control::Control;
-use crate::refusal::{Code, Refusal};
-use crate::wire::{ExplainRequest, Explained, ExplainedStep};
+use crate::refusal::Refusal;
 
 impl Control {
     /// Says whether a visitor would be admitted, and by what.

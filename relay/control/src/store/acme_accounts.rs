@@ -1,12 +1,13 @@
 //! Accounts at CAs: one for each directory, made once and kept.
 
+use bore_api::model::{Actor, Micros};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::StoreError;
 use super::audit::{self, Entry};
 use super::sql::{Row, Transaction, values};
-use crate::model::{AcmeAccount, Actor, Micros};
+use crate::certificate::AcmeAccount;
 use crate::sealing::Sealed;
 
 /// The account of a directory; a row without credentials is added if there is none.

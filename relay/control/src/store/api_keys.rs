@@ -1,12 +1,12 @@
 //! API keys: what automation shows. Comparing secrets is the caller's.
 
+use bore_api::model::{Actor, ApiKey, Micros};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{self, Row, Transaction, values};
 use super::{StoreError, join_keys, networks};
-use crate::model::{Actor, ApiKey, Micros};
 
 /// Adds an API key with the SHA-256 of its secret.
 pub(super) async fn create(

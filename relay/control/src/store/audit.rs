@@ -5,6 +5,7 @@
 //!
 //! Invariant: only what follows a signed head is signed, so that the next change does not vouch for a trail that was forged before it.
 
+use bore_api::model::{Actor, AuditRow, Micros};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -12,7 +13,6 @@ use super::StoreError;
 use super::chain::{self, Hash, Link};
 use super::sql::{self, Row, Transaction, values};
 use crate::audit_key::{AuditPoint, Claim};
-use crate::model::{Actor, AuditRow, Micros};
 
 /// What is told of a change.
 #[derive(Debug)]

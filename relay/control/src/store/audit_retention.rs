@@ -2,6 +2,7 @@
 //!
 //! Invariant: only rows that were verified just before are removed. A trail that was changed is kept, and no forged row gets a signature.
 
+use bore_api::model::{Actor, Micros};
 use serde_json::json;
 
 use super::StoreError;
@@ -9,7 +10,6 @@ use super::audit::{self, Entry};
 use super::audit_verify::oldest;
 use super::sql::{Transaction, values};
 use crate::audit_key::{AuditPoint, Claim};
-use crate::model::{Actor, Micros};
 
 /// Removes rows from before `before`, at most [`TRIM_ROWS_MAX`], once the oldest is a day older than that; the removal has a row of its own. Returns
 /// how many were removed.

@@ -4,13 +4,13 @@
 //! an earlier state with the head that was signed then: that is what a point kept elsewhere is compared for.
 
 use bore_api::limits::AUDIT_WALK_ROWS_MAX;
+use bore_api::model::Micros;
 
 use super::audit::{checkpoint, head, is_signed, link, rows_after};
 use super::chain;
 use super::sql::{Row, Transaction};
 use super::{AuditVerdict, StoreError};
 use crate::audit_key::{AuditPoint, Claim};
-use crate::model::Micros;
 
 /// What a look at the trail begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
+use bore_api::model::{Actor, Micros};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{self, Row, Transaction, values};
 use super::{OrderClaim, OrderClaimed, OrderFailure, StoreError};
+use crate::certificate::{CertificateOrder, StandingOrder};
 use crate::limits::{ORDER_LEASE_MAX, ORDER_WAIT_MAX};
-use crate::model::{Actor, CertificateOrder, Micros, StandingOrder};
 
 /// Takes the order of a subject, adding it if there is none.
 pub(super) async fn claim(

@@ -1,12 +1,13 @@
 //! Certificates: one for each subject, replaced by its successor in one step.
 
+use bore_api::model::{Actor, Micros};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::StoreError;
 use super::audit::{self, Entry};
 use super::sql::{self, Row, Transaction, values};
-use crate::model::{Actor, Certificate, Micros, RenewalWindow};
+use crate::certificate::{Certificate, RenewalWindow};
 
 /// Adds a certificate in the place of the one that its subject has; the order that it came from is done.
 pub(super) async fn put(

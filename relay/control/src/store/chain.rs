@@ -3,10 +3,9 @@
 //! SHA-256 over a canonical form: each field as its length in eight bytes, big-endian, and its bytes; so no two rows
 //! share a form. Pure: reads no database.
 
+use bore_api::model::Micros;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
-
-use crate::model::Micros;
 
 /// A hash of the chain.
 pub(super) type Hash = [u8; 32];

@@ -3,13 +3,13 @@
 //! A domain stands for itself and every name below it. Where domains of several networks lie on one line
 //! (`example.com`, `shop.example.com`), nobody gets one below what another has proved; the deeper one decides.
 
+use bore_api::model::{Actor, Domain, Micros};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{Row, Transaction, values};
 use super::{StoreError, networks};
-use crate::model::{Actor, Domain, Micros};
 
 /// Adds a domain; that of the same network and name is answered as it is. `Taken` while another network has it, or what it lies
 /// below, or gave it back less than thirty days ago.

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use bore_api::model::{Actor, Group, Micros};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{Row, Transaction, values};
 use super::{StoreError, networks};
-use crate::model::{Actor, Group, Micros};
 
 /// Adds a group.
 pub(super) async fn create(

@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use bore_api::model::{Micros, Publication};
 use uuid::Uuid;
 
 use super::sql::{Transaction, values};
 use super::{StoreError, domains};
 use crate::limits::HOSTNAMES_RESTING_MAX;
-use crate::model::{Micros, Publication};
 
 /// Refuses hostnames that another publication has, naming the first and its holder.
 pub(super) async fn refuse_taken(

@@ -3,6 +3,7 @@
 //! A refused caller costs one read. Refusals are counted elsewhere, and written down in rows about many. An unknown key and a wrong secret are one
 //! answer, after the same work.
 
+use bore_api::model::{Actor, JoinKey, Node, NodeKind};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
@@ -10,7 +11,6 @@ use uuid::Uuid;
 use super::audit::{self, Entry};
 use super::sql::{Transaction, values};
 use super::{JoinError, JoinRefusals, JoinRequest, StoreError, join_keys, leases, nodes};
-use crate::model::{Actor, JoinKey, Node, NodeKind};
 
 /// Whether [`join`] would let the caller in, short of a free address, and whether as a new node.
 pub(super) async fn may_join(

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
+use bore_api::model::{Actor, JoinKey, Micros};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{Row, Transaction, values};
 use super::{StoreError, api_keys, groups, networks};
-use crate::model::{Actor, JoinKey, Micros};
 
 /// Adds a join key with the SHA-256 of its secret.
 pub(super) async fn create(

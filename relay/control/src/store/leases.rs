@@ -5,11 +5,11 @@
 
 use std::net::Ipv4Addr;
 
+use bore_api::model::{Micros, Node};
 use uuid::Uuid;
 
 use super::StoreError;
 use super::sql::{Row, Transaction, values};
-use crate::model::{Micros, Node};
 
 /// Leases the next free address to a node; `None` when all are held or rest.
 pub(super) async fn take(

@@ -1,12 +1,12 @@
 //! Networks: the tenants.
 
+use bore_api::model::{Actor, Micros, Network};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{Row, Transaction, values};
 use super::{StoreError, domains};
-use crate::model::{Actor, Micros, Network};
 
 /// Adds a network.
 pub(super) async fn create(

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use bore_api::model::{Actor, Micros, Node, NodeKind};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{self, Row, Transaction, values};
 use super::{NewNode, StoreError, groups, hostnames, leases, networks};
-use crate::model::{Actor, Micros, Node, NodeKind};
 
 /// Adds a node without a join key.
 pub(super) async fn add(

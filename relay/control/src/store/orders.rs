@@ -1,8 +1,10 @@
 //! What relays tell the store of certificate orders, and hear from it.
 
+use bore_api::model::Micros;
+use bore_api::state::CertificateProblem;
 use uuid::Uuid;
 
-use crate::model::{CertificateOrder, CertificateProblem, Micros};
+use crate::certificate::CertificateOrder;
 
 /// A relay wants to work on the order of a subject.
 #[derive(Debug, Clone)]

@@ -1,12 +1,12 @@
 //! Stored policy documents: replaced only by a writer that read the newest revision.
 
+use bore_api::model::{Actor, Micros, Policy};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
 use super::sql::{self, Row, Transaction, values};
 use super::{StoreError, networks};
-use crate::model::{Actor, Micros, Policy};
 
 /// Adds or replaces a policy and answers what is stored.
 pub(super) async fn put(

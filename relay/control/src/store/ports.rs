@@ -1,10 +1,10 @@
 //! Ports of publications: public ones are unique in the whole cluster, overlay ones on their node.
 
+use bore_api::model::{Protocol, Publication};
 use uuid::Uuid;
 
 use super::StoreError;
 use super::sql::{Transaction, values};
-use crate::model::{Protocol, Publication};
 
 /// Refuses public ports that another publication has, naming the first and its holder.
 pub(super) async fn refuse_taken(

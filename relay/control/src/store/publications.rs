@@ -2,6 +2,10 @@
 
 use std::str::FromStr;
 
+use bore_api::model::{
+    Actor, HealthError, HealthInterval, HealthOptions, Lifetime, Micros, NodeKind, Protocol,
+    Publication, TlsVersion, WebOptions,
+};
 use bore_policy::OriginHost;
 use serde_json::json;
 use uuid::Uuid;
@@ -10,10 +14,6 @@ use super::audit::{self, Entry};
 use super::ports::{self, protocol_text};
 use super::sql::{self, Row, Transaction, values};
 use super::{StoreError, hostnames, nodes};
-use crate::model::{
-    Actor, HealthError, HealthInterval, HealthOptions, Lifetime, Micros, NodeKind, Protocol,
-    Publication, TlsVersion, WebOptions,
-};
 
 /// Adds a publication, or replaces the one of the same network, node and name, and answers what is stored.
 pub(super) async fn put(

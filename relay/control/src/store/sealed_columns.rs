@@ -1,11 +1,11 @@
 //! Every sealed secret of the database, whatever table it lies in: checked against the keys that are here, and sealed anew.
 
+use bore_api::model::{Actor, Micros};
 use uuid::Uuid;
 
 use super::StoreError;
 use super::audit::{self, Entry};
 use super::sql::{Transaction, values};
-use crate::model::{Actor, Micros};
 use crate::sealing::{Column, SealError, Sealed, Sealer};
 
 /// Opens every secret with `sealer`, and counts them; the first that another key sealed is the error. A damaged one is told and passed over:

@@ -4,6 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bore_api::model::{
+    Actor, ApiKey, AuditRow, Domain, Group, JoinKey, Micros, Network, Node, Policy, Publication,
+};
 use uuid::Uuid;
 
 use super::database::{Database, Engine, read, write};
@@ -16,9 +19,8 @@ use super::{
     sqlite,
 };
 use crate::audit_key::AuditKey;
-use crate::model::{
-    AcmeAccount, Actor, ApiKey, AuditRow, Certificate, CertificateOrder, Domain, Group, JoinKey,
-    Micros, Network, Node, Policy, Publication, RenewalWindow, StandingOrder,
+use crate::certificate::{
+    AcmeAccount, Certificate, CertificateOrder, RenewalWindow, StandingOrder,
 };
 use crate::sealing::{Sealed, Sealer};
 

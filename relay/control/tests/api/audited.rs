@@ -42,7 +42,7 @@ const NO_CHANGES: [(&str, &str); 5] = [
 
 struct Scene {
     lab: Lab,
-    node: bore_control::model::Node,
+    node: bore_api::model::Node,
     join_key: Value,
     joiner: String,
     api_key: String,

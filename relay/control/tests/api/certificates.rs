@@ -1,7 +1,8 @@
 //! Certificates, as a caller sees them.
 
-use bore_control::model::{CertificateProblem, Scope};
-use bore_control::runtime::{CertificateState, CertificateStatus};
+use bore_api::model::Scope;
+use bore_api::state::CertificateProblem;
+use bore_api::state::{CertificateState, CertificateStatus};
 use http::StatusCode;
 use serde_json::Value;
 use uuid::Uuid;

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use bore_api::model::{Node, Scope};
 use bore_control::limits::Quotas;
-use bore_control::model::{Node, Scope};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -30,7 +30,7 @@ async fn a_store_that_is_away_is_a_problem_and_decisions_go_on() {
         bore_control::store::create(&url, folder.path(), crate::lab::audit_key()).await.unwrap();
     let control = Control::new(store, Arc::new(FakeRelay::default()), Settings::default());
     control.refresh().await.unwrap();
-    control.create_network("home", &bore_control::model::Actor::System).await.unwrap();
+    control.create_network("home", &bore_api::model::Actor::System).await.unwrap();
     drop(server);
 
     let lab = Lab::new().await;

@@ -1,6 +1,6 @@
 //! attack_09: every route of the OpenAPI document, with the ids and names of another tenant.
 
-use bore_control::model::{Node, Scope};
+use bore_api::model::{Node, Scope};
 use http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;

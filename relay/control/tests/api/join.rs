@@ -1,8 +1,8 @@
 //! The API of join, as a caller sees it.
 
-use bore_control::model::{Actor, NodeKind};
+use bore_api::model::{Actor, NodeKind};
+use bore_api::wire::NewJoinKey;
 use bore_control::runtime::Runtime as _;
-use bore_control::wire::NewJoinKey;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

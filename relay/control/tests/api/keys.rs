@@ -1,7 +1,7 @@
 //! The API of keys, as a caller sees it.
 
-use bore_control::model::{Actor, Scope};
-use bore_control::wire::NewApiKey;
+use bore_api::model::{Actor, Scope};
+use bore_api::wire::NewApiKey;
 use http::StatusCode;
 use serde_json::{Value, json};
 

@@ -158,7 +158,7 @@ async fn a_key_of_another_network_and_the_relays_own_are_refused_in_the_same_wor
 
     let key = lab
         .control
-        .create_join_key(home, &Default::default(), &bore_control::model::Actor::System)
+        .create_join_key(home, &Default::default(), &bore_api::model::Actor::System)
         .await
         .unwrap()
         .key;

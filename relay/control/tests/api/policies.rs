@@ -1,7 +1,7 @@
 //! The API of policies, as a caller sees it.
 
+use bore_api::model::{Actor, Node};
 use bore_control::ChangeKind;
-use bore_control::model::{Actor, Node};
 use bore_policy::Visitor;
 use serde_json::{Value, json};
 
@@ -183,7 +183,7 @@ async fn changes_are_in_the_audit_trail_and_the_chain_verifies() {
     assert_eq!((&page["items"][0]["sequence"], &page["next"]), (&json!(2), &json!("2")));
 }
 
-async fn lab_with_game(lab: &Lab) -> (Node, bore_control::model::Publication) {
+async fn lab_with_game(lab: &Lab) -> (Node, bore_api::model::Publication) {
     let nas = lab.node(lab.network("home").await, "nas").await;
     lab.publish(&nas, json!({"name": "game", "protocol": "udp", "target": "7777", "port": 7777}))
         .await

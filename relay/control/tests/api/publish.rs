@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use bore_control::model::{Actor, Protocol};
+use bore_api::model::{Actor, Protocol};
 use serde_json::{Value, json};
 
 use crate::lab::Lab;

@@ -1,8 +1,8 @@
 //! The API of quotas, as a caller sees it.
 
+use bore_api::model::Actor;
+use bore_api::wire::NewJoinKey;
 use bore_control::limits::Quotas;
-use bore_control::model::Actor;
-use bore_control::wire::NewJoinKey;
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, join_body};

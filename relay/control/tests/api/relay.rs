@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use bore_control::model::{DnsRecord, Domain, Micros, Node, Protocol, Publication};
-use bore_control::runtime::{
-    CertificateState, CertificateStatus, ClaimError, FlowState, NodeState, ProbeOrder, ProbeReport,
-    PublicationState, RelayInfo, Runtime, State, Step, TargetReport,
+use bore_api::model::{DnsRecord, Domain, Micros, Node, Protocol, Publication};
+use bore_api::state::{
+    CertificateState, CertificateStatus, FlowState, NodeState, ProbeOrder, ProbeReport,
+    PublicationState, RelayInfo, State, Step, TargetReport,
 };
+use bore_control::runtime::{ClaimError, Runtime};
 use uuid::Uuid;
 
 #[derive(Debug, Default)]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use bore_api::model::Node;
 use bore_control::Caller;
-use bore_control::model::Node;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};

@@ -1,6 +1,7 @@
 //! Certificates, orders and CA accounts, and the sealed secrets in them.
 
-use bore_control::model::{Certificate, CertificateProblem, RenewalWindow, StandingOrder};
+use bore_api::state::CertificateProblem;
+use bore_control::certificate::{Certificate, RenewalWindow, StandingOrder};
 use bore_control::sealing::{Column, Sealed, Sealer, SealingKey};
 use bore_control::store::{OrderClaim, OrderClaimed, OrderFailure, StoreError};
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! Custom domains: whose they are, and how long they rest.
 
-use bore_control::model::{Domain, Micros};
+use bore_api::model::{Domain, Micros};
 use bore_control::store::StoreError;
 use uuid::Uuid;
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use bore_control::model::Network;
+use bore_api::model::Network;
 use bore_control::store::{self, StoreError};
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! Groups.
 
-use bore_control::model::Group;
+use bore_api::model::Group;
 use bore_control::store::StoreError;
 use uuid::Uuid;
 

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use bore_control::model::NodeKind;
+use bore_api::model::NodeKind;
 use bore_control::store::{JoinError, JoinRequest};
 
 use super::lab::{ADMIN, Lab, START};

@@ -1,6 +1,6 @@
 //! Join keys and API keys as things of their own.
 
-use bore_control::model::{ApiKey, JoinKey, Scope};
+use bore_api::model::{ApiKey, JoinKey, Scope};
 use bore_control::store::StoreError;
 use uuid::Uuid;
 

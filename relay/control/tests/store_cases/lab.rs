@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bore_control::model::{
+use bore_api::model::{
     Actor, Group, HealthOptions, JoinKey, Lifetime, Micros, Network, Node, NodeKind, Protocol,
     Publication, WebOptions,
 };

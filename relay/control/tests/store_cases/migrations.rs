@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bore_control::model::{NodeKind, Protocol};
+use bore_api::model::{NodeKind, Protocol};
 use bore_control::store::{self, AuditVerdict, AuditWalk, NewNode};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _, SqliteConnection};

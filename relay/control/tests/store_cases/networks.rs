@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use bore_control::model::Network;
+use bore_api::model::Network;
 use bore_control::store::StoreError;
 use uuid::Uuid;
 

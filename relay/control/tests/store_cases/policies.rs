@@ -1,6 +1,6 @@
 //! Policies.
 
-use bore_control::model::Policy;
+use bore_api::model::Policy;
 use bore_control::store::StoreError;
 use bore_policy::PolicyDocument;
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! Publications and the ports and hostnames that they hold.
 
-use bore_control::model::{
+use bore_api::model::{
     Domain, HealthInterval, HealthOptions, Node, NodeKind, Protocol, Publication, TlsVersion,
     WebOptions,
 };

@@ -1,6 +1,6 @@
 //! The cluster's engine: what only a server does.
 
-use bore_control::model::Network;
+use bore_api::model::Network;
 use bore_control::store::{self, StoreError};
 use uuid::Uuid;
 

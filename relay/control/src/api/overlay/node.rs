@@ -2,6 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::Code;
+use bore_api::model::{Node, NodeKind};
+use bore_api::wire::{Page, SelfView, SessionRequest};
 use http::StatusCode;
 use serde::Serialize;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -14,11 +17,9 @@ use crate::api::input::{Input, Params};
 use crate::api::page::PageParams;
 use crate::control::Control;
 use crate::limits::VERSION_CHARS_MAX;
-use crate::model::{Node, NodeKind};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::session::{Claim, Refused};
 use crate::text::check_text;
-use crate::wire::{Page, SelfView, SessionRequest};
 
 /// Another node of the network.
 #[derive(Debug, Serialize, ToSchema)]

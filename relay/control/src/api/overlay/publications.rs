@@ -2,6 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
+use bore_api::Code;
+use bore_api::model::Publication;
+use bore_api::state::{ProbeOrder, ProbeReport, PublicationState, TargetReport};
+use bore_api::wire::{Page, PublicationView, PublishRequest};
 use http::StatusCode;
 
 use super::node::only_agents;
@@ -10,10 +14,7 @@ use crate::api::input::{Input, Params};
 use crate::api::page::PageParams;
 use crate::api::principal::Subject;
 use crate::control::Control;
-use crate::model::Publication;
-use crate::refusal::{Code, Refusal};
-use crate::runtime::{ProbeOrder, ProbeReport, PublicationState, TargetReport};
-use crate::wire::{Page, PublicationView, PublishRequest};
+use crate::refusal::Refusal;
 
 /// Lists what the calling node publishes, by name.
 #[utoipa::path(get, path = "/v1/nodes/self/publications", tag = "overlay", params(PageParams), responses((status = 200, body = Page<PublicationView>)))]

@@ -8,6 +8,9 @@ use std::convert::Infallible;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use bore_api::Code;
+use bore_api::model::Node;
+use bore_api::wire::WatchEvent;
 use futures_util::stream::unfold;
 use http::header::CONTENT_TYPE;
 use tokio::sync::watch::Receiver;
@@ -20,10 +23,8 @@ use crate::api::input::Params;
 use crate::api::query::WatchParams;
 use crate::control::Control;
 use crate::limits::WATCH_HEARTBEAT;
-use crate::model::Node;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::session::{End, Signal};
-use crate::wire::WatchEvent;
 
 /// Streams what concerns the calling node, one event a line. 409 (B5104) when the session is another boot id's.
 #[utoipa::path(get, path = "/v1/nodes/self/watch", tag = "overlay", params(WatchParams), responses((status = 200, body = WatchEvent, content_type = "application/x-ndjson")))]
