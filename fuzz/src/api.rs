@@ -188,6 +188,8 @@ const QUOTAS: Quotas = Quotas {
     hostnames_per_network: 256,
     groups_per_network: 32,
     policies_per_network: 16,
+    new_nodes_burst: 1_000_000,
+    new_nodes_per_hour: 1_000_000,
     requests_per_second: 1_000_000,
     requests_burst: 1_000_000,
 };

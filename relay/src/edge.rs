@@ -7,7 +7,7 @@
 //!                                          pages (own answers)  or  upstream (one per visitor connection)
 //! ```
 //!
-//! Generic over [`Origins`], so that it knows nothing of tunnels. It buffers no body but for services without chunks, never
+//! Generic over [`Origins`], so that it opens no tunnels (of the netstack it knows why a flow was not opened). It buffers no body but for services without chunks, never
 //! shares an origin connection between two visitor connections, and has no rules of its own: who
 //! may see what is one call of [`Origins::route`] with the value that is then routed by.
 //!

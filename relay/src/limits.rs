@@ -1,4 +1,4 @@
-//! Named bounds of the relay's ingress. A counter moves whenever one is hit.
+//! Named bounds and times of the relay's ingress. A counter moves whenever a bound is met.
 
 use std::time::Duration;
 

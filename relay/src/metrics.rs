@@ -1,4 +1,4 @@
-//! What ingress and doors count. One field, one `register` line, one row in `docs/metrics.md`.
+//! What ingress and doors count. Each has a field, a line that registers it, and a row in `docs/metrics.md`.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -46,7 +46,7 @@ impl IngressMetrics {
         this.register_ingress(registry.sub_registry_with_prefix("bore_ingress"));
         registry.sub_registry_with_prefix("bore_doors").register(
             "connections_refused",
-            "Connections to API, control or garden over a bound",
+            "Connections to API, metrics, control or garden over a bound",
             this.doors_refused.clone(),
         );
         this

@@ -1,4 +1,4 @@
-//! Line coverage of the pure rooms by their own tests.
+//! Line coverage of overlay, netstack and policy by their own tests.
 //!
 //! rustc counts (`-C instrument-coverage`); Debian's LLVM of rustc's own major version reads what it counted.
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::shell::{cargo, output, root, run, say};
 
-/// Tests each pure room and fails when one has less than [`LINES_PERCENT_MIN`] of its lines covered.
+/// Tests each of [`ROOMS`] and fails when one has less than [`LINES_PERCENT_MIN`] of its lines covered.
 pub(crate) fn measure() -> Result<(), String> {
     let llvm = Llvm::find()?;
     let mut short = Vec::new();
@@ -137,7 +137,7 @@ impl Llvm {
     }
 }
 
-/// The pure rooms.
+/// The rooms that protocols and decisions stand in.
 const ROOMS: [(&str, &str); 3] =
     [("bore-overlay", "overlay"), ("bore-netstack", "netstack"), ("bore-policy", "policy")];
 const TARGET: &str = "x86_64-unknown-linux-gnu";

@@ -43,7 +43,7 @@ const HELP: &str = "cargo xtask COMMAND
   setup             install what the tests use (Debian packages, cargo-nextest)
   test [LENGTH]     run the tests: quick (the default), ci, long
   lint              formatting and clippy, warnings are errors
-  coverage          line coverage of the pure rooms, at least 90 %
+  coverage          line coverage of overlay, netstack and policy, at least 90 %
   fuzz [SECONDS]    run each fuzz target, a minute unless said otherwise
   link [CELL]       run the simulated link and rewrite netstack/tests/link/grid.md; or show
                     one cell, such as 100M/20ms/q20ms/l1%/r0%, as a time series

@@ -38,9 +38,10 @@ const PROGRAMS: [(&str, &str); 29] = [
 ];
 
 /// What a package brings that is no program of the path → the package.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("/usr/lib/postgresql", "postgresql"),
     ("/usr/lib/python3/dist-packages/grpc", "python3-grpcio"),
+    ("/usr/lib/python3/dist-packages/prometheus_client", "python3-prometheus-client"),
     ("/usr/lib/python3/dist-packages/pyftpdlib", "python3-pyftpdlib"),
 ];
 

@@ -5,7 +5,7 @@ use clap::Parser as _;
 
 use super::*;
 
-/// Every command line of DESIGN 11 and of the README that exists today.
+/// Command lines that the README and the handbook show.
 const UNDERSTOOD: &[&str] = &[
     "bore demo",
     "bore demo --check",

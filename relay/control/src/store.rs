@@ -1,4 +1,4 @@
-//! What must survive: one trait by domain, two implementations with the same migrations.
+//! What must survive, in SQLite or PostgreSQL, with the same migrations for both.
 //!
 //! Every method is one transaction; those that change something write their audit row in it. What a method acknowledged is committed,
 //! and on disk once [`Store::settle`] has answered. Every look-up takes its network, so that a row of another tenant is simply not there.
