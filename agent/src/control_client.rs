@@ -11,15 +11,14 @@ use bore_api::Problem;
 use bore_driver::{Dial, Shard};
 use bore_overlay::PeerId;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::answers::{bounded_problem, bounded_text};
 use super::error::AgentError;
+use super::json_client::{self, Answer};
 use super::limits::{CONTROL_BODY_BYTES_MAX, CONTROL_TIMEOUT};
 
 /// Where control is, and how to get there. Clones are cheap.
@@ -60,13 +59,13 @@ impl ControlClient {
     ) -> Result<T, AgentError> {
         let bytes =
             serde_json::to_vec(body).map_err(|error| AgentError::Internal(error.to_string()))?;
-        let answer = self.exchange(method, path, bytes.into()).await?;
+        let answer = self.exchange(method, path, Some(bytes.into())).await?;
         decode(&answer)
     }
 
     /// Reads a JSON answer.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AgentError> {
-        decode(&self.exchange(Method::GET, path, Bytes::new()).await?)
+        decode(&self.exchange(Method::GET, path, None).await?)
     }
 
     /// Sends a request whose answer is empty or of no interest.
@@ -78,27 +77,27 @@ impl ControlClient {
     ) -> Result<(), AgentError> {
         let bytes = body.map(serde_json::to_vec).transpose();
         let bytes = bytes.map_err(|error| AgentError::Internal(error.to_string()))?;
-        self.exchange(method, path, bytes.unwrap_or_default().into()).await.map(drop)
+        self.exchange(method, path, bytes.map(Bytes::from)).await.map(drop)
     }
 
     /// Opens an answer that goes on for ever.
     pub(crate) async fn stream(&self, path: &str) -> Result<Incoming, AgentError> {
-        let opened =
-            tokio::time::timeout(CONTROL_TIMEOUT, self.open(Method::GET, path, Bytes::new()));
+        let opened = tokio::time::timeout(CONTROL_TIMEOUT, self.open(Method::GET, path, None));
         let response = opened.await.map_err(|_| too_slow())??;
-        match response.status() {
-            status if status.is_success() => Ok(response.into_body()),
-            status => Err(refusal(status, &collect(response.into_body()).await?)),
+        if response.status().is_success() {
+            return Ok(response.into_body());
         }
+        let answer = collect(response).await?;
+        Err(refusal(answer.status, &answer.body))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, AgentError> {
-        let whole = async {
-            let response = self.open(method, path, body).await?;
-            let status = response.status();
-            let bytes = collect(response.into_body()).await?;
-            if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
-        };
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<Bytes, AgentError> {
+        let whole = async { success(collect(self.open(method, path, body).await?).await?) };
         tokio::time::timeout(CONTROL_TIMEOUT, whole).await.map_err(|_| too_slow())?
     }
 
@@ -106,25 +105,11 @@ impl ControlClient {
         &self,
         method: Method,
         path: &str,
-        body: Bytes,
+        body: Option<Bytes>,
     ) -> Result<Response<Incoming>, AgentError> {
-        let stream = self.dial().await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(unreachable)?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::trace!(%error, "connection to control ended");
-            }
-        });
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, host_of(self.control))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(|error| AgentError::Internal(error.to_string()))?;
-        sender.send_request(request).await.map_err(unreachable)
+        let request = json_client::request(method, &host_of(self.control), path, body);
+        let request = request.map_err(|error| AgentError::Internal(error.to_string()))?;
+        json_client::open(self.dial().await?, request).await.map_err(unreachable)
     }
 
     async fn dial(&self) -> Result<bore_driver::OverlayStream, AgentError> {
@@ -151,11 +136,17 @@ fn host_of(control: SocketAddr) -> String {
     }
 }
 
-async fn collect(body: Incoming) -> Result<Bytes, AgentError> {
-    let limited = Limited::new(body, CONTROL_BODY_BYTES_MAX).collect().await;
-    limited
-        .map(http_body_util::Collected::to_bytes)
-        .map_err(|error| AgentError::ControlUnreachable { cause: error.to_string() })
+async fn collect(response: Response<Incoming>) -> Result<Answer, AgentError> {
+    json_client::collect(response, CONTROL_BODY_BYTES_MAX).await.map_err(unreachable)
+}
+
+/// The body of an answer that is none of a refusal.
+fn success(answer: Answer) -> Result<Bytes, AgentError> {
+    if answer.status.is_success() {
+        Ok(answer.body)
+    } else {
+        Err(refusal(answer.status, &answer.body))
+    }
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AgentError> {

@@ -26,6 +26,7 @@ mod external_probe;
 mod happy_eyeballs;
 mod health_request;
 mod join;
+pub mod json_client;
 mod limits;
 mod local_api;
 mod local_client;

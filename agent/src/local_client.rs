@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 
 use bore_api::wire::{Page, PublicationView};
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Method, Response};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::control_client::refusal;
 use super::error::AgentError;
+use super::json_client::{self, Answer};
 use super::limits::{CONTROL_BODY_BYTES_MAX, LOCAL_CHANGE_TIMEOUT, LOCAL_LOOK_TIMEOUT};
 use super::local_api::HOST;
 use super::ndjson::Lines;
@@ -41,13 +40,12 @@ impl LocalClient {
 
     /// How the agent is.
     pub async fn status(&self) -> Result<Status, AgentError> {
-        self.json(Method::GET, "/v1/status", Bytes::new()).await
+        self.json(Method::GET, "/v1/status", None).await
     }
 
     /// What is declared on the agent and acknowledged by the relay.
     pub async fn publications(&self) -> Result<Vec<PublicationView>, AgentError> {
-        let list: Page<PublicationView> =
-            self.json(Method::GET, "/v1/publications", Bytes::new()).await?;
+        let list: Page<PublicationView> = self.json(Method::GET, "/v1/publications", None).await?;
         Ok(list.items)
     }
 
@@ -55,14 +53,12 @@ impl LocalClient {
     pub async fn declare(&self, declaration: &Declaration) -> Result<PublicationView, AgentError> {
         let body = serde_json::to_vec(declaration);
         let body = body.map_err(|error| AgentError::Internal(error.to_string()))?;
-        self.json(Method::POST, "/v1/publications", body.into()).await
+        self.json(Method::POST, "/v1/publications", Some(body.into())).await
     }
 
     /// Takes a publication back.
     pub async fn withdraw(&self, name: &str) -> Result<(), AgentError> {
-        self.exchange(Method::DELETE, &format!("/v1/publications/{name}"), Bytes::new())
-            .await
-            .map(drop)
+        self.exchange(Method::DELETE, &format!("/v1/publications/{name}"), None).await.map(drop)
     }
 
     /// Follows a publication. A session publication goes when its last follower is dropped, also because its process was killed.
@@ -76,35 +72,42 @@ impl LocalClient {
     }
 
     async fn lines(&self, path: &str) -> Result<Lines, AgentError> {
-        let opened = self.open(Method::GET, path, Bytes::new());
+        let opened = self.open(Method::GET, path, None);
         let silent =
             |_| AgentError::AgentSilent { socket: self.socket.clone(), waited: LOCAL_LOOK_TIMEOUT };
         let response = tokio::time::timeout(LOCAL_LOOK_TIMEOUT, opened).await.map_err(silent)??;
-        let status = response.status();
-        if status.is_success() {
+        if response.status().is_success() {
             return Ok(Lines::new(response.into_body()));
         }
-        Err(refusal(status, &collect(response.into_body()).await?))
+        let answer = collect(response).await?;
+        Err(refusal(answer.status, &answer.body))
     }
 
     async fn json<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
-        body: Bytes,
+        body: Option<Bytes>,
     ) -> Result<T, AgentError> {
         let bytes = self.exchange(method, path, body).await?;
         serde_json::from_slice(&bytes).map_err(|error| AgentError::Internal(error.to_string()))
     }
 
     /// An agent that was stopped (SIGSTOP), or whose machine is out of breath, takes connections and answers nothing.
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, AgentError> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<Bytes, AgentError> {
         let limit = if method == Method::GET { LOCAL_LOOK_TIMEOUT } else { LOCAL_CHANGE_TIMEOUT };
         let whole = async {
-            let response = self.open(method, path, body).await?;
-            let status = response.status();
-            let bytes = collect(response.into_body()).await?;
-            if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
+            let answer = collect(self.open(method, path, body).await?).await?;
+            if answer.status.is_success() {
+                Ok(answer.body)
+            } else {
+                Err(refusal(answer.status, &answer.body))
+            }
         };
         let silent = |_| AgentError::AgentSilent { socket: self.socket.clone(), waited: limit };
         tokio::time::timeout(limit, whole).await.map_err(silent)?
@@ -114,20 +117,10 @@ impl LocalClient {
         &self,
         method: Method,
         path: &str,
-        body: Bytes,
+        body: Option<Bytes>,
     ) -> Result<Response<Incoming>, AgentError> {
-        let stream = TokioIo::new(self.dial().await?);
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(stream).await.map_err(broken)?;
-        tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, HOST)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(broken)?;
-        sender.send_request(request).await.map_err(broken)
+        let request = json_client::request(method, HOST, path, body).map_err(broken)?;
+        json_client::open(self.dial().await?, request).await.map_err(broken)
     }
 
     async fn dial(&self) -> Result<UnixStream, AgentError> {
@@ -146,11 +139,9 @@ impl Changes {
     }
 }
 
-async fn collect(body: Incoming) -> Result<Bytes, AgentError> {
-    let collected = Limited::new(body, CONTROL_BODY_BYTES_MAX).collect().await;
-    collected
-        .map(http_body_util::Collected::to_bytes)
-        .map_err(|error| AgentError::Internal(error.to_string()))
+async fn collect(response: Response<Incoming>) -> Result<Answer, AgentError> {
+    let answer = json_client::collect(response, CONTROL_BODY_BYTES_MAX).await;
+    answer.map_err(|error| AgentError::Internal(error.to_string()))
 }
 
 fn broken(error: impl std::fmt::Display) -> AgentError {

@@ -7,17 +7,15 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use bore_agent::json_client::{self, Answer, JsonRequest};
 use bore_api::wire::Page;
 use bore_api::{Code, Problem};
 use bore_control::token::{ApiToken, TokenError};
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::header::{AUTHORIZATION, DATE};
+use http::{HeaderValue, Method};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use crate::error::{CliError, CliResult};
@@ -44,13 +42,6 @@ pub(crate) struct Api {
     address: ApiAddress,
     key: Option<Secret>,
     timeout: Duration,
-}
-
-/// Every mistake, where there is more than one.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Mistakes {
-    errors: Vec<String>,
 }
 
 impl Api {
@@ -127,8 +118,9 @@ impl Api {
 
     /// When the relay says it is, from the `Date` of its health answer.
     pub(crate) async fn date(&self) -> CliResult<Option<String>> {
-        let response = self.bounded(self.request(Method::GET, "/v1/health", None)?).await?;
-        Ok(response.date)
+        let answer = self.bounded(self.request(Method::GET, "/v1/health", None)?).await?;
+        let date = answer.headers.get(DATE).and_then(|date| date.to_str().ok());
+        Ok(date.map(str::to_owned))
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<Bytes>) -> CliResult<Bytes> {
@@ -136,46 +128,30 @@ impl Api {
         if answer.status.is_success() {
             return Ok(answer.body);
         }
-        Err(refusal(answer.status, &answer.body))
+        Err(refusal(&answer))
     }
 
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Bytes>,
-    ) -> CliResult<Request<Full<Bytes>>> {
-        let mut request = Request::builder().method(method).uri(path);
-        request = request.header(HOST, &self.address.authority).header(ACCEPT, "application/json");
+    fn request(&self, method: Method, path: &str, body: Option<Bytes>) -> CliResult<JsonRequest> {
+        let request = json_client::request(method, &self.address.authority, path, body);
+        let mut request = request.map_err(|error| CliError::wrap(Code::INTERNAL, &error))?;
         if let Some(key) = &self.key {
-            request = request.header(AUTHORIZATION, bearer(key)?);
+            request.headers_mut().insert(AUTHORIZATION, bearer(key)?);
         }
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let request = request.body(Full::new(body.unwrap_or_default()));
-        request.map_err(|error| CliError::wrap(Code::INTERNAL, &error))
+        Ok(request)
     }
 
-    async fn bounded(&self, request: Request<Full<Bytes>>) -> CliResult<Answer> {
+    async fn bounded(&self, request: JsonRequest) -> CliResult<Answer> {
         match tokio::time::timeout(self.timeout, self.exchange(request)).await {
             Ok(answer) => answer,
             Err(_) => Err(self.unreachable(format!("no answer within {:?}", self.timeout))),
         }
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> CliResult<Answer> {
-        let failed = |cause: &dyn std::error::Error| self.unreachable(cause.to_string());
-        let stream = TcpStream::connect(self.address.addresses.as_slice())
-            .await
-            .map_err(|error| failed(&error))?;
-        let handshake = http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(|error| failed(&error))?;
-        let connection = tokio::spawn(connection);
-        let answer =
-            read(sender.send_request(request).await.map_err(|error| failed(&error))?).await;
-        connection.abort();
-        answer.map_err(|cause| self.unreachable(cause))
+    async fn exchange(&self, request: JsonRequest) -> CliResult<Answer> {
+        let stream = TcpStream::connect(self.address.addresses.as_slice()).await;
+        let stream = stream.map_err(|error| self.unreachable(error.to_string()))?;
+        let answer = json_client::exchange(stream, request, ANSWER_BYTES_MAX).await;
+        answer.map_err(|error| self.unreachable(error.to_string()))
     }
 
     fn unreachable(&self, cause: String) -> CliError {
@@ -185,22 +161,6 @@ impl Api {
         );
         error.cause(cause).next("bore relay run there, or name it: --api-url http://127.0.0.1:PORT")
     }
-}
-
-#[derive(Debug)]
-struct Answer {
-    status: StatusCode,
-    date: Option<String>,
-    body: Bytes,
-}
-
-async fn read(response: hyper::Response<hyper::body::Incoming>) -> Result<Answer, String> {
-    let (head, body) = response.into_parts();
-    let date = head.headers.get(http::header::DATE);
-    let date = date.and_then(|date| date.to_str().ok()).map(str::to_owned);
-    let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-    let body = body.map_err(|error| error.to_string())?.to_bytes();
-    Ok(Answer { status: head.status, date, body })
 }
 
 /// One path segment, or one value of a query, percent-encoded (RFC 3986, unreserved characters stay).
@@ -302,13 +262,11 @@ fn decode<T: DeserializeOwned>(body: &Bytes) -> CliResult<T> {
     })
 }
 
-fn refusal(status: StatusCode, body: &Bytes) -> CliError {
-    let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
-    let error = CliError::from_problem(status.as_u16(), problem);
-    match serde_json::from_slice::<Mistakes>(body).unwrap_or_default().errors {
-        mistakes if mistakes.is_empty() => error,
-        mistakes => error.cause(mistakes.join("\n         ")),
-    }
+fn refusal(answer: &Answer) -> CliError {
+    let problem: Problem = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let mistakes = problem.errors.join("\n         ");
+    let error = CliError::from_problem(answer.status.as_u16(), problem);
+    if mistakes.is_empty() { error } else { error.cause(mistakes) }
 }
 
 #[cfg(test)]
