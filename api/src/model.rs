@@ -12,12 +12,19 @@ use bore_policy::{Access, PolicyDocument};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 pub use health::{HealthCheck, HealthError, HealthInterval, HealthOptions};
 pub use web::{TlsVersion, TlsVersionError, WebOptions};
 
 /// Microseconds since the Unix epoch.
 pub type Micros = i64;
+
+/// The id that `text` writes out in full (RFC 9562 section 4, 36 characters). Such a text is never looked up as a name: nodes choose their names, and one
+/// could choose another's id.
+pub fn parse_id(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|_| text.len() == Hyphenated::LENGTH)
+}
 
 /// A tenant: nodes, publications, policies and groups belong to one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -405,11 +405,11 @@ async fn let_tasks_end() {
 }
 
 fn stopping() -> ClaimError {
-    ClaimError::Limit("the relay is stopping".to_owned())
+    ClaimError::Leaving("stopping")
 }
 
 fn draining() -> ClaimError {
-    ClaimError::Limit("the relay is draining".to_owned())
+    ClaimError::Leaving("draining")
 }
 
 fn too_high(first: u16, count: u16) -> ClaimError {

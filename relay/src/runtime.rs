@@ -89,7 +89,7 @@ impl RelayRuntime {
     }
 
     fn starting() -> ClaimError {
-        ClaimError::Limit("the relay is still starting".to_owned())
+        ClaimError::Starting
     }
 }
 
@@ -103,7 +103,7 @@ impl Runtime for RelayRuntime {
 
     async fn claim(&self, publication: &Publication) -> Result<(), ClaimError> {
         if self.is_draining() {
-            return Err(ClaimError::Limit("the relay is draining".to_owned()));
+            return Err(ClaimError::Leaving("draining"));
         }
         let steward = self.steward().ok_or_else(Self::starting)?;
         steward.ingress.claim(publication).await?;

@@ -64,9 +64,9 @@ codes! {
     ADDRESSES_EXHAUSTED = "B3109" {
         exit: Denied, status: 409,
         title: "overlay addresses exhausted",
-        meaning: "The network has no overlay IPv4 address left to lease; addresses of removed nodes rest for 30 days, of ephemeral ones for one.",
-        causes: ["very many ephemeral nodes"],
-        next: ["remove nodes that are not needed: bore node rm"],
+        meaning: "The relay's pool has no overlay IPv4 address left to lease, for any of its networks. Addresses of removed nodes rest: for 30 days, of ephemeral nodes for one day.",
+        causes: ["very many ephemeral nodes", "a network that adds and removes nodes all the time"],
+        next: ["wait until addresses have rested; remove nodes that are not needed (bore node rm), and find who makes so many: bore audit ls"],
     }
     API_KEY_MISSING = "B3201" {
         exit: Authentication, status: 401,

@@ -19,9 +19,9 @@ codes! {
     }
     REVISION_CONFLICT = "B4103" {
         exit: Taken, status: 409,
-        title: "policy changed in between",
-        meaning: "The stored revision is not the one that this change started from.",
-        causes: ["somebody else applied a policy at the same time"],
-        next: ["bore policy show NAME, merge, apply again"],
+        title: "changed in between",
+        meaning: "What is stored is not what this change started from.",
+        causes: ["another change at the same time, as of the same policy"],
+        next: ["read it again and repeat the change; for a policy: bore policy show NAME, merge, apply again"],
     }
 }

@@ -26,7 +26,7 @@ codes! {
     HOSTNAME_TAKEN = "B2103" {
         exit: Taken, status: 409,
         title: "hostname taken",
-        meaning: "Another publication answers for this hostname.",
+        meaning: "Another publication answers for this hostname, or it rests for the network that gave it back.",
         causes: [
             "two publications with the same --host",
             "another network gave the name back less than 30 days ago",

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bore_api::Code;
-use bore_api::model::Micros;
+use bore_api::model::{Micros, parse_id};
 use bore_api::utc_text;
 use uuid::Uuid;
 
@@ -29,13 +29,14 @@ pub(super) fn find<'t, T>(
     wanted: &str,
     identity: impl Fn(&T) -> (Uuid, &str),
 ) -> CliResult<&'t T> {
-    let id = wanted.parse::<Uuid>().ok();
-    // A name can be what another thing's id is.
-    let by_id = items.iter().find(|item| Some(identity(item).0) == id);
-    let by_name = || items.iter().find(|item| identity(item).1 == wanted);
-    by_id.or_else(by_name).ok_or_else(|| {
-        let error =
-            CliError::new(Code::PUBLICATION_NOT_FOUND, format!("there is no {kind} `{wanted}`"));
+    let found = match parse_id(wanted) {
+        Some(id) => items.iter().find(|item| identity(item).0 == id),
+        None => items.iter().find(|item| identity(item).1 == wanted),
+    };
+    let code =
+        if kind == "publication" { Code::PUBLICATION_NOT_FOUND } else { Code::OTHER_NETWORK };
+    found.ok_or_else(|| {
+        let error = CliError::new(code, format!("there is no {kind} `{wanted}`"));
         error.next(suggestion(items.iter().map(|item| identity(item).1), list, wanted))
     })
 }

@@ -8,7 +8,7 @@ mod tenant;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use bore_api::model::{Domain, Group, Network, Node, Protocol, Publication};
+use bore_api::model::{Domain, Group, Network, Node, Protocol, Publication, parse_id};
 use bore_api::wire::Displaced;
 use bore_policy::{
     CompiledAccess, DecidedBy, Decision, Label, PublicationRef, Visitor, VisitorNode,
@@ -79,8 +79,8 @@ impl Memory {
 
     /// By id or by name, in this order: a name can be what another thing's id is. So with [`Self::find_member`] and [`Self::find_served`].
     pub(crate) fn find_tenant(&self, wanted: &str) -> Option<&Tenant> {
-        let by_id = Uuid::try_parse(wanted).ok().and_then(|id| self.tenants.get(&id));
-        by_id.or_else(|| self.tenants.get(self.tenant_names.get(wanted)?))
+        let id = parse_id(wanted).or_else(|| self.tenant_names.get(wanted).copied())?;
+        self.tenants.get(&id)
     }
 
     pub(crate) fn put_node(&mut self, member: Member) {
@@ -140,9 +140,9 @@ impl Memory {
 
     /// By id or by name, in one network.
     pub(crate) fn find_member(&self, network: Uuid, wanted: &str) -> Option<&Arc<Member>> {
-        let by_id = Uuid::try_parse(wanted).ok().and_then(|id| self.members.get(&id));
-        let by_name = || self.members.get(self.tenants.get(&network)?.nodes.get(wanted)?);
-        by_id.filter(|member| member.node.network == network).or_else(by_name)
+        let by_name = || self.tenants.get(&network)?.nodes.get(wanted).copied();
+        let member = self.members.get(&parse_id(wanted).or_else(by_name)?)?;
+        (member.node.network == network).then_some(member)
     }
 
     /// Puts a group in and gives its nodes, and only them, its name.
@@ -210,9 +210,8 @@ impl Memory {
 
     /// By id or by name, in one network.
     pub(crate) fn find_served(&self, network: Uuid, wanted: &str) -> Option<&Arc<Served>> {
-        let by_id = Uuid::try_parse(wanted).ok().and_then(|id| self.served.get(&id));
-        let in_network = by_id.filter(|served| served.publication.network == network);
-        in_network.or_else(|| self.served_as(network, wanted))
+        let Some(id) = parse_id(wanted) else { return self.served_as(network, wanted) };
+        self.served.get(&id).filter(|served| served.publication.network == network)
     }
 
     /// By name alone, in one network.

@@ -102,6 +102,9 @@ impl From<StoreError> for Refusal {
             StoreError::NotFound(what) => Self::not_here(what, "of this id"),
             StoreError::Taken { what, .. } => Self::new(taken(what), error.to_string()),
             StoreError::Conflict(why) => Self::new(Code::REVISION_CONFLICT, why),
+            StoreError::AddressesExhausted => {
+                Self::new(Code::ADDRESSES_EXHAUSTED, error.to_string())
+            }
             StoreError::MakerEnded => Self::new(Code::API_KEY_EXPIRED, error.to_string()),
             StoreError::DiskFull => Self::new(
                 Code::DISK_FULL,

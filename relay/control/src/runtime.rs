@@ -95,4 +95,10 @@ pub enum ClaimError {
     /// A limit of the relay.
     #[error("{0}")]
     Limit(String),
+    /// The relay takes nothing new, because it leaves.
+    #[error("the relay is {0}")]
+    Leaving(&'static str),
+    /// The relay takes nothing yet.
+    #[error("the relay is still starting")]
+    Starting,
 }

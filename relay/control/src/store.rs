@@ -435,7 +435,7 @@ pub enum JoinError {
     #[error("too many nodes have joined with this key, or this network, lately")]
     TooManyNew,
     /// No address left to lease.
-    #[error("the network has no overlay address left")]
+    #[error("no overlay address is left in the relay's pool")]
     AddressesExhausted,
     /// The database.
     #[error("the store failed")]
@@ -456,6 +456,11 @@ impl JoinError {
             Self::TooManyNew => Some("too-many-new"),
             Self::AddressesExhausted => Some("addresses-exhausted"),
         }
+    }
+
+    /// Returns true if the key holds and there is no room for another node.
+    pub(crate) fn is_for_want_of_room(&self) -> bool {
+        matches!(self, Self::NodesExhausted(_) | Self::TooManyNew | Self::AddressesExhausted)
     }
 
     /// Returns true if the key opens nothing for anyone.
@@ -484,6 +489,9 @@ pub enum StoreError {
     /// The state is not the one that the caller read.
     #[error("{0}")]
     Conflict(String),
+    /// No overlay address is left to lease.
+    #[error("no overlay address is left in the relay's pool")]
+    AddressesExhausted,
     /// The API key that makes another key was revoked, or expired, since it was authenticated.
     #[error("the API key that asks was revoked or has expired; nothing was made")]
     MakerEnded,

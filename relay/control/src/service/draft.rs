@@ -74,6 +74,11 @@ impl Draft {
         })
     }
 
+    /// Returns true if both name and hostname are made up here.
+    pub(super) fn names_itself(&self) -> bool {
+        self.name.is_none() && self.hostnames.is_empty()
+    }
+
     /// The name that was given, or one that stays the same for this node, protocol and target.
     pub(super) fn name_for(&self, node: Uuid, attempt: u32) -> String {
         let protocol = self.protocol.to_string();

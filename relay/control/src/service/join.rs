@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bore_api::Code;
-use bore_api::model::{Network, Node};
+use bore_api::model::{Network, Node, parse_id};
 use bore_api::wire::{Joined, NetworkView, SelfView};
 use bore_policy::Label;
 use bore_policy::limits::LABEL_BYTES_MAX;
@@ -67,9 +67,6 @@ impl Control {
     /// A stranger that is refused never gets the turn of a network.
     async fn let_in(&self, request: &JoinRequest) -> Result<Node, JoinError> {
         let is_new = self.store().may_join(request).await?;
-        if is_new && !self.admits_new_node(request.network, Some(request.key)) {
-            return Err(JoinError::TooManyNew);
-        }
         let _turn = match self.turn(request.network).await {
             Ok(turn) => Some(turn),
             Err(refusal) if refusal.code == Code::STORE_UNAVAILABLE => {
@@ -78,6 +75,10 @@ impl Control {
             // A network that was removed meanwhile has no turn, and the store refuses.
             Err(_) => None,
         };
+        // In the turn, so that those who come at once are counted one by one.
+        if is_new && !self.admits_new_node(request.network, Some(request.key)) {
+            return Err(JoinError::TooManyNew);
+        }
         let names_reserved = self.names_in_rules(request.network);
         let node = self.store().join(&JoinRequest { names_reserved, ..request.clone() }).await?;
 
@@ -148,8 +149,9 @@ fn fit_name(wanted: &str) -> String {
     // Leaves room for the suffix that the store gives to a name that is taken.
     let name: String = wanted.chars().take(LABEL_BYTES_MAX - 8).map(fit).collect();
     match Label::parse(name.trim_matches('-')) {
-        Ok(label) => label.to_string(),
-        Err(_) => "node".to_owned(),
+        // Another node may have had, or have, that id.
+        Ok(label) if parse_id(label.as_str()).is_none() => label.to_string(),
+        Ok(_) | Err(_) => "node".to_owned(),
     }
 }
 
@@ -170,6 +172,7 @@ mod tests {
             ("Bob's MacBook.local", "bob-s-macbook-local"),
             ("", "node"),
             ("---", "node"),
+            ("0190B1A2-3C4D-7E5F-8A6B-7C8D9E0F1A2B", "node"),
             ("\r\n\u{1b}[31m", "31m"),
             ("日本", "node"),
         ] {

@@ -54,7 +54,10 @@ impl JoinRates {
             return;
         }
         self.public_keys.charge(&request.public_key, now);
-        self.sources.charge(&source_prefix(source), now);
+        // A joiner that proved the secret and finds no room is no guesser, and its address may be that of many.
+        if !error.is_for_want_of_room() {
+            self.sources.charge(&source_prefix(source), now);
+        }
         if error.is_of_dead_key() {
             self.keys.charge(&request.key, now);
         }

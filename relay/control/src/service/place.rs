@@ -370,6 +370,8 @@ pub(super) fn unclaimed(error: ClaimError) -> Refusal {
         ClaimError::PortInUse { .. } => Code::PORT_USED_ELSEWHERE,
         ClaimError::Refused { .. } => Code::PORT_REFUSED,
         ClaimError::Limit(_) => Code::QUOTA,
+        ClaimError::Leaving(_) => Code::RELAY_DRAINING,
+        ClaimError::Starting => Code::RELAY_UNREACHABLE,
     };
     Refusal::new(code, error.to_string())
 }

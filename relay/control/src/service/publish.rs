@@ -48,10 +48,22 @@ impl Control {
         let compiled =
             self.policy(network).ok_or_else(|| Refusal::not_here("node", &node.to_string()))?;
         let draft = Draft::check(request, member.node.kind, &compiled.groups)?;
-        let job = self.job(&draft, member, by);
-        self.check_quotas(&job)?;
-        let publication = self.place(&job, by).await?;
-        Ok(self.publication_view(publication))
+        let mut attempt = 0;
+        loop {
+            let job = self.job(&draft, Arc::clone(&member), by, attempt);
+            self.check_quotas(&job)?;
+            match self.place(&job, by).await {
+                // The next name, since the hostname that this one makes is another network's, or rests for it.
+                Err(refusal)
+                    if matches!(refusal.code, Code::HOSTNAME_TAKEN | Code::DOMAIN_TAKEN)
+                        && draft.names_itself()
+                        && attempt < NAME_ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                placed => return placed.map(|publication| self.publication_view(publication)),
+            }
+        }
     }
 
     /// What is published already, just as `request` has it, and may be. An agent that starts anew while the database does not answer somebody else's
@@ -66,7 +78,7 @@ impl Control {
         let member = self.member(network, &node.to_string()).ok()?;
         let compiled = self.policy(network)?;
         let draft = Draft::check(request, member.node.kind, &compiled.groups).ok()?;
-        let job = self.job(&draft, member, by);
+        let job = self.job(&draft, member, by, 0);
         let place = self.candidates(&job).ok()?.into_iter().next()?;
         self.decide_publish(&job, Some(&place)).ok()?;
         let wanted = job.publication(&place);
@@ -74,9 +86,9 @@ impl Control {
         before.map(|before| before.publication.clone())
     }
 
-    fn job<'a>(&self, draft: &'a Draft, member: Arc<Member>, by: &Actor) -> Job<'a> {
+    fn job<'a>(&self, draft: &'a Draft, member: Arc<Member>, by: &Actor, attempt: u32) -> Job<'a> {
         let (network, node) = (member.node.network, member.node.id);
-        let (name, before) = self.name_and_before(draft, network, node);
+        let (name, before) = self.name_and_before(draft, network, node, attempt);
         let others = self.read().served_by(network, node);
         let already = others.iter().filter(|other| other.publication.name != name).count();
         let key = match by {
@@ -93,14 +105,15 @@ impl Control {
         draft: &Draft,
         network: Uuid,
         node: Uuid,
+        first: u32,
     ) -> (String, Option<Arc<Served>>) {
         let memory = self.read();
         let holder = |name: &str| memory.served_as(network, name).cloned();
         let foreign =
             |name: &String| holder(name).is_some_and(|served| served.publication.node != node);
-        let attempts = if draft.name.is_some() { 0 } else { NAME_ATTEMPTS };
-        let mut names = (0..=attempts).map(|attempt| draft.name_for(node, attempt));
-        let name = names.find(|name| !foreign(name)).unwrap_or_else(|| draft.name_for(node, 0));
+        let last = if draft.name.is_some() { first } else { NAME_ATTEMPTS };
+        let mut names = (first..=last).map(|attempt| draft.name_for(node, attempt));
+        let name = names.find(|name| !foreign(name)).unwrap_or_else(|| draft.name_for(node, first));
         let before = holder(&name).filter(|served| {
             let publication = &served.publication;
             publication.node == node

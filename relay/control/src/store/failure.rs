@@ -45,6 +45,7 @@ pub(super) fn is_of_engine(error: &StoreError) -> bool {
         StoreError::NotFound(_)
         | StoreError::Taken { .. }
         | StoreError::Conflict(_)
+        | StoreError::AddressesExhausted
         | StoreError::MakerEnded
         | StoreError::Unsupported(_)
         | StoreError::Newer { .. }

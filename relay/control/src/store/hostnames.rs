@@ -79,7 +79,7 @@ pub(super) async fn rest(
 ) -> Result<(), StoreError> {
     let insert = "INSERT INTO resting_hostnames (hostname, network, released_at) VALUES ($1, $2, $3) \
                   ON CONFLICT (hostname) DO UPDATE SET network = $2, released_at = $3";
-    let named = released.iter().filter(|name| name.parse::<IpAddr>().is_err());
+    let named = released.iter().filter(|name| !is_address(name));
     let mut resting = 0;
     for hostname in named {
         open.execute(insert, values![hostname, network, at]).await?;
@@ -89,6 +89,27 @@ pub(super) async fn rest(
         forget_rested(open, network, resting, at).await?;
     }
     Ok(())
+}
+
+/// Lets all hostnames of a node rest that is removed: some thousand by one statement, because every other change waits meanwhile.
+pub(super) async fn rest_of_node(
+    open: &mut Transaction,
+    network: Uuid,
+    node: Uuid,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let insert = "INSERT INTO resting_hostnames (hostname, network, released_at) \
+                  SELECT h.hostname, $2, $3 FROM public_hostnames h JOIN publications p ON p.id = h.publication WHERE p.node = $1 \
+                  ON CONFLICT (hostname) DO UPDATE SET network = $2, released_at = $3";
+    let resting = open.execute(insert, values![node, network, at]).await?;
+    for address in of_node(open, node).await?.iter().filter(|name| is_address(name)) {
+        let free = "DELETE FROM resting_hostnames WHERE hostname = $1";
+        open.execute(free, values![address]).await?;
+    }
+    match i64::try_from(resting).unwrap_or(i64::MAX) {
+        0 => Ok(()),
+        resting => forget_rested(open, network, resting, at).await,
+    }
 }
 
 /// Forgets names that have rested, and those of a network that are too many: the ones longest at rest.
@@ -107,6 +128,11 @@ async fn forget_rested(
         tracing::warn!(%network, forgotten, "too many hostnames of a network rest: the oldest are free for others again");
     }
     Ok(())
+}
+
+/// The address of a relay without a name stands in the place of a hostname.
+fn is_address(name: &str) -> bool {
+    name.parse::<IpAddr>().is_ok()
 }
 
 /// The hostnames of one publication, in their order.

@@ -28,7 +28,7 @@ pub(super) async fn add(
         name: new.name.clone(),
         kind: new.kind,
         public_key: new.public_key.clone(),
-        overlay_v4: address.ok_or_else(addresses_exhausted)?,
+        overlay_v4: address.ok_or(StoreError::AddressesExhausted)?,
         overlay_v6: new.overlay_v6,
         groups: sorted(&new.groups),
         ephemeral: false,
@@ -93,9 +93,8 @@ pub(super) async fn delete(
     let publications: Vec<String> =
         rows.iter().map(|row| row.get("name")).collect::<Result<_, _>>()?;
     leases::release(open, &gone, at).await?;
-    let hostnames = hostnames::of_node(open, id).await?;
+    hostnames::rest_of_node(open, network, id, at).await?;
     open.execute("DELETE FROM nodes WHERE id = $1", values![id]).await?;
-    hostnames::rest(open, network, &hostnames, at).await?;
     let detail = json!({ "name": gone.name, "publications": publications });
     append(open, &gone, "node.delete", by, at, detail).await
 }
@@ -226,10 +225,6 @@ async fn refuse_known_key(
             holder: super::holder(node.name, node.network, network),
         }),
     }
-}
-
-fn addresses_exhausted() -> StoreError {
-    StoreError::Conflict("no overlay address is left".to_owned())
 }
 
 fn sorted(names: &[String]) -> Vec<String> {

@@ -173,7 +173,9 @@ async fn a_name_that_is_anothers_id_takes_nothing_from_that_one() {
     let home = lab.network("home").await;
     let nas = lab.node(home, "nas").await;
     let impostor = lab.node(home, &nas.id.to_string()).await;
-    assert_eq!(impostor.name, nas.id.to_string());
+    assert_eq!(impostor.name, "node", "no joiner gets a name that is an id");
+    let path = format!("/v1/networks/home/nodes/{}", impostor.id);
+    lab.admin("PATCH", &path, json!({"name": nas.id})).await.ok();
     let game = json!({"name": "game", "protocol": "udp", "target": "7777", "port": 7777});
     let game = lab.publish(&nas, game).await.ok();
     assert_eq!(game["node"], json!(nas.id), "what nas publishes leads to nas");
@@ -191,4 +193,7 @@ async fn a_name_that_is_anothers_id_takes_nothing_from_that_one() {
     let path = format!("/v1/networks/home/nodes/{}", nas.id);
     assert_eq!(lab.admin("DELETE", &path, Value::Null).await.status, StatusCode::NO_CONTENT);
     assert!(lab.control.node(nas.id).is_none() && lab.control.node(impostor.id).is_some());
+    let again = json!({"nodes": [nas.id]});
+    let refused = lab.admin("PUT", "/v1/networks/home/groups/trusted", again).await;
+    assert_eq!(refused.refusal(), (404, "B3205"), "the id of a node that is gone is nobody's name");
 }

@@ -296,6 +296,24 @@ async fn a_hostname_that_was_given_back_rests_for_other_networks() {
 }
 
 #[tokio::test]
+async fn a_generated_name_whose_hostname_is_anothers_is_drawn_again() {
+    let lab = Lab::new().await;
+    let (home, other) = (lab.network("home").await, lab.network("other").await);
+    let (nas, foreign) = (lab.node(home, "nas").await, lab.node(other, "foreign").await);
+    let unnamed = json!({"protocol": "http", "target": "3000"});
+    let first = lab.publish(&nas, unnamed.clone()).await.ok()["name"].as_str().unwrap().to_owned();
+    let path = format!("/v1/networks/home/publications/{first}");
+    lab.admin("DELETE", &path, Value::Null).await;
+    let domain = json!({"name": format!("{first}.t.example.org")});
+    lab.admin("POST", "/v1/networks/other/domains", domain).await.ok();
+    lab.publish(&foreign, http(&first, json!({}))).await.ok();
+
+    let second = lab.publish(&nas, unnamed.clone()).await.ok();
+    assert_ne!(second["name"], json!(first));
+    assert_eq!(lab.publish(&nas, unnamed).await.ok()["id"], second["id"], "and stays the same");
+}
+
+#[tokio::test]
 async fn a_change_of_a_publication_is_written_down_when_it_was_made() {
     let lab = Lab::new().await;
     let nas = lab.node(lab.network("home").await, "nas").await;
