@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::headers::{expects_continue, upgrade_protocol};
 use super::limits::{
     GATHERED_BODIES_MAX, GATHERED_BODIES_OF_ORIGIN_MAX, GATHERED_BYTES_MAX,
-    GATHERED_FIRST_BYTES_MAX, GATHERED_FIRST_MAX, ORIGINS_KNOWN_MAX,
+    GATHERED_FIRST_BYTES_MAX, GATHERED_FIRST_MAX, GATHERED_MAX, ORIGINS_KNOWN_MAX,
 };
 use super::origins::{OriginId, Origins};
 use super::pages::Notice;
@@ -100,13 +100,13 @@ impl<O: Origins> Visit<O> {
         match self.versions.need(origin) {
             Need::Nothing => Ok(body),
             Need::Unknown if is_upload(parts) => {
-                let (bytes_max, wait_max) = (GATHERED_FIRST_BYTES_MAX, Some(GATHERED_FIRST_MAX));
-                body.gathered(bytes_max, wait_max).await.map_err(broken)
+                let first = body.gathered(GATHERED_FIRST_BYTES_MAX, GATHERED_FIRST_MAX);
+                first.await.map_err(broken)
             }
             Need::Unknown => Ok(body),
             Need::Place(place) => {
                 let place = place.ok_or(Notice::Full)?;
-                let body = body.gathered(GATHERED_BYTES_MAX, None).await.map_err(broken)?;
+                let body = body.gathered(GATHERED_BYTES_MAX, GATHERED_MAX).await.map_err(broken)?;
                 if body.is_measured() { Ok(body.in_place(place)) } else { Err(no_length()) }
             }
         }

@@ -18,6 +18,9 @@ pub const INTERIM_ANSWERS_MAX: u32 = 64;
 /// Bytes of a body without a length that are collected for a service that speaks HTTP/1.0.
 pub const GATHERED_BYTES_MAX: usize = 1024 * 1024;
 
+/// How long such a body may come; what is not here then needs a length. It holds a place meanwhile.
+pub const GATHERED_MAX: Duration = Duration::from_secs(60);
+
 /// Such bodies at once.
 pub const GATHERED_BODIES_MAX: usize = 64;
 

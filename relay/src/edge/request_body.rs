@@ -199,15 +199,15 @@ impl RequestBody {
     pub(super) async fn gathered(
         mut self,
         bytes_max: usize,
-        wait_max: Option<Duration>,
+        wait_max: Duration,
     ) -> Result<Self, BodyError> {
         let mut bytes = 0;
-        let mut patience = pin!(sleep(wait_max.unwrap_or_default()));
+        let mut patience = pin!(sleep(wait_max));
         while bytes <= bytes_max {
             let frame = tokio::select! {
                 biased;
                 frame = poll_fn(|cx| self.poll_inbound(cx)) => frame,
-                () = patience.as_mut(), if wait_max.is_some() => return Ok(self),
+                () = patience.as_mut() => return Ok(self),
             };
             let Some(frame) = frame.transpose()? else {
                 self.is_measured = !self.front.iter().any(Frame::is_trailers);

@@ -100,7 +100,10 @@ impl Budgets {
         match standing {
             Standing::Unproved => self.unproved.take(visitor, bytes, now),
             Standing::Listener => self.listeners.take(visitor, bytes, now),
-            Standing::Repeater => self.repeaters.take(visitor, bytes, now),
+            // A neighbour that pulls all of it leaves what any listener has.
+            Standing::Repeater => {
+                self.repeaters.take(visitor, bytes, now) || self.listeners.take(visitor, bytes, now)
+            }
             Standing::Known => true,
         }
     }
@@ -246,7 +249,8 @@ mod tests {
             taken.count() * ANSWER_BYTES
         };
         let most = REPEATER_BYTES_PER_SECOND as usize;
-        assert_eq!(answered(Standing::Repeater), most / ANSWER_BYTES * ANSWER_BYTES);
+        let answers = most / ANSWER_BYTES + LISTENER_BYTES_PER_SECOND as usize / ANSWER_BYTES;
+        assert_eq!(answered(Standing::Repeater), answers * ANSWER_BYTES, "and then a listener's");
         assert!(answered(Standing::Known) > most);
         assert!(answered(Standing::Listener) <= LISTENER_BYTES_PER_SECOND as usize);
     }

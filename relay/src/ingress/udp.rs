@@ -308,7 +308,7 @@ impl Inner {
         }
         let standing = visit.proof.standing(now);
         let has_budget =
-            take(standing) && (standing != Standing::Unproved || visit.take_unanswered(bytes));
+            (standing != Standing::Unproved || visit.take_unanswered(bytes)) && take(standing);
         let flows = &self.shared.gate.flows;
         has_budget || visit.proof.look_for_connection(now, || flows.has_connection_of(address))
     }
