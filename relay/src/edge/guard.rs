@@ -48,6 +48,8 @@ pub(super) struct Guard<S> {
     at_end: bool,
     /// The visitor ended too late for one that still wants its answer.
     has_left: bool,
+    /// Of what hyper has written some waits until the visitor makes room.
+    is_full: bool,
     refused: bool,
     is_shut: bool,
     linger: Option<Instant>,
@@ -96,6 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             is_waiting: false,
             at_end: false,
             has_left: false,
+            is_full: false,
             refused: false,
             is_shut: false,
             linger: None,
@@ -221,11 +224,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     }
 
     /// The end of the visitor's sending is passed on at once, but for a visitor that still waits
-    /// for an answer: its end is passed on when the answer is complete or nothing flows any more.
+    /// for an answer: its end is passed on when the answer has left or nothing flows any more.
+    /// hyper takes an end before that for a departure, and drops what it has not written.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let between_messages = matches!(self.framing.phase(), Phase::Idle | Phase::Held);
-        if self.has_left || self.gate.beyond() != Beyond::Undecided || !between_messages {
+        if self.has_left || self.gate.beyond() == Beyond::Open || !between_messages {
             return Poll::Ready(Ok(()));
+        }
+        if self.is_full {
+            // The flush wakes the reader, or fails by a deadline of its own.
+            return Poll::Pending;
         }
         if self.gate.poll_answered(cx).is_ready() {
             return Poll::Ready(Ok(()));
@@ -341,15 +349,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     }
 
     /// Reads on behind a refused upgrade, only to learn when the visitor goes away.
+    fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_discard(cx))?;
+        self.note_end();
+        self.poll_end(cx)
+    }
+
+    /// Throws away what comes; ready at the end of it.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut scratch = [0; 4096];
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut buffer) else {
+                self.is_waiting = true;
+                return Poll::Pending;
+            };
+            read?;
             if buffer.filled().is_empty() {
-                self.at_end = true;
                 return Poll::Ready(Ok(()));
             }
+            self.is_waiting = false;
+            self.clock.phase_since = Instant::now();
         }
     }
 
@@ -367,6 +387,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
+                self.is_full = true;
                 ready!(self.clock.writing.poll_expired(DRAIN_BYTES_MIN, cx));
                 self.expire(Deadline::Drain);
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -391,7 +412,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             return Poll::Ready(Ok(()));
         }
         // A visitor that resets has no use for what was sent; nothing is left to do either way.
-        self.poll_discard(cx).map(|_| Ok(()))
+        let _ = ready!(self.poll_discard(cx));
+        self.at_end = true;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -416,7 +439,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Pending if !this.at_end => return this.poll_held(cx),
-                Poll::Ready(Beyond::Sealed) if !this.at_end => return this.poll_discard(cx),
+                Poll::Ready(Beyond::Sealed) if !this.at_end => return this.poll_sealed(cx),
                 Poll::Pending | Poll::Ready(_) => {}
             }
         }
@@ -462,14 +485,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         self.stream.is_write_vectored()
     }
 
-    /// What TLS still holds has to go in the time of a window as well.
+    /// What TLS still holds has to go in the time of a window as well. hyper does not read again by itself behind a flush that had to wait.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
         if flushed.is_pending() {
+            this.is_full = true;
             ready!(this.clock.writing.poll_expired(DRAIN_BYTES_MIN, cx));
             this.expire(Deadline::Drain);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if std::mem::take(&mut this.is_full) && this.at_end {
+            cx.waker().wake_by_ref();
         }
         this.gate.flushed();
         flushed

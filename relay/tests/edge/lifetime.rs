@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bore_relay::edge::limits::HELD_BYTES_MAX;
 use bore_relay::edge::{EdgeSettings, Outcome, OutcomeLabels};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
 
-use super::lab::{GET, Lab, eventually, header, reset, within};
+use super::lab::{GET, Lab, Wire, eventually, header, reset, within};
 
 #[tokio::test]
 async fn one_visitor_keeps_one_origin_connection_and_shares_it_with_nobody() {
@@ -357,6 +358,77 @@ async fn a_half_closed_visitor_gets_its_whole_answer() {
 }
 
 #[tokio::test]
+async fn a_half_closed_visitor_without_room_gets_the_end_of_its_answer() {
+    // However slow the machine is, the visitor has not given up.
+    let settings = EdgeSettings {
+        half_close_window: Duration::from_secs(3_600),
+        half_closed_max: Duration::from_secs(3_600),
+        ..Default::default()
+    };
+    let old = GET.replace("HTTP/1.1", "HTTP/1.0");
+    let refused = GET.replace("\r\n\r\n", "\r\nConnection: Upgrade\r\nUpgrade: tunnel\r\n\r\n");
+    for request in [GET, &old, &refused] {
+        for stops_at_once in [true, false] {
+            let lab = Lab::with(settings.clone()).await;
+            let visitor = lab.visitor().await;
+            assert_gets_the_end(&lab, visitor, (request, stops_at_once), STUCK).await;
+        }
+    }
+    let lab = Lab::secure_with(settings).await;
+    let visitor = lab.secured("app.example", "http/1.1").await;
+    assert_gets_the_end(&lab, visitor, (GET, false), STUCK).await;
+}
+
+#[tokio::test]
+async fn a_half_closed_visitor_without_room_has_the_time_of_any_visitor() {
+    let half_close_window = Duration::from_secs(3_600);
+    let half_closed_max = Duration::from_secs(2);
+    let lab =
+        Lab::with(EdgeSettings { half_close_window, half_closed_max, ..Default::default() }).await;
+    let visitor = lab.visitor().await;
+    assert_gets_the_end(&lab, visitor, (GET, true), 2 * half_closed_max).await;
+}
+
+/// The visitor does not read until it has no room for more of the answer, and then for `pause`; only the end of the answer comes behind that.
+async fn assert_gets_the_end<S>(
+    lab: &Lab,
+    mut visitor: Wire<S>,
+    (request, stops_at_once): (&str, bool),
+    pause: Duration,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    visitor.send(request).await;
+    if stops_at_once {
+        visitor.stream.shutdown().await.unwrap();
+    }
+    let mut origin = lab.accept().await;
+    origin.head().await;
+    origin.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    visitor.head().await;
+    if !stops_at_once {
+        visitor.stream.shutdown().await.unwrap();
+    }
+    let chunk = format!("{CHUNK_BYTES:x}\r\n{}\r\n", "x".repeat(CHUNK_BYTES));
+    let mut given = 0;
+    let has_taken = async |bytes: usize| {
+        while lab.counters.sent.get() < bytes as u64 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    while timeout(STUCK, has_taken(given)).await.is_ok() {
+        origin.send(&chunk).await;
+        given += CHUNK_BYTES;
+    }
+    sleep(pause).await;
+    origin.send("0\r\n\r\n").await;
+    sleep(STUCK).await;
+    let (got, ends) = visitor.rest_and_end().await;
+    let case = format!("{request:?}, {stops_at_once}");
+    assert_eq!((got.matches('x').count(), ends), (given, true), "{case}");
+}
+
+#[tokio::test]
 async fn shutting_down_lets_the_request_in_hand_finish() {
     let mut lab = Lab::new().await;
     let mut idle = lab.visitor().await;
@@ -376,5 +448,9 @@ fn counted(lab: &Lab, outcome: Outcome) -> u64 {
 }
 
 const COUNT: usize = 500;
+/// Much less than hyper takes of an answer ahead of the visitor.
+const CHUNK_BYTES: usize = 16 * 1024;
+/// What makes no progress for so long has no room.
+const STUCK: Duration = Duration::from_millis(200);
 const POST: &str = "POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 1\r\n\r\nx";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

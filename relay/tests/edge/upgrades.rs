@@ -6,7 +6,7 @@ use bore_relay::edge::EdgeSettings;
 use bore_relay::edge::limits::HELD_BYTES_MAX;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::lab::{Lab, eventually, header, reset, within};
@@ -85,6 +85,47 @@ async fn what_a_visitor_sends_before_the_101_arrives_though_it_stops_sending() {
     };
     let ((), came) = within("the early bytes", async { tokio::join!(sending, granting) }).await;
     assert_eq!(came, early);
+}
+
+#[tokio::test]
+async fn a_visitor_that_stops_sending_gets_the_whole_answer_in_place_of_a_101() {
+    for stops_at_once in [true, false] {
+        let half_close_window = Duration::from_secs(60);
+        let lab = Lab::with(EdgeSettings { half_close_window, ..Default::default() }).await;
+        let (mut visitor, mut origin) = lab.pair(UPGRADE).await;
+        if stops_at_once {
+            visitor.stream.shutdown().await.unwrap();
+        }
+        origin.head().await;
+        origin.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst").await;
+        visitor.until("first").await;
+        if !stops_at_once {
+            visitor.stream.shutdown().await.unwrap();
+        }
+        sleep(TURN).await;
+        origin.send(" last").await;
+        assert_eq!(visitor.rest_and_end().await, (" last".to_owned(), true), "{stops_at_once}");
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_that_leaves_behind_a_refused_upgrade_is_told_to_the_origin_at_once() {
+    let settings = EdgeSettings {
+        half_close_window: Duration::ZERO,
+        half_closed_max: Duration::from_secs(3_600),
+        ..Default::default()
+    };
+    for early in ["", "early"] {
+        let lab = Lab::with(settings.clone()).await;
+        let (mut visitor, mut origin) = lab.pair(UPGRADE).await;
+        origin.head().await;
+        origin.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        visitor.head().await;
+        visitor.send(early).await;
+        sleep(TURN).await;
+        drop(visitor);
+        origin.assert_closed().await;
+    }
 }
 
 #[tokio::test]
@@ -269,6 +310,8 @@ fn resident_bytes() -> usize {
 const FRAMES_BYTES: usize = 32 << 20;
 /// A writer that gets nothing away for so long is stopped.
 const STUCK: Duration = Duration::from_millis(500);
+/// In which the edge learns what a visitor did.
+const TURN: Duration = Duration::from_millis(100);
 
 const UPGRADE: &str =
     "GET / HTTP/1.1\r\nHost: app.example\r\nConnection: Upgrade\r\nUpgrade: tunnel\r\n\r\n";
