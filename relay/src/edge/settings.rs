@@ -35,7 +35,8 @@ pub struct EdgeSettings {
     /// How soon after its request a visitor closes its sending side that waits for the answer all the same. One that closes it later has
     /// given up: no program is known that waits first, and to TCP both look alike.
     pub half_close_window: Duration,
-    /// How long a visitor that closed its sending side may get nothing before it counts as gone.
+    /// How long a visitor that closed its sending side may get nothing before it counts as gone. While its own window is full the time of a
+    /// drain counts instead.
     pub half_closed_max: Duration,
     /// From asking for an origin connection to having it.
     pub open_max: Duration,
