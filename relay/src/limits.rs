@@ -105,7 +105,7 @@ pub(crate) const CONTROL_CONNECTIONS_PER_NODE_MAX: usize = 64;
 pub(crate) const GARDEN_CONNECTIONS_PER_PEER_MAX: usize = 4;
 /// Connections to the API, and to `/metrics`, at once.
 pub(crate) const TCP_DOOR_CONNECTIONS_MAX: usize = 1_024;
-/// The same from one source: an IPv4 address, such as that of a proxy in front, or an IPv6 /64.
+/// The same from one source: an IPv4 address, such as that of a proxy in front, or an IPv6 /64. This machine's own loopback address has no share.
 pub(crate) const TCP_DOOR_CONNECTIONS_PER_SOURCE_MAX: usize = 128;
 /// How long the overlay may take to answer a scrape.
 pub(crate) const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
