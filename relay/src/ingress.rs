@@ -83,18 +83,19 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Carries the token of an announced visit to the agent, and notes that it came.
+    /// Carries the token of an announced visit to the agent, and notes that it came to `hostname`, where visitors name one.
     ///
     /// # Errors
-    /// The agent does not answer, or does not know the token: nothing of its own choice reaches whoever sent the token.
+    /// The agent does not answer, or does not know the token: nothing of its own choice reaches the sender of the token.
     pub(crate) async fn carry_visit(
         &self,
         local: &Local,
         route: &Route,
         token: &str,
+        hostname: Option<&str>,
     ) -> io::Result<()> {
         tcp::echo(local, route, token).await?;
-        self.states.note_visit_came(route.publication, Instant::now());
+        self.states.note_visit_came(route.publication, hostname, Instant::now());
         Ok(())
     }
 

@@ -76,7 +76,11 @@ impl Origins for OverlayOrigins {
         host: &AuthorityHost,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send> {
-        self.expected_probe(self.find_web(host)?, token)
+        let name = match host {
+            AuthorityHost::Name(name) => Some(name),
+            AuthorityHost::Address(_) => None,
+        };
+        self.expected_probe(self.find_web(host)?, name, token)
     }
 
     fn passthrough_probe(
@@ -84,7 +88,7 @@ impl Origins for OverlayOrigins {
         sni: &Hostname,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send + 'static> {
-        self.expected_probe(self.find(sni, Protocol::Tls)?, token)
+        self.expected_probe(self.find(sni, Protocol::Tls)?, Some(sni), token)
     }
 }
 
@@ -122,17 +126,19 @@ impl OverlayOrigins {
     fn expected_probe(
         &self,
         id: Uuid,
+        hostname: Option<&Hostname>,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send + 'static> {
+        let hostname = hostname.map(ToString::to_string);
         let token = self.steward.shared.expected.take(id, token.as_bytes(), Instant::now())?;
         let steward = Arc::clone(&self.steward);
         Some(async move {
             let route = steward.route(&steward.publication(id)?)?;
             steward.shared.metrics.probes_taken.inc();
             let (asking, shared) = (token.clone(), Arc::clone(&steward.shared));
-            let asked = steward
-                .shard
-                .run(move |local| async move { shared.carry_visit(&local, &route, &asking).await });
+            let asked = steward.shard.run(move |local| async move {
+                shared.carry_visit(&local, &route, &asking, hostname.as_deref()).await
+            });
             asked.await.ok()?.ok().map(|()| token)
         })
     }

@@ -12,7 +12,7 @@
 //!
 //! Invariant: what is shown was proved of what is declared now. A proof names its [`Subject`]; one of another subject is dropped.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
@@ -56,6 +56,21 @@ impl Subject {
     fn addresses(&self) -> usize {
         self.hostnames.len().max(1)
     }
+
+    /// The one of its public addresses that a visit to `hostname` shows; `None` for a name that is none of them.
+    fn address_of(&self, hostname: Option<&str>) -> Option<usize> {
+        if self.addresses() == 1 {
+            return Some(0);
+        }
+        let (hostname, parent) = (hostname?, hostname?.split_once('.').map(|(_, parent)| parent));
+        let is_exact = |name: &String| name == hostname;
+        let is_above =
+            |name: &String| name.strip_prefix("*.").is_some_and(|base| Some(base) == parent);
+        self.hostnames
+            .iter()
+            .position(is_exact)
+            .or_else(|| self.hostnames.iter().position(is_above))
+    }
 }
 
 #[derive(Debug)]
@@ -97,16 +112,16 @@ pub(crate) enum Base {
 /// What came of the visits of an agent that was given tokens for them.
 #[derive(Debug, Default)]
 struct Announced {
-    /// Tokens that came in at a public address and were carried to the agent.
-    came: usize,
-    last_at: Option<Instant>,
+    /// Public addresses where a token came in that was carried to the agent, and when one last did.
+    came: BTreeMap<usize, Instant>,
 }
 
 impl Announced {
     /// The steps of a visit to so many public addresses. An agent's word that all hold is not enough where one of them did not see it.
     fn confirmed(&self, mut steps: Vec<Step>, addresses: usize) -> Vec<Step> {
-        if self.came < addresses && steps.iter().all(|step| step.ok) {
-            let detail = format!("{} of {addresses} visits came in at this relay", self.came);
+        let came = self.came.len();
+        if came < addresses && steps.iter().all(|step| step.ok) {
+            let detail = format!("{came} of {addresses} visits came in at this relay");
             steps.push(Step { name: "edge".to_owned(), ok: false, detail });
         }
         steps
@@ -183,12 +198,12 @@ impl States {
     }
 
     /// Notes that an announced visit came in at a public address and was carried to its agent.
-    pub(crate) fn note_visit_came(&self, publication: Uuid, now: Instant) {
-        let mut table = self.write();
-        let entry = table.get_mut(&publication);
-        if let Some(announced) = entry.and_then(|entry| entry.announced.as_mut()) {
-            announced.came += 1;
-            announced.last_at = Some(now);
+    pub(crate) fn note_visit_came(&self, publication: Uuid, hostname: Option<&str>, now: Instant) {
+        if let Some(entry) = self.write().get_mut(&publication)
+            && let Some(address) = entry.subject.address_of(hostname)
+            && let Some(announced) = entry.announced.as_mut()
+        {
+            announced.came.insert(address, now);
         }
     }
 
@@ -199,7 +214,9 @@ impl States {
             && let Some(announced) = entry.announced.take()
         {
             let steps = announced.confirmed(report.steps, entry.subject.addresses());
-            entry.visit = Some(Visit { steps, at: announced.last_at.unwrap_or(now) });
+            // A proof is as old as the oldest of its parts.
+            let at = announced.came.into_values().min().unwrap_or(now);
+            entry.visit = Some(Visit { steps, at });
             entry.at = now_micros();
         }
     }

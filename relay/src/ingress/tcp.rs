@@ -248,7 +248,7 @@ impl Guest {
 
     async fn answer_probe(&self, mut socket: TcpStream, route: &Route, token: &str) {
         self.shared.metrics.probes_taken.inc();
-        match self.shared.carry_visit(&self.local, route, token).await {
+        match self.shared.carry_visit(&self.local, route, token, None).await {
             Ok(()) => {
                 // The visitor is the agent itself: what it does not get it reports.
                 let _ = socket.write_all(token.as_bytes()).await;

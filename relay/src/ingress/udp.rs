@@ -274,7 +274,7 @@ impl Inner {
         let (this, route, visitor) = (Rc::clone(self), route.clone(), datagram.from);
         self.shared.metrics.probes_taken.inc();
         tokio::task::spawn_local(async move {
-            match this.shared.carry_visit(&this.local, &route, &token).await {
+            match this.shared.carry_visit(&this.local, &route, &token, None).await {
                 Ok(()) => this.send(visitor, asked, token.as_bytes()),
                 Err(error) => tracing::debug!(%error, "probe not answered"),
             }

@@ -25,24 +25,29 @@ fn live_needs_a_target_and_a_recent_visit_without_a_failed_step() {
 #[test]
 fn an_agents_word_for_a_visit_that_did_not_come_proves_nothing() {
     let mut lab = Lab::new();
-    let shown_after = |lab: &Lab, came: usize| {
+    let shown_after = |lab: &Lab, came: &[Option<&str>]| {
         lab.states.expect_visit(lab.publication.id);
-        (0..came).for_each(|_| lab.states.note_visit_came(lab.publication.id, lab.now));
+        for hostname in came {
+            lab.states.note_visit_came(lab.publication.id, *hostname, lab.now);
+        }
         lab.report(true);
         (lab.shown().state, lab.shown().cause.unwrap_or_default())
     };
     lab.reachable();
-    let (state, cause) = shown_after(&lab, 0);
+    let (state, cause) = shown_after(&lab, &[]);
     assert_eq!(state, State::Reachable);
     assert_eq!(cause, "edge: 0 of 1 visits came in at this relay");
-    assert_eq!(shown_after(&lab, 1).0, State::Live);
-    assert_eq!(shown_after(&lab, 0).0, State::Reachable, "each visit counts once");
+    assert_eq!(shown_after(&lab, &[None]).0, State::Live);
+    assert_eq!(shown_after(&lab, &[]).0, State::Reachable, "each visit counts once");
 
-    lab.publication.hostnames = ["a.example", "b.example"].map(str::to_owned).to_vec();
+    lab.publication.hostnames = ["a.example", "*.b.example"].map(str::to_owned).to_vec();
     lab.states.declare(&lab.publication, lab.now);
     lab.reachable();
-    assert_eq!(shown_after(&lab, 1).0, State::Reachable, "not each of its addresses");
-    assert_eq!(shown_after(&lab, 2).0, State::Live);
+    for elsewhere in [None, Some("a.example"), Some("b.example"), Some("x.y.b.example")] {
+        let came = [Some("a.example"), elsewhere];
+        assert_eq!(shown_after(&lab, &came).0, State::Reachable, "not each address: {elsewhere:?}");
+    }
+    assert_eq!(shown_after(&lab, &[Some("x.b.example"), Some("a.example")]).0, State::Live);
 }
 
 #[test]
@@ -50,7 +55,7 @@ fn an_old_visit_proves_nothing_however_late_it_is_reported() {
     let lab = Lab::new();
     lab.reachable();
     lab.states.expect_visit(lab.publication.id);
-    lab.states.note_visit_came(lab.publication.id, lab.now);
+    lab.states.note_visit_came(lab.publication.id, None, lab.now);
     let later = lab.now + LIVE_FOR + Duration::from_secs(1);
     lab.states.set_visit(lab.publication.id, Lab::said(true), later);
     assert_eq!(lab.states.get(lab.publication.id, later).state, State::Reachable);
@@ -189,7 +194,7 @@ fn a_late_finding_or_visit_of_the_old_target_is_dropped() {
     let old = lab.publication.clone();
     lab.reachable();
     lab.states.expect_visit(old.id);
-    lab.states.note_visit_came(old.id, lab.now);
+    lab.states.note_visit_came(old.id, None, lab.now);
     lab.publication.target = "127.0.0.1:2".to_owned();
     lab.states.declare(&lab.publication, lab.now);
 
@@ -226,7 +231,7 @@ impl Lab {
 
     fn visit(&self, ok: bool) {
         self.states.expect_visit(self.publication.id);
-        self.states.note_visit_came(self.publication.id, self.now);
+        self.states.note_visit_came(self.publication.id, None, self.now);
         self.report(ok);
     }
 
