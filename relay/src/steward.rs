@@ -407,7 +407,7 @@ impl Steward {
         }
     }
 
-    /// Says whether a publication is gone: a check may have claimed its ports after they were given back.
+    /// Returns true if the publication is gone: a check may have claimed its ports after they were given back.
     async fn release_if_gone(&self, id: Uuid) -> bool {
         let is_gone = !self.is_known(id);
         if is_gone {

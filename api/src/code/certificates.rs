@@ -47,7 +47,7 @@ codes! {
     }
     CA_WRONG_ANSWER = "B5405" {
         exit: Denied, status: 403,
-        title: "certificate refused: somebody else answered",
+        title: "certificate refused: another server answered",
         meaning: "The CA reached a machine at the name's address, and it did not give the relay's answer.",
         causes: [
             "the name points at another server",

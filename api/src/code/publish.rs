@@ -41,7 +41,7 @@ codes! {
         title: "port taken by a publication",
         meaning: "The public port belongs to another publication; one port and protocol has one publication.",
         causes: [
-            "somebody else publishes the same port",
+            "another publication has the same port",
             "the port of an agent that is away: persistent publications keep theirs",
         ],
         next: ["--port 0 for any free port, or bore rm the publication that holds it"],

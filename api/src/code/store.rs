@@ -96,7 +96,7 @@ codes! {
         ],
         next: [
             "keep a copy of the database: it shows what was changed",
-            "bore audit verify --expect with a head that you kept says whether the trail was right up to it",
+            "bore audit verify --expect with a head that you kept tells if the trail was right up to it",
             "bore relay restore with the last backup whose trail is whole",
         ],
     }

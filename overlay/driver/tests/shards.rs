@@ -286,9 +286,9 @@ async fn a_flow_that_is_cut_is_reset_and_its_bytes_are_counted() {
 }
 
 #[tokio::test]
-async fn a_call_ends_with_whoever_waits_for_it() {
+async fn a_call_ends_when_its_caller_gives_up() {
     let lab = Lab::build().await;
-    // Nobody answers.
+    // No peer answers.
     lab.agent.stop().await;
     let flows = || async { lab.relay.run(|local| async move { local.counters().flows }).await };
     let dial = Dial { timeout: Duration::from_secs(3_600), ..lab.dial() };

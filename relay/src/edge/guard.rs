@@ -216,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         self.close_behind_the_last();
     }
 
-    /// Whoever answers the last request that will come says that it is the last.
+    /// Marks the last request that will come, so that its answer closes the connection.
     fn close_behind_the_last(&self) {
         if self.at_end && self.held.is_empty() {
             self.gate.close();

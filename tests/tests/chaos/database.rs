@@ -111,7 +111,7 @@ pub(crate) fn frozen(scene: &mut Scene, database: &mut Database) {
 
         database.freeze();
         let began = Instant::now();
-        // Whoever asks at once gets the age of the last success.
+        // A request at once gets the age of the last success.
         until("health to know", SOON, || (health(relay) == 503).then_some(()));
         agent.kill();
         agent.start();
@@ -163,7 +163,7 @@ pub(crate) fn full_disk(scene: &mut Scene, database: &mut Database) {
     demand_true(scene, database, &[]);
 }
 
-/// One change after the other, by somebody who is told what became of each.
+/// Makes one change after the other and notes what the relay answered to each.
 fn write(relay: &Relay, network: &str, writer: u32, is_over: &AtomicBool) -> Vec<Told> {
     let mut told: Vec<Told> = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
@@ -222,5 +222,5 @@ const DISK_KIBIBYTES: u32 = 64 << 10;
 const FROST: Duration = Duration::from_secs(40);
 /// A request is answered in 30 s, whatever becomes of it.
 const ANSWERED: Duration = Duration::from_secs(32);
-/// Health is asked by whoever decides whether the relay lives.
+/// A supervisor that restarts the relay reads its health.
 const HEALTH_ANSWERED: Duration = Duration::from_secs(4);

@@ -68,7 +68,7 @@ impl Scene {
         Self::visit(&self.lab)
     }
 
-    /// The same while somebody else uses the rest of the scene.
+    /// What [`Self::greet`] does, for a thread that has no scene.
     pub(crate) fn visit(lab: &Lab) -> std::io::Result<TcpStream> {
         let mut stream = visitor::connect(&lab.visitor, 20022)?;
         visitor::echo(&mut stream, VISITOR.to_string().as_bytes())?;
@@ -128,7 +128,7 @@ impl Scene {
     }
 }
 
-/// A change, and what whoever asked for it was told.
+/// A change, and what its caller was told.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     pub(crate) name: String,

@@ -66,8 +66,8 @@ impl Control {
         }
     }
 
-    /// What is published already, just as `request` has it, and may be. An agent that starts anew while the database does not answer somebody else's
-    /// change declares such ones, and serves its visitors once it was told so.
+    /// What is published already, just as `request` has it, and may be. An agent that starts anew while the database does not answer another
+    /// change declares such publications, and serves its visitors once it has the answer.
     fn standing(
         &self,
         network: Uuid,

@@ -1,7 +1,7 @@
 //! Hostnames and wildcards of publications: each is one publication's in the whole cluster, whatever its protocol.
 //!
 //! One that is given back rests for other networks, because visitors, their cookies and their bookmarks still belong to the one that had it. A name below
-//! a domain that the network has proved is that network's, whoever had it: domains rest by themselves.
+//! a domain that the network has proved is that network's, whichever network had it: domains rest by themselves.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

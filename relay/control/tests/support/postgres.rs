@@ -17,7 +17,7 @@ pub(crate) struct Server {
     folder: PathBuf,
     binaries: PathBuf,
     databases: AtomicU32,
-    /// The folder, unless it is somebody else's.
+    /// The folder, unless another process owns it.
     _own: Option<tempfile::TempDir>,
 }
 
