@@ -140,8 +140,8 @@ async fn collect(response: Response<Incoming>) -> Result<Answer, AgentError> {
     json_client::collect(response, CONTROL_BODY_BYTES_MAX).await.map_err(unreachable)
 }
 
-/// The body of an answer that is none of a refusal.
-fn success(answer: Answer) -> Result<Bytes, AgentError> {
+/// The body of an answer that is no refusal.
+pub(crate) fn success(answer: Answer) -> Result<Bytes, AgentError> {
     if answer.status.is_success() {
         Ok(answer.body)
     } else {

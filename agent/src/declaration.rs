@@ -45,6 +45,23 @@ pub struct Declaration {
 }
 
 impl Declaration {
+    /// A publication of `target` for as long as the agent runs: on the target's own port or under a name that the relay finds, open to all.
+    pub fn new(protocol: Protocol, target: impl Into<String>) -> Self {
+        Self {
+            name: None,
+            protocol,
+            target: target.into(),
+            port: None,
+            any_port: false,
+            hostnames: Vec::new(),
+            access: Access::default(),
+            web: WebOptions::default(),
+            health: HealthOptions::default(),
+            lifetime: Lifetime::Session,
+            replace: false,
+        }
+    }
+
     /// The target, read.
     ///
     /// # Errors

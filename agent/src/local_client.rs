@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::control_client::refusal;
+use super::control_client::{refusal, success};
 use super::error::AgentError;
 use super::json_client::{self, Answer};
 use super::limits::{CONTROL_BODY_BYTES_MAX, LOCAL_CHANGE_TIMEOUT, LOCAL_LOOK_TIMEOUT};
@@ -101,14 +101,7 @@ impl LocalClient {
         body: Option<Bytes>,
     ) -> Result<Bytes, AgentError> {
         let limit = if method == Method::GET { LOCAL_LOOK_TIMEOUT } else { LOCAL_CHANGE_TIMEOUT };
-        let whole = async {
-            let answer = collect(self.open(method, path, body).await?).await?;
-            if answer.status.is_success() {
-                Ok(answer.body)
-            } else {
-                Err(refusal(answer.status, &answer.body))
-            }
-        };
+        let whole = async { success(collect(self.open(method, path, body).await?).await?) };
         let silent = |_| AgentError::AgentSilent { socket: self.socket.clone(), waited: limit };
         tokio::time::timeout(limit, whole).await.map_err(silent)?
     }

@@ -17,19 +17,7 @@ use super::declaration::Declaration;
 use super::state::Membership;
 
 pub(crate) fn declaration(name: &str, protocol: Protocol, target: &str) -> Declaration {
-    Declaration {
-        name: Some(name.to_owned()),
-        protocol,
-        target: target.to_owned(),
-        port: None,
-        any_port: false,
-        hostnames: Vec::new(),
-        access: Access::default(),
-        web: WebOptions::default(),
-        health: HealthOptions::default(),
-        lifetime: Lifetime::Session,
-        replace: false,
-    }
+    Declaration { name: Some(name.to_owned()), ..Declaration::new(protocol, target) }
 }
 
 pub(crate) fn view(name: &str, protocol: Protocol) -> PublicationView {

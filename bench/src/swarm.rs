@@ -6,11 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore_api::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::model::Protocol;
 use bore_api::state::State;
 use bore_api::wire::PublicationView;
 use bore_overlay::JoinKey;
-use bore_policy::Access;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -170,19 +169,8 @@ where
 }
 
 fn declaration(name: &str, target: String) -> Declaration {
-    Declaration {
-        name: Some(name.to_owned()),
-        protocol: Protocol::Tcp,
-        target,
-        port: None,
-        any_port: true,
-        hostnames: Vec::new(),
-        access: Access::default(),
-        web: WebOptions::default(),
-        health: HealthOptions::default(),
-        lifetime: Lifetime::Session,
-        replace: false,
-    }
+    let declaration = Declaration::new(Protocol::Tcp, target);
+    Declaration { name: Some(name.to_owned()), any_port: true, ..declaration }
 }
 
 fn is_reachable(seen: &PublicationView, wanted: &PublicationView) -> bool {

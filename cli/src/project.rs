@@ -205,7 +205,7 @@ impl Owned {
 
 #[cfg(test)]
 mod tests {
-    use bore_api::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+    use bore_api::model::{Lifetime, Protocol, WebOptions};
 
     use super::*;
     use crate::test_support::view;
@@ -268,16 +268,8 @@ mod tests {
     fn declaration(name: &str) -> Declaration {
         Declaration {
             name: Some(name.to_owned()),
-            protocol: Protocol::Tcp,
-            target: "3000".to_owned(),
-            port: None,
-            any_port: false,
-            hostnames: Vec::new(),
-            access: bore_policy::Access::default(),
-            web: WebOptions::default(),
-            health: HealthOptions::default(),
             lifetime: Lifetime::Persistent,
-            replace: false,
+            ..Declaration::new(Protocol::Tcp, "3000")
         }
     }
 }

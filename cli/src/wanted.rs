@@ -129,8 +129,7 @@ pub(crate) fn parse_source(text: &str) -> Result<Source, String> {
 
 #[cfg(test)]
 mod tests {
-    use bore_api::model::{HealthOptions, Lifetime};
-    use bore_policy::Access;
+    use bore_api::model::HealthOptions;
 
     use super::*;
 
@@ -209,18 +208,6 @@ mod tests {
     }
 
     fn declaration(protocol: Protocol, target: &str) -> Declaration {
-        Declaration {
-            name: None,
-            protocol,
-            target: target.to_owned(),
-            port: None,
-            any_port: false,
-            hostnames: Vec::new(),
-            access: Access::default(),
-            web: WebOptions::default(),
-            health: HealthOptions::default(),
-            lifetime: Lifetime::Session,
-            replace: false,
-        }
+        Declaration::new(protocol, target)
     }
 }

@@ -33,7 +33,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
         &["bore-agent", "bore-api", "bore-control", "bore-overlay", "bore-policy", "bore-relay"],
     ),
     ("bore-tests", &["bore-driver", "bore-netstack", "bore-overlay"]),
-    ("bore-bench", &["bore-agent", "bore-api", "bore-overlay", "bore-policy"]),
+    ("bore-bench", &["bore-agent", "bore-api", "bore-overlay"]),
     ("bore-rig", &["bore-netstack", "bore-tests"]),
     ("xtask", &[]),
 ];

@@ -12,10 +12,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use bore_api::Code;
-use bore_api::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::model::Protocol;
 use bore_api::wire::PublicationView;
 use bore_overlay::JoinKey;
-use bore_policy::Access;
 use bore_relay::{InitOptions, InitSettings, Relay};
 use serde_json::json;
 
@@ -120,16 +119,9 @@ impl Stage {
     fn declaration(&self, name: &str, protocol: Protocol) -> Declaration {
         Declaration {
             name: Some(name.to_owned()),
-            protocol,
-            target: self.origin.address(protocol).to_string(),
-            port: None,
             any_port: protocol.has_port(),
             hostnames: (!protocol.has_port()).then(|| name.to_owned()).into_iter().collect(),
-            access: Access::default(),
-            web: WebOptions::default(),
-            health: HealthOptions::default(),
-            lifetime: Lifetime::Session,
-            replace: false,
+            ..Declaration::new(protocol, self.origin.address(protocol).to_string())
         }
     }
 

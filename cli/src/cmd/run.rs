@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
 use bore_api::Code;
-use bore_api::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::model::{Lifetime, Protocol};
 use bore_api::wire::PublicationView;
-use bore_policy::{Access, Target};
+use bore_policy::Target;
 use tokio::process::Command;
 
 use super::publish::announce;
@@ -138,17 +138,8 @@ const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(10);
 
 fn declare(protocol: Protocol, target: &Target) -> CliResult<Declaration> {
     let declaration = Declaration {
-        name: None,
-        protocol,
-        target: target.to_string(),
-        port: None,
         any_port: protocol.has_port(),
-        hostnames: Vec::new(),
-        access: Access::default(),
-        web: WebOptions::default(),
-        health: HealthOptions::default(),
-        lifetime: Lifetime::Session,
-        replace: false,
+        ..Declaration::new(protocol, target.to_string())
     };
     check(&declaration, target).map_err(CliError::usage)?;
     Ok(declaration)
