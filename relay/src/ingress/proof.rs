@@ -7,7 +7,7 @@
 //! |---|---|
 //! | is unproved | share [`ONE_SIDED_BYTES_PER_SECOND`](crate::limits::ONE_SIDED_BYTES_PER_SECOND) with those of its prefix, and end after [`UNANSWERED_BYTES_MAX`](crate::limits::UNANSWERED_BYTES_MAX) until it is heard again |
 //! | is a listener: it has been heard between answers for [`LISTENER_AFTER`] | share [`LISTENER_BYTES_PER_SECOND`](crate::limits::LISTENER_BYTES_PER_SECOND) with those of its prefix |
-//! | is a repeater: it has repeated what an answer told it, and has been heard of late | share [`REPEATER_BYTES_PER_SECOND`](crate::limits::REPEATER_BYTES_PER_SECOND) with those of its prefix |
+//! | is a repeater: it has repeated what an answer told it, and has been heard of late | share [`REPEATER_BYTES_PER_SECOND`](crate::limits::REPEATER_BYTES_PER_SECOND) with those of its prefix, and then what listeners share |
 //! | is known | have no bound |
 //!
 //! A repeater says four bytes that only an answer could tell it, which is return routability as with the tokens of RFC 9000 §8.1 and the
