@@ -65,6 +65,8 @@ fn who_joins_under_the_name_of_a_node_that_is_gone_has_none_of_its_rights() {
     let renamed = relay.bore(&["node", "rename", "nas-2", "nas"]).success();
     assert!(renamed.stderr.contains("low/low names node:nas"), "{renamed:?}");
     agent.bore(&publish).success();
+    let applied = relay.bore(&["policy", "apply", &policy]).success();
+    assert!(applied.stderr.contains("rules for node:nas apply to the node"), "{applied:?}");
 
     let removed = relay.bore(&["node", "rm", "nas"]).success();
     assert!(removed.stderr.contains("low/low names node:nas, and stays"), "{removed:?}");

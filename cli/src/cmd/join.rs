@@ -114,8 +114,10 @@ impl Join {
         );
         context.output.tell("joined", &status, &text);
         if let Some(wanted) = self.name.as_ref().filter(|wanted| **wanted != status.name) {
+            let name = &status.name;
             context.output.note(&format!(
-                "{wanted} is another node's name, or one that a rule speaks of: an administrator gives it, with bore node rename"
+                "this node is not called {wanted}: another node is, a rule speaks of that name, or this machine joined before as {name}; \
+                 an administrator gives it: bore node rename {name} {wanted}"
             ));
         }
         context

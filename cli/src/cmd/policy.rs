@@ -99,7 +99,7 @@ impl Apply {
         let policy: Stored = api.put(&format!("{policies}/{}", encode(&name)), &body).await?;
         let text = format!("stored {name}, revision {}", policy.revision);
         context.output.result("policy_applied", &policy, &text)?;
-        tell_missing_nodes(context, api, network, &policy.document).await;
+        tell_named_nodes(context, api, network, &policy.document).await;
         Ok(())
     }
 
@@ -113,24 +113,26 @@ impl Apply {
     }
 }
 
-/// Tells how those nodes come by their names that a document speaks of and that are not there.
-async fn tell_missing_nodes(
+/// Tells which nodes a document speaks of, and how those that are not there come by their names.
+async fn tell_named_nodes(
     context: &Context<'_>,
     api: &Api,
     network: &str,
     document: &PolicyDocument,
 ) {
-    let mut named: BTreeSet<&str> = document.named_nodes().map(|(name, _)| name.as_str()).collect();
+    let named: BTreeSet<&str> = document.named_nodes().map(|(name, _)| name.as_str()).collect();
     if named.is_empty() {
         return;
     }
     // A key that may write policies need not be one that may list nodes.
     let Ok(nodes) = api.list::<NodeView>(&format!("{network}/nodes")).await else { return };
-    nodes.iter().for_each(|view| {
-        named.remove(view.node.name.as_str());
-    });
     for name in named {
-        context.output.note(&format!("there is no node {name} yet: {}", how_named(name)));
+        context.output.note(&match nodes.iter().find(|view| view.node.name == name) {
+            Some(view) => {
+                format!("rules for node:{name} apply to the node of that name, {}", view.node.id)
+            }
+            None => format!("there is no node {name} yet: {}", how_named(name)),
+        });
     }
 }
 
