@@ -4,7 +4,7 @@
 //! |---|---|
 //! | umask, number of descriptors | [`settle`], once in a process |
 //! | proxies, locale, time zone, HOME, settings of `bore` and of curl | [`isolate`], for every program |
-//! | forwarding, reverse path filter, IPv6, socket buffers | [`set_kernel_defaults`], for every namespace |
+//! | forwarding, reverse path filter, IPv6, trial of addresses, socket buffers | [`set_kernel_defaults`], for every namespace |
 //! | nftables rules, connection tracking, routes, resolver | a new namespace has none; [`crate::namespace`] writes its own resolver |
 //!
 //! What it cannot set, it names, and the test fails: a kernel without IPv6, a hard limit of descriptors below [`DESCRIPTORS_MIN`], `/proc/sys` that is
@@ -83,7 +83,10 @@ const KEPT: [&str; 3] = ["LLVM_PROFILE_FILE", "RUST_BACKTRACE", "TMPDIR"];
 
 /// A namespace has IPv4 settings and some of TCP's from the machine's own (`net.core.devconf_inherit_init_net`). Interfaces that are made
 /// later take `default`.
-const KERNEL_DEFAULTS: [(&str, &str); 16] = [
+///
+/// Addresses of the lab are unique, so none is tried out first (duplicate address detection, RFC 4862 section 5.4): the end of that, a second or two after
+/// a link is up, is a change of network to a program that watches for one, such as Chromium, which then gives up the page that it loads.
+const KERNEL_DEFAULTS: [(&str, &str); 18] = [
     ("ipv4/ip_forward", "0"),
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
@@ -96,6 +99,8 @@ const KERNEL_DEFAULTS: [(&str, &str); 16] = [
     ("ipv4/conf/default/route_localnet", "0"),
     ("ipv4/tcp_rmem", "4096 131072 6291456"),
     ("ipv4/tcp_wmem", "4096 16384 4194304"),
+    ("ipv6/conf/all/accept_dad", "0"),
+    ("ipv6/conf/default/accept_dad", "0"),
     ("ipv6/conf/all/forwarding", "0"),
     ("ipv6/conf/all/disable_ipv6", "0"),
     ("ipv6/conf/default/disable_ipv6", "0"),

@@ -19,7 +19,7 @@ fn a_browser_opens_a_published_page_without_a_warning() {
     let (shown, complaints) = trusting.dump(&scene);
     assert!(!complaints.contains("ERR_CERT"), "{complaints}");
     for wanted in ["A published page", "secure=true", "protocol=h2", "origin=https://app.t.test"] {
-        assert!(shown.contains(wanted), "no {wanted} in {shown}");
+        assert!(shown.contains(wanted), "no {wanted} in {shown}: {complaints}");
     }
     let picture = trusting.picture(&scene);
     demand_picture(&picture);
