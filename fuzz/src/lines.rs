@@ -1,6 +1,6 @@
 //! Streams of JSON lines between relay and agent. The readers are private to their programs; the same files are read here.
 
-#[path = "../../relay/src/agent_probe.rs"]
+#[path = "../../relay/src/publications/agent_probe.rs"]
 #[allow(dead_code, reason = "one of the relay's two questions is asked here")]
 mod agent_probe;
 #[path = "../../agent/src/limits.rs"]

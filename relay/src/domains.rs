@@ -22,7 +22,7 @@ use crate::limits::{
     DOMAIN_LOOK_FAILED_WAIT, DOMAIN_LOOK_WAIT_MAX, DOMAIN_LOOK_WAIT_MIN, DOMAIN_LOOKS_MAX,
     DOMAIN_NAMES_AT_ONCE_MAX, DOMAIN_PROOFS_MAX,
 };
-use crate::states::States;
+use crate::publications::proof::States;
 
 /// What is known of the domains.
 #[derive(Debug)]

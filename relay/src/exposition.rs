@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 
 use crate::limits::SCRAPE_TIMEOUT;
 use crate::picture::{Picture, Pictures};
-use crate::steward::Steward;
+use crate::publications::reconciler::Steward;
 
 /// Everything that can be scraped.
 #[derive(Debug)]

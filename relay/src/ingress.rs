@@ -36,7 +36,7 @@ pub(crate) use spoof::AnswerBudget;
 use self::sockets::{HeldSockets, PortSockets};
 use crate::limits::{COMMANDS_MAX, DIAL_TIMEOUT, PORTS_PER_PUBLICATION_MAX};
 use crate::metrics::IngressMetrics;
-use crate::states::States;
+use crate::publications::proof::States;
 
 /// Where a publication's flows go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -433,7 +433,7 @@ fn refused(address: SocketAddr, protocol: &'static str, error: &io::Error) -> Cl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::states::tests::publication;
+    use crate::publications::proof::tests::publication;
 
     #[test]
     fn every_socket_of_a_port_is_counted_on_every_address() {

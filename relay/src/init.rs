@@ -18,10 +18,10 @@ use bore_control::{Control, Settings};
 use crate::clock::now_micros;
 
 use crate::config::{Config, ConfigError, Database, DnsProvider};
+use crate::publications::proof::States;
 use crate::runtime::{Identity, RelayRuntime};
 use crate::server::database_url;
 use crate::state_folder::{RelayKeys, StateError, StateFolder};
-use crate::states::States;
 
 /// What `relay init` is told.
 #[derive(Debug, Clone)]

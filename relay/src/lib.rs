@@ -4,8 +4,6 @@
 #![forbid(unsafe_code)]
 
 pub mod acme;
-mod agent_probe;
-mod checks;
 mod clock;
 mod config;
 mod descriptors;
@@ -16,17 +14,16 @@ pub mod edge;
 mod endpoints;
 mod exposition;
 mod flows;
-mod hostnames;
 mod ingress;
 mod init;
 mod issuing;
 mod keepalive;
-mod lacking;
 mod limits;
 mod members;
 mod metrics;
 mod origins;
 mod picture;
+mod publications;
 mod recall;
 mod runtime;
 mod sealing_keys;
@@ -34,8 +31,6 @@ mod seats;
 mod server;
 mod source;
 mod state_folder;
-mod states;
-mod steward;
 pub mod tls;
 
 pub use config::{

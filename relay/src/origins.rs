@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::clock::now_micros;
 use crate::edge::{DenialKind, Manner, OriginId, Origins, Outage, Route, Speech, Unopened};
 use crate::flows::Carrier;
-use crate::steward::Steward;
+use crate::publications::reconciler::Steward;
 use crate::tls::TlsMinimum;
 
 /// Answers the edge from the steward's tables.

@@ -22,10 +22,10 @@ use crate::acme::{Issuer, WantedNames};
 use crate::clock::now_micros;
 use crate::domains::Domains;
 use crate::edge::Scheme;
-use crate::lacking::Lacking;
 use crate::limits::DOMAIN_LOOK_PATIENCE;
-use crate::states::States;
-use crate::steward::Steward;
+use crate::publications::missing_certificate::Lacking;
+use crate::publications::proof::States;
+use crate::publications::reconciler::Steward;
 use crate::tls::Certificates;
 
 /// Facts that never change while a relay runs.

@@ -25,17 +25,17 @@ use crate::edge::{self, EdgeCounters, EdgeSettings, Scheme};
 use crate::endpoints::Endpoints;
 use crate::exposition::Exposition;
 use crate::flows::Flows;
-use crate::hostnames::Hostnames;
 use crate::ingress::{Expected, Gate, Ingress, Shared};
 use crate::issuing;
 use crate::members::Members;
 use crate::metrics::IngressMetrics;
 use crate::origins::OverlayOrigins;
+use crate::publications::hosts::Hostnames;
+use crate::publications::proof::States;
+use crate::publications::reconciler::Steward;
 use crate::runtime::{Identity, RelayRuntime};
 use crate::sealing_keys::{self, SealingKeyError};
 use crate::state_folder::{RelayKeys, StateError, StateFolder};
-use crate::states::States;
-use crate::steward::Steward;
 use crate::tls::{FileError, Files, Tls};
 
 /// A relay that runs in this process.

@@ -25,11 +25,11 @@ use uuid::Uuid;
 
 use super::probes::TOKEN_BYTES;
 use super::{Route, Shared, refused};
-use crate::agent_probe::{Question, ask};
 use crate::clock::now_micros;
 use crate::flows::{Carrier, OpenFlow};
 use crate::keepalive::keep_alive;
 use crate::limits::{ACCEPT_BACKLOG, ACCEPT_PAUSE, DIAL_TIMEOUT, DIALS_PER_PORT_MAX, PROBE_PEEK};
+use crate::publications::agent_probe::{Question, ask};
 
 /// A bound TCP port that listens only while it is served.
 pub(super) struct TcpPort {

@@ -16,13 +16,13 @@ use bore_overlay::{Event, NetworkId, PROBE_PORT, PublicKey, RELAY_V4, overlay_v6
 use bore_policy::{Target, TargetScheme};
 use uuid::Uuid;
 
-use crate::agent_probe::{Answer, Question, ask};
-use crate::checks::Checks;
-use crate::hostnames::Hostnames;
 use crate::ingress::{Ingress, Route, Shared};
 use crate::limits::{CHECK_INTERVAL, CHECK_TIMEOUT, DOWN_CHECK_INTERVAL, OFFLINE_CHECK_INTERVAL};
 use crate::members::{Member, Members};
-use crate::states::{Base, States};
+use crate::publications::agent_probe::{Answer, Question, ask};
+use crate::publications::check_places::Checks;
+use crate::publications::hosts::Hostnames;
+use crate::publications::proof::{Base, States};
 use crate::tls::Certificates;
 
 /// What the parts of a running relay share.
