@@ -126,11 +126,11 @@ pub(crate) fn bounded(view: PublicationView) -> PublicationView {
 
 /// The same for a state.
 pub(crate) fn bounded_state(state: PublicationState) -> PublicationState {
-    let steps = state.steps.into_iter().take(STEPS_MAX).map(|step| Step {
-        name: bounded_text(step.name),
-        ok: step.ok,
-        detail: bounded_text(step.detail),
-    });
+    let steps = state
+        .steps
+        .into_iter()
+        .take(STEPS_MAX)
+        .map(|step| Step { detail: bounded_text(step.detail), ..step });
     PublicationState { cause: state.cause.map(bounded_text), steps: steps.collect(), ..state }
 }
 
@@ -166,6 +166,7 @@ const OVERLAY_PORT_MIN: u16 = 1024;
 #[cfg(test)]
 mod tests {
     use bore_api::model::Protocol;
+    use bore_api::state::StepName;
 
     use super::*;
     use crate::test_support::{declaration, view};
@@ -229,13 +230,12 @@ mod tests {
         let mut told = view("web", Protocol::Tcp);
         told.public = hostile.to_owned();
         told.state.cause = Some(hostile.to_owned());
-        told.state.steps =
-            vec![Step { name: hostile.to_owned(), ok: true, detail: hostile.to_owned() }];
+        told.state.steps = vec![Step::held(StepName::Unknown, hostile)];
         told.access_notes = vec![hostile.to_owned()];
         let PublicationView { public, state, access_notes, .. } = bounded(told);
         let texts = [public, state.cause.unwrap(), access_notes.concat()];
         assert_eq!(texts, [shown; 3]);
-        assert!(state.steps.iter().all(|step| step.name == shown && step.detail == shown));
+        assert!(state.steps.iter().all(|step| step.detail == shown));
         assert_eq!(bounded_text(hostile.repeat(TEXT_CHARACTERS_MAX)).find('\x1b'), None);
     }
 

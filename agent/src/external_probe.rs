@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bore_api::Code;
-use bore_api::state::{ProbeOrder, ProbeReport, PublicationState, Step};
+use bore_api::state::{ProbeOrder, ProbeReport, PublicationState, Step, StepName};
 use bore_api::wire::PublicationView;
 use bytes::Bytes;
 use http::{Method, Request, header};
@@ -64,7 +64,10 @@ pub(crate) async fn run(
             shared.counters.orders_refused.add_one();
             let asked = bounded_text(first.addresses.join(" "));
             tracing::warn!(code = %Code::RELAY_DISTRUSTED, name = %publication.name, %error, ?asked, "a visit was not paid");
-            vec![failed("dns", format!("{error}: the agent did not go there (B7106)"))]
+            vec![Step::failed(
+                StepName::Dns,
+                format!("{error}: the agent did not go there (B7106)"),
+            )]
         }
     };
     control.send(Method::PUT, &path, &ProbeReport { steps }).await
@@ -96,9 +99,12 @@ async fn visit_all(
     for (number, place) in places.iter().enumerate() {
         let order = if number == 0 { first.clone() } else { expect(control, &path).await? };
         let steps = if order.addresses != first.addresses || !is_token(&order.token) {
-            vec![failed("dns", "the public addresses changed during the visit".to_owned())]
+            vec![Step::failed(StepName::Dns, "the public addresses changed during the visit")]
         } else if begun.elapsed() > ALL_MAX {
-            vec![failed("port", format!("not visited: the visit took {} s", ALL_MAX.as_secs()))]
+            vec![Step::failed(
+                StepName::Port,
+                format!("not visited: the visit took {} s", ALL_MAX.as_secs()),
+            )]
         } else {
             prove(shared, id, known, place, &order).await
         };
@@ -153,13 +159,13 @@ async fn prove(
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     let Some(mut arrived) = shared.registry().expect_visit(&order.token, id) else {
-        return vec![failed("itself", "too many visits are under way on this agent".to_owned())];
+        return vec![Step::failed(StepName::Itself, "too many visits are under way on this agent")];
     };
     let limit = Duration::from_millis(order.expires_in_ms).min(VISIT_MAX);
     let walk = walk(place, known.endpoint, &order.token, &mut steps);
     let walked = tokio::time::timeout(limit, walk).await;
     if walked.is_err() {
-        steps.push(failed(
+        steps.push(Step::failed(
             next_of(place.address.scheme, &steps),
             format!("no answer within {} ms", limit.as_millis()),
         ));
@@ -173,12 +179,11 @@ async fn prove(
 
 fn itself(arrived: bool) -> Step {
     if arrived {
-        return held("itself", "the visit came in at this agent".to_owned());
+        return Step::held(StepName::Itself, "the visit came in at this agent");
     }
-    failed(
-        "itself",
-        "somebody else answered the visit: is another machine published under this address?"
-            .to_owned(),
+    Step::failed(
+        StepName::Itself,
+        "somebody else answered the visit: is another machine published under this address?",
     )
 }
 
@@ -207,7 +212,7 @@ async fn resolve(address: &PublicAddress, steps: &mut Vec<Step>) -> Option<Vec<S
         Ok(addresses) => Some(addresses),
         Err(error) => {
             let cause = format!("{} does not resolve on this machine: {error}", address.host);
-            steps.push(failed("dns", cause));
+            steps.push(Step::failed(StepName::Dns, cause));
             None
         }
     }
@@ -228,7 +233,7 @@ fn refuse_addresses(address: &PublicAddress, steps: &mut Vec<Step>) {
     tracing::warn!(code = %Code::RELAY_DISTRUSTED, %host, "a visit was not paid: it leads to a nearer network than the relay, or past it");
     let cause =
         "it leads, on this machine, to a network that is not visited for this relay (B7106)";
-    steps.push(failed("dns", cause.to_owned()));
+    steps.push(Step::failed(StepName::Dns, cause));
 }
 
 fn dns_held(address: &PublicAddress, addresses: &[SocketAddr]) -> Step {
@@ -237,7 +242,7 @@ fn dns_held(address: &PublicAddress, addresses: &[SocketAddr]) -> Step {
         Ok(ip) => format!("{ip} is an address, nothing to resolve"),
         Err(_) => format!("{} is {}", address.host, ips.join(", ")),
     };
-    held("dns", detail)
+    Step::held(StepName::Dns, detail)
 }
 
 async fn walk_tcp(addresses: &[SocketAddr], token: &str, steps: &mut Vec<Step>) {
@@ -250,7 +255,7 @@ async fn walk_tls(addresses: &[SocketAddr], host: &str, token: &str, steps: &mut
     let protocol = [VISIT_PROTOCOL, token.as_bytes()].concat();
     steps.push(match client_hello(host, protocol) {
         Ok(hello) => exchange_tcp(stream, &hello, token).await,
-        Err(error) => failed("edge", error.to_string()),
+        Err(error) => Step::failed(StepName::Edge, error.to_string()),
     });
 }
 
@@ -273,7 +278,7 @@ async fn connect(addresses: &[SocketAddr], steps: &mut Vec<Step>) -> Option<TcpS
         match tokio::time::timeout(CONNECT_MAX, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 let took = begun.elapsed().as_millis();
-                steps.push(held("port", format!("{address} accepted in {took} ms")));
+                steps.push(Step::held(StepName::Port, format!("{address} accepted in {took} ms")));
                 return Some(stream);
             }
             Ok(Err(error)) => cause = format!("{address}: {error}"),
@@ -283,7 +288,7 @@ async fn connect(addresses: &[SocketAddr], steps: &mut Vec<Step>) -> Option<TcpS
             }
         }
     }
-    steps.push(failed("port", cause));
+    steps.push(Step::failed(StepName::Port, cause));
     None
 }
 
@@ -293,13 +298,13 @@ async fn walk_udp(addresses: &[SocketAddr], token: &str, steps: &mut Vec<Step>) 
         let begun = Instant::now();
         match exchange_udp(*address, token).await {
             Ok(answer) => {
-                steps.push(held("port", format!("{address} answered")));
+                steps.push(Step::held(StepName::Port, format!("{address} answered")));
                 return steps.push(edge(Ok(answer), token, begun));
             }
             Err(error) => cause = format!("{address}: {error}"),
         }
     }
-    steps.push(failed("port", cause));
+    steps.push(Step::failed(StepName::Port, cause));
 }
 
 /// Datagrams may be lost: the token is sent again until it comes back.
@@ -331,10 +336,13 @@ async fn walk_http(
     }
     match secure(stream, &address.host, Certificates::Trusted, Inside::Http11).await {
         Ok(stream) => {
-            steps.push(held("certificate", format!("trusted here, for {}", address.host)));
+            steps.push(Step::held(
+                StepName::Certificate,
+                format!("trusted here, for {}", address.host),
+            ));
             steps.push(ask(stream, address, token).await);
         }
-        Err(error) => steps.push(failed("certificate", error.to_string())),
+        Err(error) => steps.push(Step::failed(StepName::Certificate, error.to_string())),
     }
 }
 
@@ -369,30 +377,23 @@ where
 
 fn edge(answer: io::Result<Vec<u8>>, token: &str, begun: Instant) -> Step {
     match answer {
-        Ok(bytes) if bytes == token.as_bytes() => {
-            held("edge", format!("reached from outside in {} ms", begun.elapsed().as_millis()))
-        }
-        Ok(_) => failed("edge", "something else answers there, not this relay".to_owned()),
-        Err(error) => failed("edge", format!("the visit was not answered: {error}")),
+        Ok(bytes) if bytes == token.as_bytes() => Step::held(
+            StepName::Edge,
+            format!("reached from outside in {} ms", begun.elapsed().as_millis()),
+        ),
+        Ok(_) => Step::failed(StepName::Edge, "something else answers there, not this relay"),
+        Err(error) => Step::failed(StepName::Edge, format!("the visit was not answered: {error}")),
     }
 }
 
 /// The step that was under way.
-fn next_of(scheme: Scheme, steps: &[Step]) -> &'static str {
+fn next_of(scheme: Scheme, steps: &[Step]) -> StepName {
     match steps.len() {
-        0 => "dns",
-        1 => "port",
-        2 if scheme == Scheme::Https => "certificate",
-        _ => "edge",
+        0 => StepName::Dns,
+        1 => StepName::Port,
+        2 if scheme == Scheme::Https => StepName::Certificate,
+        _ => StepName::Edge,
     }
-}
-
-fn held(name: &str, detail: String) -> Step {
-    Step { name: name.to_owned(), ok: true, detail }
-}
-
-fn failed(name: &str, detail: String) -> Step {
-    Step { name: name.to_owned(), ok: false, detail }
 }
 
 /// The longest visit, whatever the relay allows.

@@ -1,5 +1,7 @@
 //! Live states: what was proved of a publication, a node, a certificate, and how.
 
+mod step;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::model::Micros;
+
+pub use step::{Step, StepName};
 
 /// `offline` → `down` → `reachable` → `live`, each only when proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -22,17 +26,6 @@ pub enum State {
     Live,
     /// Declared on the agent and refused by the relay, as when another node has its name. Only the agent shows this.
     Refused,
-}
-
-/// One thing that was tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Step {
-    /// `tunnel`, `target`, `dns`, `port`, `certificate`, `edge`, `itself`.
-    pub name: String,
-    /// Whether it held.
-    pub ok: bool,
-    /// Why not, or what was seen, in words.
-    pub detail: String,
 }
 
 /// A state and how it was proved.

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bore_api::model::{DnsRecord, Domain};
-use bore_api::state::Step;
+use bore_api::state::{Step, StepName};
 use bore_control::{Change, ChangeKind, Control};
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, watch};
@@ -65,7 +65,7 @@ impl Domains {
     /// Asks DNS whether one of these records stands.
     pub(crate) async fn prove(&self, proofs: &[DnsRecord]) -> Step {
         let Ok(_turn) = self.proving.acquire().await else {
-            return step(false, "the relay is stopping".to_owned());
+            return Step::failed(StepName::Proof, "the relay is stopping");
         };
         prover::prove(proofs).await
     }
@@ -246,7 +246,7 @@ async fn look_at(name: &str, here: &[IpAddr]) -> Seen {
         Ok(found) => Seen { step: judge(&asked, &found.addresses, here), lifetime: found.lifetime },
         Err(fault) => {
             let detail = format!("{asked}: {fault}; it must be {}", listed(here));
-            Seen { step: step(false, detail), lifetime: DOMAIN_LOOK_FAILED_WAIT }
+            Seen { step: Step::failed(StepName::Dns, detail), lifetime: DOMAIN_LOOK_FAILED_WAIT }
         }
     }
 }
@@ -255,10 +255,10 @@ fn judge(name: &str, found: &[IpAddr], here: &[IpAddr]) -> Step {
     let elsewhere: Vec<IpAddr> =
         found.iter().copied().filter(|address| !here.contains(address)).collect();
     if elsewhere.is_empty() {
-        return step(true, format!("{name} is {}", listed(found)));
+        return Step::held(StepName::Dns, format!("{name} is {}", listed(found)));
     }
-    step(
-        false,
+    Step::failed(
+        StepName::Dns,
         format!("{name} is {}, which is not this relay ({})", listed(&elsewhere), listed(here)),
     )
 }
@@ -268,10 +268,6 @@ fn listed(addresses: &[IpAddr]) -> String {
         return "an address of this relay".to_owned();
     }
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn step(ok: bool, detail: String) -> Step {
-    Step { name: "dns".to_owned(), ok, detail }
 }
 
 const TICK: Duration = Duration::from_secs(1);

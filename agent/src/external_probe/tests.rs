@@ -93,12 +93,15 @@ async fn a_name_that_does_not_resolve_stops_at_dns() {
 fn of_several_hostnames_the_one_that_fails_is_named_by_its_step() {
     let [good, bad] = ["https://a.example/", "https://b.example/"]
         .map(|text| PublicAddress::parse(text).unwrap());
-    let holds = || vec![held("dns", "a.example is here".to_owned())];
+    let holds = || vec![Step::held(StepName::Dns, "a.example is here")];
     let mut walked = Walked::default();
     assert!(walked.take(&good, holds()));
     assert!(!walked.take(
         &bad,
-        vec![held("dns", "b.example is here".to_owned()), failed("port", "closed".to_owned())]
+        vec![
+            Step::held(StepName::Dns, "b.example is here"),
+            Step::failed(StepName::Port, "closed")
+        ]
     ));
     let told = walked.told(3);
     assert_eq!(names(&told), [("dns", true), ("port", false)]);
@@ -108,7 +111,7 @@ fn of_several_hostnames_the_one_that_fails_is_named_by_its_step() {
     assert!(walked.take(&good, holds()) && walked.take(&bad, holds()));
     assert_eq!(walked.told(2)[0].detail, "a.example is here, and so for 1 more");
     let mut alone = Walked::default();
-    alone.take(&good, vec![failed("port", "closed".to_owned())]);
+    alone.take(&good, vec![Step::failed(StepName::Port, "closed")]);
     assert_eq!(alone.told(1)[0].detail, "closed");
 }
 
@@ -174,7 +177,7 @@ fn place(public: &str) -> Place {
     Place { address: PublicAddress::parse(public).unwrap(), only_at: None }
 }
 
-fn names(steps: &[Step]) -> Vec<(&str, bool)> {
+fn names(steps: &[Step]) -> Vec<(&'static str, bool)> {
     steps.iter().map(|step| (step.name.as_str(), step.ok)).collect()
 }
 

@@ -145,7 +145,7 @@ fn either<'r>(groups: impl Iterator<Item = &'r [DnsRecord]>) -> String {
 
 fn pointing(output: &Output, view: &DomainView) {
     match &view.pointing {
-        Some(step) => output.step(step.ok, &step.name, &step.detail),
+        Some(step) => output.step(step.ok, step.name.as_str(), &step.detail),
         None => {
             output.note("nothing is published under it yet: bore publish http 3000 --host NAME")
         }
@@ -168,7 +168,7 @@ impl<'v> Fields<'v> {
 
 #[cfg(test)]
 mod tests {
-    use bore_api::state::Step;
+    use bore_api::state::{Step, StepName};
     use uuid::Uuid;
 
     use super::*;
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_state_is_one_word() {
-        let step = |ok| Some(Step { name: "dns".to_owned(), ok, detail: String::new() });
+        let step = |ok| Some(Step::new(StepName::Dns, ok, ""));
         let table = [
             (None, None, "pending"),
             (Some(5), None, "verified"),

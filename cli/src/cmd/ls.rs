@@ -1,6 +1,7 @@
 //! `bore ls`: publications of this machine's agent, or, with a network named, of the whole network.
 
 use bore_api::model::Node;
+use bore_api::state::StepName;
 use bore_api::wire::NodeView;
 use bore_api::wire::PublicationView;
 
@@ -54,7 +55,7 @@ fn public(view: &PublicationView) -> String {
 
 /// What was last measured of the target, and how.
 fn checked(view: &PublicationView) -> String {
-    let step = view.state.steps.iter().find(|step| step.name == "target");
+    let step = view.state.steps.iter().find(|step| step.name == StepName::Target);
     step.map(|step| step.detail.clone()).unwrap_or_default()
 }
 
@@ -99,12 +100,10 @@ mod tests {
     fn what_was_measured_of_the_target_is_shown() {
         let mut view = test_support::view("ssh", Protocol::Tcp);
         assert_eq!(checked(&view), "");
-        let step = |name: &str, detail: &str| Step {
-            name: name.to_owned(),
-            ok: true,
-            detail: detail.to_owned(),
-        };
-        view.state.steps = vec![step("tunnel", "the agent answers"), step("target", "not checked")];
+        view.state.steps = vec![
+            Step::held(StepName::Tunnel, "the agent answers"),
+            Step::held(StepName::Target, "not checked"),
+        ];
         assert_eq!(checked(&view), "not checked");
     }
 }

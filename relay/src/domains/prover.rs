@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bore_api::model::DnsRecord;
-use bore_api::state::Step;
+use bore_api::state::{Step, StepName};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::ResolveHosts;
 use hickory_resolver::net::{DnsError, NetError};
@@ -54,7 +54,7 @@ pub(crate) async fn prove(proofs: &[DnsRecord]) -> Step {
     for proof in proofs {
         let values = values(&proof.name, record_type(&proof.kind)).await;
         if values.as_ref().is_ok_and(|values| values.contains(&proof.value)) {
-            return step(true, format!("{proof} stands"));
+            return Step::held(StepName::Proof, format!("{proof} stands"));
         }
         let silent = values == Err(DnsFault::TimedOut);
         // A zone has one of them: that the others are absent is no news beside it.
@@ -66,7 +66,7 @@ pub(crate) async fn prove(proofs: &[DnsRecord]) -> Step {
             break;
         }
     }
-    step(false, found.join("; "))
+    Step::failed(StepName::Proof, found.join("; "))
 }
 
 /// The addresses of `name`, both families.
@@ -171,10 +171,6 @@ fn shown(values: &[String]) -> String {
         list.push(format!("and {} more", values.len() - list.len()));
     }
     list.join(", ")
-}
-
-fn step(ok: bool, detail: String) -> Step {
-    Step { name: "proof".to_owned(), ok, detail }
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //! It changes no state: who comes by plain HTTP meanwhile is served.
 
 use bore_api::state::CertificateProblem;
-use bore_api::state::{CertificateState, CertificateStatus, PublicationState, State, Step};
+use bore_api::state::{
+    CertificateState, CertificateStatus, PublicationState, State, Step, StepName,
+};
 use bore_api::utc_text;
 
 /// A certificate that is not there.
@@ -35,18 +37,14 @@ impl Lacking {
             ),
             None => (format!("{lacking}: {next}"), format!("{hostname}: {lacking}: {next}")),
         };
-        let step = Step { name: "certificate".to_owned(), ok: false, detail };
+        let step = Step::failed(StepName::Certificate, detail);
         Some(Self { step, cause, is_coming: problem.is_none() })
     }
 
     /// Of a hostname that has just been published: its order begins at once.
     pub(crate) fn expected(hostname: &str) -> Self {
         let cause = "no certificate yet: one is about to be ordered".to_owned();
-        let step = Step {
-            name: "certificate".to_owned(),
-            ok: false,
-            detail: format!("{hostname}: {cause}"),
-        };
+        let step = Step::failed(StepName::Certificate, format!("{hostname}: {cause}"));
         Self { step, cause, is_coming: true }
     }
 
@@ -56,7 +54,7 @@ impl Lacking {
         // The agent has found more of the same, and by itself.
         let is_told = |step: &Step| step.name == self.step.name && !step.ok;
         if !state.steps.iter().any(is_told) {
-            let edge = state.steps.iter().position(|step| step.name == "edge");
+            let edge = state.steps.iter().position(|step| step.name == StepName::Edge);
             state.steps.insert(edge.unwrap_or(state.steps.len()), self.step);
         }
         if state.state == State::Live {
@@ -94,8 +92,8 @@ mod tests {
                 "no certificate yet: the CA cannot connect to the relay: timed out (B5404); next try 2000-02-29 00:00:00 UTC"
             )
         );
-        let names: Vec<_> = state.steps.iter().map(|step| step.name.as_str()).collect();
-        assert_eq!(names, ["port", "certificate", "edge"]);
+        let names: Vec<_> = state.steps.iter().map(|step| step.name).collect();
+        assert_eq!(names, [StepName::Port, StepName::Certificate, StepName::Edge]);
         let told = &state.steps[1].detail;
         assert!(!state.steps[1].ok && told.contains("B5404): open port 80; next try"), "{told}");
         assert!(!state.awaits_certificate, "somebody has to do something");
@@ -116,8 +114,7 @@ mod tests {
     fn a_valid_certificate_lacks_nothing_and_what_the_agent_found_is_not_said_twice() {
         assert_eq!(Lacking::of("app.example", &certificate(CertificateStatus::Valid)), None);
         let mut state = state(State::Reachable);
-        let found =
-            Step { name: "certificate".to_owned(), ok: false, detail: "expired".to_owned() };
+        let found = Step::failed(StepName::Certificate, "expired");
         state.steps.push(found.clone());
         let expired = certificate(CertificateStatus::Expired);
         Lacking::of("app.example", &expired).unwrap().tell(&mut state);
@@ -125,8 +122,7 @@ mod tests {
     }
 
     fn state(state: State) -> PublicationState {
-        let step = |name: &str| Step { name: name.to_owned(), ok: true, detail: "well".to_owned() };
-        let steps = vec![step("port"), step("edge")];
+        let steps = [StepName::Port, StepName::Edge].map(|name| Step::held(name, "well")).to_vec();
         PublicationState { state, cause: None, steps, at: 0, awaits_certificate: false }
     }
 

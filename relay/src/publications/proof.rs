@@ -17,7 +17,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use bore_api::model::{HealthCheck, Protocol, Publication};
-use bore_api::state::{ProbeReport, PublicationState, State, Step};
+use bore_api::state::{ProbeReport, PublicationState, State, Step, StepName};
 use uuid::Uuid;
 
 use crate::clock::now_micros;
@@ -122,7 +122,7 @@ impl Announced {
         let came = self.came.len();
         if came < addresses && steps.iter().all(|step| step.ok) {
             let detail = format!("{came} of {addresses} visits came in at this relay");
-            steps.push(Step { name: "edge".to_owned(), ok: false, detail });
+            steps.push(Step::failed(StepName::Edge, detail));
         }
         steps
     }
@@ -363,8 +363,7 @@ impl Entry {
         steps.extend(self.dns.clone());
         steps.extend(self.visit.iter().flat_map(|visit| visit.steps.clone()));
         let lost = self.lost_line.as_ref().map(|(text, _)| text.clone());
-        let step = |detail| Step { name: "target".to_owned(), ok: false, detail };
-        steps.extend(lost.clone().map(step));
+        steps.extend(lost.clone().map(|detail| Step::failed(StepName::Target, detail)));
         let cause = cause.or(lost);
         PublicationState { state, cause, steps, at: self.at, awaits_certificate: false }
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bore_api::model::{HealthCheck, NodeKind, Protocol, Publication, WebOptions};
-use bore_api::state::Step;
+use bore_api::state::{Step, StepName};
 use bore_control::{Change, ChangeKind, Control};
 use bore_driver::{Dial, Shard};
 use bore_netstack::ConnectError;
@@ -322,7 +322,7 @@ impl Steward {
 
     async fn check(&self, publication: &Publication) -> Found {
         if let Err(error) = self.ingress.keep(publication).await {
-            return down("port", error.to_string());
+            return down(StepName::Port, error.to_string());
         }
         let Some(member) = self.members.get(publication.node) else { return offline() };
         if !self.members.is_online(publication.node) {
@@ -342,9 +342,10 @@ impl Steward {
         };
         match ask(&mut stream, &Question::Check(publication.id)).await {
             Ok(answer) => judged(answer),
-            Err(error) => {
-                down("target", format!("the agent did not say what its target does: {error}"))
-            }
+            Err(error) => down(
+                StepName::Target,
+                format!("the agent did not say what its target does: {error}"),
+            ),
         }
     }
 
@@ -359,7 +360,7 @@ impl Steward {
                 judged(Answer { ok: true, detail, ..Answer::default() })
             }
             Err(error @ ConnectError::TimedOut) => unanswered(&error),
-            Err(error) => down("target", error.to_string()),
+            Err(error) => down(StepName::Target, error.to_string()),
         }
     }
 
@@ -436,7 +437,7 @@ impl Steward {
         let reachable = matches!(found.base, Base::Reachable { .. });
         let route = reachable.then(|| self.route(publication)).flatten();
         match self.ingress.serve(publication.id, route).await {
-            Err(error) if reachable => down("port", error.to_string()),
+            Err(error) if reachable => down(StepName::Port, error.to_string()),
             Ok(()) | Err(_) => found,
         }
     }
@@ -504,21 +505,29 @@ struct Found {
 
 fn offline() -> Found {
     let detail = "the agent's tunnel is down".to_owned();
-    Found { base: Base::Offline(detail.clone()), steps: vec![step("tunnel", false, detail)] }
+    Found {
+        base: Base::Offline(detail.clone()),
+        steps: vec![Step::failed(StepName::Tunnel, detail)],
+    }
 }
 
 fn unanswered(error: &ConnectError) -> Found {
     let detail = format!("no answer through the tunnel: {error}");
-    Found { base: Base::Offline(detail.clone()), steps: vec![step("tunnel", false, detail)] }
+    Found {
+        base: Base::Offline(detail.clone()),
+        steps: vec![Step::failed(StepName::Tunnel, detail)],
+    }
 }
 
-fn down(name: &str, detail: String) -> Found {
-    Found { base: Base::Down(detail.clone()), steps: vec![step(name, false, detail)] }
+fn down(name: StepName, detail: String) -> Found {
+    Found { base: Base::Down(detail.clone()), steps: vec![Step::failed(name, detail)] }
 }
 
 fn judged(answer: Answer) -> Found {
-    let mut steps = vec![step("tunnel", true, "the agent answers".to_owned())];
-    steps.push(step("target", answer.ok, answer.detail.clone()));
+    let steps = vec![
+        Step::held(StepName::Tunnel, "the agent answers"),
+        Step::new(StepName::Target, answer.ok, answer.detail.clone()),
+    ];
     let base =
         if answer.ok { Base::Reachable { note: answer.note } } else { Base::Down(answer.detail) };
     Found { base, steps }
@@ -526,10 +535,6 @@ fn judged(answer: Answer) -> Found {
 
 fn health_interval(publication: &Publication) -> Duration {
     Duration::from_secs(publication.health.seconds().into())
-}
-
-fn step(name: &str, ok: bool, detail: String) -> Step {
-    Step { name: name.to_owned(), ok, detail }
 }
 
 const TICK: Duration = Duration::from_secs(1);

@@ -227,7 +227,7 @@ fn noteworthy(view: &PublicationView) -> impl Iterator<Item = &String> {
 /// Prints every step of the proof, and what the whole amounts to.
 fn steps(output: &Output, view: &PublicationView) {
     for step in &view.state.steps {
-        output.step(step.ok, &step.name, &step.detail);
+        output.step(step.ok, step.name.as_str(), &step.detail);
     }
     output.note(&standing(view));
 }
@@ -366,6 +366,8 @@ fn failed_step(steps: &[Step]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bore_api::state::StepName;
+
     use super::*;
     use crate::output::Style;
     use crate::output::tests::captured;
@@ -377,7 +379,7 @@ mod tests {
         let (sender, mut feed) = feed();
         let mut live = view("web", Protocol::Tcp);
         live.state.state = State::Live;
-        live.state.steps = vec![Step { name: "port".into(), ok: true, detail: "accepted".into() }];
+        live.state.steps = vec![Step::held(StepName::Port, "accepted")];
         sender.send(StateChange::Publication { publication: Box::new(live) }).unwrap();
 
         let settled = settle(&output, &mut feed, declared(None), LIMIT).await.unwrap();

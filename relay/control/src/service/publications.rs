@@ -115,11 +115,11 @@ impl Control {
         publication: &Publication,
         report: ProbeReport,
     ) -> PublicationState {
-        let steps = report.steps.into_iter().take(REPORT_STEPS_MAX).map(|step| Step {
-            name: clean_text(&step.name, REPORT_CHARS_MAX),
-            ok: step.ok,
-            detail: clean_text(&step.detail, REPORT_CHARS_MAX),
-        });
+        let steps = report
+            .steps
+            .into_iter()
+            .take(REPORT_STEPS_MAX)
+            .map(|step| Step { detail: clean_text(&step.detail, REPORT_CHARS_MAX), ..step });
         let report = ProbeReport { steps: steps.collect() };
         self.runtime().report_probe(publication.node, publication.id, report);
         self.sessions().signal_node(publication.node);

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bore_api::model::{DnsRecord, Domain, Micros, Node, Protocol, Publication};
 use bore_api::state::{
     CertificateState, CertificateStatus, FlowState, NodeState, ProbeOrder, ProbeReport,
-    PublicationState, RelayInfo, State, Step, TargetReport,
+    PublicationState, RelayInfo, State, Step, StepName, TargetReport,
 };
 use bore_control::runtime::{ClaimError, Runtime};
 use uuid::Uuid;
@@ -94,7 +94,7 @@ impl Runtime for FakeRelay {
     async fn prove_domain(&self, proofs: &[DnsRecord]) -> Step {
         let dns = self.dns.lock().unwrap();
         let ok = proofs.iter().any(|proof| dns.contains(&proof.value));
-        Step { name: "proof".to_owned(), ok, detail: format!("expected {}", proofs[0]) }
+        Step::new(StepName::Proof, ok, format!("expected {}", proofs[0]))
     }
 
     async fn look_at_domain(&self, _: &Domain) {}
@@ -127,7 +127,7 @@ impl Runtime for FakeRelay {
     }
 
     fn report_target(&self, _: Uuid, publication: Uuid, report: TargetReport) {
-        let step = Step { name: "target".to_owned(), ok: report.ok, detail: report.detail };
+        let step = Step::new(StepName::Target, report.ok, report.detail);
         self.steps.lock().unwrap().insert(publication, vec![step]);
     }
 

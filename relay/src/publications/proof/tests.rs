@@ -135,7 +135,7 @@ fn a_name_that_leads_elsewhere_is_shown_and_takes_no_state_away() {
     let lab = Lab::new();
     lab.reachable();
     lab.visit(true);
-    let step = Step { name: "dns".to_owned(), ok: false, detail: "elsewhere".to_owned() };
+    let step = Step::failed(StepName::Dns, "elsewhere");
     lab.states.note_dns(lab.publication.id, Some(step.clone()));
     let shown = lab.states.get(lab.publication.id, lab.now);
     assert_eq!(shown.state, State::Live);
@@ -240,8 +240,7 @@ impl Lab {
     }
 
     fn said(ok: bool) -> ProbeReport {
-        let step = Step { name: "port".to_owned(), ok, detail: "refused".to_owned() };
-        ProbeReport { steps: vec![step] }
+        ProbeReport { steps: vec![Step::new(StepName::Port, ok, "refused")] }
     }
 
     fn shown(&self) -> PublicationState {
