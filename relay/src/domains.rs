@@ -22,7 +22,7 @@ use crate::limits::{
     DOMAIN_LOOK_FAILED_WAIT, DOMAIN_LOOK_WAIT_MAX, DOMAIN_LOOK_WAIT_MIN, DOMAIN_LOOKS_MAX,
     DOMAIN_NAMES_AT_ONCE_MAX, DOMAIN_PROOFS_MAX,
 };
-use crate::publications::proof::States;
+use crate::publications::Publications;
 
 /// What is known of the domains.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Domains {
     fixed: Vec<IpAddr>,
     /// Addresses of the host's name, as they were resolved last.
     resolved: RwLock<Vec<IpAddr>>,
-    states: Arc<States>,
+    publications: Arc<Publications>,
     looks: RwLock<HashMap<Uuid, Look>>,
     /// Held while DNS is asked for a proof.
     proving: Semaphore,
@@ -54,12 +54,12 @@ struct Seen {
 
 impl Domains {
     /// Of a relay that is known as `host`, at these addresses as far as they are configured.
-    pub(crate) fn new(host: &str, addresses: &[IpAddr], states: Arc<States>) -> Self {
+    pub(crate) fn new(host: &str, addresses: &[IpAddr], publications: Arc<Publications>) -> Self {
         let configured = addresses.iter().copied().filter(|address| !address.is_unspecified());
         let fixed = host.parse().ok().into_iter().chain(configured).collect();
         let (resolved, looks) = (RwLock::default(), RwLock::default());
         let proving = Semaphore::new(DOMAIN_PROOFS_MAX);
-        Self { host: host.to_owned(), fixed, resolved, states, looks, proving }
+        Self { host: host.to_owned(), fixed, resolved, publications, looks, proving }
     }
 
     /// Asks DNS whether one of these records stands.
@@ -180,7 +180,9 @@ impl Domains {
             }
         }
         for (publication, failure) in failed {
-            self.states.note_dns(publication, failure);
+            if let Some(entry) = self.publications.get(publication) {
+                entry.evidence.note_dns(failure);
+            }
         }
         let lifetime = seen.iter().map(|(_, seen)| seen.lifetime).min().unwrap_or_default();
         let worst = seen.iter().find(|(_, seen)| !seen.step.ok).or_else(|| seen.first());

@@ -13,9 +13,10 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::ingress::Shared;
 use crate::limits::SCRAPE_TIMEOUT;
 use crate::picture::{Picture, Pictures};
-use crate::publications::reconciler::Steward;
+use crate::tunnels::Tunnels;
 
 /// Everything that can be scraped.
 #[derive(Debug)]
@@ -23,16 +24,21 @@ pub(crate) struct Exposition {
     /// With the latest picture. Scrapes take turns, so that each shows its own.
     scrape: tokio::sync::Mutex<Registry>,
     picture: Arc<Mutex<Picture>>,
-    steward: Arc<Steward>,
+    tunnels: Arc<Tunnels>,
+    shared: Arc<Shared>,
 }
 
 impl Exposition {
-    pub(crate) fn register(mut registry: Registry, steward: Arc<Steward>) -> Self {
+    pub(crate) fn register(
+        mut registry: Registry,
+        tunnels: Arc<Tunnels>,
+        shared: Arc<Shared>,
+    ) -> Self {
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("bore_build", "The version that runs", version);
         let picture = Arc::<Mutex<Picture>>::default();
         registry.register_collector(Box::new(Pictures(Arc::clone(&picture))));
-        Self { scrape: tokio::sync::Mutex::new(registry), picture, steward }
+        Self { scrape: tokio::sync::Mutex::new(registry), picture, tunnels, shared }
     }
 
     /// Serves `GET /metrics`.
@@ -43,15 +49,15 @@ impl Exposition {
     /// `None` when the shard does not answer in time.
     async fn text(&self) -> Option<String> {
         let registry = self.scrape.lock().await;
-        let counting = self.steward.shard.run(|local| async move { local.counters() });
+        let counting = self.tunnels.shard.run(|local| async move { local.counters() });
         let counters = tokio::time::timeout(SCRAPE_TIMEOUT, counting).await.ok()?.ok()?;
         *self.picture.lock().unwrap_or_else(PoisonError::into_inner) = Picture {
             shard: Some(counters),
-            nodes: self.steward.members.count(),
-            nodes_online: self.steward.members.online_count(),
-            flows: self.steward.shared.gate.flows.count(),
-            carried: self.steward.shared.gate.flows.carried(),
-            control: self.steward.control.counted().collect(),
+            nodes: self.tunnels.members.count(),
+            nodes_online: self.tunnels.members.online_count(),
+            flows: self.shared.gate.flows.count(),
+            carried: self.shared.gate.flows.carried(),
+            control: self.shared.gate.control.counted().collect(),
         };
         let mut text = String::new();
         // Writing to memory does not fail.

@@ -2,6 +2,7 @@
 //!
 //! A flow is listed before policy is asked about it, so that a change of rules either decides about it or cuts it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
@@ -130,6 +131,8 @@ struct Table {
     /// Fewer than [`TCP_FLOWS_MAX`] where the process may have few descriptors.
     tcp_max: Option<usize>,
     open: BTreeMap<u64, Arc<Flow>>,
+    /// The same by publication; one without flows has no entry.
+    of_publication: HashMap<Uuid, BTreeMap<u64, Arc<Flow>>>,
     per_carrier: Tally<Carrier>,
     per_publication: Tally<(Carrier, Uuid)>,
     /// Not of datagrams, whose source may be forged.
@@ -161,6 +164,7 @@ impl Table {
 
     fn insert(&mut self, flow: &Arc<Flow>) {
         self.open.insert(flow.id, Arc::clone(flow));
+        self.of_publication.entry(flow.publication).or_default().insert(flow.id, Arc::clone(flow));
         self.per_carrier.add(flow.carrier);
         self.per_publication.add((flow.carrier, flow.publication));
         if flow.carrier.names_its_source() {
@@ -170,6 +174,12 @@ impl Table {
 
     fn remove(&mut self, flow: &Flow) {
         self.open.remove(&flow.id);
+        if let Entry::Occupied(mut of_publication) = self.of_publication.entry(flow.publication) {
+            of_publication.get_mut().remove(&flow.id);
+            if of_publication.get().is_empty() {
+                of_publication.remove();
+            }
+        }
         self.per_carrier.take(&flow.carrier);
         self.per_publication.take(&(flow.carrier, flow.publication));
         if flow.carrier.names_its_source() {
@@ -278,20 +288,31 @@ impl Flows {
 
     /// Newest first, at most [`FLOWS_LISTED_MAX`].
     pub(crate) fn list(&self, publication: Option<Uuid>) -> Vec<FlowState> {
-        self.table()
-            .open
-            .values()
-            .rev()
-            .filter(|flow| publication.is_none_or(|wanted| wanted == flow.publication))
-            .take(FLOWS_LISTED_MAX)
-            .map(|flow| flow.state())
-            .collect()
+        let table = self.table();
+        let open = publication.map_or(Some(&table.open), |id| table.of_publication.get(&id));
+        let newest = open.into_iter().flat_map(|open| open.values().rev());
+        newest.take(FLOWS_LISTED_MAX).map(|flow| flow.state()).collect()
     }
 
-    /// Cuts every flow for which `may_stay` says no; returns how many.
-    pub(crate) fn cut_unless(&self, may_stay: impl Fn(&Flow) -> bool) -> usize {
-        let open: Vec<Arc<Flow>> = self.table().open.values().cloned().collect();
+    /// The publications that have flows.
+    pub(crate) fn publications(&self) -> Vec<Uuid> {
+        self.table().of_publication.keys().copied().collect()
+    }
+
+    /// Cuts every flow of a publication for which `may_stay` says no; returns how many.
+    pub(crate) fn cut_unless(&self, publication: Uuid, may_stay: impl Fn(&Flow) -> bool) -> usize {
+        let open: Vec<Arc<Flow>> = {
+            let table = self.table();
+            let open = table.of_publication.get(&publication).into_iter();
+            open.flat_map(BTreeMap::values).cloned().collect()
+        };
         open.iter().filter(|flow| !may_stay(flow) && flow.cut()).count()
+    }
+
+    /// Cuts every flow; returns how many.
+    pub(crate) fn cut_all(&self) -> usize {
+        let open: Vec<Arc<Flow>> = self.table().open.values().cloned().collect();
+        open.iter().filter(|flow| flow.cut()).count()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -329,9 +350,25 @@ mod tests {
         let stays = open(&flows, Uuid::nil(), at("192.0.2.1:5")).unwrap();
         let goes = open(&flows, Uuid::nil(), at("192.0.2.2:5")).unwrap();
         let may_stay = |flow: &Flow| flow.visitor == stays.visitor;
-        assert_eq!(flows.cut_unless(may_stay), 1);
-        assert_eq!(flows.cut_unless(may_stay), 0, "it is cut already");
+        assert_eq!(flows.cut_unless(Uuid::nil(), may_stay), 1);
+        assert_eq!(flows.cut_unless(Uuid::nil(), may_stay), 0, "it is cut already");
         assert!(goes.is_cut() && !stays.is_cut());
+    }
+
+    #[test]
+    fn a_change_looks_at_the_flows_of_its_publication_alone() {
+        let flows = Arc::new(Flows::default());
+        let [changed, other] = [1, 2].map(Uuid::from_u128);
+        let goes = open(&flows, changed, at("192.0.2.1:5")).unwrap();
+        let stays = open(&flows, other, at("192.0.2.1:6")).unwrap();
+        let cut = flows.cut_unless(changed, |flow| {
+            assert_eq!(flow.publication, changed);
+            false
+        });
+        assert!(cut == 1 && goes.is_cut() && !stays.is_cut());
+        drop(goes);
+        assert_eq!(flows.publications(), [other], "one without flows is forgotten");
+        assert_eq!(flows.cut_all(), 1);
     }
 
     #[test]

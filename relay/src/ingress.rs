@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bore_api::limits::PORT_COUNT_MAX;
 use bore_api::model::{Protocol, Publication};
 use bore_control::runtime::ClaimError;
 use bore_driver::{Dial, Local, Shard};
@@ -34,9 +35,9 @@ pub(crate) use probes::Expected;
 pub(crate) use spoof::AnswerBudget;
 
 use self::sockets::{HeldSockets, PortSockets};
-use crate::limits::{COMMANDS_MAX, DIAL_TIMEOUT, PORTS_PER_PUBLICATION_MAX};
+use crate::limits::{AGENT_DIAL_TIMEOUT, COMMANDS_MAX};
 use crate::metrics::IngressMetrics;
-use crate::publications::proof::States;
+use crate::publications::Publications;
 
 /// Where a publication's flows go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Route {
         };
         let source = if self.hides(visitor.ip()) { SocketAddr::new(relay, 0) } else { visitor };
         let destination = SocketAddr::new(agent, self.overlay_port.wrapping_add(port_offset));
-        Dial { peer: self.peer, source, destination, timeout: DIAL_TIMEOUT }
+        Dial { peer: self.peer, source, destination, timeout: AGENT_DIAL_TIMEOUT }
     }
 
     /// An address of the overlay would be answered inside the overlay, not through this relay; a loopback address never leaves a host.
@@ -79,7 +80,7 @@ pub(crate) struct Shared {
     pub(crate) addresses: Vec<IpAddr>,
     /// Sockets that public ports may take.
     pub(crate) port_sockets_max: usize,
-    pub(crate) states: Arc<States>,
+    pub(crate) publications: Arc<Publications>,
 }
 
 impl Shared {
@@ -95,17 +96,20 @@ impl Shared {
         hostname: Option<&str>,
     ) -> io::Result<()> {
         tcp::echo(local, route, token).await?;
-        self.states.note_visit_came(route.publication, hostname, Instant::now());
+        if let Some(entry) = self.publications.get(route.publication) {
+            entry.evidence.note_visit_came(hostname, Instant::now());
+        }
         Ok(())
     }
 
     /// Notes how a visitor's flow began: that the target took it, or that the target is to be looked at.
     pub(crate) fn note_dial<T>(&self, publication: Uuid, dialled: &Result<T, ConnectError>) {
+        let Some(entry) = self.publications.get(publication) else { return };
         match dialled {
-            Ok(_) => self.states.note_taken(publication, Instant::now()),
+            Ok(_) => entry.evidence.note_taken(Instant::now()),
             // Nobody asks any more.
             Err(ConnectError::Abandoned) => {}
-            Err(_) => self.states.note_not_taken(publication, Instant::now()),
+            Err(_) => entry.evidence.note_not_taken(Instant::now()),
         }
     }
 }
@@ -311,8 +315,8 @@ impl Doorman {
         first_port: Option<u16>,
     ) -> Result<Opened, ClaimError> {
         let count = publication.port_count;
-        if count > PORTS_PER_PUBLICATION_MAX {
-            let most = PORTS_PER_PUBLICATION_MAX;
+        if count > PORT_COUNT_MAX {
+            let most = PORT_COUNT_MAX;
             return Err(ClaimError::Limit(format!("a publication has at most {most} ports")));
         }
         let sockets = self
@@ -433,7 +437,7 @@ fn refused(address: SocketAddr, protocol: &'static str, error: &io::Error) -> Cl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::publications::proof::tests::publication;
+    use crate::publications::publication;
 
     #[test]
     fn every_socket_of_a_port_is_counted_on_every_address() {

@@ -18,7 +18,6 @@ use bore_control::{Control, Settings};
 use crate::clock::now_micros;
 
 use crate::config::{Config, ConfigError, Database, DnsProvider};
-use crate::publications::proof::States;
 use crate::runtime::{Identity, RelayRuntime};
 use crate::server::database_url;
 use crate::state_folder::{RelayKeys, StateError, StateFolder};
@@ -132,8 +131,7 @@ pub async fn init(options: &InitOptions) -> Result<Initialised, InitError> {
         public_ports: config.public_ports.clone(),
         open_ports: config.open_ports.clone(),
     };
-    let runtime =
-        Arc::new(RelayRuntime::new(identity, Arc::new(States::default()), Arc::default()));
+    let runtime = Arc::new(RelayRuntime::new(identity, Arc::default(), Arc::default()));
     let control = Control::new(store, runtime, Settings::default());
     control.refresh().await.map_err(InitError::Store)?;
     let admin_key = admin_key(&control, &state).await?;

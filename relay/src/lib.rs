@@ -32,6 +32,7 @@ mod server;
 mod source;
 mod state_folder;
 pub mod tls;
+mod tunnels;
 
 pub use config::{
     Acme, BuiltIn, Cloudflare, Config, ConfigError, Database, DnsProvider, KEYS, Rfc2136, Secret,

@@ -13,7 +13,7 @@ pub(crate) const TCP_FLOWS_MAX: usize = 65_536;
 pub(crate) const TCP_FLOWS_PER_PUBLICATION_MAX: usize = 20_000;
 /// Of all these kinds together from one source: an IPv4 address or an IPv6 /64.
 pub(crate) const TCP_FLOWS_PER_SOURCE_MAX: usize = 4_096;
-/// Flows of one public TCP port that wait for the agent at once; further visitors wait for their turn, no longer than [`DIAL_TIMEOUT`].
+/// Flows of one public TCP port that wait for the agent at once; further visitors wait for their turn, no longer than [`AGENT_DIAL_TIMEOUT`].
 pub(crate) const DIALS_PER_PORT_MAX: usize = 128;
 /// A visitor's connection on which nothing comes for so long is asked for a sign of life.
 pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -25,16 +25,10 @@ pub(crate) const KEEPALIVE_RETRIES_MAX: u32 = 3;
 pub(crate) const UDP_FLOWS_MAX: usize = 131_072;
 /// The same by one publication.
 pub(crate) const UDP_FLOWS_PER_PUBLICATION_MAX: usize = 10_000;
-/// Public ports in one publication.
-pub(crate) const PORTS_PER_PUBLICATION_MAX: u16 = 16_384;
 /// Connections that the kernel holds for one public port until they are accepted.
 pub(crate) const ACCEPT_BACKLOG: i32 = 1_024;
 /// How long an agent may take to reach its target.
-pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// A UDP flow without a datagram for so long is forgotten.
-pub(crate) const UDP_IDLE: Duration = Duration::from_secs(60);
-/// The same, once both sides have spoken.
-pub(crate) const UDP_IDLE_TWO_SIDED: Duration = Duration::from_secs(180);
+pub(crate) const AGENT_DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes a second that all unproved UDP visitors of one prefix may be answered with.
 pub(crate) const ONE_SIDED_BYTES_PER_SECOND: u32 = 65_536;
 /// The same of those that have been heard again and again.

@@ -6,23 +6,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bore_api::model::{Protocol, Publication, TlsVersion};
-use bore_api::state::State;
+use bore_api::model::{Protocol, Publication};
 use bore_driver::{Ending, OverlayStream, pipe_opening};
 use bore_netstack::ConnectError;
-use bore_policy::{AuthorityHost, DecidedBy, Hostname, TargetScheme, Visitor};
+use bore_policy::{AuthorityHost, DecidedBy, Hostname, Visitor};
 use uuid::Uuid;
 
 use crate::clock::now_micros;
-use crate::edge::{DenialKind, Manner, OriginId, Origins, Outage, Route, Speech, Unopened};
+use crate::edge::{DenialKind, OriginId, Origins, Outage, Route, Unopened};
 use crate::flows::Carrier;
-use crate::publications::reconciler::Steward;
+use crate::ingress::Shared;
+use crate::publications::{Entry, Publications, Service};
 use crate::tls::TlsMinimum;
+use crate::tunnels::Tunnels;
 
-/// Answers the edge from the steward's tables.
+/// Answers the edge from the table of publications.
 #[derive(Debug)]
 pub(crate) struct OverlayOrigins {
-    pub(crate) steward: Arc<Steward>,
+    pub(crate) publications: Arc<Publications>,
+    pub(crate) tunnels: Arc<Tunnels>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Origins for OverlayOrigins {
@@ -36,35 +39,23 @@ impl Origins for OverlayOrigins {
         self.decide(self.find(sni, Protocol::Tls), visitor)
     }
 
-    fn manner(&self, origin: OriginId) -> Manner {
-        let (scheme, web) = self.steward.web_service(origin.0).unwrap_or_default();
-        let speech = match scheme {
-            TargetScheme::H2c => Speech::H2c,
-            // Behind TLS the agent follows what is spoken here.
-            TargetScheme::Plain | TargetScheme::Https | TargetScheme::HttpsUnverified => {
-                Speech::Plain
-            }
-        };
-        Manner { speech, host: web.host_header }
-    }
-
     fn tls_minimum(&self, host: &Hostname) -> Option<TlsMinimum> {
-        let (_, web) = self.steward.web_service(self.find(host, Protocol::Http)?)?;
-        web.tls_min.map(|version| match version {
-            TlsVersion::Tls12 => TlsMinimum::Tls12,
-            TlsVersion::Tls13 => TlsMinimum::Tls13,
-        })
+        self.find(host, Protocol::Http)?.tls_minimum
     }
 
     async fn open(&self, origin: OriginId, visitor: SocketAddr) -> Result<OverlayStream, Unopened> {
-        let served = self.steward.publication(origin.0).ok_or(Outage::Offline)?;
-        let is_tls = served.protocol == Protocol::Tls;
+        let entry = self.publications.get(origin.0).ok_or(Outage::Offline)?;
+        let is_tls = entry.publication.protocol == Protocol::Tls;
         let carrier = if is_tls { Carrier::Tls } else { Carrier::Http };
-        self.open_flow(&served, carrier, visitor).await
+        self.open_flow(&entry.publication, carrier, visitor).await
     }
 
     fn note_lost_line(&self, origin: OriginId, text: String) {
-        self.steward.note_lost_line(origin.0, text);
+        if let Some(entry) = self.publications.get(origin.0)
+            && entry.evidence.note_lost_line(text, Instant::now())
+        {
+            self.shared.gate.control.notify_node(entry.publication.node);
+        }
     }
 
     fn ending(stream: &OverlayStream) -> Ending {
@@ -80,7 +71,7 @@ impl Origins for OverlayOrigins {
             AuthorityHost::Name(name) => Some(name),
             AuthorityHost::Address(_) => None,
         };
-        self.expected_probe(self.find_web(host)?, name, token)
+        self.expected_probe(&*self.find_web(host)?, name, token)
     }
 
     fn passthrough_probe(
@@ -88,55 +79,40 @@ impl Origins for OverlayOrigins {
         sni: &Hostname,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send + 'static> {
-        self.expected_probe(self.find(sni, Protocol::Tls)?, Some(sni), token)
-    }
-}
-
-impl Steward {
-    fn note_flow(&self, publication: Uuid, carrier: Carrier, opened: Result<(), ConnectError>) {
-        let metrics = &self.shared.metrics;
-        self.shared.note_dial(publication, &opened);
-        match opened {
-            Ok(()) if carrier == Carrier::Tls => drop(metrics.tls_flows_opened.inc()),
-            Ok(()) => drop(metrics.http_flows_opened.inc()),
-            // Nobody asks any more.
-            Err(ConnectError::Abandoned) => {}
-            Err(_) => drop(metrics.dials_failed.inc()),
-        }
+        self.expected_probe(&*self.find(sni, Protocol::Tls)?, Some(sni), token)
     }
 }
 
 impl OverlayOrigins {
     /// What a visitor gets who comes to a publication.
-    fn decide(&self, found: Option<Uuid>, visitor: SocketAddr) -> Route {
-        let Some(id) = found else { return Route::Unknown };
-        if let Err(by) = self.admit(id, visitor) {
+    fn decide(&self, found: Option<Arc<Entry>>, visitor: SocketAddr) -> Route {
+        let Some(entry) = found else { return Route::Unknown };
+        if let Err(by) = self.admit(entry.id(), visitor) {
             return Route::Denied { by };
         }
-        match self.steward.states.get(id, Instant::now()).state {
-            State::Offline => Route::Unavailable(Outage::Offline),
-            State::Down => Route::Unavailable(Outage::Down),
-            State::Reachable | State::Live => Route::To(OriginId(id)),
-            // An agent's word for what is not here.
-            State::Refused => Route::Unknown,
+        match entry.evidence.service() {
+            Service::Offline => Route::Unavailable(Outage::Offline),
+            Service::Down => Route::Unavailable(Outage::Down),
+            Service::Up => Route::To(OriginId(entry.id()), Arc::clone(&entry.manner)),
         }
     }
 
     /// Takes the token of a visit that is expected at a publication, and carries it to the agent; `None` for one that is not.
     fn expected_probe(
         &self,
-        id: Uuid,
+        entry: &Entry,
         hostname: Option<&Hostname>,
         token: &str,
-    ) -> Option<impl Future<Output = Option<String>> + Send + 'static> {
+    ) -> Option<impl Future<Output = Option<String>> + Send + 'static + use<>> {
         let hostname = hostname.map(ToString::to_string);
-        let token = self.steward.shared.expected.take(id, token.as_bytes(), Instant::now())?;
-        let steward = Arc::clone(&self.steward);
+        let token = self.shared.expected.take(entry.id(), token.as_bytes(), Instant::now())?;
+        let route = self.tunnels.route(&entry.publication);
+        let (shared, shard) = (Arc::clone(&self.shared), self.tunnels.shard.clone());
         Some(async move {
-            let route = steward.route(&steward.publication(id)?)?;
-            steward.shared.metrics.probes_taken.inc();
-            let (asking, shared) = (token.clone(), Arc::clone(&steward.shared));
-            let asked = steward.shard.run(move |local| async move {
+            let route = route?;
+            shared.metrics.probes_taken.inc();
+            let asking = token.clone();
+            let asked = shard.run(move |local| async move {
                 shared.carry_visit(&local, &route, &asking, hostname.as_deref()).await
             });
             asked.await.ok()?.ok().map(|()| token)
@@ -149,25 +125,25 @@ impl OverlayOrigins {
         carrier: Carrier,
         visitor: SocketAddr,
     ) -> Result<OverlayStream, Unopened> {
-        let (steward, publication) = (&self.steward, served.id);
-        let route = steward.route(served).ok_or(Outage::Offline)?;
+        let publication = served.id;
+        let route = self.tunnels.route(served).ok_or(Outage::Offline)?;
         let mut dial = route.dial(visitor, 0);
         // Several flows through the shared ports serve one visitor, so the visitor's own port is not unique.
         dial.source.set_port(0);
-        let gate = &steward.shared.gate;
+        let gate = &self.shared.gate;
         let opened = gate.flows.open(carrier, publication, visitor, now_micros());
         let flow = opened.map_err(|limit| {
-            steward.shared.metrics.refuse(limit);
+            self.shared.metrics.refuse(limit);
             Unopened::Full
         })?;
         // Listed now: a change of rules from here on cuts it, one before is seen here.
-        if steward.publication(publication).is_none() {
+        if self.publications.get(publication).is_none() {
             return Err(Outage::Offline.into());
         }
         self.admit(publication, visitor).map_err(|by| Unopened::Denied { by })?;
-        let noting = Arc::clone(steward);
-        let note = move |opened| noting.note_flow(publication, carrier, opened);
-        let calling = steward.shard.run(move |local| async move {
+        let noting = Arc::clone(&self.shared);
+        let note = move |opened| note_flow(&noting, publication, carrier, opened);
+        let calling = self.tunnels.shard.run(move |local| async move {
             // What the visitor sent follows at once: with the call, where the agent takes it.
             let connect = local.call(&dial).inspect_err(|error| note(Err(*error)))?;
             let meter = Arc::clone(&flow.meter);
@@ -183,24 +159,41 @@ impl OverlayOrigins {
     /// Asks the rules, and counts a refusal.
     fn admit(&self, publication: Uuid, visitor: SocketAddr) -> Result<(), DenialKind> {
         let visitor = Visitor::public(visitor.ip());
-        let decision = self.steward.control.visitor_decision(publication, &visitor);
+        let decision = self.shared.gate.control.visitor_decision(publication, &visitor);
         if decision.allowed {
             return Ok(());
         }
-        self.steward.shared.metrics.denied.inc();
+        self.shared.metrics.denied.inc();
         Err(kind_of(&decision.by))
     }
 
-    fn find_web(&self, host: &AuthorityHost) -> Option<Uuid> {
+    fn find_web(&self, host: &AuthorityHost) -> Option<Arc<Entry>> {
         match host {
             AuthorityHost::Name(name) => self.find(name, Protocol::Http),
-            AuthorityHost::Address(address) => self.steward.hostnames.find_address(*address),
+            AuthorityHost::Address(address) => self.publications.find_address(*address),
         }
     }
 
-    fn find(&self, host: &Hostname, protocol: Protocol) -> Option<Uuid> {
-        let id = self.steward.hostnames.find(host)?;
-        self.steward.carries(id, protocol).then_some(id)
+    fn find(&self, host: &Hostname, protocol: Protocol) -> Option<Arc<Entry>> {
+        self.publications.find(host).filter(|entry| entry.publication.protocol == protocol)
+    }
+}
+
+/// Counts how a flow to a service began.
+fn note_flow(
+    shared: &Shared,
+    publication: Uuid,
+    carrier: Carrier,
+    opened: Result<(), ConnectError>,
+) {
+    let metrics = &shared.metrics;
+    shared.note_dial(publication, &opened);
+    match opened {
+        Ok(()) if carrier == Carrier::Tls => drop(metrics.tls_flows_opened.inc()),
+        Ok(()) => drop(metrics.http_flows_opened.inc()),
+        // Nobody asks any more.
+        Err(ConnectError::Abandoned) => {}
+        Err(_) => drop(metrics.dials_failed.inc()),
     }
 }
 

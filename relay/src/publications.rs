@@ -1,8 +1,27 @@
 //! The publications that this relay carries: what each is, who finds it, and what is proved of it.
+//!
+//! | file | is |
+//! |---|---|
+//! | `table` | one entry for each publication, found by id or hostname |
+//! | `hosts` | which publication has which hostname |
+//! | `proof` | what is proved of an entry, and what takes it away |
+//! | `reconciler` | keeps tunnels, entries and flows in step with the store |
+//! | `checker`, `check_places`, `agent_probe` | find out what is true, few at a time |
+//! | `missing_certificate` | what is told of a certificate that is not there |
 
 pub(crate) mod agent_probe;
-pub(crate) mod check_places;
-pub(crate) mod hosts;
+mod check_places;
+mod checker;
+mod hosts;
 pub(crate) mod missing_certificate;
-pub(crate) mod proof;
-pub(crate) mod reconciler;
+mod proof;
+mod reconciler;
+mod table;
+
+pub(crate) use checker::Checker;
+pub(crate) use proof::Service;
+pub(crate) use reconciler::Reconciler;
+pub(crate) use table::{Entry, Publications};
+
+#[cfg(test)]
+pub(crate) use proof::tests::publication;

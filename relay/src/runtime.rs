@@ -1,6 +1,6 @@
 //! The relay as the control room sees it.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -14,7 +14,8 @@ use bore_api::state::{
 };
 use bore_control::runtime::{ClaimError, Runtime};
 use bore_overlay::{
-    ClusterPublicKey, JoinKey, JoinSecret, NetworkId, PublicKey, RelayAddress, overlay_v6,
+    CONTROL_PORT, ClusterPublicKey, JoinKey, JoinSecret, NetworkId, PublicKey, RELAY_V4,
+    RelayAddress, overlay_v6,
 };
 use uuid::Uuid;
 
@@ -24,9 +25,9 @@ use crate::domains::Domains;
 use crate::edge::Scheme;
 use crate::limits::DOMAIN_LOOK_PATIENCE;
 use crate::publications::missing_certificate::Lacking;
-use crate::publications::proof::States;
-use crate::publications::reconciler::Steward;
+use crate::publications::{Entry, Publications, Reconciler};
 use crate::tls::Certificates;
+use crate::tunnels::Tunnels;
 
 /// Facts that never change while a relay runs.
 #[derive(Debug, Clone)]
@@ -47,11 +48,11 @@ pub(crate) struct Identity {
 #[derive(Debug)]
 pub(crate) struct RelayRuntime {
     identity: Identity,
-    states: Arc<States>,
+    publications: Arc<Publications>,
     certificates: Arc<Certificates>,
     pub(crate) domains: Arc<Domains>,
-    /// Weak: the steward holds the control room, which holds this.
-    steward: OnceLock<Weak<Steward>>,
+    /// Weak: the reconciler holds the control room, which holds this.
+    reconciler: OnceLock<Weak<Reconciler>>,
     issuer: OnceLock<(Arc<Issuer>, WantedNames)>,
     draining: AtomicBool,
 }
@@ -59,20 +60,20 @@ pub(crate) struct RelayRuntime {
 impl RelayRuntime {
     pub(crate) fn new(
         identity: Identity,
-        states: Arc<States>,
+        publications: Arc<Publications>,
         certificates: Arc<Certificates>,
     ) -> Self {
         let addresses = &identity.public_addresses;
-        let domains = Arc::new(Domains::new(&identity.host, addresses, Arc::clone(&states)));
-        let (steward, issuer) = (OnceLock::new(), OnceLock::new());
+        let domains = Arc::new(Domains::new(&identity.host, addresses, Arc::clone(&publications)));
+        let (reconciler, issuer) = (OnceLock::new(), OnceLock::new());
         let draining = AtomicBool::new(false);
-        Self { identity, states, certificates, domains, steward, issuer, draining }
+        Self { identity, publications, certificates, domains, reconciler, issuer, draining }
     }
 
     /// Joins the runtime to the rest of the relay, once.
-    pub(crate) fn attach(&self, steward: &Arc<Steward>) {
+    pub(crate) fn attach(&self, reconciler: &Arc<Reconciler>) {
         // Attached once by the server; a second attachment would change nothing.
-        let _ = self.steward.set(Arc::downgrade(steward));
+        let _ = self.reconciler.set(Arc::downgrade(reconciler));
     }
 
     /// Joins it to what keeps the certificates, once.
@@ -80,12 +81,16 @@ impl RelayRuntime {
         let _ = self.issuer.set((Arc::clone(issuer), wanted));
     }
 
-    fn steward(&self) -> Option<Arc<Steward>> {
-        self.steward.get()?.upgrade()
+    fn reconciler(&self) -> Option<Arc<Reconciler>> {
+        self.reconciler.get()?.upgrade()
     }
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    fn entry_of(&self, node: Uuid, publication: Uuid) -> Option<Arc<Entry>> {
+        self.publications.get(publication).filter(|entry| entry.publication.node == node)
     }
 
     fn starting() -> ClaimError {
@@ -96,8 +101,9 @@ impl RelayRuntime {
 #[async_trait]
 impl Runtime for RelayRuntime {
     async fn admit(&self, node: &Node) {
-        if let Some(steward) = self.steward() {
-            steward.members.admit(&steward.shard, node).await;
+        if let Some(reconciler) = self.reconciler() {
+            let Tunnels { members, shard, .. } = &*reconciler.tunnels;
+            members.admit(shard, node).await;
         }
     }
 
@@ -105,15 +111,15 @@ impl Runtime for RelayRuntime {
         if self.is_draining() {
             return Err(ClaimError::Leaving("draining"));
         }
-        let steward = self.steward().ok_or_else(Self::starting)?;
-        steward.ingress.claim(publication).await?;
-        steward.declare(publication);
+        let reconciler = self.reconciler().ok_or_else(Self::starting)?;
+        reconciler.ingress.claim(publication).await?;
+        reconciler.note_claim(publication);
         Ok(())
     }
 
     async fn release(&self, publication: Uuid) {
-        if let Some(steward) = self.steward() {
-            steward.close(publication).await;
+        if let Some(reconciler) = self.reconciler() {
+            reconciler.close(publication).await;
         }
     }
 
@@ -126,7 +132,7 @@ impl Runtime for RelayRuntime {
     }
 
     fn publication_state(&self, id: Uuid) -> PublicationState {
-        let mut state = self.states.get(id, Instant::now());
+        let mut state = self.publications.state(id, Instant::now());
         if let Some(lacking) = self.lacking(id) {
             lacking.tell(&mut state);
         }
@@ -156,8 +162,8 @@ impl Runtime for RelayRuntime {
     }
 
     async fn look_at_domain(&self, domain: &Domain) {
-        let Some(steward) = self.steward() else { return };
-        let look = self.domains.look(&steward.control, domain);
+        let Some(reconciler) = self.reconciler() else { return };
+        let look = self.domains.look(&reconciler.control, domain);
         if tokio::time::timeout(DOMAIN_LOOK_PATIENCE, look).await.is_err() {
             tracing::debug!(domain = %domain.id, "a look at a domain takes long");
         }
@@ -176,52 +182,53 @@ impl Runtime for RelayRuntime {
     }
 
     fn node_state(&self, id: Uuid) -> NodeState {
-        let Some(steward) = self.steward() else { return NodeState::default() };
-        let version = steward.control.agent_version(id);
-        NodeState { version, ..steward.members.state(id, Instant::now()) }
+        let Some(reconciler) = self.reconciler() else { return NodeState::default() };
+        let version = reconciler.control.agent_version(id);
+        NodeState { version, ..reconciler.tunnels.members.state(id, Instant::now()) }
     }
 
     fn flows(&self, publication: Option<Uuid>) -> Vec<FlowState> {
-        let flows = self.steward().map(|steward| steward.shared.gate.flows.list(publication));
+        let flows =
+            self.reconciler().map(|reconciler| reconciler.shared.gate.flows.list(publication));
         flows.unwrap_or_default()
     }
 
     fn report_target(&self, node: Uuid, publication: Uuid, report: TargetReport) {
-        let Some(steward) = self.steward() else { return };
+        let Some(reconciler) = self.reconciler() else { return };
         tracing::debug!(%publication, ok = report.ok, "target reported");
-        steward.handle_report(node, publication);
+        reconciler.handle_report(node, publication);
     }
 
     fn expect_probe(&self, node: Uuid, publication: Uuid) -> Option<ProbeOrder> {
-        let steward = self.steward()?;
-        let item = steward.publication(publication).filter(|item| item.node == node)?;
-        let (token, wait) = steward.shared.expected.expect(publication, Instant::now())?;
-        self.states.expect_visit(publication);
+        let reconciler = self.reconciler()?;
+        let entry = self.entry_of(node, publication)?;
+        let (token, wait) = reconciler.shared.expected.expect(publication, Instant::now())?;
+        entry.evidence.expect_visit();
         Some(ProbeOrder {
             token,
             expires_in_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-            addresses: self.addresses(&item),
+            addresses: self.addresses(&entry.publication),
         })
     }
 
     fn report_probe(&self, node: Uuid, publication: Uuid, report: ProbeReport) {
-        let Some(steward) = self.steward() else { return };
-        let Some(item) = steward.publication(publication).filter(|item| item.node == node) else {
-            return;
-        };
-        self.states.set_visit(publication, report, Instant::now());
-        steward.control.notify_node(item.node);
+        let Some(reconciler) = self.reconciler() else { return };
+        let Some(entry) = self.entry_of(node, publication) else { return };
+        entry.evidence.set_visit(report, Instant::now());
+        reconciler.control.notify_node(node);
     }
 
     fn agent_left(&self, node: Uuid) {
-        if let Some(steward) = self.steward() {
-            steward.doubt(node);
+        if let Some(reconciler) = self.reconciler() {
+            reconciler.doubt(node);
         }
     }
 
     async fn call_back_agent(&self, node: Uuid) -> bool {
-        match self.steward() {
-            Some(steward) => steward.members.call_back(&steward.shard, node).await,
+        match self.reconciler() {
+            Some(reconciler) => {
+                reconciler.tunnels.members.call_back(&reconciler.tunnels.shard, node).await
+            }
             None => false,
         }
     }
@@ -235,6 +242,10 @@ impl Runtime for RelayRuntime {
             relays: vec![self.relay_address()],
         };
         join_key.encode().as_str().to_owned()
+    }
+
+    fn control_inside(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(RELAY_V4, CONTROL_PORT)
     }
 
     fn overlay_v6(&self, network: Uuid, public_key: &str) -> Option<Ipv6Addr> {
@@ -267,17 +278,17 @@ impl Runtime for RelayRuntime {
 
     async fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        if let Some(steward) = self.steward() {
-            steward.ingress.stop().await;
-            steward.check_ports();
+        if let Some(reconciler) = self.reconciler() {
+            reconciler.ingress.stop().await;
+            reconciler.check_ports();
         }
     }
 
     async fn undrain(&self) {
         self.draining.store(false, Ordering::Release);
-        if let Some(steward) = self.steward() {
-            steward.ingress.resume().await;
-            steward.check_ports();
+        if let Some(reconciler) = self.reconciler() {
+            reconciler.ingress.resume().await;
+            reconciler.check_ports();
         }
     }
 }
@@ -302,8 +313,8 @@ impl RelayRuntime {
     /// The first certificate that a publication's hostnames lack.
     fn lacking(&self, publication: Uuid) -> Option<Lacking> {
         let (issuer, wanted) = self.issuer.get()?;
-        let names = self.states.web_names(publication);
-        names.iter().find_map(|name| match issuer.state_of(name) {
+        let entry = self.publications.get(publication)?;
+        entry.web_names().iter().find_map(|name| match issuer.state_of(name) {
             Some(certificate) => Lacking::of(name, &certificate),
             None if self.certificates.entry_of(name).is_some() || !wanted.wants(name) => None,
             None => Some(Lacking::expected(name)),

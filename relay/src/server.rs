@@ -30,20 +30,19 @@ use crate::issuing;
 use crate::members::Members;
 use crate::metrics::IngressMetrics;
 use crate::origins::OverlayOrigins;
-use crate::publications::hosts::Hostnames;
-use crate::publications::proof::States;
-use crate::publications::reconciler::Steward;
+use crate::publications::{Checker, Publications, Reconciler};
 use crate::runtime::{Identity, RelayRuntime};
 use crate::sealing_keys::{self, SealingKeyError};
 use crate::state_folder::{RelayKeys, StateError, StateFolder};
 use crate::tls::{FileError, Files, Tls};
+use crate::tunnels::Tunnels;
 
 /// A relay that runs in this process.
 #[derive(Debug)]
 pub struct Relay {
     shard: Shard,
-    steward: Arc<Steward>,
-    /// The first is the steward's.
+    shared: Arc<Shared>,
+    /// The first is the reconciler's.
     tasks: Vec<JoinHandle<()>>,
     edge: JoinHandle<()>,
     closing: watch::Sender<bool>,
@@ -133,10 +132,10 @@ impl Relay {
         let addresses = listeners.addresses(&shard, &config);
         let Listeners { http, https, api, metrics, dns } = listeners;
 
-        let states = Arc::new(States::default());
+        let publications = Arc::new(Publications::new(own_names(&config)));
         let runtime = Arc::new(RelayRuntime::new(
             identity(&config, &keys, addresses),
-            Arc::clone(&states),
+            Arc::clone(&publications),
             Arc::clone(tls.certificates()),
         ));
         let settings = Settings { audit_retention: config.audit_retention, ..Settings::default() };
@@ -151,30 +150,39 @@ impl Relay {
             expected: Expected::default(),
             metrics: IngressMetrics::register(&mut registry),
             addresses: config.public_addresses.clone(),
-            states: Arc::clone(&states),
+            publications: Arc::clone(&publications),
             port_sockets_max: shares.ports,
         });
         let edge_counters = EdgeCounters::register(&mut registry);
         let members = Arc::new(Members::new(Endpoints::load(state.path())));
         let ingress = Ingress::start(&shard, Arc::clone(&shared));
-        let steward = Arc::new(Steward::new(
+        let tunnels = Arc::new(Tunnels {
+            shard: shard.clone(),
+            members: Arc::clone(&members),
+            relay_key: keys.relay.public(),
+        });
+        let checker = Arc::new(Checker::new(
             control.clone(),
-            shard.clone(),
-            Arc::clone(&members),
-            states,
-            ingress,
-            shared,
-            Arc::clone(tls.certificates()),
-            keys.relay.public(),
-            Hostnames::new(own_names(&config)),
+            Arc::clone(&tunnels),
+            ingress.clone(),
+            Arc::clone(&publications),
         ));
-        runtime.attach(&steward);
+        let reconciler = Arc::new(Reconciler {
+            control: control.clone(),
+            tunnels: Arc::clone(&tunnels),
+            shared: Arc::clone(&shared),
+            ingress,
+            publications: Arc::clone(&publications),
+            checker,
+            certificates: Arc::clone(tls.certificates()),
+        });
+        runtime.attach(&reconciler);
 
         // Names are known before anybody is told which exist.
-        steward.reconcile().await;
+        reconciler.reconcile().await;
         let (closing, closed) = watch::channel(false);
-        let hostnames = Arc::clone(&steward.hostnames);
-        let published = Box::new(move |name: &str| hostnames.standing(name));
+        let named = Arc::clone(&publications);
+        let published = Box::new(move |name: &str| named.standing(name));
         let Dns { txt_records, tasks: answering } =
             dns.start(&config, published, &mut registry, &closed).map_err(StartError::Dns)?;
         let ingredients = issuing::Ingredients {
@@ -189,12 +197,13 @@ impl Relay {
         let issuer = issuing::issuer(ingredients, &mut registry).await?;
         let names = issuing::names(&config, txt_records.is_some());
         runtime.attach_issuer(&issuer, names.clone());
-        let origins = Arc::new(OverlayOrigins { steward: Arc::clone(&steward) });
-        let exposition = Exposition::register(registry, Arc::clone(&steward));
-        let refused = &steward.shared.metrics.doors_refused;
+        let exposition = Exposition::register(registry, Arc::clone(&tunnels), Arc::clone(&shared));
+        let origins =
+            Arc::new(OverlayOrigins { publications, tunnels, shared: Arc::clone(&shared) });
+        let refused = &shared.metrics.doors_refused;
         let reload = Arc::new(Notify::new());
         let mut tasks = vec![
-            tokio::spawn(Arc::clone(&steward).run(events)),
+            tokio::spawn(Arc::clone(&reconciler).run(events)),
             tokio::spawn(doors::keep_overlay(
                 shard.clone(),
                 control.clone(),
@@ -233,7 +242,7 @@ impl Relay {
         let edge = start_edge([http, https], visitors, &origins, &tls, &edge_counters, &closed);
         Ok(Self {
             shard,
-            steward,
+            shared,
             tasks,
             edge,
             closing,
@@ -251,7 +260,7 @@ impl Relay {
 
     /// The control room, for whoever runs in the relay's own process.
     pub fn control(&self) -> &Control {
-        &self.steward.control
+        &self.shared.gate.control
     }
 
     /// Where a proof that a name is ours can be put (ACME DNS-01), if anywhere.
@@ -267,24 +276,24 @@ impl Relay {
 
     /// How many flows of visitors are open.
     pub fn open_flows(&self) -> usize {
-        self.steward.shared.gate.flows.count()
+        self.shared.gate.flows.count()
     }
 
     /// Waits until the overlay's thread has ended, which it does only on [`Self::stop`] or a fault.
     pub async fn wait(&mut self) {
-        if let Some(steward) = self.tasks.first_mut() {
-            // A steward that panicked has ended too.
-            let _ = steward.await;
+        if let Some(reconciler) = self.tasks.first_mut() {
+            // A reconciler that panicked has ended too.
+            let _ = reconciler.await;
         }
     }
 
     /// Refuses new visitors, gives open flows and requests up to `grace` to end, resets the rest, and lets go of everything.
     pub async fn stop(self, grace: Duration) {
-        let Self { shard, steward, tasks, mut edge, closing, .. } = self;
-        steward.control.drain().await;
+        let Self { shard, shared, tasks, mut edge, closing, .. } = self;
+        shared.gate.control.drain().await;
         // The edge finishes the requests in hand; doors close. Tasks that ended already hold no receiver.
         let _ = closing.send(true);
-        let flows = &steward.shared.gate.flows;
+        let flows = &shared.gate.flows;
         let at_rest = async {
             // An edge that panicked has ended too.
             let _ = (&mut edge).await;
@@ -292,8 +301,8 @@ impl Relay {
         };
         let rested = tokio::time::timeout(grace, at_rest).await.is_ok();
         if !rested {
-            let cut = flows.cut_unless(|_| false);
-            steward.shared.metrics.flows_cut.inc_by(cut as u64);
+            let cut = flows.cut_all();
+            shared.metrics.flows_cut.inc_by(cut as u64);
             tracing::info!(flows = cut, "flows cut at the end of draining");
             // The shard resets what has not ended by then.
             let _ = tokio::time::timeout(CUT_TIMEOUT, no_flows(flows)).await;

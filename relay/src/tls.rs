@@ -27,7 +27,7 @@ pub(crate) use certificates::Entry;
 pub use certificates::{CertificateOrigin, Certificates};
 pub use challenges::{Challenges, Standing};
 pub use configs::TlsMinimum;
-pub(crate) use configs::{ACME_TLS, CARRIER, H2, VISIT};
+pub(crate) use configs::{ACME_TLS, CARRIER, H2};
 pub(crate) use files::Files;
 pub use files::{CertificateFiles, FileError};
 pub(crate) use hello::Hello;

@@ -17,6 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bore_api::visit::VISIT_PROTOCOL;
 use bore_driver::Ending;
 use bore_policy::{AuthorityHost, Hostname};
 use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
@@ -28,7 +29,7 @@ use super::connection::Shared;
 use super::counters::{Deadline, DeadlineLabels, Door, DoorLabels, Handshake, HandshakeLabels};
 use super::origins::{OriginId, Origins, Route};
 use super::splice::splice;
-use crate::tls::{ACME_TLS, CARRIER, Entry, H2, Hello, TlsMinimum, VISIT};
+use crate::tls::{ACME_TLS, CARRIER, Entry, H2, Hello, TlsMinimum};
 
 /// Who has come, and when.
 #[derive(Debug, Clone)]
@@ -168,7 +169,7 @@ impl<O: Origins> Shared<O> {
             return Way::Visit(visited);
         }
         match route {
-            Route::To(origin) => Way::Through(origin),
+            Route::To(origin, _) => Way::Through(origin),
             Route::Denied { .. } => Way::Closed(Door::Denied, AlertDescription::AccessDenied),
             Route::Unavailable(_) => Way::Closed(Door::Away, AlertDescription::InternalError),
             Route::Unknown => {
@@ -186,10 +187,10 @@ impl<O: Origins> Shared<O> {
         name: &Hostname,
         route: &Route,
     ) -> Option<Visited> {
-        if !matches!(route, Route::To(_) | Route::Denied { .. }) {
+        if !matches!(route, Route::To(..) | Route::Denied { .. }) {
             return None;
         }
-        let token = hello.only_protocol_after(VISIT)?;
+        let token = hello.only_protocol_after(VISIT_PROTOCOL)?;
         let visited = self.origins.passthrough_probe(name, &token)?;
         Some(Box::pin(visited))
     }

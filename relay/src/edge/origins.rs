@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bore_driver::Ending;
 use bore_policy::{AuthorityHost, Hostname, OriginHost};
@@ -24,9 +25,6 @@ pub trait Origins: Send + Sync + 'static {
     /// Who gets the TLS connections for `sni` as they come, decided for this visitor like
     /// [`Self::route`]. [`Route::Unknown`]: nobody, TLS ends here.
     fn passthrough(&self, sni: &Hostname, visitor: SocketAddr) -> Route;
-
-    /// How requests are put to `origin`.
-    fn manner(&self, origin: OriginId) -> Manner;
 
     /// The oldest TLS that visitors of `host` may speak, if whoever publishes it has said so.
     fn tls_minimum(&self, host: &Hostname) -> Option<TlsMinimum>;
@@ -89,8 +87,8 @@ pub enum Speech {
 /// What is done with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
-    /// It goes to this origin.
-    To(OriginId),
+    /// It goes to this origin, and is put to it so.
+    To(OriginId, Arc<Manner>),
     /// This visitor may not see it.
     Denied {
         /// What kind of rule said so; names stay inside.

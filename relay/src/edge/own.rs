@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bore_api::visit::VISIT_PATH;
 use bore_policy::AuthorityHost;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
@@ -75,7 +76,7 @@ impl<O: Origins> Visit<O> {
         host: &AuthorityHost,
         path: &str,
     ) -> Result<Option<Response<EdgeBody>>, Notice> {
-        let Some(token) = path.strip_prefix(PROBE_PATH).filter(|token| is_token(token)) else {
+        let Some(token) = path.strip_prefix(VISIT_PATH).filter(|token| is_token(token)) else {
             return Ok(None);
         };
         let Some(answer) = self.origins.probe(host, token) else { return Ok(None) };
@@ -125,5 +126,4 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.len() <= TOKEN_BYTES_MAX && text.bytes().all(is_token_byte)
 }
 
-const PROBE_PATH: &str = "/.well-known/bore/";
 const CHALLENGE_PATH: &str = "/.well-known/acme-challenge/";

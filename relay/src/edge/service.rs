@@ -140,7 +140,7 @@ impl<O: Origins> Visit<O> {
             return Ok(response);
         }
         match self.origins.route(&host, self.visitor) {
-            Route::To(origin) => self.pass(origin, parts, body).await,
+            Route::To(origin, manner) => self.pass((origin, &manner), parts, body).await,
             Route::Denied { by } => Err(Notice::Denied(by)),
             Route::Unavailable(outage) => Err(Notice::Away(outage)),
             Route::Unknown => Err(self.nobody(&host)),
@@ -149,11 +149,10 @@ impl<O: Origins> Visit<O> {
 
     async fn pass(
         &self,
-        origin: OriginId,
+        (origin, manner): (OriginId, &Manner),
         parts: Parts,
         body: RequestBody,
     ) -> Result<Response<EdgeBody>, Notice> {
-        let manner = self.origins.manner(origin);
         let is_http2 = speaks_http2(manner.speech, &parts);
         // An answer without a length ends with its connection (RFC 9112 §6.3), so that only a reset tells that it broke off.
         let broken = (parts.version == Version::HTTP_10).then(|| self.ending.clone());
@@ -188,7 +187,7 @@ impl<O: Origins> Visit<O> {
     /// Makes the request that the origin gets.
     fn prepare(
         &self,
-        (origin, manner, is_http2): (OriginId, Manner, bool),
+        (origin, manner, is_http2): (OriginId, &Manner, bool),
         mut parts: Parts,
         body: RequestBody,
     ) -> Result<Passage, Notice> {
@@ -208,7 +207,8 @@ impl<O: Origins> Visit<O> {
         }
         clean_request(&mut parts.headers, statement);
         let scheme = self.settings.scheme;
-        let renamed = manner.host.map(|host| Renamed::call(&mut parts.headers, host, scheme));
+        let renamed =
+            manner.host.clone().map(|host| Renamed::call(&mut parts.headers, host, scheme));
         if let Some(protocol) = protocol {
             set_upgrade(&mut parts.headers, protocol);
         }

@@ -28,7 +28,9 @@ use super::{Route, Shared, refused};
 use crate::clock::now_micros;
 use crate::flows::{Carrier, OpenFlow};
 use crate::keepalive::keep_alive;
-use crate::limits::{ACCEPT_BACKLOG, ACCEPT_PAUSE, DIAL_TIMEOUT, DIALS_PER_PORT_MAX, PROBE_PEEK};
+use crate::limits::{
+    ACCEPT_BACKLOG, ACCEPT_PAUSE, AGENT_DIAL_TIMEOUT, DIALS_PER_PORT_MAX, PROBE_PEEK,
+};
 use crate::publications::agent_probe::{Question, ask};
 
 /// A bound TCP port that listens only while it is served.
@@ -219,7 +221,7 @@ impl Guest {
             return Ok(turn);
         }
         self.shared.metrics.dials_delayed.inc();
-        let turn = tokio::time::timeout(DIAL_TIMEOUT, self.dials.acquire()).await;
+        let turn = tokio::time::timeout(AGENT_DIAL_TIMEOUT, self.dials.acquire()).await;
         turn.ok().and_then(Result::ok).ok_or(ConnectError::TimedOut)
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use bore_api::limits::PROBE_LINE_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use uuid::Uuid;
@@ -68,7 +69,7 @@ pub(crate) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     let exchange = async {
         stream.write_all(&text).await?;
         let mut answer = String::new();
-        BufReader::new(stream).take(ANSWER_BYTES_MAX).read_line(&mut answer).await?;
+        BufReader::new(stream).take(PROBE_LINE_BYTES_MAX as u64).read_line(&mut answer).await?;
         serde_json::from_str(&answer).map(Answer::cleaned).map_err(io::Error::other)
     };
     tokio::time::timeout(ANSWER_WAIT, exchange).await.map_err(|_| io::ErrorKind::TimedOut)?
@@ -79,7 +80,6 @@ const NOTE_CHARACTERS_MAX: usize = 60;
 /// More than a packet of the tunnel holds: what is proved by a question and its answer, which the agent makes as long, is proved for packets of full
 /// length, both ways. The spaces begin another line, for there are agents that refuse one of more than 1,024 bytes; it never ends.
 const QUESTION_BYTES_MIN: usize = 1_300;
-const ANSWER_BYTES_MAX: u64 = 4_096;
 const ANSWER_WAIT: Duration = Duration::from_secs(8);
 
 #[cfg(test)]

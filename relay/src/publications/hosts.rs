@@ -1,27 +1,30 @@
 //! Which publication has which hostname: exact names first, then the wildcard one level up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::{PoisonError, RwLock};
 
-use bore_policy::{Hostname, PublicHost};
+use bore_policy::Hostname;
 use uuid::Uuid;
 
 use crate::dns::zone::Standing;
 
 /// The table of public names. Both `tls` and `http` publications are in it.
 #[derive(Debug, Default)]
-pub(crate) struct Hostnames {
-    /// Names, and perhaps one address. Sorted from the top label down, so that what lies below a name is beside it.
-    table: RwLock<BTreeMap<String, Uuid>>,
+pub(crate) struct Hosts {
+    /// Names as they stand, and perhaps one address.
+    exact: HashMap<String, Uuid>,
+    /// By the name that they are one level below.
+    wildcards: HashMap<String, Uuid>,
+    /// All of them from the top label down, so that what lies below a name is beside it.
+    sorted: BTreeSet<String>,
     /// The relay's own names, which nobody has: not by a wildcard, and not from the time before they were the relay's.
     reserved: Vec<Hostname>,
 }
 
-impl Hostnames {
+impl Hosts {
     /// A table without publications.
     pub(crate) fn new(reserved: Vec<Hostname>) -> Self {
-        Self { table: RwLock::default(), reserved }
+        Self { reserved, ..Self::default() }
     }
 
     /// The publication that visitors of `hostname` come to.
@@ -29,15 +32,13 @@ impl Hostnames {
         if self.reserved.contains(hostname) {
             return None;
         }
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let wildcard = || table.get(&from_the_top(&PublicHost::wildcard_of(hostname)?));
-        table.get(&from_the_top(hostname.as_str())).or_else(wildcard).copied()
+        let wildcard = || self.wildcards.get(hostname.parent()?);
+        self.exact.get(hostname.as_str()).or_else(wildcard).copied()
     }
 
     /// The publication at the relay's own address, if that is `address`.
     pub(crate) fn find_address(&self, address: IpAddr) -> Option<Uuid> {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        table.get(&from_the_top(&address.to_string())).copied()
+        self.exact.get(&address.to_string()).copied()
     }
 
     /// What a name is to DNS.
@@ -46,22 +47,37 @@ impl Hostnames {
             return Standing::Published;
         }
         let below = format!("{}.", from_the_top(name));
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let next = table.range(below.clone()..).next();
-        let has_below = next.is_some_and(|(next, _)| next.starts_with(&below));
+        let next = self.sorted.range(below.clone()..).next();
+        let has_below = next.is_some_and(|next| next.starts_with(&below));
         if has_below { Standing::Above } else { Standing::Absent }
     }
 
     /// Gives a publication these names instead of those. Names that another one has by now stay with it.
-    pub(crate) fn change(&self, publication: Uuid, from: &[String], to: &[String]) {
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        for name in from {
-            let name = from_the_top(name);
-            if table.get(&name) == Some(&publication) {
-                table.remove(&name);
-            }
+    pub(crate) fn change(&mut self, publication: Uuid, from: &[String], to: &[String]) {
+        from.iter().for_each(|name| self.take(name, publication));
+        to.iter().for_each(|name| self.give(name, publication));
+    }
+
+    fn take(&mut self, name: &str, publication: Uuid) {
+        let (names, name_there) = self.kind_of(name);
+        if names.get(name_there) == Some(&publication) {
+            names.remove(name_there);
+            self.sorted.remove(&from_the_top(name));
         }
-        table.extend(to.iter().map(|name| (from_the_top(name), publication)));
+    }
+
+    fn give(&mut self, name: &str, publication: Uuid) {
+        let (names, name_there) = self.kind_of(name);
+        names.insert(name_there.to_owned(), publication);
+        self.sorted.insert(from_the_top(name));
+    }
+
+    /// Where a name stands, and as what.
+    fn kind_of<'name>(&mut self, name: &'name str) -> (&mut HashMap<String, Uuid>, &'name str) {
+        match name.strip_prefix("*.") {
+            Some(parent) => (&mut self.wildcards, parent),
+            None => (&mut self.exact, name),
+        }
     }
 }
 
@@ -79,7 +95,7 @@ mod tests {
 
     #[test]
     fn an_exact_name_goes_before_a_wildcard_which_covers_one_level() {
-        let names = Hostnames::default();
+        let mut names = Hosts::default();
         names.change(WEB, &[], &["a.example.com".to_owned()]);
         names.change(SHOP, &[], &["*.example.com".to_owned()]);
         let table = [
@@ -98,7 +114,7 @@ mod tests {
 
     #[test]
     fn nobody_has_the_relay_s_own_names() {
-        let names = Hostnames::new(vec![host("relay.example.com"), host("new.example.com")]);
+        let mut names = Hosts::new(vec![host("relay.example.com"), host("new.example.com")]);
         names.change(SHOP, &[], &["*.example.com".to_owned()]);
         names.change(WEB, &[], &["new.example.com".to_owned()]);
         assert_eq!(names.find(&host("relay.example.com")), None);
@@ -108,7 +124,7 @@ mod tests {
 
     #[test]
     fn an_address_is_found_by_itself_and_is_no_name() {
-        let names = Hostnames::default();
+        let mut names = Hosts::default();
         names.change(WEB, &[], &["203.0.113.5".to_owned()]);
         assert_eq!(names.find_address("203.0.113.5".parse().unwrap()), Some(WEB));
         assert_eq!(names.find_address("203.0.113.6".parse().unwrap()), None);
@@ -117,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_name_that_went_to_another_publication_stays_there() {
-        let names = Hostnames::default();
+        let mut names = Hosts::default();
         let name = ["a.example.com".to_owned()];
         names.change(WEB, &[], &name);
         names.change(SHOP, &[], &name);

@@ -12,8 +12,8 @@
 //!
 //! Invariant: what is shown was proved of what is declared now. A proof names its [`Subject`]; one of another subject is dropped.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bore_api::model::{HealthCheck, Protocol, Publication};
@@ -22,12 +22,6 @@ use uuid::Uuid;
 
 use crate::clock::now_micros;
 use crate::limits::{CHECK_INTERVAL, LIVE_FOR, LOST_LINE_SHOWN};
-
-/// The states of all publications.
-#[derive(Debug, Default)]
-pub(crate) struct States {
-    table: RwLock<HashMap<Uuid, Entry>>,
-}
 
 /// What a proof is about; another one needs proofs of its own. Rules, names and lifetimes prove nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,11 +67,16 @@ impl Subject {
     }
 }
 
+/// What is known of one subject.
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Evidence {
     subject: Subject,
+    found: Mutex<Found>,
+}
+
+#[derive(Debug)]
+struct Found {
     base: Base,
-    served: bool,
     /// The hostnames that visitors come to by HTTPS.
     secured: Vec<String>,
     /// Visits that are announced and not reported yet.
@@ -135,211 +134,159 @@ struct Visit {
     at: Instant,
 }
 
-impl States {
-    /// Notes what a publication is. Another subject than before has nothing proved; says whether it is one.
-    pub(crate) fn declare(&self, publication: &Publication, now: Instant) -> bool {
-        let subject = Subject::of(publication);
-        let mut table = self.write();
-        let same = table.get(&publication.id).is_some_and(|entry| entry.subject == subject);
-        if !same {
-            table.insert(publication.id, Entry::unknown(subject, now));
-        }
-        !same
+/// Whether visitors can be served, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// There is no tunnel to the node, or nothing was found out yet.
+    Offline,
+    /// The target, or the public port, does not work.
+    Down,
+    /// Visitors are led to the target.
+    Up,
+}
+
+impl Evidence {
+    /// Nothing is known of `subject` yet.
+    pub(crate) fn none(subject: Subject, now: Instant) -> Self {
+        Self { subject, found: Mutex::new(Found::nothing(now)) }
     }
 
-    /// Notes what the relay found of `publication`, and when to look again. Says whether that differs from before; `None` when it is not what is declared.
-    pub(crate) fn set(
-        &self,
-        publication: &Publication,
-        base: Base,
-        steps: Vec<Step>,
-        check_due: Instant,
-    ) -> Option<bool> {
-        let mut table = self.write();
-        let entry = table.get_mut(&publication.id)?;
-        if entry.subject != Subject::of(publication) {
-            return None;
-        }
-        let changed = entry.base != base;
+    /// What it is about.
+    pub(crate) fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Notes what the relay found, and when to look again. Returns true when it differs from before.
+    pub(crate) fn conclude(&self, base: Base, steps: Vec<Step>, check_due: Instant) -> bool {
+        let mut found = self.found();
+        let changed = found.base != base;
         if !matches!(base, Base::Reachable { .. }) {
-            (entry.visit, entry.announced) = (None, None);
-            entry.taken_at = None;
+            found.forget_visit();
+            found.taken_at = None;
         }
-        (entry.base, entry.steps) = (base, steps);
-        (entry.at, entry.check_due) = (now_micros(), check_due);
-        Some(changed)
-    }
-
-    /// Whether `publication` is what is declared.
-    pub(crate) fn is_current(&self, publication: &Publication) -> bool {
-        let table = self.read();
-        table.get(&publication.id).is_some_and(|entry| entry.subject == Subject::of(publication))
-    }
-
-    /// Notes that the agent has said what its target does. It may say so before the relay carries the publication.
-    pub(crate) fn note_served(&self, node: Uuid, publication: Uuid) {
-        let mut table = self.write();
-        if let Some(entry) = table.get_mut(&publication).filter(|entry| entry.subject.node == node)
-        {
-            entry.served = true;
-        }
-    }
-
-    /// Whether the agent has said what the target of what is declared does.
-    pub(crate) fn is_served(&self, publication: Uuid) -> bool {
-        self.read().get(&publication).is_some_and(|entry| entry.served)
+        (found.base, found.steps) = (base, steps);
+        (found.at, found.check_due) = (now_micros(), check_due);
+        changed
     }
 
     /// From here on a report about a visit counts, once.
-    pub(crate) fn expect_visit(&self, publication: Uuid) {
-        if let Some(entry) = self.write().get_mut(&publication) {
-            entry.announced.get_or_insert_default();
-        }
+    pub(crate) fn expect_visit(&self) {
+        self.found().announced.get_or_insert_default();
     }
 
     /// Notes that an announced visit came in at a public address and was carried to its agent.
-    pub(crate) fn note_visit_came(&self, publication: Uuid, hostname: Option<&str>, now: Instant) {
-        if let Some(entry) = self.write().get_mut(&publication)
-            && let Some(address) = entry.subject.address_of(hostname)
-            && let Some(announced) = entry.announced.as_mut()
-        {
+    pub(crate) fn note_visit_came(&self, hostname: Option<&str>, now: Instant) {
+        let Some(address) = self.subject.address_of(hostname) else { return };
+        if let Some(announced) = self.found().announced.as_mut() {
             announced.came.insert(address, now);
         }
     }
 
     /// Notes the agent's visit from outside. It proves something when it was expected and came, and the target has been reachable all the while.
-    pub(crate) fn set_visit(&self, publication: Uuid, report: ProbeReport, now: Instant) {
-        if let Some(entry) = self.write().get_mut(&publication)
-            && matches!(entry.base, Base::Reachable { .. })
-            && let Some(announced) = entry.announced.take()
+    pub(crate) fn set_visit(&self, report: ProbeReport, now: Instant) {
+        let mut found = self.found();
+        if matches!(found.base, Base::Reachable { .. })
+            && let Some(announced) = found.announced.take()
         {
-            let steps = announced.confirmed(report.steps, entry.subject.addresses());
+            let steps = announced.confirmed(report.steps, self.subject.addresses());
             // A proof is as old as the oldest of its parts.
             let at = announced.came.into_values().min().unwrap_or(now);
-            entry.visit = Some(Visit { steps, at });
-            entry.at = now_micros();
+            found.visit = Some(Visit { steps, at });
+            found.at = now_micros();
         }
     }
 
-    /// Notes to which hostnames visitors come by HTTPS. A visit to the other address proves nothing of this one; says whether one is another.
-    pub(crate) fn set_secured(&self, publication: Uuid, secured: Vec<String>) -> bool {
-        let mut table = self.write();
-        let Some(entry) = table.get_mut(&publication).filter(|entry| entry.secured != secured)
-        else {
-            return false;
-        };
-        entry.secured = secured;
-        (entry.visit, entry.announced) = (None, None);
-        true
+    /// Notes to which hostnames visitors come by HTTPS. Where that differs from before it returns true: a visit to the other address proves
+    /// nothing of this one.
+    pub(crate) fn set_secured(&self, secured: Vec<String>) -> bool {
+        let mut found = self.found();
+        let differs = found.secured != secured;
+        if differs {
+            found.secured = secured;
+            found.forget_visit();
+        }
+        differs
     }
 
-    /// Takes the proof from outside away: whoever gave it has left.
-    pub(crate) fn doubt(&self, publication: Uuid) {
-        if let Some(entry) = self.write().get_mut(&publication) {
-            (entry.visit, entry.announced) = (None, None);
-        }
+    /// Takes the proof from outside away: who gave it has left.
+    pub(crate) fn doubt(&self) {
+        self.found().forget_visit();
     }
 
     /// Notes where the relay sees its names lead; `None` is here. It changes no state: who gets here is served.
-    pub(crate) fn note_dns(&self, publication: Uuid, failure: Option<Step>) {
-        if let Some(entry) = self.write().get_mut(&publication) {
-            entry.dns = failure;
-        }
+    pub(crate) fn note_dns(&self, failure: Option<Step>) {
+        self.found().dns = failure;
     }
 
     /// Notes that the target of a node that cannot be asked took a visitor's connection.
-    pub(crate) fn note_taken(&self, publication: Uuid, now: Instant) {
-        if let Some(entry) = self.write().get_mut(&publication) {
-            entry.taken_at = Some(now);
-        }
+    pub(crate) fn note_taken(&self, now: Instant) {
+        self.found().taken_at = Some(now);
     }
 
     /// When the target last took a visitor's connection, since it was last down.
-    pub(crate) fn taken_at(&self, publication: Uuid) -> Option<Instant> {
-        self.read().get(&publication)?.taken_at
+    pub(crate) fn taken_at(&self) -> Option<Instant> {
+        self.found().taken_at
     }
 
     /// Notes that a visitor did not reach the target: it is to be checked, and what it took before proves nothing.
-    pub(crate) fn note_not_taken(&self, publication: Uuid, now: Instant) {
-        if let Some(entry) = self.write().get_mut(&publication) {
-            (entry.check_due, entry.taken_at) = (now, None);
-        }
+    pub(crate) fn note_not_taken(&self, now: Instant) {
+        let mut found = self.found();
+        (found.check_due, found.taken_at) = (now, None);
     }
 
-    /// Notes what visitors do not get of a service's answers. Returns its node if that is news.
-    pub(crate) fn note_lost_line(
-        &self,
-        publication: Uuid,
-        text: String,
-        now: Instant,
-    ) -> Option<Uuid> {
-        let mut table = self.write();
-        let entry = table.get_mut(&publication)?;
-        let is_news = entry.lost_line.is_none();
-        let (_, at) = entry.lost_line.get_or_insert((text, now));
+    /// Notes what visitors do not get of a service's answers. Returns true if that is news.
+    pub(crate) fn note_lost_line(&self, text: String, now: Instant) -> bool {
+        let mut found = self.found();
+        let is_news = found.lost_line.is_none();
+        let (_, at) = found.lost_line.get_or_insert((text, now));
         *at = now;
-        is_news.then_some(entry.subject.node)
+        is_news
     }
 
-    /// Forgets what no visitor has missed lately. Returns the nodes to whom that is news.
-    pub(crate) fn forget_lost_lines(&self, now: Instant) -> Vec<Uuid> {
-        let mut table = self.write();
+    /// Forgets what no visitor has missed lately. Returns true if that is news.
+    pub(crate) fn forget_lost_line(&self, now: Instant) -> bool {
         let is_old = |at| now.saturating_duration_since(at) > LOST_LINE_SHOWN;
-        let old = table.values_mut().filter_map(|entry| {
-            entry.lost_line.take_if(|(_, at)| is_old(*at)).map(|_| entry.subject.node)
-        });
-        old.collect()
+        self.found().lost_line.take_if(|(_, at)| is_old(*at)).is_some()
     }
 
-    /// Publications whose check is due; each is taken once.
-    pub(crate) fn take_due(&self, now: Instant) -> Vec<Uuid> {
-        let mut table = self.write();
-        let due = table.iter_mut().filter(|(_, entry)| entry.check_due <= now);
-        due.map(|(publication, entry)| {
-            entry.check_due = now + CHECK_INTERVAL;
-            *publication
-        })
-        .collect()
+    /// Whether a check is due; it is taken once.
+    pub(crate) fn take_due(&self, now: Instant) -> bool {
+        let mut found = self.found();
+        let is_due = found.check_due <= now;
+        if is_due {
+            found.check_due = now + CHECK_INTERVAL;
+        }
+        is_due
     }
 
     /// Whether the last that was found out is that there is no tunnel.
-    pub(crate) fn is_offline(&self, publication: Uuid) -> bool {
-        let table = self.read();
-        table.get(&publication).is_some_and(|entry| matches!(entry.base, Base::Offline(_)))
+    pub(crate) fn is_offline(&self) -> bool {
+        matches!(self.found().base, Base::Offline(_))
     }
 
-    pub(crate) fn forget(&self, publication: Uuid) {
-        self.write().remove(&publication);
+    /// What visitors meet.
+    pub(crate) fn service(&self) -> Service {
+        match self.found().base {
+            Base::Unknown | Base::Offline(_) => Service::Offline,
+            Base::Down(_) => Service::Down,
+            Base::Reachable { .. } => Service::Up,
+        }
     }
 
     /// The state as it is shown.
-    pub(crate) fn get(&self, publication: Uuid, now: Instant) -> PublicationState {
-        self.read().get(&publication).map_or_else(unknown, |entry| entry.shown(now))
+    pub(crate) fn shown(&self, now: Instant) -> PublicationState {
+        self.found().shown(now)
     }
 
-    /// The hostnames of an `http` publication: those that should have a certificate.
-    pub(crate) fn web_names(&self, publication: Uuid) -> Vec<String> {
-        let table = self.read();
-        let subject = table.get(&publication).map(|entry| &entry.subject);
-        let web = subject.filter(|subject| subject.protocol == Protocol::Http);
-        web.map(|subject| subject.hostnames.clone()).unwrap_or_default()
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<Uuid, Entry>> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<Uuid, Entry>> {
-        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry {
-    fn unknown(subject: Subject, now: Instant) -> Self {
+impl Found {
+    fn nothing(now: Instant) -> Self {
         Self {
-            subject,
             base: Base::Unknown,
-            served: false,
             secured: Vec::new(),
             announced: None,
             steps: Vec::new(),
@@ -350,6 +297,10 @@ impl Entry {
             taken_at: None,
             lost_line: None,
         }
+    }
+
+    fn forget_visit(&mut self) {
+        (self.visit, self.announced) = (None, None);
     }
 
     fn shown(&self, now: Instant) -> PublicationState {
@@ -382,7 +333,8 @@ impl Entry {
     }
 }
 
-fn unknown() -> PublicationState {
+/// The state of what this relay knows nothing of.
+pub(crate) fn not_checked() -> PublicationState {
     PublicationState {
         state: State::Offline,
         cause: Some(NOT_CHECKED.to_owned()),

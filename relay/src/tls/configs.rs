@@ -111,8 +111,6 @@ const HTTP_11: &[u8] = b"http/1.1";
 const HTTP_10: &[u8] = b"http/1.0";
 /// A certificate authority that checks a name.
 pub(crate) const ACME_TLS: &[u8] = b"acme-tls/1";
-/// Before the token of an agent that visits a name of its own from outside.
-pub(crate) const VISIT: &[u8] = b"bore-visit/";
 /// An agent or relay whose datagrams travel in a stream.
 pub(crate) const CARRIER: &[u8] = b"bore/1";
 

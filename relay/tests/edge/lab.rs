@@ -239,6 +239,12 @@ async fn listen() -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
 }
 
+fn to(origin: OriginId) -> Route {
+    let speech = if origin == H2C { Speech::H2c } else { Speech::Plain };
+    let host = (origin == RENAMED).then(|| "intranet.local:8080".parse().unwrap());
+    Route::To(origin, Arc::new(Manner { speech, host }))
+}
+
 /// The relay's place: a fixed table.
 struct Fixed {
     origin: SocketAddr,
@@ -251,16 +257,16 @@ impl Origins for Fixed {
     fn route(&self, host: &AuthorityHost, visitor: SocketAddr) -> Route {
         assert!(visitor.ip().is_loopback() || BALANCED.contains(&visitor.ip()));
         match text(host).as_str() {
-            ADDRESS => Route::To(OriginId(Uuid::from_u128(18))),
-            "app.example" => Route::To(OriginId(Uuid::from_u128(1))),
-            "second.example" => Route::To(OriginId(Uuid::from_u128(2))),
-            "gone.example" => Route::To(GONE),
-            "h2c.example" => Route::To(H2C),
-            "crowded.example" => Route::To(CROWDED),
-            "slow.example" => Route::To(SLOW),
-            "closing.example" => Route::To(CLOSING),
-            "renamed.example" => Route::To(RENAMED),
-            "old.example" | "new.example" => Route::To(OriginId(Uuid::from_u128(7))),
+            ADDRESS => to(OriginId(Uuid::from_u128(18))),
+            "app.example" => to(OriginId(Uuid::from_u128(1))),
+            "second.example" => to(OriginId(Uuid::from_u128(2))),
+            "gone.example" => to(GONE),
+            "h2c.example" => to(H2C),
+            "crowded.example" => to(CROWDED),
+            "slow.example" => to(SLOW),
+            "closing.example" => to(CLOSING),
+            "renamed.example" => to(RENAMED),
+            "old.example" | "new.example" => to(OriginId(Uuid::from_u128(7))),
             "hidden.example" => Route::Denied { by: DenialKind::AllowList },
             "offline.example" => Route::Unavailable(Outage::Offline),
             _ => Route::Unknown,
@@ -269,16 +275,10 @@ impl Origins for Fixed {
 
     fn passthrough(&self, sni: &Hostname, _visitor: SocketAddr) -> Route {
         match sni.as_str() {
-            "through.example" | "through.wild.example" => Route::To(OriginId(Uuid::from_u128(4))),
+            "through.example" | "through.wild.example" => to(OriginId(Uuid::from_u128(4))),
             "hidden-through.example" => Route::Denied { by: DenialKind::AllowList },
             _ => Route::Unknown,
         }
-    }
-
-    fn manner(&self, origin: OriginId) -> Manner {
-        let speech = if origin == H2C { Speech::H2c } else { Speech::Plain };
-        let host = (origin == RENAMED).then(|| "intranet.local:8080".parse().unwrap());
-        Manner { speech, host }
     }
 
     fn tls_minimum(&self, host: &Hostname) -> Option<TlsMinimum> {

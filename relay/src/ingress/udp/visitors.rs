@@ -6,9 +6,11 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bore_api::limits::{UDP_IDLE, UDP_IDLE_TWO_SIDED};
+
 use crate::flows::OpenFlow;
 use crate::ingress::proof::Proof;
-use crate::limits::{UDP_IDLE, UDP_IDLE_TWO_SIDED, UNANSWERED_BYTES_MAX};
+use crate::limits::UNANSWERED_BYTES_MAX;
 
 /// Who visits, by what its datagrams say; and by inner address, which an answer goes to.
 #[derive(Default)]

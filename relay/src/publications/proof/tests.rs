@@ -1,7 +1,9 @@
 //! What is proved, and what takes it away.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::table::{Entry, Publications};
 use super::*;
 
 #[test]
@@ -15,7 +17,7 @@ fn live_needs_a_target_and_a_recent_visit_without_a_failed_step() {
     lab.visit(true);
     assert_eq!(lab.shown().state, State::Live);
     let later = lab.now + LIVE_FOR + Duration::from_secs(1);
-    assert_eq!(lab.states.get(lab.publication.id, later).state, State::Reachable);
+    assert_eq!(lab.evidence().shown(later).state, State::Reachable);
 
     lab.visit(false);
     assert_eq!(lab.shown().state, State::Reachable);
@@ -26,9 +28,9 @@ fn live_needs_a_target_and_a_recent_visit_without_a_failed_step() {
 fn an_agents_word_for_a_visit_that_did_not_come_proves_nothing() {
     let mut lab = Lab::new();
     let shown_after = |lab: &Lab, came: &[Option<&str>]| {
-        lab.states.expect_visit(lab.publication.id);
+        lab.evidence().expect_visit();
         for hostname in came {
-            lab.states.note_visit_came(lab.publication.id, *hostname, lab.now);
+            lab.evidence().note_visit_came(*hostname, lab.now);
         }
         lab.report(true);
         (lab.shown().state, lab.shown().cause.unwrap_or_default())
@@ -41,7 +43,7 @@ fn an_agents_word_for_a_visit_that_did_not_come_proves_nothing() {
     assert_eq!(shown_after(&lab, &[]).0, State::Reachable, "each visit counts once");
 
     lab.publication.hostnames = ["a.example", "*.b.example"].map(str::to_owned).to_vec();
-    lab.states.declare(&lab.publication, lab.now);
+    lab.declare();
     lab.reachable();
     for elsewhere in [None, Some("a.example"), Some("b.example"), Some("x.y.b.example")] {
         let came = [Some("a.example"), elsewhere];
@@ -54,11 +56,11 @@ fn an_agents_word_for_a_visit_that_did_not_come_proves_nothing() {
 fn an_old_visit_proves_nothing_however_late_it_is_reported() {
     let lab = Lab::new();
     lab.reachable();
-    lab.states.expect_visit(lab.publication.id);
-    lab.states.note_visit_came(lab.publication.id, None, lab.now);
+    lab.evidence().expect_visit();
+    lab.evidence().note_visit_came(None, lab.now);
     let later = lab.now + LIVE_FOR + Duration::from_secs(1);
-    lab.states.set_visit(lab.publication.id, Lab::said(true), later);
-    assert_eq!(lab.states.get(lab.publication.id, later).state, State::Reachable);
+    lab.evidence().set_visit(Lab::said(true), later);
+    assert_eq!(lab.evidence().shown(later).state, State::Reachable);
 }
 
 #[test]
@@ -75,12 +77,12 @@ fn an_old_visit_proves_nothing_after_the_agent_was_away() {
 fn what_a_target_took_counts_until_it_refuses_a_visitor() {
     let lab = Lab::new();
     lab.reachable();
-    lab.states.note_taken(lab.publication.id, lab.now);
-    assert_eq!(lab.states.taken_at(lab.publication.id), Some(lab.now));
-    assert!(lab.states.take_due(lab.now).is_empty());
-    lab.states.note_not_taken(lab.publication.id, lab.now);
-    assert_eq!(lab.states.taken_at(lab.publication.id), None);
-    assert_eq!(lab.states.take_due(lab.now), [lab.publication.id], "checked at once");
+    lab.evidence().note_taken(lab.now);
+    assert_eq!(lab.evidence().taken_at(), Some(lab.now));
+    assert!(!lab.evidence().take_due(lab.now));
+    lab.evidence().note_not_taken(lab.now);
+    assert_eq!(lab.evidence().taken_at(), None);
+    assert!(lab.evidence().take_due(lab.now), "checked at once");
 }
 
 #[test]
@@ -90,7 +92,7 @@ fn a_visit_by_plain_http_proves_nothing_of_https() {
     lab.visit(true);
     let secured = |names: &[&str]| {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        lab.states.set_secured(lab.publication.id, names)
+        lab.evidence().set_secured(names)
     };
     assert!(!secured(&[]), "none was before");
     assert_eq!(lab.shown().state, State::Live);
@@ -107,17 +109,16 @@ fn a_line_that_visitors_do_not_get_is_shown_while_they_do_not() {
     let lab = Lab::new();
     lab.reachable();
     lab.visit(true);
-    let note =
-        |text: &str, now| lab.states.note_lost_line(lab.publication.id, text.to_owned(), now);
-    assert_eq!(note("no X-A", lab.now), Some(lab.publication.node));
-    assert_eq!(note("no X-B", lab.now + LOST_LINE_SHOWN), None, "something is told already");
+    let note = |text: &str, now| lab.evidence().note_lost_line(text.to_owned(), now);
+    assert!(note("no X-A", lab.now));
+    assert!(!note("no X-B", lab.now + LOST_LINE_SHOWN), "something is told already");
     let shown = lab.shown();
     assert_eq!((shown.state, shown.cause.as_deref()), (State::Live, Some("no X-A")));
     let last = shown.steps.last().map(|step| (step.ok, step.detail.as_str()));
     assert_eq!(last, Some((false, "no X-A")));
-    assert!(lab.states.forget_lost_lines(lab.now + LOST_LINE_SHOWN * 2).is_empty());
+    assert!(!lab.evidence().forget_lost_line(lab.now + LOST_LINE_SHOWN * 2));
     let later = lab.now + LOST_LINE_SHOWN * 2 + Duration::from_secs(1);
-    assert_eq!(lab.states.forget_lost_lines(later), [lab.publication.node]);
+    assert!(lab.evidence().forget_lost_line(later));
     assert_eq!(lab.shown().cause, None);
 }
 
@@ -136,12 +137,12 @@ fn a_name_that_leads_elsewhere_is_shown_and_takes_no_state_away() {
     lab.reachable();
     lab.visit(true);
     let step = Step::failed(StepName::Dns, "elsewhere");
-    lab.states.note_dns(lab.publication.id, Some(step.clone()));
-    let shown = lab.states.get(lab.publication.id, lab.now);
+    lab.evidence().note_dns(Some(step.clone()));
+    let shown = lab.evidence().shown(lab.now);
     assert_eq!(shown.state, State::Live);
     assert!(shown.steps.contains(&step));
-    lab.states.note_dns(lab.publication.id, None);
-    assert!(!lab.states.get(lab.publication.id, lab.now).steps.contains(&step));
+    lab.evidence().note_dns(None);
+    assert!(!lab.evidence().shown(lab.now).steps.contains(&step));
 }
 
 #[test]
@@ -157,7 +158,7 @@ fn another_target_port_or_hostname_has_nothing_proved() {
         lab.reachable();
         lab.visit(true);
         change(&mut lab.publication);
-        assert!(lab.states.declare(&lab.publication, lab.now));
+        lab.declare();
         assert_eq!(lab.shown().cause.as_deref(), Some(NOT_CHECKED));
         assert!(lab.shown().steps.is_empty());
         lab.reachable();
@@ -166,58 +167,86 @@ fn another_target_port_or_hostname_has_nothing_proved() {
 }
 
 #[test]
-fn what_an_agent_says_counts_for_its_own_publication_with_this_target() {
-    let mut lab = Lab::new();
-    let (node, id) = (lab.publication.node, lab.publication.id);
-    lab.states.note_served(Uuid::from_u128(99), id);
-    assert!(!lab.states.is_served(id), "another node's word");
-    lab.states.note_served(node, id);
-    assert!(lab.states.is_served(id));
-    lab.publication.target = "127.0.0.1:2".to_owned();
-    lab.states.declare(&lab.publication, lab.now);
-    assert!(!lab.states.is_served(id), "said of another target");
-}
-
-#[test]
 fn other_rules_leave_what_was_proved() {
     let mut lab = Lab::new();
     lab.reachable();
     lab.visit(true);
     lab.publication.access.deny.push("10.0.0.0/8".parse().unwrap());
-    assert!(!lab.states.declare(&lab.publication, lab.now));
+    lab.declare();
     assert_eq!(lab.shown().state, State::Live);
 }
 
 #[test]
 fn a_late_finding_or_visit_of_the_old_target_is_dropped() {
     let mut lab = Lab::new();
-    let old = lab.publication.clone();
     lab.reachable();
-    lab.states.expect_visit(old.id);
-    lab.states.note_visit_came(old.id, None, lab.now);
+    lab.evidence().expect_visit();
+    lab.evidence().note_visit_came(None, lab.now);
+    let old = lab.entry();
+    assert!(lab.publications.is_current(&old));
     lab.publication.target = "127.0.0.1:2".to_owned();
-    lab.states.declare(&lab.publication, lab.now);
+    lab.declare();
 
-    let base = Base::Reachable { note: None };
-    assert_eq!(lab.states.set(&old, base, Vec::new(), lab.now + CHECK_INTERVAL), None);
+    assert!(!lab.publications.is_current(&old));
     assert_eq!(lab.shown().state, State::Offline);
     lab.reachable();
     lab.report(true);
     assert_eq!(lab.shown().state, State::Reachable, "that visit was to the old target");
 }
 
+#[test]
+fn what_ports_were_claimed_for_and_could_not_be_stored_is_looked_at_again() {
+    let lab = Lab::new();
+    lab.reachable();
+    let old = lab.entry();
+    let wanted = Publication { public_port: Some(2), ..lab.publication.clone() };
+    assert!(lab.publications.note_claim(&wanted, lab.now).is_none(), "it is not stored yet");
+    assert!(!lab.publications.is_current(&old), "its ports are others now");
+    assert!(!lab.publications.is_current(&lab.entry()), "and these are not what is published");
+    assert_eq!(lab.shown().cause.as_deref(), Some(NOT_CHECKED));
+
+    let again = lab.publications.note_claim(&lab.publication, lab.now).unwrap();
+    assert!(lab.publications.is_current(&again));
+    assert!(lab.publications.note_claim(&lab.publication, lab.now).is_none(), "nothing moved");
+}
+
+#[test]
+fn what_was_claimed_and_stored_keeps_what_was_proved_since() {
+    let mut lab = Lab::new();
+    lab.publication.public_port = Some(2);
+    lab.publications.note_claim(&lab.publication, lab.now);
+    lab.evidence().note_taken(lab.now);
+    lab.declare();
+    assert!(lab.publications.is_current(&lab.entry()));
+    assert_eq!(lab.evidence().taken_at(), Some(lab.now));
+}
+
 /// One publication and what is known of it.
 struct Lab {
-    states: States,
+    publications: Publications,
     publication: Publication,
     now: Instant,
 }
 
 impl Lab {
     fn new() -> Self {
-        let (states, now, publication) = (States::default(), Instant::now(), publication());
-        assert!(states.declare(&publication, now));
-        Self { states, publication, now }
+        let publications = Publications::default();
+        let lab = Self { publications, publication: publication(), now: Instant::now() };
+        lab.declare();
+        lab
+    }
+
+    fn declare(&self) {
+        assert!(self.publications.put(self.publication.clone(), self.now).is_some());
+        assert!(self.publications.put(self.publication.clone(), self.now).is_none());
+    }
+
+    fn entry(&self) -> Arc<Entry> {
+        self.publications.get(self.publication.id).unwrap()
+    }
+
+    fn evidence(&self) -> Arc<Evidence> {
+        Arc::clone(&self.entry().evidence)
     }
 
     fn reachable(&self) {
@@ -225,18 +254,18 @@ impl Lab {
     }
 
     fn find(&self, base: Base) {
-        let due = self.now + CHECK_INTERVAL;
-        self.states.set(&self.publication, base, Vec::new(), due).unwrap();
+        assert!(self.publications.is_current(&self.entry()));
+        self.evidence().conclude(base, Vec::new(), self.now + CHECK_INTERVAL);
     }
 
     fn visit(&self, ok: bool) {
-        self.states.expect_visit(self.publication.id);
-        self.states.note_visit_came(self.publication.id, None, self.now);
+        self.evidence().expect_visit();
+        self.evidence().note_visit_came(None, self.now);
         self.report(ok);
     }
 
     fn report(&self, ok: bool) {
-        self.states.set_visit(self.publication.id, Self::said(ok), self.now);
+        self.evidence().set_visit(Self::said(ok), self.now);
     }
 
     fn said(ok: bool) -> ProbeReport {
@@ -244,7 +273,7 @@ impl Lab {
     }
 
     fn shown(&self) -> PublicationState {
-        self.states.get(self.publication.id, self.now)
+        self.evidence().shown(self.now)
     }
 }
 
