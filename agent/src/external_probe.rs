@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use bore_api::Code;
 use bore_api::state::{ProbeOrder, ProbeReport, PublicationState, Step, StepName};
+use bore_api::visit::{VISIT_PATH, VISIT_PROTOCOL};
 use bore_api::wire::PublicationView;
 use bytes::Bytes;
 use http::{Method, Request, header};
@@ -363,7 +364,7 @@ where
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
     tokio::spawn(connection);
-    let request = Request::get(format!("/.well-known/bore/{token}"))
+    let request = Request::get(format!("{VISIT_PATH}{token}"))
         .header(header::HOST, authority)
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())
@@ -403,8 +404,6 @@ const ALL_MAX: Duration = Duration::from_secs(30);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 16;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// Before the token, as the relay's front door knows it.
-const VISIT_PROTOCOL: &[u8] = b"bore-visit/";
 const UDP_TRIES: u32 = 3;
 const UDP_WAIT: Duration = Duration::from_secs(1);
 const ANSWER_BYTES_MAX: usize = 1024;

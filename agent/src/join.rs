@@ -5,10 +5,9 @@
 
 use std::net::SocketAddr;
 
-use bore_api::wire::Joined;
+use bore_api::wire::{JoinBody, JoinSecret, Joined};
 use bore_driver::Shard;
 use bore_overlay::{GARDEN_JOINER, GARDEN_PORT, GARDEN_RELAY, JoinKey};
-use data_encoding::BASE64URL_NOPAD;
 use http::Method;
 use uuid::Uuid;
 
@@ -17,7 +16,7 @@ use super::connect::{Connector, RelayPeer, resolve};
 use super::control_client::ControlClient;
 use super::error::AgentError;
 use super::state::{Identity, Membership, StateFolder};
-use super::wire::{JoinBody, VERSION};
+use super::wire::VERSION;
 
 /// What joining needs besides the state folder.
 #[derive(Debug, Clone)]
@@ -94,10 +93,10 @@ pub(crate) async fn join(
 fn body(wanted: &JoinOptions) -> JoinBody {
     JoinBody {
         key_id: Uuid::from_bytes(wanted.key.key_id),
-        secret: BASE64URL_NOPAD.encode(wanted.key.secret.expose_bytes()),
+        secret: JoinSecret::new(*wanted.key.secret.expose_bytes()),
         network: Uuid::from_bytes(wanted.key.network.0),
         name: wanted.name.clone(),
-        version: VERSION,
+        version: VERSION.to_owned(),
         ephemeral: wanted.ephemeral,
     }
 }

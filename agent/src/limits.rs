@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bore_api::limits::WATCH_HEARTBEAT;
 use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -44,8 +45,6 @@ pub(crate) const UDP_WAITING_BYTES_MAX: usize = 16 << 20;
 pub(crate) const OWN_DESCRIPTORS: usize = 128;
 /// Connections of the relay to the probe port.
 pub(crate) const PROBE_CONNECTIONS_MAX: usize = 16;
-/// One line on the probe port, in bytes.
-pub(crate) const PROBE_LINE_BYTES_MAX: usize = 4096;
 /// Visits from outside whose token is still expected.
 pub(crate) const VISITS_MAX: usize = PUBLICATIONS_MAX;
 /// Body of an answer of the relay's control, or of an agent's, in bytes. As many publications as there may be have longer lists of visitors than one has.
@@ -63,7 +62,7 @@ pub(crate) const RELAY_ADDRESSES_MAX: usize = 16;
 pub(crate) const STATE_FILE_BYTES_MAX: u64 = 128 << 20;
 
 /// How long a local target may take to accept.
-pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TARGET_DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Addresses of a target's name that are tried.
 pub(crate) const TARGET_ADDRESSES_MAX: usize = 16;
 /// How long a connection to a target is quiet until the kernel asks whether the other machine is there.
@@ -76,18 +75,15 @@ pub(crate) const TARGET_KEEP_ALIVE_RETRIES_MAX: u32 = 3;
 pub(crate) const HEALTH_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an address of a name is waited for before a visitor that asks again is led to the next one.
 pub(crate) const UDP_ANSWER_WAIT: Duration = Duration::from_secs(1);
-/// A UDP flow that only one side used.
-pub(crate) const UDP_IDLE: Duration = Duration::from_secs(60);
-/// A UDP flow that was answered.
-pub(crate) const UDP_IDLE_TWO_WAY: Duration = Duration::from_secs(180);
 /// How long a UDP flow goes unanswered until its target's name is resolved again; twice as long each time.
 pub(crate) const UDP_RESOLVE_AGAIN: Duration = Duration::from_secs(3);
 /// The longest that it becomes.
 pub(crate) const UDP_RESOLVE_AGAIN_MAX: Duration = Duration::from_secs(48);
 /// How long a request to the relay's control may take.
 pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the relay may be silent on the watch stream; it sends a heartbeat every 15 s.
-pub(crate) const HEARTBEAT_MISSING: Duration = Duration::from_secs(35);
+/// How long the relay may be silent on the watch stream: two heartbeats and some more.
+pub(crate) const HEARTBEAT_MISSING: Duration =
+    Duration::from_secs(2 * WATCH_HEARTBEAT.as_secs() + 5);
 /// How long one round of reaching the relay may take.
 pub(crate) const ROUND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Keepalive of the tunnel, in seconds.

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bore_api::limits::PROBE_LINE_BYTES_MAX;
 use bore_api::state::TargetReport;
 use bore_driver::{Local, pipe};
 use bore_netstack::Incoming;
@@ -20,7 +21,6 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::limits::PROBE_LINE_BYTES_MAX;
 use super::serve_tcp::Listeners;
 use super::shared::Shared;
 use super::target_watch::check_target;

@@ -13,6 +13,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bore_api::limits::{UDP_IDLE, UDP_IDLE_TWO_SIDED};
 use bore_driver::{BoundUdp, DatagramSink, Local, UdpBinding};
 use bore_policy::TargetHost;
 use tokio::net::UdpSocket;
@@ -21,8 +22,8 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::limits::{
-    FlowPermit, UDP_ANSWER_WAIT, UDP_FLOWS_PER_PUBLICATION_MAX, UDP_IDLE, UDP_IDLE_TWO_WAY,
-    UDP_RESOLVE_AGAIN, UDP_RESOLVE_AGAIN_MAX, UDP_WAITING_MAX,
+    FlowPermit, UDP_ANSWER_WAIT, UDP_FLOWS_PER_PUBLICATION_MAX, UDP_RESOLVE_AGAIN,
+    UDP_RESOLVE_AGAIN_MAX, UDP_WAITING_MAX,
 };
 use super::recent_addresses::RecentAddresses;
 use super::shared::{ServicePlan, Shared};
@@ -444,7 +445,7 @@ async fn send_waiting(flow: &Flow, socket: &Rc<UdpSocket>) -> io::Result<()> {
 }
 
 fn idle_at(flow: &Flow) -> Instant {
-    let idle = if flow.answered.get() { UDP_IDLE_TWO_WAY } else { UDP_IDLE };
+    let idle = if flow.answered.get() { UDP_IDLE_TWO_SIDED } else { UDP_IDLE };
     flow.last_used.get() + idle
 }
 

@@ -1,4 +1,4 @@
-//! Reaches local targets: resolve, connect, within [`DIAL_TIMEOUT`].
+//! Reaches local targets: resolve, connect, within [`TARGET_DIAL_TIMEOUT`].
 //!
 //! A name is resolved once per dial and the connection goes to the addresses of that answer, so a name that changes between a look and
 //! a dial gains nothing. What may be dialled is not decided here: callers hold a target only because it was declared.
@@ -20,7 +20,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::happy_eyeballs;
 use super::limits::{
-    DIAL_TIMEOUT, TARGET_KEEP_ALIVE_IDLE, TARGET_KEEP_ALIVE_INTERVAL, TARGET_KEEP_ALIVE_RETRIES_MAX,
+    TARGET_DIAL_TIMEOUT, TARGET_KEEP_ALIVE_IDLE, TARGET_KEEP_ALIVE_INTERVAL,
+    TARGET_KEEP_ALIVE_RETRIES_MAX,
 };
 use super::network_watch::is_shortage;
 use super::system::has_udp_socket;
@@ -37,7 +38,7 @@ pub enum DialError {
         target: String,
     },
     /// No answer.
-    #[error("{target} did not answer within {} s", DIAL_TIMEOUT.as_secs())]
+    #[error("{target} did not answer within {} s", TARGET_DIAL_TIMEOUT.as_secs())]
     TimedOut {
         /// What was dialled.
         target: String,
@@ -181,7 +182,7 @@ pub(crate) fn place(target: &Target, offset: u16) -> Result<Place, DialError> {
 }
 
 impl Place {
-    /// Opens a stream, within [`DIAL_TIMEOUT`].
+    /// Opens a stream, within [`TARGET_DIAL_TIMEOUT`].
     pub(crate) async fn connect(&self) -> Result<LocalStream, DialError> {
         let dial = async {
             match self {
@@ -325,7 +326,7 @@ impl Place {
         dial: impl Future<Output = Result<T, DialError>>,
     ) -> Result<T, DialError> {
         let late = |_| DialError::TimedOut { target: self.to_string() };
-        tokio::time::timeout(DIAL_TIMEOUT, dial).await.map_err(late)?
+        tokio::time::timeout(TARGET_DIAL_TIMEOUT, dial).await.map_err(late)?
     }
 
     fn unsuitable(&self, cause: &'static str) -> DialError {

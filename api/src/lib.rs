@@ -9,6 +9,7 @@ pub mod problem;
 pub mod state;
 mod text;
 mod time_text;
+pub mod visit;
 pub mod wire;
 
 pub use code::{Code, Exit};

@@ -1,6 +1,9 @@
 //! What travels over the REST API besides the resources themselves; the relay writes it, agents and the command line read it.
 //!
-//! Requests refuse unknown fields, answers may grow. Nothing here holds a secret but the two answers that show one once.
+//! Requests refuse unknown fields, answers may grow. Nothing here holds a secret but the two answers that show one once, and
+//! what a joiner says.
+
+mod join;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -13,6 +16,8 @@ use crate::model::{
     Publication, Scope, WebOptions,
 };
 use crate::state::{NodeState, PublicationState, RelayInfo, Step};
+
+pub use join::{JoinBody, JoinSecret};
 
 /// What a node asks for when it publishes. The same node and name again is an update.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

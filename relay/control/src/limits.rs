@@ -46,9 +46,6 @@ pub const GROUPS_NAMED_MAX: usize = 64;
 /// Nodes of one group.
 pub const GROUP_NODES_MAX: usize = 10_000;
 
-/// Consecutive public ports of one publication.
-pub const PORT_COUNT_MAX: u16 = 16_384;
-
 /// Hostnames of one network that rest after they were given back; of more, those longest at rest are free for other networks again.
 pub(crate) const HOSTNAMES_RESTING_MAX: i64 = 20_000;
 
@@ -57,9 +54,6 @@ pub const PORT_TRIES_MAX: usize = 64;
 
 /// Changes that a subscriber may lie behind before it is told that it lost some.
 pub const CHANGES_BEHIND_MAX: usize = 1_024;
-
-/// Between two heartbeats of a watch stream.
-pub const WATCH_HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Callers whose rate is remembered; beyond it the idlest is forgotten.
 pub const RATE_CALLERS_MAX: usize = 16_384;

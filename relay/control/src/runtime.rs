@@ -2,6 +2,8 @@
 //!
 //! The relay implements [`Runtime`]; tests use a small one of their own.
 
+use std::net::SocketAddrV4;
+
 use async_trait::async_trait;
 use bore_api::model::{DnsRecord, Domain, Micros, Node, Publication};
 use bore_api::state::{
@@ -57,6 +59,8 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     async fn call_back_agent(&self, node: Uuid) -> bool;
     /// The text of a join key: addresses of the relay, the cluster's key and this secret.
     fn encode_join_key(&self, network: Uuid, key: Uuid, secret: &[u8; 20]) -> String;
+    /// Where the relay serves the API inside every network, by IPv4.
+    fn control_inside(&self) -> SocketAddrV4;
     /// The overlay IPv6 address of a public key in a network; `None` when the text is not a key.
     fn overlay_v6(&self, network: Uuid, public_key: &str) -> Option<std::net::Ipv6Addr>;
     /// How the certificates are that the relay keeps, by name.

@@ -4,13 +4,11 @@
 //! system's random source drew, and the CRC-32 of all before as 6 characters of base62. The checksum tells a typing error from a key that is
 //! not valid; it protects nothing. The store has the SHA-256 of a secret, never the secret: 160 random bits need no slow hash.
 //!
-//! Invariant: no type here can be printed or serialised; [`ApiToken::reveal`] is the one way to the text.
+//! Invariant: no type here can be printed or serialised; [`ApiToken::reveal`] is the one way to the text. The secret of a join key is [`JoinSecret`].
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bore_api::wire::JoinSecret;
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
-use serde::{Deserialize, Deserializer, de};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
@@ -21,9 +19,6 @@ pub struct ApiToken {
     id: Uuid,
     secret: Zeroizing<String>,
 }
-
-/// The secret of a join key.
-pub struct JoinSecret(Zeroizing<[u8; JOIN_SECRET_BYTES]>);
 
 /// Why a text is not an API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -91,26 +86,19 @@ impl ApiToken {
     }
 }
 
-impl JoinSecret {
-    /// Draws a secret.
-    ///
-    /// # Errors
-    /// When the system's random source fails.
-    pub fn generate() -> Result<Self, RandomError> {
-        let mut bytes = Zeroizing::new([0; JOIN_SECRET_BYTES]);
-        OsRng.try_fill_bytes(&mut *bytes).map_err(RandomError)?;
-        Ok(Self(bytes))
-    }
+/// Draws the secret of a join key.
+///
+/// # Errors
+/// When the system's random source fails.
+pub fn generate_join_secret() -> Result<JoinSecret, RandomError> {
+    let mut bytes = Zeroizing::new([0; JoinSecret::BYTES]);
+    OsRng.try_fill_bytes(&mut *bytes).map_err(RandomError)?;
+    Ok(JoinSecret::new(*bytes))
+}
 
-    /// What the store keeps.
-    pub fn hash(&self) -> [u8; 32] {
-        Sha256::digest(*self.0).into()
-    }
-
-    /// The bytes, for the text of the join key.
-    pub fn reveal(&self) -> &[u8; JOIN_SECRET_BYTES] {
-        &self.0
-    }
+/// What the store keeps of the secret of a join key.
+pub fn join_secret_hash(secret: &JoinSecret) -> [u8; 32] {
+    Sha256::digest(secret.reveal()).into()
 }
 
 /// Compares hashes in a time that depends on nothing.
@@ -118,26 +106,9 @@ pub fn same_hash(left: &[u8; 32], right: &[u8; 32]) -> bool {
     left.ct_eq(right).into()
 }
 
-/// base64url without padding, as the wire has it. The error never quotes the text.
-impl<'de> Deserialize<'de> for JoinSecret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let refused = || de::Error::custom("not 20 bytes of base64url without padding");
-        let text = Zeroizing::new(String::deserialize(deserializer).map_err(|_| refused())?);
-        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text.as_bytes()).map_err(|_| refused())?);
-        let bytes = bytes.as_slice().try_into().map_err(|_| refused())?;
-        Ok(Self(Zeroizing::new(bytes)))
-    }
-}
-
 impl std::fmt::Debug for ApiToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ApiToken({}, ***)", self.id)
-    }
-}
-
-impl std::fmt::Debug for JoinSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("JoinSecret(***)")
     }
 }
 
@@ -168,7 +139,6 @@ const PREFIX: &str = "bore_api_";
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const SECRET_CHARS: usize = 27;
 const CHECKSUM_CHARS: usize = 6;
-const JOIN_SECRET_BYTES: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -215,21 +185,6 @@ mod tests {
     #[test]
     fn attack_10_debug_shows_no_secret() {
         let token = ApiToken::generate(Uuid::now_v7()).unwrap();
-        let join = JoinSecret::generate().unwrap();
         assert!(!format!("{token:?}").contains(token.secret.as_str()));
-        assert_eq!(format!("{join:?}"), "JoinSecret(***)");
-    }
-
-    #[test]
-    fn a_join_secret_is_read_from_base64url_and_errors_do_not_quote_it() {
-        let secret = JoinSecret::generate().unwrap();
-        let text = serde_json::to_string(&URL_SAFE_NO_PAD.encode(secret.reveal())).unwrap();
-        let read: JoinSecret = serde_json::from_str(&text).unwrap();
-        assert_eq!(read.reveal(), secret.reveal());
-
-        for wrong in ["\"canary\"", "\"canary*canary\"", "42"] {
-            let error = serde_json::from_str::<JoinSecret>(wrong).unwrap_err().to_string();
-            assert!(!error.contains("canary") && !error.contains("42"), "{error}");
-        }
     }
 }

@@ -2,10 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use bore_api::wire::Joined;
-use serde::Deserialize;
-use utoipa::ToSchema;
-use uuid::Uuid;
+use bore_api::wire::{JoinBody, Joined};
 
 use super::caller::Stranger;
 use super::input::Input;
@@ -13,27 +10,6 @@ use crate::control::Control;
 use crate::refusal::Refusal;
 use crate::service::JoinForm;
 use crate::text::clean_text;
-use crate::token::JoinSecret;
-
-/// A stranger with a join key.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct JoinBody {
-    /// Id of the key.
-    key_id: Uuid,
-    /// Its secret, 20 bytes, base64url without padding.
-    #[schema(value_type = String)]
-    secret: JoinSecret,
-    /// The network that the key names.
-    network: Uuid,
-    /// What the machine calls itself; made fit where it is no DNS label.
-    name: String,
-    /// Version of the agent.
-    version: String,
-    /// The node goes when it has been away for a while, as one whose key says so does.
-    #[serde(default)]
-    ephemeral: bool,
-}
 
 /// Joins a network.
 ///

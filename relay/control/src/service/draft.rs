@@ -3,14 +3,14 @@
 //! What is taken or forbidden is not known here.
 
 use bore_api::Code;
-use bore_api::limits::HOSTNAMES_PER_PUBLICATION_MAX;
+use bore_api::limits::{HOSTNAMES_PER_PUBLICATION_MAX, PORT_COUNT_MAX};
 use bore_api::model::{HealthCheck, HealthOptions, Lifetime, NodeKind, Protocol, WebOptions};
 use bore_api::wire::{AccessLists, PublishRequest};
 use bore_policy::{Access, CompiledAccess, Groups, Label, Source, Target, TargetScheme};
 use uuid::Uuid;
 
 use super::label;
-use crate::limits::{ACCESS_ENTRIES_MAX, PORT_COUNT_MAX, TARGET_CHARS_MAX};
+use crate::limits::{ACCESS_ENTRIES_MAX, TARGET_CHARS_MAX};
 use crate::names::readable_label;
 use crate::refusal::Refusal;
 use crate::text::check_text;

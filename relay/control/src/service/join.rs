@@ -4,11 +4,11 @@
 //! That is why nothing is checked before the store has compared the secret, and why a wanted name is made fit instead of refused.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use bore_api::Code;
 use bore_api::model::{Network, Node, parse_id};
-use bore_api::wire::{Joined, NetworkView, SelfView};
+use bore_api::wire::{JoinSecret, Joined, NetworkView, SelfView};
 use bore_policy::Label;
 use bore_policy::limits::LABEL_BYTES_MAX;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use crate::control::{ChangeKind, Control};
 use crate::memory::Member;
 use crate::refusal::Refusal;
 use crate::store::{JoinError, JoinRequest, StoreError};
-use crate::token::JoinSecret;
+use crate::token::join_secret_hash;
 
 /// What a joiner says.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Control {
         let request = JoinRequest {
             network: form.network,
             key: form.key,
-            secret_hash: form.secret.hash(),
+            secret_hash: join_secret_hash(&form.secret),
             overlay_v6: self.node_address(form.network, &form.public_key).ok_or_else(invalid)?,
             public_key: form.public_key,
             name: fit_name(&form.name),
@@ -114,7 +114,7 @@ impl Control {
             relay: self.runtime().relay_info(),
             relay_v4: view.relay_v4,
             relay_v6: view.relay_v6,
-            control_port: CONTROL_PORT,
+            control_port: self.runtime().control_inside().port(),
         })
     }
 
@@ -122,7 +122,7 @@ impl Control {
     pub(crate) fn is_relay_address(&self, network: Uuid, address: IpAddr) -> bool {
         let own_v6 = || self.runtime().overlay_v6(network, &self.runtime().relay_info().public_key);
         match address {
-            IpAddr::V4(address) => address == RELAY_V4,
+            IpAddr::V4(address) => address == *self.runtime().control_inside().ip(),
             IpAddr::V6(address) => own_v6() == Some(address),
         }
     }
@@ -137,7 +137,8 @@ impl Control {
         let relay_v6 = self.runtime().overlay_v6(network.id, &relay.public_key);
         // The relay's own key is always one; the unspecified address routes nowhere.
         let relay_v6 = relay_v6.unwrap_or(std::net::Ipv6Addr::UNSPECIFIED);
-        NetworkView { network, relay_v4: RELAY_V4, relay_v6 }
+        let relay_v4 = *self.runtime().control_inside().ip();
+        NetworkView { network, relay_v4, relay_v6 }
     }
 }
 
@@ -154,12 +155,6 @@ fn fit_name(wanted: &str) -> String {
         Ok(_) | Err(_) => "node".to_owned(),
     }
 }
-
-/// The relay is a node in every network, always at this address.
-const RELAY_V4: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
-
-/// Where the relay serves this API inside the overlay.
-const CONTROL_PORT: u16 = 80;
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@ use crate::control::{ChangeKind, Control};
 use crate::limits::{API_KEY_LIFE_DEFAULT, API_KEY_LIFE_MAX, DESCRIPTION_CHARS_MAX};
 use crate::refusal::Refusal;
 use crate::text::check_text;
-use crate::token::{ApiToken, JoinSecret, same_hash};
+use crate::token::{ApiToken, generate_join_secret, join_secret_hash, same_hash};
 
 impl Control {
     /// Makes a join key.
@@ -47,9 +47,9 @@ impl Control {
 
         let maker = self.maker(by).await?;
         check_life(maker.as_ref(), wanted.expires_at)?;
-        let secret = JoinSecret::generate()?;
+        let secret = generate_join_secret()?;
         let item = join_key(network, wanted, maker.as_ref(), now);
-        self.store().create_join_key(&item, secret.hash(), by).await?;
+        self.store().create_join_key(&item, join_secret_hash(&secret), by).await?;
         self.announce(Some(network), ChangeKind::Keys, Some(item.id));
         let key = self.runtime().encode_join_key(network, item.id, secret.reveal());
         Ok(CreatedJoinKey { item, key })

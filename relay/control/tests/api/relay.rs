@@ -1,7 +1,7 @@
 //! A relay without packets: it remembers claims and reports, and nothing else.
 
 use std::collections::{HashMap, HashSet};
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -141,6 +141,10 @@ impl Runtime for FakeRelay {
 
     fn encode_join_key(&self, network: Uuid, key: Uuid, secret: &[u8; 20]) -> String {
         format!("bore_join_{network}.{key}.{}", URL_SAFE_NO_PAD.encode(secret))
+    }
+
+    fn control_inside(&self) -> SocketAddrV4 {
+        SocketAddrV4::new([100, 64, 0, 1].into(), 80)
     }
 
     fn overlay_v6(&self, network: Uuid, public_key: &str) -> Option<Ipv6Addr> {

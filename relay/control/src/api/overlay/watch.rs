@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bore_api::Code;
+use bore_api::limits::WATCH_HEARTBEAT;
 use bore_api::model::Node;
 use bore_api::wire::WatchEvent;
 use futures_util::stream::unfold;
@@ -22,7 +23,6 @@ use crate::api::caller::SelfNode;
 use crate::api::input::Params;
 use crate::api::query::WatchParams;
 use crate::control::Control;
-use crate::limits::WATCH_HEARTBEAT;
 use crate::refusal::Refusal;
 use crate::session::{End, Signal};
 
