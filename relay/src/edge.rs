@@ -21,7 +21,6 @@ mod counters;
 mod door;
 mod downgrade;
 mod framing;
-mod gate;
 mod guard;
 mod headers;
 mod host;
@@ -38,6 +37,7 @@ mod pages;
 mod prefixed;
 mod proxied;
 mod renamed;
+mod rendezvous;
 mod request_body;
 mod response_head;
 mod service;
@@ -54,5 +54,7 @@ pub use counters::{
     HandshakeLabels, Limit, LimitLabels, Outcome, OutcomeLabels,
 };
 pub use framing::Fault;
-pub use origins::{DenialKind, Manner, OriginId, Origins, Outage, Route, Speech, Unopened};
+pub use origins::{
+    DenialKind, OriginId, Origins, Outage, Route, Unopened, UpstreamConfig, UpstreamProtocol,
+};
 pub use settings::{EdgeSettings, Scheme};

@@ -1,6 +1,6 @@
 //! The public side of `tcp` and `udp` publications: kernel sockets outside, flows through the tunnel inside.
 //!
-//! One task on the shard's thread owns every public port ([`Doorman`]); other threads send it [`Command`]s. A publication's
+//! One task on the shard's thread owns every public port ([`PortOwner`]); other threads send it [`Command`]s. A publication's
 //! ports are *claimed* (bound) before it is stored and *served* while its target is known to answer: in between, a TCP port is bound but does
 //! not listen, so that the kernel refuses visitors at once.
 //!
@@ -41,7 +41,7 @@ use crate::publications::Publications;
 
 /// Where a publication's flows go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Route {
+pub(crate) struct TunnelRoute {
     pub(crate) publication: Uuid,
     pub(crate) peer: PeerId,
     pub(crate) agent_v4: IpAddr,
@@ -53,7 +53,7 @@ pub(crate) struct Route {
     pub(crate) masquerade: bool,
 }
 
-impl Route {
+impl TunnelRoute {
     /// The inner addresses of a visitor's flow. A source port of 0 is for the caller to choose.
     pub(crate) fn dial(&self, visitor: SocketAddr, port_offset: u16) -> Dial {
         let (agent, relay) = match visitor.ip() {
@@ -91,7 +91,7 @@ impl Shared {
     pub(crate) async fn carry_visit(
         &self,
         local: &Local,
-        route: &Route,
+        route: &TunnelRoute,
         token: &str,
         hostname: Option<&str>,
     ) -> io::Result<()> {
@@ -123,7 +123,7 @@ pub(crate) struct Ingress {
 enum Command {
     Claim { publication: Box<Publication>, wish: Wish, answer: Answer },
     Release { publication: Uuid, answer: oneshot::Sender<()> },
-    Serve { publication: Uuid, route: Option<Route>, answer: Answer },
+    Serve { publication: Uuid, route: Option<TunnelRoute>, answer: Answer },
     Stop(oneshot::Sender<()>),
     Resume(oneshot::Sender<()>),
 }
@@ -146,7 +146,7 @@ impl Ingress {
         let shard = shard.clone();
         tokio::spawn(async move {
             // An ended shard has no ingress: commands then answer that it is gone.
-            let _ = shard.run(move |local| Doorman::new(local, shared).run(queue)).await;
+            let _ = shard.run(move |local| PortOwner::new(local, shared).run(queue)).await;
         });
         Self { commands }
     }
@@ -178,7 +178,7 @@ impl Ingress {
     pub(crate) async fn serve(
         &self,
         publication: Uuid,
-        route: Option<Route>,
+        route: Option<TunnelRoute>,
     ) -> Result<(), ClaimError> {
         self.ask(|answer| Command::Serve { publication, route, answer }).await
     }
@@ -212,7 +212,7 @@ impl Ingress {
 }
 
 /// Owns the public ports. Lives on the shard's thread.
-struct Doorman {
+struct PortOwner {
     local: Local,
     shared: Arc<Shared>,
     room: Rc<udp::Room>,
@@ -226,7 +226,7 @@ struct Opened {
     first_port: Option<u16>,
     count: u16,
     ports: Vec<Port>,
-    route: Option<Route>,
+    route: Option<TunnelRoute>,
     _sockets: HeldSockets,
 }
 
@@ -235,7 +235,7 @@ enum Port {
     Udp(udp::UdpPublication),
 }
 
-impl Doorman {
+impl PortOwner {
     fn new(local: Local, shared: Arc<Shared>) -> Self {
         let sockets = PortSockets::new(shared.port_sockets_max);
         Self { local, shared, room: Rc::default(), sockets, open: HashMap::new(), stopped: false }
@@ -358,7 +358,7 @@ impl Doorman {
     }
 
     /// All ports or none: a publication that is half served is not served.
-    fn serve(&mut self, publication: Uuid, route: Option<Route>) -> Result<(), ClaimError> {
+    fn serve(&mut self, publication: Uuid, route: Option<TunnelRoute>) -> Result<(), ClaimError> {
         let Some(opened) = self.open.get_mut(&publication) else {
             return if self.stopped { Err(draining()) } else { Ok(()) };
         };
@@ -385,7 +385,7 @@ impl Opened {
         u32::from(ours) < theirs_end && u32::from(theirs) < ours_end
     }
 
-    fn serve(&mut self, route: Option<&Route>) -> Result<(), ClaimError> {
+    fn serve(&mut self, route: Option<&TunnelRoute>) -> Result<(), ClaimError> {
         self.ports.iter_mut().try_for_each(|port| match port {
             Port::Tcp(port) => port.serve(route),
             Port::Udp(port) => port.serve(route),

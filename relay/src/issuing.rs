@@ -24,9 +24,9 @@ use crate::server::StartError;
 use crate::tls::{Certificates, Challenges};
 
 /// What certificates are made from.
-pub(crate) struct Ingredients<'a> {
+pub(crate) struct IssuerConfig<'a> {
     pub(crate) config: &'a Config,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) sealer: Sealer,
     /// This relay, by a name that it keeps over restarts.
     pub(crate) holder: String,
@@ -38,10 +38,10 @@ pub(crate) struct Ingredients<'a> {
 
 /// An issuer that serves what the store has.
 pub(crate) async fn issuer(
-    ingredients: Ingredients<'_>,
+    ingredients: IssuerConfig<'_>,
     registry: &mut Registry,
 ) -> Result<Arc<Issuer>, StartError> {
-    let Ingredients { config, store, sealer, holder, certificates, challenges, txt } = ingredients;
+    let IssuerConfig { config, store, sealer, holder, certificates, challenges, txt } = ingredients;
     let pace = Pace::default();
     let roots = CaRoots::load(config.acme.ca_file.as_deref()).map_err(StartError::CaRoots)?;
     let settings = AcmeSettings {
@@ -73,14 +73,18 @@ pub(crate) fn names(config: &Config, takes_txt: bool) -> WantedNames {
 
 /// Who knows which certificates are wanted.
 #[derive(Debug)]
-pub(crate) struct Wishes {
+pub(crate) struct CertificateDemand {
     pub(crate) names: WantedNames,
     pub(crate) control: Control,
     pub(crate) certificates: Arc<Certificates>,
 }
 
 /// Keeps a certificate for every name that is wanted, until `closing`.
-pub(crate) async fn keep(issuer: Arc<Issuer>, wishes: Wishes, mut closing: watch::Receiver<bool>) {
+pub(crate) async fn keep(
+    issuer: Arc<Issuer>,
+    wishes: CertificateDemand,
+    mut closing: watch::Receiver<bool>,
+) {
     let mut changes = wishes.control.subscribe();
     let mut served = wishes.certificates.changes();
     let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
@@ -135,7 +139,7 @@ async fn show_agents(issuer: &Issuer, control: &Control) {
     }
 }
 
-impl Wishes {
+impl CertificateDemand {
     fn now(&self, issuer: &Issuer) -> Vec<Wanted> {
         let (mut wanted, more) = self.names.of(published(&self.control));
         issuer.note_refused(&more);
@@ -171,7 +175,7 @@ fn web_names(
     let http = publications.filter(|publication| publication.protocol == Protocol::Http);
     http.flat_map(move |publication| {
         let id = of(&publication);
-        publication.hostnames.into_iter().map(move |name| (name, id))
+        publication.hostnames.into_iter().map(move |host| (host.to_string(), id))
     })
 }
 

@@ -93,7 +93,7 @@ impl OverlayOrigins {
         match entry.evidence.service() {
             Service::Offline => Route::Unavailable(Outage::Offline),
             Service::Down => Route::Unavailable(Outage::Down),
-            Service::Up => Route::To(OriginId(entry.id()), Arc::clone(&entry.manner)),
+            Service::Up => Route::To(OriginId(entry.id()), Arc::clone(&entry.upstream)),
         }
     }
 

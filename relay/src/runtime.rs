@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use bore_api::model::{DnsRecord, Domain, Micros, Node, Protocol, Publication};
+use bore_api::model::{DnsRecord, Domain, Micros, Node, Protocol, Publication, PublishedHost};
 use bore_api::state::{
     CertificateState, FlowState, NodeState, ProbeOrder, ProbeReport, PublicationState, RelayInfo,
     Step, TargetReport,
@@ -24,7 +24,7 @@ use crate::clock::now_micros;
 use crate::domains::Domains;
 use crate::edge::Scheme;
 use crate::limits::DOMAIN_LOOK_PATIENCE;
-use crate::publications::missing_certificate::Lacking;
+use crate::publications::missing_certificate::MissingCertificate;
 use crate::publications::{Entry, Publications, Reconciler};
 use crate::tls::Certificates;
 use crate::tunnels::Tunnels;
@@ -133,8 +133,8 @@ impl Runtime for RelayRuntime {
 
     fn publication_state(&self, id: Uuid) -> PublicationState {
         let mut state = self.publications.state(id, Instant::now());
-        if let Some(lacking) = self.lacking(id) {
-            lacking.tell(&mut state);
+        if let Some(missing) = self.missing_certificate(id) {
+            missing.tell(&mut state);
         }
         state
     }
@@ -143,7 +143,7 @@ impl Runtime for RelayRuntime {
         let host = bracketed(&self.identity.host);
         match (publication.protocol, publication.public_port, first_hostname(publication)) {
             (Protocol::Http | Protocol::Tls, _, Some(hostname)) => {
-                self.address_of(publication.protocol, hostname)
+                self.address_of(publication.protocol, &hostname.to_string())
             }
             (Protocol::Udp, Some(port), _) => {
                 format!("udp://{host}:{}", ports(port, publication.port_count))
@@ -300,7 +300,7 @@ impl RelayRuntime {
             return vec![self.public_address(publication)];
         }
         let names = publication.hostnames.iter();
-        names.map(|name| self.address_of(publication.protocol, name)).collect()
+        names.map(|name| self.address_of(publication.protocol, &name.to_string())).collect()
     }
 
     fn address_of(&self, protocol: Protocol, hostname: &str) -> String {
@@ -311,13 +311,14 @@ impl RelayRuntime {
     }
 
     /// The first certificate that a publication's hostnames lack.
-    fn lacking(&self, publication: Uuid) -> Option<Lacking> {
+    fn missing_certificate(&self, publication: Uuid) -> Option<MissingCertificate> {
         let (issuer, wanted) = self.issuer.get()?;
         let entry = self.publications.get(publication)?;
-        entry.web_names().iter().find_map(|name| match issuer.state_of(name) {
-            Some(certificate) => Lacking::of(name, &certificate),
-            None if self.certificates.entry_of(name).is_some() || !wanted.wants(name) => None,
-            None => Some(Lacking::expected(name)),
+        let mut names = entry.web_names().iter().map(ToString::to_string);
+        names.find_map(|name| match issuer.state_of(&name) {
+            Some(certificate) => MissingCertificate::of(&name, &certificate),
+            None if self.certificates.entry_of(&name).is_some() || !wanted.wants(&name) => None,
+            None => Some(MissingCertificate::expected(&name)),
         })
     }
 
@@ -344,8 +345,8 @@ impl RelayRuntime {
 }
 
 /// A whole name before a wildcard, which nobody can type.
-fn first_hostname(publication: &Publication) -> Option<&String> {
-    let whole = |name: &&String| !name.starts_with('*');
+fn first_hostname(publication: &Publication) -> Option<&PublishedHost> {
+    let whole = |host: &&PublishedHost| host.wildcard_base().is_none();
     publication.hostnames.iter().find(whole).or_else(|| publication.hostnames.first())
 }
 

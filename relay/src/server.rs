@@ -18,17 +18,17 @@ use tokio::task::JoinHandle;
 
 use crate::acme::RootsError;
 use crate::config::{Config, Database};
+use crate::control_listeners;
 use crate::descriptors::Shares;
 use crate::dns::{Dns, DnsError, Listening, TxtRecords};
-use crate::doors;
 use crate::edge::{self, EdgeCounters, EdgeSettings, Scheme};
 use crate::endpoints::Endpoints;
-use crate::exposition::Exposition;
 use crate::flows::Flows;
 use crate::ingress::{Expected, Gate, Ingress, Shared};
 use crate::issuing;
 use crate::members::Members;
 use crate::metrics::IngressMetrics;
+use crate::metrics::Scrape;
 use crate::origins::OverlayOrigins;
 use crate::publications::{Checker, Publications, Reconciler};
 use crate::runtime::{Identity, RelayRuntime};
@@ -185,7 +185,7 @@ impl Relay {
         let published = Box::new(move |name: &str| named.standing(name));
         let Dns { txt_records, tasks: answering } =
             dns.start(&config, published, &mut registry, &closed).map_err(StartError::Dns)?;
-        let ingredients = issuing::Ingredients {
+        let issuer_config = issuing::IssuerConfig {
             config: &config,
             store,
             sealer,
@@ -194,17 +194,17 @@ impl Relay {
             challenges: Arc::clone(tls.challenges()),
             txt: txt_records.clone(),
         };
-        let issuer = issuing::issuer(ingredients, &mut registry).await?;
+        let issuer = issuing::issuer(issuer_config, &mut registry).await?;
         let names = issuing::names(&config, txt_records.is_some());
         runtime.attach_issuer(&issuer, names.clone());
-        let exposition = Exposition::register(registry, Arc::clone(&tunnels), Arc::clone(&shared));
+        let scrape = Scrape::register(registry, Arc::clone(&tunnels), Arc::clone(&shared));
         let origins =
             Arc::new(OverlayOrigins { publications, tunnels, shared: Arc::clone(&shared) });
         let refused = &shared.metrics.doors_refused;
         let reload = Arc::new(Notify::new());
         let mut tasks = vec![
             tokio::spawn(Arc::clone(&reconciler).run(events)),
-            tokio::spawn(doors::keep_overlay(
+            tokio::spawn(control_listeners::keep_overlay(
                 shard.clone(),
                 control.clone(),
                 Arc::clone(&members),
@@ -214,25 +214,25 @@ impl Relay {
             tokio::spawn(refresh_members(Arc::clone(&members), shard.clone(), closed.clone())),
             tokio::spawn(issuing::keep(
                 issuer,
-                issuing::Wishes {
+                issuing::CertificateDemand {
                     names,
                     control: control.clone(),
                     certificates: Arc::clone(tls.certificates()),
                 },
                 closed.clone(),
             )),
-            tokio::spawn(keep_house(control.clone(), closed.clone())),
+            tokio::spawn(housekeeping(control.clone(), closed.clone())),
             tokio::spawn(files.watch(Arc::clone(tls.certificates()), Arc::clone(&reload))),
             tokio::spawn(Arc::clone(&runtime.domains).keep(control.clone(), closed.clone())),
-            tokio::spawn(doors::serve_tcp(
+            tokio::spawn(control_listeners::serve_tcp(
                 api,
                 bore_control::tcp_router(control.clone()),
                 refused.clone(),
                 closed.clone(),
             )),
-            tokio::spawn(doors::serve_tcp(
+            tokio::spawn(control_listeners::serve_tcp(
                 metrics,
-                exposition.router(),
+                scrape.router(),
                 refused.clone(),
                 closed.clone(),
             )),
@@ -477,7 +477,7 @@ async fn refresh_members(members: Arc<Members>, shard: Shard, mut closed: watch:
 }
 
 /// Lets the control room tidy up after agents that stay away.
-async fn keep_house(control: Control, mut closed: watch::Receiver<bool>) {
+async fn housekeeping(control: Control, mut closed: watch::Receiver<bool>) {
     let mut absences = Absences::default();
     let mut tick = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     loop {

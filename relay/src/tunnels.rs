@@ -8,7 +8,7 @@ use bore_driver::{Dial, Shard};
 use bore_overlay::{NetworkId, PROBE_PORT, PublicKey, RELAY_V4, overlay_v6};
 use uuid::Uuid;
 
-use crate::ingress::Route;
+use crate::ingress::TunnelRoute;
 use crate::limits::CHECK_TIMEOUT;
 use crate::members::{Member, Members};
 
@@ -22,7 +22,7 @@ pub(crate) struct Tunnels {
 
 impl Tunnels {
     /// Where a publication's visitors go, while its node has a tunnel.
-    pub(crate) fn route(&self, publication: &Publication) -> Option<Route> {
+    pub(crate) fn route(&self, publication: &Publication) -> Option<TunnelRoute> {
         let member = self.members.get(publication.node)?;
         Some(self.route_to(&member, publication.id, publication.overlay_port))
     }
@@ -47,9 +47,9 @@ impl Tunnels {
         }
     }
 
-    fn route_to(&self, member: &Member, publication: Uuid, overlay_port: u16) -> Route {
+    fn route_to(&self, member: &Member, publication: Uuid, overlay_port: u16) -> TunnelRoute {
         let network = NetworkId(*member.network.as_bytes());
-        Route {
+        TunnelRoute {
             publication,
             peer: member.peer,
             agent_v4: IpAddr::V4(member.overlay_v4),

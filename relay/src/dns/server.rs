@@ -27,7 +27,7 @@ use super::respond::{Response, Transport, respond};
 use super::zone::Zone;
 use crate::ingress::AnswerBudget;
 use crate::limits::ACCEPT_PAUSE;
-use crate::seats::Seats;
+use crate::per_caller_limit::PerCallerLimit;
 
 /// The two sockets of one address.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ fn datagram(
 }
 
 async fn serve_connections(listener: TcpListener, zone: Arc<Zone>, counters: DnsCounters) {
-    let (mut connections, seats) = (JoinSet::new(), Seats::default());
+    let (mut connections, seats) = (JoinSet::new(), PerCallerLimit::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

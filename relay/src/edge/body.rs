@@ -12,8 +12,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
-use super::gate::Gate;
 use super::ledger::Account;
+use super::rendezvous::Rendezvous;
 use super::request_body::Upload;
 use super::upstream::{Kept, Upstream};
 
@@ -21,7 +21,7 @@ use super::upstream::{Kept, Upstream};
 #[derive(Debug)]
 pub(super) struct EdgeBody {
     source: Source,
-    gate: Gate,
+    rendezvous: Rendezvous,
     /// Where the answer is one of many on its connection.
     account: Option<Account>,
 }
@@ -44,7 +44,7 @@ impl Source {
     /// got no byte of an answer sends its request again. Over HTTP/2, without `flushing`, the stream sees to that.
     fn poll_frame(
         &mut self,
-        flushing: Option<&Gate>,
+        flushing: Option<&Rendezvous>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let (incoming, complete, broken, exchange) = match self {
@@ -61,8 +61,8 @@ impl Source {
             let Some(Err(error)) = frame else { return Poll::Ready(frame) };
             *broken = Some(error);
         }
-        if let Some(gate) = flushing {
-            ready!(gate.poll_flushed(cx));
+        if let Some(rendezvous) = flushing {
+            ready!(rendezvous.poll_flushed(cx));
         }
         if let Some(ending) = &exchange.broken {
             ending.reset();
@@ -83,9 +83,9 @@ pub(super) struct Exchange {
 
 impl EdgeBody {
     /// A body of our own.
-    pub(super) fn own(bytes: Bytes, gate: Gate) -> Self {
+    pub(super) fn own(bytes: Bytes, rendezvous: Rendezvous) -> Self {
         let source = Source::Own(Some(bytes).filter(|bytes| !bytes.is_empty()));
-        Self { source, gate, account: None }
+        Self { source, rendezvous, account: None }
     }
 
     /// Settles `account` when this answer ends. To HEAD there is nothing but the head, which hyper knows in HTTP/1 only.
@@ -128,10 +128,10 @@ impl EdgeBody {
     }
 
     /// The body that an origin sends.
-    pub(super) fn origin(incoming: Incoming, exchange: Exchange, gate: Gate) -> Self {
+    pub(super) fn origin(incoming: Incoming, exchange: Exchange, rendezvous: Rendezvous) -> Self {
         let complete = incoming.is_end_stream();
         let source = Source::Origin { incoming, complete, broken: None, exchange };
-        Self { source, gate, account: None }
+        Self { source, rendezvous, account: None }
     }
 }
 
@@ -147,7 +147,7 @@ impl Body for EdgeBody {
             account.taken(Instant::now());
         }
         let this = &mut *self;
-        let flushing = this.account.is_none().then_some(&this.gate);
+        let flushing = this.account.is_none().then_some(&this.rendezvous);
         let frame = ready!(this.source.poll_frame(flushing, cx));
         self.settle(&frame);
         Poll::Ready(frame)
@@ -173,7 +173,7 @@ impl Drop for EdgeBody {
         if let Source::Origin { complete: true, exchange, .. } = &mut self.source {
             exchange.settle();
         }
-        self.gate.answered(Instant::now());
+        self.rendezvous.answered(Instant::now());
     }
 }
 

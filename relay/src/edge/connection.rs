@@ -15,13 +15,13 @@ use tokio::sync::watch;
 
 use super::counters::EdgeCounters;
 use super::door::{Arrival, Secured};
-use super::gate::Gate;
 use super::guard::Guard;
 use super::ledger::Ledger;
 use super::lengths::Versions;
 use super::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 use super::origin_stream::OddLines;
 use super::origins::Origins;
+use super::rendezvous::Rendezvous;
 use super::request_body::Inbound;
 use super::service::Visit;
 use super::settings::EdgeSettings;
@@ -50,16 +50,16 @@ impl<O: Origins> Shared<O> {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let accepted_at = arrival.accepted_at;
-        let gate = Gate::new(accepted_at);
+        let rendezvous = Rendezvous::new(accepted_at);
         let (settings, counters) = (self.settings.clone(), self.counters.clone());
-        let visit = Arc::new(self.visit(gate.clone(), arrival, secured));
+        let visit = Arc::new(self.visit(rendezvous.clone(), arrival, secured));
         if let Some(ledger) = &visit.ledger {
             if let Err(error) = Box::pin(self.speak_http2(stream, &visit, ledger)).await {
                 tracing::debug!(%error, "visitor connection failed");
             }
             return;
         }
-        let guard = Guard::new(stream, gate, settings, counters, accepted_at);
+        let guard = Guard::new(stream, rendezvous, settings, counters, accepted_at);
         if let Err(error) = self.speak_http(guard, &visit).await {
             tracing::debug!(%error, "visitor connection failed");
             return;
@@ -69,7 +69,12 @@ impl<O: Origins> Shared<O> {
         }
     }
 
-    fn visit(&self, gate: Gate, arrival: Arrival, secured: Option<Secured>) -> Visit<O> {
+    fn visit(
+        &self,
+        rendezvous: Rendezvous,
+        arrival: Arrival,
+        secured: Option<Secured>,
+    ) -> Visit<O> {
         let is_http2 = secured.as_ref().is_some_and(Secured::is_http2);
         Visit {
             origins: Arc::clone(&self.origins),
@@ -78,7 +83,7 @@ impl<O: Origins> Shared<O> {
             visitor: arrival.visitor,
             ending: arrival.ending,
             port: self.port,
-            gate,
+            rendezvous,
             ledger: is_http2.then(|| Ledger::new(arrival.accepted_at)),
             kept: Arc::new(Kept::by(is_http2)),
             tls: Arc::clone(&self.tls),

@@ -23,11 +23,11 @@ use tokio::time::Instant;
 
 use super::counters::{Deadline, DeadlineLabels, EdgeCounters, FaultLabels};
 use super::framing::{Fault, Framing, Phase, Scanned};
-use super::gate::{Beyond, Ended, Gate};
 use super::limits::{
     DECLARED_BODY_BYTES_MIN, DRAIN_BYTES_MIN, HELD_BYTES_MAX, LINGER_MAX, TRANSFER_BYTES_MIN,
 };
 use super::pace::{Alarm, Pace};
+use super::rendezvous::{Beyond, Ended, Rendezvous};
 use super::settings::EdgeSettings;
 use super::target::encode;
 
@@ -35,7 +35,7 @@ use super::target::encode;
 #[derive(Debug)]
 pub(super) struct Guard<S> {
     stream: S,
-    gate: Gate,
+    rendezvous: Rendezvous,
     framing: Framing,
     clock: Clock,
     counters: EdgeCounters,
@@ -72,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     /// Guards `stream`, which was accepted at `accepted_at`.
     pub(super) fn new(
         stream: S,
-        gate: Gate,
+        rendezvous: Rendezvous,
         settings: EdgeSettings,
         counters: EdgeCounters,
         accepted_at: Instant,
@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         let (framing, held) = (Framing::default(), BytesMut::new());
         Self {
             stream,
-            gate,
+            rendezvous,
             framing,
             clock,
             counters,
@@ -110,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         self.clock.reading.moved(came.len());
         let (phase, heads) = (self.framing.phase(), self.framing.heads());
         let scanned = self.framing.scan(came);
-        self.gate.asked(self.framing.heads() - heads);
+        self.rendezvous.asked(self.framing.heads() - heads);
         if self.framing.phase() != phase || self.framing.heads() != heads {
             self.clock.phase_since = Instant::now();
             self.clock.reading.restart();
@@ -172,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             self.pour(buffer);
             return Ok(());
         }
-        self.gate.end(Ended::Malformed(fault));
+        self.rendezvous.end(Ended::Malformed(fault));
         if good > 0 { Ok(()) } else { Err(malformed()) }
     }
 
@@ -191,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 self.is_waiting = false;
                 let came = buffer.filled().get(before..).unwrap_or_default();
                 self.counters.received.inc_by(came.len() as u64);
-                if self.gate.beyond() == Beyond::Open {
+                if self.rendezvous.beyond() == Beyond::Open {
                     return Poll::Ready(Ok(()));
                 }
                 let scanned = self.scan(came);
@@ -219,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     /// Marks the last request that will come, so that its answer closes the connection.
     fn close_behind_the_last(&self) {
         if self.at_end && self.held.is_empty() {
-            self.gate.close();
+            self.rendezvous.close();
         }
     }
 
@@ -228,14 +228,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     /// hyper takes an end before that for a departure, and drops what it has not written.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let between_messages = matches!(self.framing.phase(), Phase::Idle | Phase::Held);
-        if self.has_left || self.gate.beyond() == Beyond::Open || !between_messages {
+        if self.has_left || self.rendezvous.beyond() == Beyond::Open || !between_messages {
             return Poll::Ready(Ok(()));
         }
         if self.is_full {
             // The flush wakes the reader, or fails by a deadline of its own.
             return Poll::Pending;
         }
-        if self.gate.poll_answered(cx).is_ready() {
+        if self.rendezvous.poll_answered(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
         loop {
@@ -251,13 +251,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 
     /// Nothing has come; is something overdue?
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.gate.beyond() != Beyond::Undecided {
+        if self.rendezvous.beyond() != Beyond::Undecided {
             return Poll::Pending;
         }
         let overdue = match self.framing.phase() {
             Phase::Held => return Poll::Pending,
             // Both sides may wait for each other's words.
-            Phase::DeclaredBody | Phase::ChunkedBody if self.gate.is_answering() => {
+            Phase::DeclaredBody | Phase::ChunkedBody if self.rendezvous.is_answering() => {
                 return Poll::Pending;
             }
             Phase::Idle => ready!(self.poll_idle(cx)),
@@ -285,7 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             let deadline = self.head_deadline();
             return self.clock.alarm.poll(deadline, cx).map(|()| Deadline::Head);
         }
-        let answered_at = ready!(self.gate.poll_answered(cx));
+        let answered_at = ready!(self.rendezvous.poll_answered(cx));
         let deadline = answered_at.max(self.clock.phase_since) + self.clock.settings.idle_max;
         self.clock.alarm.poll(deadline, cx).map(|()| Deadline::Idle)
     }
@@ -297,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     }
 
     fn expire(&self, deadline: Deadline) {
-        self.gate.end(Ended::Expired);
+        self.rendezvous.end(Ended::Expired);
         self.counters.expired.get_or_create(&DeadlineLabels { deadline }).inc();
     }
 
@@ -433,7 +433,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
             return Poll::Ready(Err(malformed()));
         }
         if this.framing.phase() == Phase::Held {
-            match this.gate.poll_beyond(cx) {
+            match this.rendezvous.poll_beyond(cx) {
                 Poll::Ready(Beyond::Open) if !this.held.is_empty() => {
                     this.unhold(buffer);
                     return Poll::Ready(Ok(()));
@@ -444,7 +444,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
             }
         }
         if this.framing.is_between() {
-            match this.gate.poll_answered(cx) {
+            match this.rendezvous.poll_answered(cx) {
                 Poll::Ready(_) => this.framing.proceed(),
                 Poll::Pending if this.at_end => return this.poll_end(cx),
                 Poll::Pending => return this.poll_held(cx),
@@ -498,7 +498,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         if std::mem::take(&mut this.is_full) && this.at_end {
             cx.waker().wake_by_ref();
         }
-        this.gate.flushed();
+        this.rendezvous.flushed();
         flushed
     }
 
@@ -508,7 +508,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
             ready!(this.poll_shut(cx))?;
             this.is_shut = true;
         }
-        if this.gate.beyond() == Beyond::Open {
+        if this.rendezvous.beyond() == Beyond::Open {
             return Poll::Ready(Ok(()));
         }
         this.poll_linger(cx)

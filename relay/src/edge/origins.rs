@@ -67,16 +67,16 @@ pub struct OriginId(pub Uuid);
 
 /// How requests are put to an origin.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Manner {
+pub struct UpstreamConfig {
     /// In what.
-    pub speech: Speech,
+    pub protocol: UpstreamProtocol,
     /// By which name it is called; `None`: as the visitor called it.
     pub host: Option<OriginHost>,
 }
 
 /// In what an origin is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Speech {
+pub enum UpstreamProtocol {
     /// HTTP/1.1, but HTTP/2 for gRPC, which knows nothing else.
     #[default]
     Plain,
@@ -88,7 +88,7 @@ pub enum Speech {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     /// It goes to this origin, and is put to it so.
-    To(OriginId, Arc<Manner>),
+    To(OriginId, Arc<UpstreamConfig>),
     /// This visitor may not see it.
     Denied {
         /// What kind of rule said so; names stay inside.

@@ -106,7 +106,7 @@ impl<O: Origins> Visit<O> {
     }
 
     fn text(&self, text: String) -> Response<EdgeBody> {
-        let mut response = Response::new(EdgeBody::own(Bytes::from(text), self.gate.clone()));
+        let mut response = Response::new(EdgeBody::own(Bytes::from(text), self.rendezvous.clone()));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response

@@ -22,7 +22,7 @@ pub(super) struct Renamed {
 
 impl Renamed {
     /// Of a request that still has the visitor's `Host`; calls the service by its own name.
-    pub(super) fn call(headers: &mut HeaderMap, origin: OriginHost, scheme: Scheme) -> Self {
+    pub(super) fn set_host(headers: &mut HeaderMap, origin: OriginHost, scheme: Scheme) -> Self {
         let host = headers.get(HOST).and_then(|value| value.to_str().ok());
         let visitor = host.unwrap_or_default().to_owned();
         if let Ok(value) = HeaderValue::from_str(origin.as_str()) {

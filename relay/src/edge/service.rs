@@ -24,7 +24,6 @@ use tokio::time::timeout;
 use super::body::{EdgeBody, Exchange};
 use super::counters::{EdgeCounters, Outcome, OutcomeLabels};
 use super::door::Secured;
-use super::gate::{Beyond, Ended, Gate};
 use super::headers::{
     Statement, X_REQUEST_ID, clean_request, clean_response, expects_continue, idle_max,
     set_upgrade, upgrade_protocol,
@@ -35,9 +34,10 @@ use super::ledger::Ledger;
 use super::lengths::{Versions, state_length};
 use super::limits::HEADERS_MAX;
 use super::origin_stream::OddLines;
-use super::origins::{Manner, OriginId, Origins, Route, Speech};
+use super::origins::{OriginId, Origins, Route, UpstreamConfig, UpstreamProtocol};
 use super::pages::{Format, Notice};
 use super::renamed::Renamed;
+use super::rendezvous::{Beyond, Ended, Rendezvous};
 use super::request_body::{Coming, Grant, Inbound, RequestBody, Upload};
 use super::settings::EdgeSettings;
 use super::target;
@@ -54,7 +54,7 @@ pub(super) struct Visit<O> {
     /// How the connection ends.
     pub(super) ending: Ending,
     pub(super) port: u16,
-    pub(super) gate: Gate,
+    pub(super) rendezvous: Rendezvous,
     /// Where requests share the connection (HTTP/2).
     pub(super) ledger: Option<Ledger>,
     pub(super) kept: Arc<Kept>,
@@ -108,9 +108,9 @@ impl<O: Origins> Visit<O> {
             return response;
         }
         if asks_upgrade {
-            self.gate.decide(Beyond::Sealed);
+            self.rendezvous.decide(Beyond::Sealed);
         }
-        if asks_upgrade || self.gate.is_closed() {
+        if asks_upgrade || self.rendezvous.is_closed() {
             close_after(response.headers_mut());
         }
         response
@@ -140,7 +140,7 @@ impl<O: Origins> Visit<O> {
             return Ok(response);
         }
         match self.origins.route(&host, self.visitor) {
-            Route::To(origin, manner) => self.pass((origin, &manner), parts, body).await,
+            Route::To(origin, config) => self.pass((origin, &config), parts, body).await,
             Route::Denied { by } => Err(Notice::Denied(by)),
             Route::Unavailable(outage) => Err(Notice::Away(outage)),
             Route::Unknown => Err(self.nobody(&host)),
@@ -149,15 +149,15 @@ impl<O: Origins> Visit<O> {
 
     async fn pass(
         &self,
-        (origin, manner): (OriginId, &Manner),
+        (origin, config): (OriginId, &UpstreamConfig),
         parts: Parts,
         body: RequestBody,
     ) -> Result<Response<EdgeBody>, Notice> {
-        let is_http2 = speaks_http2(manner.speech, &parts);
+        let is_http2 = speaks_http2(config.protocol, &parts);
         // An answer without a length ends with its connection (RFC 9112 §6.3), so that only a reset tells that it broke off.
         let broken = (parts.version == Version::HTTP_10).then(|| self.ending.clone());
         let body = if is_http2 { body } else { self.measured(origin, &parts, body).await? };
-        let passage = self.prepare((origin, manner, is_http2), parts, body)?;
+        let passage = self.prepare((origin, config, is_http2), parts, body)?;
         let id = passage.request.headers().get(X_REQUEST_ID).cloned();
         tracing::debug!(publication = %origin.0, visitor = %self.visitor, ?id, "request passed on");
         let upload = passage.request.body().upload();
@@ -187,7 +187,7 @@ impl<O: Origins> Visit<O> {
     /// Makes the request that the origin gets.
     fn prepare(
         &self,
-        (origin, manner, is_http2): (OriginId, &Manner, bool),
+        (origin, config, is_http2): (OriginId, &UpstreamConfig, bool),
         mut parts: Parts,
         body: RequestBody,
     ) -> Result<Passage, Notice> {
@@ -208,7 +208,7 @@ impl<O: Origins> Visit<O> {
         clean_request(&mut parts.headers, statement);
         let scheme = self.settings.scheme;
         let renamed =
-            manner.host.clone().map(|host| Renamed::call(&mut parts.headers, host, scheme));
+            config.host.clone().map(|host| Renamed::set_host(&mut parts.headers, host, scheme));
         if let Some(protocol) = protocol {
             set_upgrade(&mut parts.headers, protocol);
         }
@@ -324,7 +324,7 @@ impl<O: Origins> Visit<O> {
         if let Some(error) = unopened(&failure.cause) {
             return down(&error.to_string());
         }
-        if upload.is_broken() || upload.is_slow() || self.gate.ended().is_some() {
+        if upload.is_broken() || upload.is_slow() || self.rendezvous.ended().is_some() {
             return self.broken(upload);
         }
         if failure.silent {
@@ -336,7 +336,7 @@ impl<O: Origins> Visit<O> {
 
     /// What a visitor is told whose body did not come to its end.
     pub(super) fn broken(&self, upload: &Upload) -> Notice {
-        let ended = if upload.is_slow() { Some(Ended::Expired) } else { self.gate.ended() };
+        let ended = if upload.is_slow() { Some(Ended::Expired) } else { self.rendezvous.ended() };
         match ended {
             Some(Ended::Malformed(_)) => invalid(StatusCode::BAD_REQUEST, "The body is malformed."),
             Some(Ended::Expired) => {
@@ -352,11 +352,11 @@ impl<O: Origins> Visit<O> {
         parts.version = Version::HTTP_11;
         clean_response(&mut parts.headers);
         exchange.upload.answer();
-        self.gate.answer();
+        self.rendezvous.answer();
         if !exchange.upload.is_complete() {
             close_after(&mut parts.headers);
         }
-        Response::from_parts(parts, EdgeBody::origin(body, exchange, self.gate.clone()))
+        Response::from_parts(parts, EdgeBody::origin(body, exchange, self.rendezvous.clone()))
     }
 
     /// Grants what the origin has granted, if the visitor had asked.
@@ -380,10 +380,10 @@ impl<O: Origins> Visit<O> {
         *self.switched.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Switched { visitor, origin, ending });
         self.counters.upgraded.inc();
-        self.gate.decide(Beyond::Open);
+        self.rendezvous.decide(Beyond::Open);
         parts.extensions.remove::<OnUpgrade>();
         parts.version = Version::HTTP_11;
-        Ok(Response::from_parts(parts, EdgeBody::own(Bytes::new(), self.gate.clone())))
+        Ok(Response::from_parts(parts, EdgeBody::own(Bytes::new(), self.rendezvous.clone())))
     }
 
     fn page(&self, notice: &Notice, format: Format, has_body: bool) -> Response<EdgeBody> {
@@ -392,7 +392,7 @@ impl<O: Origins> Visit<O> {
         if has_body || notice.outcome() == Outcome::Invalid {
             close_after(response.headers_mut());
         }
-        response.map(|bytes| EdgeBody::own(bytes, self.gate.clone()))
+        response.map(|bytes| EdgeBody::own(bytes, self.rendezvous.clone()))
     }
 
     pub(super) fn count(&self, outcome: Outcome) {
@@ -517,10 +517,10 @@ fn absolute_form(uri: Uri, headers: &mut HeaderMap) -> Result<Uri, Notice> {
         .map_err(|_| invalid(StatusCode::BAD_REQUEST, "The request target has no path."))
 }
 
-fn speaks_http2(speech: Speech, parts: &Parts) -> bool {
-    match speech {
-        Speech::Plain => parts.version == Version::HTTP_2 && is_grpc(&parts.headers),
-        Speech::H2c => true,
+fn speaks_http2(protocol: UpstreamProtocol, parts: &Parts) -> bool {
+    match protocol {
+        UpstreamProtocol::Plain => parts.version == Version::HTTP_2 && is_grpc(&parts.headers),
+        UpstreamProtocol::H2c => true,
     }
 }
 

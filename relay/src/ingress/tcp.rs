@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::probes::TOKEN_BYTES;
-use super::{Route, Shared, refused};
+use super::{Shared, TunnelRoute, refused};
 use crate::clock::now_micros;
 use crate::flows::{Carrier, OpenFlow};
 use crate::keepalive::keep_alive;
@@ -37,13 +37,13 @@ use crate::publications::agent_probe::{Question, ask};
 pub(super) struct TcpPort {
     socket: Socket,
     address: SocketAddr,
-    guest: Guest,
-    serving: Option<(Route, JoinHandle<()>)>,
+    visitors: PortVisitors,
+    serving: Option<(TunnelRoute, JoinHandle<()>)>,
 }
 
 /// What every visitor of a port is handled with.
 #[derive(Clone)]
-struct Guest {
+struct PortVisitors {
     publication: Uuid,
     port_offset: u16,
     local: Local,
@@ -61,19 +61,19 @@ impl TcpPort {
     ) -> Result<Self, ClaimError> {
         let socket = bind(address).map_err(|error| refused(address, "tcp", &error))?;
         let dials = Rc::new(Semaphore::new(DIALS_PER_PORT_MAX));
-        let guest = Guest { publication, port_offset, local, shared, dials };
-        Ok(Self { socket, address, guest, serving: None })
+        let visitors = PortVisitors { publication, port_offset, local, shared, dials };
+        Ok(Self { socket, address, visitors, serving: None })
     }
 
     /// Listens and hands visitors to `route`; without one, stops listening and leaves the port bound.
-    pub(super) fn serve(&mut self, route: Option<&Route>) -> Result<(), ClaimError> {
+    pub(super) fn serve(&mut self, route: Option<&TunnelRoute>) -> Result<(), ClaimError> {
         if self.serving.as_ref().map(|(serving, _)| serving) == route {
             return Ok(());
         }
         self.close();
         let Some(route) = route else { return Ok(()) };
         let listener = self.listen().map_err(|error| refused(self.address, "tcp", &error))?;
-        let task = tokio::task::spawn_local(accept(listener, route.clone(), self.guest.clone()));
+        let task = tokio::task::spawn_local(accept(listener, route.clone(), self.visitors.clone()));
         self.serving = Some((route.clone(), task));
         Ok(())
     }
@@ -138,16 +138,16 @@ fn is_without_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
-async fn accept(listener: TcpListener, route: Route, guest: Guest) {
+async fn accept(listener: TcpListener, route: TunnelRoute, visitors: PortVisitors) {
     loop {
         match listener.accept().await {
             Ok((socket, visitor)) => {
                 let visitor = SocketAddr::new(visitor.ip().to_canonical(), visitor.port());
-                guest.welcome(socket, visitor, &route);
+                visitors.welcome(socket, visitor, &route);
             }
             Err(error) => {
                 // Out of file descriptors: wait for flows to end instead of spinning.
-                guest.shared.metrics.accepts_failed.inc();
+                visitors.shared.metrics.accepts_failed.inc();
                 tracing::debug!(%error, "accept failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -155,8 +155,8 @@ async fn accept(listener: TcpListener, route: Route, guest: Guest) {
     }
 }
 
-impl Guest {
-    fn welcome(&self, socket: TcpStream, visitor: SocketAddr, route: &Route) {
+impl PortVisitors {
+    fn welcome(&self, socket: TcpStream, visitor: SocketAddr, route: &TunnelRoute) {
         prepare(&socket);
         let flows = &self.shared.gate.flows;
         match flows.open(Carrier::Tcp, self.publication, visitor, now_micros()) {
@@ -167,7 +167,7 @@ impl Guest {
         }
     }
 
-    async fn receive(self, socket: TcpStream, open: OpenFlow, route: Route) {
+    async fn receive(self, socket: TcpStream, open: OpenFlow, route: TunnelRoute) {
         if let Some(token) = self.announced(&socket).await {
             self.answer_probe(socket, &route, &token).await;
             return;
@@ -202,7 +202,7 @@ impl Guest {
         &self,
         near: &Near<TcpStream>,
         open: &OpenFlow,
-        route: &Route,
+        route: &TunnelRoute,
     ) -> Result<TcpFlow, ConnectError> {
         let _turn = self.turn().await?;
         let mut dial = route.dial(open.visitor, self.port_offset);
@@ -248,7 +248,7 @@ impl Guest {
         self.shared.expected.take(self.publication, &bytes, Instant::now())
     }
 
-    async fn answer_probe(&self, mut socket: TcpStream, route: &Route, token: &str) {
+    async fn answer_probe(&self, mut socket: TcpStream, route: &TunnelRoute, token: &str) {
         self.shared.metrics.probes_taken.inc();
         match self.shared.carry_visit(&self.local, route, token, None).await {
             Ok(()) => {
@@ -278,7 +278,7 @@ async fn peek_whole(socket: &TcpStream, bytes: &mut [u8]) -> io::Result<()> {
 }
 
 /// Carries a token to the agent through its tunnel.
-pub(super) async fn echo(local: &Local, route: &Route, token: &str) -> io::Result<()> {
+pub(super) async fn echo(local: &Local, route: &TunnelRoute, token: &str) -> io::Result<()> {
     let dial = bore_driver::Dial {
         peer: route.peer,
         source: SocketAddr::new(route.relay_v6, 0),

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use self::visitors::{Asked, Ends, Visit, Visitors};
 use super::proof::{Budgets, Proof, Standing, ToldWords};
-use super::{Route, Shared, refused};
+use super::{Shared, TunnelRoute, refused};
 use crate::clock::now_micros;
 use crate::flows::{Carrier, Full, OpenFlow};
 
@@ -84,7 +84,7 @@ impl UdpPublication {
         Ok(Self { inner, tasks })
     }
 
-    pub(super) fn serve(&self, route: Option<&Route>) -> Result<(), ClaimError> {
+    pub(super) fn serve(&self, route: Option<&TunnelRoute>) -> Result<(), ClaimError> {
         self.inner.serve(route)
     }
 }
@@ -114,7 +114,7 @@ struct Inner {
 
 /// A route, and the bindings that bring its answers.
 struct Served {
-    route: Route,
+    route: TunnelRoute,
     _answers: Vec<BoundUdp>,
 }
 
@@ -198,7 +198,7 @@ impl Inner {
         self: &Rc<Self>,
         datagram: &Datagram<'_>,
         asked: Asked,
-        route: &Route,
+        route: &TunnelRoute,
         now: Instant,
     ) -> Option<SocketAddr> {
         let ends = Ends { visitor: datagram.from, asked };
@@ -261,7 +261,7 @@ impl Inner {
         self: &Rc<Self>,
         datagram: &Datagram<'_>,
         asked: Asked,
-        route: &Route,
+        route: &TunnelRoute,
         now: Instant,
     ) -> bool {
         let expected = &self.shared.expected;
@@ -334,7 +334,7 @@ impl Inner {
         }
     }
 
-    fn serve(self: &Rc<Self>, route: Option<&Route>) -> Result<(), ClaimError> {
+    fn serve(self: &Rc<Self>, route: Option<&TunnelRoute>) -> Result<(), ClaimError> {
         if self.served.borrow().as_ref().map(|served| &served.route) == route {
             return Ok(());
         }
@@ -351,7 +351,7 @@ impl Inner {
 
     fn bind_answers(
         self: &Rc<Self>,
-        route: &Route,
+        route: &TunnelRoute,
         address: IpAddr,
     ) -> Result<BoundUdp, ClaimError> {
         let port = route.overlay_port.wrapping_add(self.port_offset);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use bore_api::model::PublishedHost;
 use bore_policy::Hostname;
 use uuid::Uuid;
 
@@ -53,30 +54,35 @@ impl Hosts {
     }
 
     /// Gives a publication these names instead of those. Names that another one has by now stay with it.
-    pub(crate) fn change(&mut self, publication: Uuid, from: &[String], to: &[String]) {
+    pub(crate) fn change(
+        &mut self,
+        publication: Uuid,
+        from: &[PublishedHost],
+        to: &[PublishedHost],
+    ) {
         from.iter().for_each(|name| self.take(name, publication));
         to.iter().for_each(|name| self.give(name, publication));
     }
 
-    fn take(&mut self, name: &str, publication: Uuid) {
-        let (names, name_there) = self.kind_of(name);
-        if names.get(name_there) == Some(&publication) {
-            names.remove(name_there);
-            self.sorted.remove(&from_the_top(name));
+    fn take(&mut self, host: &PublishedHost, publication: Uuid) {
+        let (names, name_there) = self.kind_of(host);
+        if names.get(&name_there) == Some(&publication) {
+            names.remove(&name_there);
+            self.sorted.remove(&from_the_top(&host.to_string()));
         }
     }
 
-    fn give(&mut self, name: &str, publication: Uuid) {
-        let (names, name_there) = self.kind_of(name);
-        names.insert(name_there.to_owned(), publication);
-        self.sorted.insert(from_the_top(name));
+    fn give(&mut self, host: &PublishedHost, publication: Uuid) {
+        let (names, name_there) = self.kind_of(host);
+        names.insert(name_there, publication);
+        self.sorted.insert(from_the_top(&host.to_string()));
     }
 
     /// Where a name stands, and as what.
-    fn kind_of<'name>(&mut self, name: &'name str) -> (&mut HashMap<String, Uuid>, &'name str) {
-        match name.strip_prefix("*.") {
-            Some(parent) => (&mut self.wildcards, parent),
-            None => (&mut self.exact, name),
+    fn kind_of(&mut self, host: &PublishedHost) -> (&mut HashMap<String, Uuid>, String) {
+        match host.wildcard_base() {
+            Some(parent) => (&mut self.wildcards, parent.to_string()),
+            None => (&mut self.exact, host.to_string()),
         }
     }
 }
@@ -96,8 +102,8 @@ mod tests {
     #[test]
     fn an_exact_name_goes_before_a_wildcard_which_covers_one_level() {
         let mut names = Hosts::default();
-        names.change(WEB, &[], &["a.example.com".to_owned()]);
-        names.change(SHOP, &[], &["*.example.com".to_owned()]);
+        names.change(WEB, &[], &[published("a.example.com")]);
+        names.change(SHOP, &[], &[published("*.example.com")]);
         let table = [
             ("a.example.com", Some(WEB)),
             ("b.example.com", Some(SHOP)),
@@ -108,15 +114,15 @@ mod tests {
         for (name, expected) in table {
             assert_eq!(names.find(&host(name)), expected, "{name}");
         }
-        names.change(WEB, &["a.example.com".to_owned()], &[]);
+        names.change(WEB, &[published("a.example.com")], &[]);
         assert_eq!(names.find(&host("a.example.com")), Some(SHOP));
     }
 
     #[test]
     fn nobody_has_the_relay_s_own_names() {
         let mut names = Hosts::new(vec![host("relay.example.com"), host("new.example.com")]);
-        names.change(SHOP, &[], &["*.example.com".to_owned()]);
-        names.change(WEB, &[], &["new.example.com".to_owned()]);
+        names.change(SHOP, &[], &[published("*.example.com")]);
+        names.change(WEB, &[], &[published("new.example.com")]);
         assert_eq!(names.find(&host("relay.example.com")), None);
         assert_eq!(names.find(&host("new.example.com")), None, "it was published before");
         assert_eq!(names.find(&host("other.example.com")), Some(SHOP));
@@ -125,7 +131,7 @@ mod tests {
     #[test]
     fn an_address_is_found_by_itself_and_is_no_name() {
         let mut names = Hosts::default();
-        names.change(WEB, &[], &["203.0.113.5".to_owned()]);
+        names.change(WEB, &[], &[published("203.0.113.5")]);
         assert_eq!(names.find_address("203.0.113.5".parse().unwrap()), Some(WEB));
         assert_eq!(names.find_address("203.0.113.6".parse().unwrap()), None);
         assert_eq!(names.standing("203.0.113.5"), Standing::Absent);
@@ -134,11 +140,15 @@ mod tests {
     #[test]
     fn a_name_that_went_to_another_publication_stays_there() {
         let mut names = Hosts::default();
-        let name = ["a.example.com".to_owned()];
+        let name = [published("a.example.com")];
         names.change(WEB, &[], &name);
         names.change(SHOP, &[], &name);
         names.change(WEB, &name, &[]);
         assert_eq!(names.find(&host("a.example.com")), Some(SHOP));
+    }
+
+    fn published(text: &str) -> PublishedHost {
+        text.parse().unwrap()
     }
 
     fn host(text: &str) -> Hostname {

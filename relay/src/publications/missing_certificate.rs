@@ -10,7 +10,7 @@ use bore_api::utc_text;
 
 /// A certificate that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lacking {
+pub(crate) struct MissingCertificate {
     step: Step,
     /// For one line of a list.
     cause: String,
@@ -18,7 +18,7 @@ pub(crate) struct Lacking {
     is_coming: bool,
 }
 
-impl Lacking {
+impl MissingCertificate {
     /// Of a hostname whose certificate is in this state; `None` when it is there.
     pub(crate) fn of(hostname: &str, certificate: &CertificateState) -> Option<Self> {
         let lacking = match certificate.status {
@@ -85,7 +85,7 @@ mod tests {
             remedy: "open port 80".to_owned(),
         });
         let mut state = state(State::Live);
-        Lacking::of("app.example", &certificate).unwrap().tell(&mut state);
+        MissingCertificate::of("app.example", &certificate).unwrap().tell(&mut state);
         assert_eq!(
             state.cause.as_deref(),
             Some(
@@ -104,7 +104,7 @@ mod tests {
         let mut state = state(State::Reachable);
         state.cause = Some("port: closed".to_owned());
         let ordering = certificate(CertificateStatus::Ordering);
-        Lacking::of("app.example", &ordering).unwrap().tell(&mut state);
+        MissingCertificate::of("app.example", &ordering).unwrap().tell(&mut state);
         assert_eq!(state.cause.as_deref(), Some("port: closed"));
         assert!(state.awaits_certificate);
         assert_eq!(state.steps[1].detail, "app.example: no certificate yet: one is being ordered");
@@ -112,12 +112,15 @@ mod tests {
 
     #[test]
     fn a_valid_certificate_lacks_nothing_and_what_the_agent_found_is_not_said_twice() {
-        assert_eq!(Lacking::of("app.example", &certificate(CertificateStatus::Valid)), None);
+        assert_eq!(
+            MissingCertificate::of("app.example", &certificate(CertificateStatus::Valid)),
+            None
+        );
         let mut state = state(State::Reachable);
         let found = Step::failed(StepName::Certificate, "expired");
         state.steps.push(found.clone());
         let expired = certificate(CertificateStatus::Expired);
-        Lacking::of("app.example", &expired).unwrap().tell(&mut state);
+        MissingCertificate::of("app.example", &expired).unwrap().tell(&mut state);
         assert_eq!(state.steps.iter().filter(|step| step.name == found.name).count(), 1);
     }
 

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use bore_api::model::{HealthCheck, Protocol, Publication};
+use bore_api::model::{HealthCheck, Protocol, Publication, PublishedHost};
 use bore_api::state::{ProbeReport, PublicationState, State, Step, StepName};
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ pub(crate) struct Subject {
     node: Uuid,
     protocol: Protocol,
     ports: (Option<u16>, u16),
-    hostnames: Vec<String>,
+    hostnames: Vec<PublishedHost>,
     target: String,
     check: Option<HealthCheck>,
 }
@@ -57,9 +57,10 @@ impl Subject {
             return Some(0);
         }
         let (hostname, parent) = (hostname?, hostname?.split_once('.').map(|(_, parent)| parent));
-        let is_exact = |name: &String| name == hostname;
-        let is_above =
-            |name: &String| name.strip_prefix("*.").is_some_and(|base| Some(base) == parent);
+        let is_exact = |host: &PublishedHost| host.to_string() == hostname;
+        let is_above = |host: &PublishedHost| {
+            host.wildcard_base().is_some_and(|base| Some(base.as_str()) == parent)
+        };
         self.hostnames
             .iter()
             .position(is_exact)

@@ -104,9 +104,9 @@ impl Reconciler {
 
     /// Returns true if a name got its certificate, or lost it.
     fn note_secured(&self, entry: &Entry) -> bool {
-        let names = entry.web_names().iter();
-        let is_secured = |name: &&String| self.certificates.entry_of(name).is_some();
-        entry.evidence.set_secured(names.filter(is_secured).cloned().collect())
+        let names = entry.web_names().iter().map(ToString::to_string);
+        let is_secured = |name: &String| self.certificates.entry_of(name).is_some();
+        entry.evidence.set_secured(names.filter(is_secured).collect())
     }
 
     /// Brings the data path in step with all that the store says.

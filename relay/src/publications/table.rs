@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use bore_api::model::{Protocol, Publication, TlsVersion};
+use bore_api::model::{Protocol, Publication, PublishedHost, TlsVersion};
 use bore_api::state::PublicationState;
 use bore_policy::{Hostname, Target, TargetScheme};
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::hosts::Hosts;
 use super::proof::{Evidence, Subject, not_checked};
 use crate::dns::zone::Standing;
-use crate::edge::{Manner, Speech};
+use crate::edge::{UpstreamConfig, UpstreamProtocol};
 use crate::tls::TlsMinimum;
 
 /// A publication as visitors are served by it. It never changes: a publication that changed has another entry.
@@ -21,7 +21,7 @@ use crate::tls::TlsMinimum;
 pub(crate) struct Entry {
     pub(crate) publication: Arc<Publication>,
     /// How requests are put to its target.
-    pub(crate) manner: Arc<Manner>,
+    pub(crate) upstream: Arc<UpstreamConfig>,
     /// The oldest TLS that its visitors may speak, where its publisher has chosen.
     pub(crate) tls_minimum: Option<TlsMinimum>,
     /// What is proved of it. Entries share it while what is proved stays the same.
@@ -30,12 +30,12 @@ pub(crate) struct Entry {
 
 impl Entry {
     fn new(publication: Publication, evidence: Arc<Evidence>) -> Self {
-        let manner = Arc::new(manner_of(&publication));
+        let upstream = Arc::new(upstream_of(&publication));
         let tls_minimum = publication.web.tls_min.map(|version| match version {
             TlsVersion::Tls12 => TlsMinimum::Tls12,
             TlsVersion::Tls13 => TlsMinimum::Tls13,
         });
-        Self { publication: Arc::new(publication), manner, tls_minimum, evidence }
+        Self { publication: Arc::new(publication), upstream, tls_minimum, evidence }
     }
 
     pub(crate) fn id(&self) -> Uuid {
@@ -43,7 +43,7 @@ impl Entry {
     }
 
     /// The hostnames of an `http` publication: those that should have a certificate.
-    pub(crate) fn web_names(&self) -> &[String] {
+    pub(crate) fn web_names(&self) -> &[PublishedHost] {
         let is_web = self.publication.protocol == Protocol::Http;
         if is_web { &self.publication.hostnames } else { &[] }
     }
@@ -168,12 +168,14 @@ impl Entry {
     }
 }
 
-fn manner_of(publication: &Publication) -> Manner {
+fn upstream_of(publication: &Publication) -> UpstreamConfig {
     let target = Target::parse(&publication.target).ok();
-    let speech = match target.map(|target| target.scheme()).unwrap_or_default() {
-        TargetScheme::H2c => Speech::H2c,
+    let protocol = match target.map(|target| target.scheme()).unwrap_or_default() {
+        TargetScheme::H2c => UpstreamProtocol::H2c,
         // Behind TLS the agent follows what is spoken here.
-        TargetScheme::Plain | TargetScheme::Https | TargetScheme::HttpsUnverified => Speech::Plain,
+        TargetScheme::Plain | TargetScheme::Https | TargetScheme::HttpsUnverified => {
+            UpstreamProtocol::Plain
+        }
     };
-    Manner { speech, host: publication.web.host_header.clone() }
+    UpstreamConfig { protocol, host: publication.web.host_header.clone() }
 }

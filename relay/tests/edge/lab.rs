@@ -2,14 +2,15 @@
 
 use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bore_driver::{Ending, EndingSocket};
 use bore_policy::{AuthorityHost, Hostname};
 use bore_relay::edge::{
-    DenialKind, EdgeCounters, EdgeSettings, Manner, OriginId, Origins, Outage, Route, Scheme,
-    Speech, Unopened, serve,
+    DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, Unopened,
+    UpstreamConfig, UpstreamProtocol, serve,
 };
 use bore_relay::tls::{CertificateOrigin, Tls, TlsMinimum};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -27,6 +28,8 @@ pub(crate) struct Lab {
     pub(crate) origin: TcpListener,
     /// What owners were told that visitors do not get.
     pub(crate) lost: Arc<Mutex<Vec<String>>>,
+    /// How often the edge has asked for anything that it does not have itself.
+    pub(crate) asked: Arc<AtomicUsize>,
     pub(crate) counters: EdgeCounters,
     pub(crate) tls: Arc<Tls>,
     pub(crate) authority: Authority,
@@ -73,8 +76,12 @@ impl Lab {
         let edge = listener.local_addr().unwrap();
         let counters = EdgeCounters::default();
         let lost = Arc::<Mutex<Vec<String>>>::default();
-        let origins =
-            Arc::new(Fixed { origin: origin.local_addr().unwrap(), lost: Arc::clone(&lost) });
+        let asked = Arc::<AtomicUsize>::default();
+        let origins = Arc::new(Fixed {
+            origin: origin.local_addr().unwrap(),
+            lost: Arc::clone(&lost),
+            asked: Arc::clone(&asked),
+        });
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
             let _ = stopped.await;
@@ -89,7 +96,7 @@ impl Lab {
             shutdown,
         ));
         let (authority, stop) = (Authority::new(), Some(stop));
-        Self { edge, origin, lost, counters, tls, authority, stop, serving }
+        Self { edge, origin, lost, asked, counters, tls, authority, stop, serving }
     }
 
     /// A visitor that has shaken hands for `name`.
@@ -240,21 +247,23 @@ async fn listen() -> TcpListener {
 }
 
 fn to(origin: OriginId) -> Route {
-    let speech = if origin == H2C { Speech::H2c } else { Speech::Plain };
+    let protocol = if origin == H2C { UpstreamProtocol::H2c } else { UpstreamProtocol::Plain };
     let host = (origin == RENAMED).then(|| "intranet.local:8080".parse().unwrap());
-    Route::To(origin, Arc::new(Manner { speech, host }))
+    Route::To(origin, Arc::new(UpstreamConfig { protocol, host }))
 }
 
 /// The relay's place: a fixed table.
 struct Fixed {
     origin: SocketAddr,
     lost: Arc<Mutex<Vec<String>>>,
+    asked: Arc<AtomicUsize>,
 }
 
 impl Origins for Fixed {
     type Stream = EndingSocket<()>;
 
     fn route(&self, host: &AuthorityHost, visitor: SocketAddr) -> Route {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         assert!(visitor.ip().is_loopback() || BALANCED.contains(&visitor.ip()));
         match text(host).as_str() {
             ADDRESS => to(OriginId(Uuid::from_u128(18))),
@@ -274,6 +283,7 @@ impl Origins for Fixed {
     }
 
     fn passthrough(&self, sni: &Hostname, _visitor: SocketAddr) -> Route {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         match sni.as_str() {
             "through.example" | "through.wild.example" => to(OriginId(Uuid::from_u128(4))),
             "hidden-through.example" => Route::Denied { by: DenialKind::AllowList },
@@ -282,6 +292,7 @@ impl Origins for Fixed {
     }
 
     fn tls_minimum(&self, host: &Hostname) -> Option<TlsMinimum> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         match host.as_str() {
             "old.example" => Some(TlsMinimum::Tls12),
             "new.example" => Some(TlsMinimum::Tls13),
@@ -290,6 +301,7 @@ impl Origins for Fixed {
     }
 
     fn note_lost_line(&self, _origin: OriginId, text: String) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         self.lost.lock().unwrap().push(text);
     }
 
@@ -298,6 +310,7 @@ impl Origins for Fixed {
     }
 
     async fn open(&self, origin: OriginId, _visitor: SocketAddr) -> Result<Self::Stream, Unopened> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         if origin == GONE {
             return Err(Outage::Down.into());
         }
@@ -320,6 +333,7 @@ impl Origins for Fixed {
         host: &AuthorityHost,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         match (text(host).as_str(), token) {
             ("app.example" | "hidden.example" | ADDRESS, "expected") => {
                 Some(ready(Some("yes".to_owned())))
@@ -334,6 +348,7 @@ impl Origins for Fixed {
         sni: &Hostname,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send + 'static> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         match (sni.as_str(), token) {
             ("through.example" | "hidden-through.example", "expected") => {
                 Some(ready(Some("expected".to_owned())))

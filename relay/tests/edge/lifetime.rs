@@ -1,5 +1,6 @@
 //! How long connections live, and who notices when the other side goes.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bore_relay::edge::limits::HELD_BYTES_MAX;
@@ -24,6 +25,24 @@ async fn one_visitor_keeps_one_origin_connection_and_shares_it_with_nobody() {
     other_origin.head().await;
     assert_eq!(lab.counters.origins_opened.get(), 2);
     assert_eq!(lab.counters.accepted.get(), 2);
+}
+
+#[tokio::test]
+async fn a_request_on_a_kept_connection_is_one_look_up() {
+    let lab = Lab::new().await;
+    let (mut visitor, mut origin) = lab.pair(GET).await;
+    let asked = || lab.asked.load(Ordering::Relaxed);
+    let mut before = 0;
+    for request in 1..=5 {
+        origin.head().await;
+        origin.send(OK).await;
+        visitor.head().await;
+        visitor.exactly(2).await;
+        // The first opens the connection as well.
+        assert_eq!(asked() - before, if request == 1 { 2 } else { 1 }, "request {request}");
+        before = asked();
+        visitor.send(GET).await;
+    }
 }
 
 #[tokio::test]

@@ -42,7 +42,8 @@ fn an_agents_word_for_a_visit_that_did_not_come_proves_nothing() {
     assert_eq!(shown_after(&lab, &[None]).0, State::Live);
     assert_eq!(shown_after(&lab, &[]).0, State::Reachable, "each visit counts once");
 
-    lab.publication.hostnames = ["a.example", "*.b.example"].map(str::to_owned).to_vec();
+    lab.publication.hostnames =
+        ["a.example", "*.b.example"].map(|host| host.parse().unwrap()).to_vec();
     lab.declare();
     lab.reachable();
     for elsewhere in [None, Some("a.example"), Some("b.example"), Some("x.y.b.example")] {
@@ -151,7 +152,7 @@ fn another_target_port_or_hostname_has_nothing_proved() {
         |publication| publication.target = "127.0.0.1:2".to_owned(),
         |publication| publication.public_port = Some(2),
         |publication| publication.port_count = 2,
-        |publication| publication.hostnames = vec!["b.example".to_owned()],
+        |publication| publication.hostnames = vec!["b.example".parse().unwrap()],
     ];
     for change in changes {
         let mut lab = Lab::new();

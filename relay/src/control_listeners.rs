@@ -33,7 +33,7 @@ use crate::limits::{
     TCP_DOOR_CONNECTIONS_MAX, TCP_DOOR_CONNECTIONS_PER_SOURCE_MAX,
 };
 use crate::members::Members;
-use crate::seats::{Seat, Seats};
+use crate::per_caller_limit::{CallerPlace, PerCallerLimit};
 use crate::source::source;
 
 /// Serves the API to automation until `closing`. Connections end with the task. No source has all places.
@@ -43,7 +43,7 @@ pub(crate) async fn serve_tcp(
     refused: Counter,
     mut closing: watch::Receiver<bool>,
 ) {
-    let (mut connections, seats) = (JoinSet::new(), Seats::default());
+    let (mut connections, seats) = (JoinSet::new(), PerCallerLimit::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -83,7 +83,7 @@ fn places_of(source: IpAddr) -> usize {
 struct Arrival {
     stream: OverlayStream,
     caller: Caller,
-    seat: Seat<PeerId>,
+    seat: CallerPlace<PeerId>,
 }
 
 /// What every door inside the overlay is made with.
@@ -92,7 +92,7 @@ struct Doors {
     shard: Shard,
     members: Arc<Members>,
     arrivals: mpsc::Sender<Arrival>,
-    seats: Seats<PeerId>,
+    seats: PerCallerLimit<PeerId>,
     refused: Counter,
 }
 
@@ -105,7 +105,8 @@ pub(crate) async fn keep_overlay(
     refused: Counter,
 ) {
     let (sender, arrivals) = mpsc::channel(DOOR_BACKLOG);
-    let doors = Doors { shard, members, arrivals: sender, seats: Seats::default(), refused };
+    let doors =
+        Doors { shard, members, arrivals: sender, seats: PerCallerLimit::default(), refused };
     doors.open(IpAddr::V6(GARDEN_RELAY), GARDEN_PORT, |_, local, incoming| {
         garden_caller(local, incoming)
     });

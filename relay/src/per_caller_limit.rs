@@ -6,41 +6,41 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The callers of some doors. The table has no entry without a connection.
 #[derive(Debug)]
-pub(crate) struct Seats<K: Eq + Hash>(Arc<Mutex<HashMap<K, usize>>>);
+pub(crate) struct PerCallerLimit<K: Eq + Hash>(Arc<Mutex<HashMap<K, usize>>>);
 
 /// One connection's place; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Seat<K: Eq + Hash> {
+pub(crate) struct CallerPlace<K: Eq + Hash> {
     caller: K,
     taken: Arc<Mutex<HashMap<K, usize>>>,
 }
 
-impl<K: Eq + Hash> Default for Seats<K> {
+impl<K: Eq + Hash> Default for PerCallerLimit<K> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<K: Eq + Hash> Clone for Seats<K> {
+impl<K: Eq + Hash> Clone for PerCallerLimit<K> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<K: Eq + Hash + Copy> Seats<K> {
+impl<K: Eq + Hash + Copy> PerCallerLimit<K> {
     /// A place, unless the caller has `most` of them.
-    pub(crate) fn take(&self, caller: K, most: usize) -> Option<Seat<K>> {
+    pub(crate) fn take(&self, caller: K, most: usize) -> Option<CallerPlace<K>> {
         let mut taken = lock(&self.0);
         let count = taken.get(&caller).copied().unwrap_or_default();
         if count >= most {
             return None;
         }
         taken.insert(caller, count + 1);
-        Some(Seat { caller, taken: Arc::clone(&self.0) })
+        Some(CallerPlace { caller, taken: Arc::clone(&self.0) })
     }
 }
 
-impl<K: Eq + Hash> Drop for Seat<K> {
+impl<K: Eq + Hash> Drop for CallerPlace<K> {
     fn drop(&mut self) {
         let mut taken = lock(&self.taken);
         match taken.get_mut(&self.caller) {
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_caller_gets_its_places_back_and_leaves_others_theirs() {
-        let seats = Seats::default();
+        let seats = PerCallerLimit::default();
         let held: Vec<_> = (0..3).map(|_| seats.take("a", 3).unwrap()).collect();
         assert!(seats.take("a", 3).is_none());
         assert!(seats.take("b", 3).is_some());

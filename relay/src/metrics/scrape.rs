@@ -13,22 +13,22 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::snapshot::{Snapshot, SnapshotCollector};
 use crate::ingress::Shared;
 use crate::limits::SCRAPE_TIMEOUT;
-use crate::picture::{Picture, Pictures};
 use crate::tunnels::Tunnels;
 
 /// Everything that can be scraped.
 #[derive(Debug)]
-pub(crate) struct Exposition {
-    /// With the latest picture. Scrapes take turns, so that each shows its own.
+pub(crate) struct Scrape {
+    /// With the latest snapshot. Scrapes take turns, so that each shows its own.
     scrape: tokio::sync::Mutex<Registry>,
-    picture: Arc<Mutex<Picture>>,
+    snapshot: Arc<Mutex<Snapshot>>,
     tunnels: Arc<Tunnels>,
     shared: Arc<Shared>,
 }
 
-impl Exposition {
+impl Scrape {
     pub(crate) fn register(
         mut registry: Registry,
         tunnels: Arc<Tunnels>,
@@ -36,9 +36,9 @@ impl Exposition {
     ) -> Self {
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("bore_build", "The version that runs", version);
-        let picture = Arc::<Mutex<Picture>>::default();
-        registry.register_collector(Box::new(Pictures(Arc::clone(&picture))));
-        Self { scrape: tokio::sync::Mutex::new(registry), picture, tunnels, shared }
+        let snapshot = Arc::<Mutex<Snapshot>>::default();
+        registry.register_collector(Box::new(SnapshotCollector(Arc::clone(&snapshot))));
+        Self { scrape: tokio::sync::Mutex::new(registry), snapshot, tunnels, shared }
     }
 
     /// Serves `GET /metrics`.
@@ -51,7 +51,7 @@ impl Exposition {
         let registry = self.scrape.lock().await;
         let counting = self.tunnels.shard.run(|local| async move { local.counters() });
         let counters = tokio::time::timeout(SCRAPE_TIMEOUT, counting).await.ok()?.ok()?;
-        *self.picture.lock().unwrap_or_else(PoisonError::into_inner) = Picture {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Snapshot {
             shard: Some(counters),
             nodes: self.tunnels.members.count(),
             nodes_online: self.tunnels.members.online_count(),
@@ -66,7 +66,7 @@ impl Exposition {
     }
 }
 
-async fn scrape(State(exposition): State<Arc<Exposition>>) -> Response {
+async fn scrape(State(exposition): State<Arc<Scrape>>) -> Response {
     match exposition.text().await {
         Some(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "the overlay does not answer\n").into_response(),

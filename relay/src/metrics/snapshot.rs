@@ -16,7 +16,7 @@ use crate::flows::Carried;
 
 /// The figures at one moment.
 #[derive(Debug, Default)]
-pub(crate) struct Picture {
+pub(crate) struct Snapshot {
     pub(crate) shard: Option<Counters>,
     pub(crate) nodes: usize,
     pub(crate) nodes_online: usize,
@@ -26,18 +26,18 @@ pub(crate) struct Picture {
     pub(crate) control: Vec<(&'static str, &'static str, u64)>,
 }
 
-/// Shows the latest picture.
+/// Shows the latest snapshot.
 #[derive(Debug)]
-pub(crate) struct Pictures(pub(crate) Arc<Mutex<Picture>>);
+pub(crate) struct SnapshotCollector(pub(crate) Arc<Mutex<Snapshot>>);
 
-impl Collector for Pictures {
+impl Collector for SnapshotCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let picture = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        picture.encode(&mut encoder)
+        let snapshot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.encode(&mut encoder)
     }
 }
 
-impl Picture {
+impl Snapshot {
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         gauge(encoder, "bore_nodes", "Nodes that may have a tunnel here", self.nodes)?;
         gauge(encoder, "bore_nodes_online", "Nodes whose tunnel is up", self.nodes_online)?;

@@ -15,7 +15,7 @@ use super::framing::Fault;
 
 /// Shared by the handler and the stream of one connection. Cloning shares it.
 #[derive(Debug, Clone)]
-pub(super) struct Gate(Arc<Mutex<Inner>>);
+pub(super) struct Rendezvous(Arc<Mutex<Inner>>);
 
 /// What may happen to bytes behind a request for an upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ enum Flush {
     Done,
 }
 
-impl Gate {
+impl Rendezvous {
     pub(super) fn new(now: Instant) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             unanswered: 0,
