@@ -1,4 +1,4 @@
-//! A running agent: starts, publishes, takes back, tells how it is, stops.
+//! A running agent: joins, publishes, takes back, tells how it is, stops.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use bore_api::wire::PublicationView;
 use bore_driver::{Events, Shard, ShardConfig};
 use bore_overlay::UnknownKeys;
 use bore_overlay::limits::INNER_MTU;
+use bore_policy::Target;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
@@ -18,8 +19,8 @@ use crate::connect::Connector;
 use crate::declaration::Declaration;
 use crate::error::{AgentError, in_full};
 use crate::join::JoinOptions;
-use crate::limits::CounterValues;
-use crate::limits::{DECLARE_WAIT, PUBLICATIONS_MAX, STOP_TIMEOUT};
+use crate::limits::{CounterValues, DECLARE_WAIT, PUBLICATIONS_MAX, STOP_TIMEOUT};
+use crate::listener::Acceptor;
 use crate::registry::Registry;
 use crate::runner::Runner;
 use crate::session::HERE;
@@ -120,6 +121,14 @@ impl Agent {
         Ok(agent)
     }
 
+    /// Joins with `key` as [`Agent::start`] does, unless `folder` is a node of that network already.
+    ///
+    /// # Errors
+    /// As [`Agent::start`].
+    pub async fn join(folder: StateFolder, join: JoinOptions) -> Result<Self, AgentError> {
+        Self::start(folder, StartOptions { join: Some(join), takeover: false }).await
+    }
+
     fn begin(&self, connector: Connector, standing: Option<connect::RelayPeer>, takeover: bool) {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
@@ -159,8 +168,22 @@ impl Agent {
     ///
     /// # Errors
     /// The target is none, the relay refuses, or it cannot be reached in time.
-    pub async fn declare(&self, declaration: Declaration) -> Result<PublicationView, AgentError> {
+    pub async fn publish(&self, declaration: Declaration) -> Result<PublicationView, AgentError> {
         let target = declaration.parse_target()?;
+        if target == Target::InProcess {
+            let (target, cause) = (declaration.target, targets::NO_PLACE);
+            return Err(DialError::Unsuitable { target, cause }.into());
+        }
+        self.declare(declaration, target, None).await
+    }
+
+    /// The same for a target of either kind.
+    pub(crate) async fn declare(
+        &self,
+        declaration: Declaration,
+        target: Target,
+        acceptor: Option<Arc<Acceptor>>,
+    ) -> Result<PublicationView, AgentError> {
         self.refuse_itself(&target)?;
         self.refuse_one_too_many(declaration.name.as_deref())?;
         if let Some(name) =
@@ -185,7 +208,7 @@ impl Agent {
             return Err(AgentError::Kept { name });
         }
         let declaration = Declaration { name: Some(name.clone()), ..declaration };
-        if let Err(error) = self.shared.keep(declaration, target, view.clone()).await {
+        if let Err(error) = self.shared.keep(declaration, (target, acceptor), view.clone()).await {
             self.take_back(&name).await;
             return Err(error);
         }
@@ -368,7 +391,7 @@ impl Agent {
         &self,
         view: PublicationView,
         declaration: &Declaration,
-        target: &bore_policy::Target,
+        target: &Target,
     ) -> Result<PublicationView, AgentError> {
         let view = answers::acknowledged(view, declaration, target)?;
         let registry = self.shared.registry();
@@ -382,7 +405,7 @@ impl Agent {
     }
 
     /// A visitor of the socket of the local API would rule this agent.
-    fn refuse_itself(&self, target: &bore_policy::Target) -> Result<(), AgentError> {
+    fn refuse_itself(&self, target: &Target) -> Result<(), AgentError> {
         let place = targets::place(target, 0)?;
         if place.is_socket_at(&self.shared.folder.socket()) {
             let (target, cause) = (target.to_string(), "it is this agent's own socket");

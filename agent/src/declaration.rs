@@ -17,7 +17,7 @@ pub struct Declaration {
     pub name: Option<String>,
     /// What travels.
     pub protocol: Protocol,
-    /// What is dialled: `3000`, `HOST:PORT`, `27000-27050`, `unix:/path`.
+    /// What is dialled: `3000`, `HOST:PORT`, `27000-27050`, `unix:/path`; or `in-process`.
     pub target: String,
     /// Exactly this public port. `None`: the target's own first port.
     #[serde(default)]
@@ -62,6 +62,12 @@ impl Declaration {
         }
     }
 
+    /// A publication whose visitors a program takes itself, for [`crate::Agent::listen`]: under a name that the relay finds, by `tcp` on any free port, open
+    /// to all.
+    pub fn in_process(protocol: Protocol) -> Self {
+        Self::new(protocol, Target::InProcess.to_string())
+    }
+
     /// The target, read.
     ///
     /// # Errors
@@ -83,7 +89,7 @@ impl Declaration {
             protocol: self.protocol,
             port: self.port,
             preferred_port,
-            // A target without a port, as a Unix socket, prefers none.
+            // A target without a port prefers none.
             any_port: self.any_port || (self.port.is_none() && preferred_port.is_none()),
             port_count: target.port_count(),
             hostnames: self.hostnames.clone(),

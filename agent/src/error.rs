@@ -87,6 +87,12 @@ pub enum AgentError {
         /// Its name.
         name: String,
     },
+    /// A listener has the name, or one without a name would get it.
+    #[error("a listener of this program is published as `{name}` already")]
+    Listening {
+        /// Its name.
+        name: String,
+    },
     /// Nothing of this name was declared here.
     #[error("no publication `{0}` was declared on this agent")]
     NotDeclared(String),
@@ -193,7 +199,7 @@ impl AgentError {
             Self::Target(error) => error.code(),
             Self::BadTarget { .. } => Code::USAGE,
             Self::TooManyPublications { .. } => Code::QUOTA,
-            Self::Kept { .. } => Code::NAME_TAKEN,
+            Self::Kept { .. } | Self::Listening { .. } => Code::NAME_TAKEN,
             Self::NotDeclared(_) => Code::PUBLICATION_NOT_FOUND,
             Self::Stopped | Self::NoAgent { .. } | Self::AgentSilent { .. } => Code::NO_AGENT,
             Self::Earlier(error) => return error.known_code(),
@@ -243,6 +249,7 @@ impl AgentError {
             Self::Kept { name } => {
                 format!("`bore ls` shows it; to change it add --bg, to end it `bore rm {name}`")
             }
+            Self::Listening { .. } => "give each listener a name of its own".to_owned(),
             Self::NotDeclared(_) => "`bore ls` shows what is published here".to_owned(),
             Self::Stopped | Self::NoAgent { .. } => "start one with `bore join`".to_owned(),
             Self::AgentSilent { .. } => {
@@ -277,6 +284,7 @@ impl AgentError {
             | Self::BadTarget { .. }
             | Self::TooManyPublications { .. }
             | Self::Kept { .. }
+            | Self::Listening { .. }
             | Self::NotDeclared(_) => true,
             Self::Refused(problem) => {
                 problem.known_code().is_some_and(|code| DECISIONS.contains(&code))

@@ -9,9 +9,31 @@
 //!                          prober: visits from outside, targets that are down
 //! ```
 //!
-//! [`Agent`] is used in-process (`bore join`, `bore demo`, `publish` without a running agent) and through [`LocalClient`] alike.
+//! [`Agent`] is used in-process (`bore join`, `bore demo`, `publish` without a running agent) and through [`LocalClient`] alike. Another program may run
+//! it as well, publish local services by [`Agent::publish`], or take visitors itself by [`Agent::listen`]:
 //!
-//! Invariant: an agent never dials what was not declared on it. Declarations enter by [`Agent::declare`] and `publications.json` only;
+//! ```no_run
+//! use bore_agent::{Agent, Declaration, JoinKey, JoinOptions, Protocol, StateFolder};
+//!
+//! # async fn example(key: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = StateFolder::open("/var/lib/greeter".as_ref())?;
+//! let join = JoinOptions { key: JoinKey::parse(key)?, name: "greeter".to_owned(), ephemeral: false };
+//! let agent = Agent::join(folder, join).await?;
+//!
+//! let mut listener = agent.listen(Declaration::in_process(Protocol::Tcp)).await?;
+//! while let Some((mut stream, visitor)) = listener.accept().await {
+//!     tokio::spawn(async move {
+//!         let greeting = format!("hello, {visitor}\n");
+//!         tokio::io::AsyncWriteExt::write_all(&mut stream, greeting.as_bytes()).await
+//!     });
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/echo.rs` is a whole program.
+//!
+//! Invariant: an agent never dials what was not declared on it. Declarations enter by [`Agent::publish`], [`Agent::listen`] and `publications.json` only;
 //! what the relay says can narrow them and never widen them.
 #![forbid(unsafe_code)]
 
@@ -28,6 +50,7 @@ mod health_request;
 mod join;
 pub mod json_client;
 mod limits;
+mod listener;
 mod local_api;
 mod local_client;
 mod ndjson;
@@ -58,10 +81,16 @@ mod tls_client;
 mod wire;
 
 pub use agent::{Agent, StartOptions, Status};
+pub use bore_api::model::Protocol;
+pub use bore_api::state::State;
+pub use bore_api::wire::PublicationView;
+pub use bore_driver::OverlayStream;
+pub use bore_overlay::JoinKey;
 pub use declaration::Declaration;
 pub use error::{AgentError, StateError, in_full};
 pub use join::JoinOptions;
 pub use limits::CounterValues;
+pub use listener::Listener;
 pub use local_client::{Changes, LocalClient};
 pub use shared::StateChange;
 pub use state::StateFolder;

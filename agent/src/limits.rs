@@ -32,6 +32,8 @@ pub(crate) const DIALS_MAX: usize = 256;
 pub(crate) const DIALS_WAITING_MAX: usize = 768;
 /// See [`DIALS_WAITING_MAX`].
 pub(crate) const DIAL_WAIT: Duration = Duration::from_secs(1);
+/// Visitors of one [`crate::Listener`] that its program has not accepted yet.
+pub(crate) const STREAMS_WAITING_MAX: usize = 256;
 /// UDP flows (visitor and port) of all publications together; each holds a kernel socket.
 pub(crate) const UDP_FLOWS_MAX: usize = 2048;
 /// UDP flows of one publication. A visitor beyond them takes the place of one that was heard only once, or of the one that is quiet for longest:
@@ -104,6 +106,7 @@ pub(crate) const HOLD_GRACE: Duration = Duration::from_secs(10);
 pub(crate) struct Counters {
     pub(crate) flows_opened: Counter,
     pub(crate) flows_refused_by_limit: Counter,
+    pub(crate) streams_refused_by_limit: Counter,
     pub(crate) dials_failed: Counter,
     pub(crate) udp_flows_opened: Counter,
     pub(crate) udp_flows_refused_by_limit: Counter,
@@ -126,6 +129,8 @@ pub struct CounterValues {
     pub flows_opened: u64,
     /// Visitors reset because [`FLOWS_MAX`], [`DIALS_MAX`] or [`DIALS_WAITING_MAX`] was reached.
     pub flows_refused_by_limit: u64,
+    /// Visitors reset because [`STREAMS_WAITING_MAX`] others waited for the program that listens to accept them.
+    pub streams_refused_by_limit: u64,
     /// Visitors, TCP and UDP, refused because the limit of open files leaves no descriptor for them.
     pub flows_refused_by_descriptors: u64,
     /// Dials to a target that failed.
@@ -161,6 +166,7 @@ impl Counters {
             flows_refused_by_descriptors: room.refused_without_descriptor(),
             flows_opened: self.flows_opened.value(),
             flows_refused_by_limit: self.flows_refused_by_limit.value(),
+            streams_refused_by_limit: self.streams_refused_by_limit.value(),
             dials_failed: self.dials_failed.value(),
             udp_flows_opened: self.udp_flows_opened.value(),
             udp_flows_refused_by_limit: self.udp_flows_refused_by_limit.value(),
@@ -266,6 +272,11 @@ impl Room {
     /// One more TCP flow, or `None` when the table is full or no descriptor is left.
     pub(crate) fn flow(&self) -> Option<FlowPermit> {
         self.permit(&self.flows)
+    }
+
+    /// One more TCP flow that ends in this process, and so takes no descriptor.
+    pub(crate) fn stream(&self) -> Option<OwnedSemaphorePermit> {
+        take(&self.flows)
     }
 
     /// One more UDP flow.

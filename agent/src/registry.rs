@@ -4,6 +4,7 @@
 //! is not here changes nothing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bore_api::Problem;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use super::answers::{bounded, bounded_state};
 use super::declaration::Declaration;
 use super::limits::VISITS_MAX;
+use super::listener::Acceptor;
 use super::state::StoredPublication;
 
 /// Declared publications by name.
@@ -31,6 +33,8 @@ pub(crate) struct Registry {
 pub(crate) struct Entry {
     pub(crate) declaration: Declaration,
     pub(crate) target: Target,
+    /// Where visitors of [`Target::InProcess`] are given to the program that listens.
+    pub(crate) acceptor: Option<Arc<Acceptor>>,
     /// The relay's last answer; its overlay ports are what is listened on.
     pub(crate) view: Option<PublicationView>,
     /// What visitors' traffic showed of the target.
@@ -123,7 +127,9 @@ impl Registry {
         let holders = before.as_ref().map_or(0, |entry| entry.holders);
         let seen = Seen::default();
         let is_leaving = false;
-        let entry = Entry { declaration, target, view, seen, holders, is_leaving, refused: None };
+        let (acceptor, refused) = (None, None);
+        let entry =
+            Entry { declaration, target, acceptor, view, seen, holders, is_leaving, refused };
         self.entries.insert(name.to_owned(), entry);
     }
 

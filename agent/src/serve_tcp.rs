@@ -1,4 +1,5 @@
-//! Serves one TCP or HTTP publication: for every visitor dial the target first, then let the visitor's handshake complete.
+//! Serves one TCP or HTTP publication: for every visitor dial the target first, then let the visitor's handshake complete. Visitors of a program
+//! that listens in this process are given to it (`listener.rs`).
 //!
 //! A dial that fails resets the visitor, who so learns the truth at once. Bytes go straight between the kernel and the netstack.
 
@@ -9,13 +10,13 @@ use std::sync::Arc;
 use bore_driver::{Local, Meter, Near, pump};
 use bore_netstack::{Incoming, ListenError, Listener, TcpFlow};
 use bore_overlay::PeerId;
+use bore_policy::Target;
 use tokio::task::JoinSet;
 
 use super::limits::Dials;
-use super::serve_tls;
 use super::shared::{ServicePlan, Shared};
-use super::target_watch;
 use super::targets::{LocalStream, Place, place};
+use super::{listener, serve_tls, target_watch};
 
 /// Serves until dropped; open flows end with it.
 pub(crate) async fn run(local: Local, shared: Arc<Shared>, plan: ServicePlan) {
@@ -68,6 +69,9 @@ impl Listeners {
 }
 
 async fn serve(shared: Arc<Shared>, plan: Arc<ServicePlan>, dials: Dials, incoming: Incoming) {
+    if plan.target == Target::InProcess {
+        return listener::serve(&shared, &plan.name, incoming).await;
+    }
     let visitor = incoming.source;
     let room = match shared.room.flow() {
         Some(flow_permit) => dials.begin().await.map(|dial_permit| (flow_permit, dial_permit)),

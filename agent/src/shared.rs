@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     plan: watch::Sender<Plan>,
     changes: broadcast::Sender<StateChange>,
     stopping: watch::Sender<bool>,
+    /// Held while a listener comes or goes, so that the end of one takes nothing of the next one's.
+    pub(crate) listening: tokio::sync::Mutex<()>,
 }
 
 /// How the relay is reached right now.
@@ -186,6 +188,7 @@ impl Shared {
             plan: watch::channel(Plan::default()).0,
             changes: broadcast::channel(CHANGES_MAX).0,
             stopping: watch::channel(false).0,
+            listening: tokio::sync::Mutex::default(),
         })
     }
 

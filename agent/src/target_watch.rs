@@ -6,6 +6,7 @@
 //! | a visitor's dial failed, one port, check `tcp` or `http` | the target is down |
 //! | a dial failed for want of a descriptor or of memory | nothing: this machine lacks them, not the target |
 //! | a visitor's dial failed, a range or check `none` | nothing: that visitor alone is refused |
+//! | the program around this agent listens | the target is up: nothing is dialled |
 //! | a UDP target refused a datagram | nothing but a note: the next may have a socket |
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::Instant;
 
 use bore_api::model::{HealthCheck, Protocol};
 use bore_api::state::TargetReport;
+use bore_policy::Target;
 
 use super::registry::Entry;
 use super::shared::Shared;
@@ -78,6 +80,9 @@ pub(super) fn note_refusal(shared: &Shared, name: &str) {
 /// What there is, and whether a connection was opened to find out.
 async fn find(entry: &Entry) -> Result<(Found, bool), DialError> {
     let (protocol, health) = (entry.declaration.protocol, entry.health());
+    if entry.target == Target::InProcess {
+        return listening(entry).map(|found| (found, false));
+    }
     let listeners = if entry.seen.listener_refused { Listeners::Dialled } else { Listeners::Seen };
     match look(protocol, &entry.target, &health, listeners).await? {
         Look::There(found) => return Ok((found, false)),
@@ -89,6 +94,16 @@ async fn find(entry: &Entry) -> Result<(Found, bool), DialError> {
         }
     }
     connect(&entry.target, &health).await.map(|found| (found, true))
+}
+
+/// It is known without a look whether the program around this agent still takes visitors.
+fn listening(entry: &Entry) -> Result<Found, DialError> {
+    match &entry.acceptor {
+        Some(acceptor) if acceptor.is_open() => {
+            Ok(Found { detail: "the program around the agent listens".to_owned(), note: None })
+        }
+        Some(_) | None => Err(DialError::Refused { target: entry.target.to_string() }),
+    }
 }
 
 fn report_of(entry: &Entry, found: Found) -> TargetReport {

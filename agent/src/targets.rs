@@ -78,7 +78,7 @@ pub enum DialError {
         /// What is wrong with it.
         cause: TlsClientError,
     },
-    /// A Unix socket carries streams only, and a range ends somewhere.
+    /// A Unix socket carries streams only, a range ends somewhere, and what is in-process is no place.
     #[error("{target} cannot serve this: {cause}")]
     Unsuitable {
         /// What was declared.
@@ -109,6 +109,8 @@ pub(crate) enum Place {
     Port(TargetScheme, TargetHost, u16),
     /// A Unix socket.
     Unix(PathBuf),
+    /// The program around this agent, which is not dialled.
+    InProcess,
 }
 
 impl DialError {
@@ -157,11 +159,11 @@ impl DialError {
     }
 }
 
-/// The local ports of a target; `None` for a Unix socket.
+/// The local ports of a target; `None` for one without.
 pub(crate) fn ports(target: &Target) -> Option<RangeInclusive<u16>> {
     match target {
         Target::Host { ports, .. } => Some(ports.first()..=ports.last()),
-        Target::Unix(_) => None,
+        Target::Unix(_) | Target::InProcess => None,
     }
 }
 
@@ -173,11 +175,12 @@ pub(crate) fn place(target: &Target, offset: u16) -> Result<Place, DialError> {
     };
     match target {
         Target::Unix(path) if offset == 0 => Ok(Place::Unix(path.clone())),
+        Target::InProcess if offset == 0 => Ok(Place::InProcess),
         Target::Host { scheme, host, ports } if offset < ports.count() => {
             let port = ports.first().checked_add(offset).ok_or_else(beyond)?;
             Ok(Place::Port(*scheme, host.clone(), port))
         }
-        Target::Unix(_) | Target::Host { .. } => Err(beyond()),
+        Target::Unix(_) | Target::Host { .. } | Target::InProcess => Err(beyond()),
     }
 }
 
@@ -187,6 +190,7 @@ impl Place {
         let dial = async {
             match self {
                 Self::Unix(path) => self.connect_unix(path).await,
+                Self::InProcess => Err(self.unsuitable(NO_PLACE)),
                 Self::Port(..) => self.speak().await,
             }
         };
@@ -233,7 +237,7 @@ impl Place {
     pub(crate) fn version(&self) -> Version {
         match self {
             Self::Port(TargetScheme::H2c, ..) => Version::HTTP_2,
-            Self::Port(..) | Self::Unix(_) => Version::HTTP_11,
+            Self::Port(..) | Self::Unix(_) | Self::InProcess => Version::HTTP_11,
         }
     }
 
@@ -241,7 +245,7 @@ impl Place {
     pub(crate) fn authority(&self) -> String {
         match self {
             Self::Port(..) => self.to_string(),
-            Self::Unix(_) => "localhost".to_owned(),
+            Self::Unix(_) | Self::InProcess => "localhost".to_owned(),
         }
     }
 
@@ -279,7 +283,9 @@ impl Place {
         match self {
             Self::Port(TargetScheme::Https, host, _) => Some((host, Certificates::Trusted)),
             Self::Port(TargetScheme::HttpsUnverified, host, _) => Some((host, Certificates::Any)),
-            Self::Port(TargetScheme::Plain | TargetScheme::H2c, ..) | Self::Unix(_) => None,
+            Self::Port(TargetScheme::Plain | TargetScheme::H2c, ..)
+            | Self::Unix(_)
+            | Self::InProcess => None,
         }
     }
 
@@ -318,6 +324,7 @@ impl Place {
                 })
             }
             Self::Unix(_) => Err(self.unsuitable("a Unix socket carries streams, not datagrams")),
+            Self::InProcess => Err(self.unsuitable(NO_PLACE)),
         }
     }
 
@@ -350,6 +357,7 @@ impl std::fmt::Display for Place {
         match self {
             Self::Port(_, host, port) => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::InProcess => Target::InProcess.fmt(f),
         }
     }
 }
@@ -362,6 +370,9 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     Ok(sockopt::set_tcp_keepcnt(stream, TARGET_KEEP_ALIVE_RETRIES_MAX)?)
 }
 
+/// Why [`Place::InProcess`] cannot be dialled.
+pub(crate) const NO_PLACE: &str =
+    "only a program that runs the agent inside itself takes such visitors";
 /// How soon a Unix socket without room is tried again.
 const UNIX_AGAIN: Duration = Duration::from_millis(10);
 

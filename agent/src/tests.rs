@@ -93,7 +93,7 @@ async fn a_request_that_is_not_understood_says_what_is_wrong() {
 async fn a_bad_target_is_refused_before_anything_is_asked_of_the_relay() {
     let lab = Lab::start().await;
     let error =
-        lab.agent.declare(declaration("x", Protocol::Tcp, "http://127.0.0.1")).await.unwrap_err();
+        lab.agent.publish(declaration("x", Protocol::Tcp, "http://127.0.0.1")).await.unwrap_err();
     assert_eq!(error.code(), "B1001");
     lab.agent.stop().await;
 }
@@ -115,7 +115,7 @@ async fn what_was_declared_to_stay_is_there_after_a_restart_and_offline_until_pr
 
     let publications = lab.client().await.publications().await.unwrap();
     assert_eq!(publications.len(), 1);
-    assert_eq!(publications[0].state.state, bore_api::state::State::Offline);
+    assert_eq!(publications[0].state.state, State::Offline);
     lab.agent.stop().await;
 }
 

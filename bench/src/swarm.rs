@@ -70,7 +70,7 @@ impl Swarm {
     pub(crate) async fn publish(&mut self, target: &str, at_once: usize) -> Result<(), SwarmError> {
         let publishing = self.members.iter().enumerate().map(|(number, member)| {
             let (agent, target) = (member.agent.clone(), target.to_owned());
-            async move { agent.declare(declaration(&format!("service-{number}"), target)).await }
+            async move { agent.publish(declaration(&format!("service-{number}"), target)).await }
         });
         let views = each(at_once, publishing).await?;
         for (member, view) in self.members.iter_mut().zip(views) {
@@ -97,7 +97,7 @@ impl Swarm {
         let member = self.members.first().ok_or_else(|| failed("there is no agent".to_owned()))?;
         let mut changes = member.agent.subscribe();
         let began = Instant::now();
-        let declared = member.agent.declare(declaration(name, target.to_owned())).await;
+        let declared = member.agent.publish(declaration(name, target.to_owned())).await;
         let declared = declared.map_err(|error| failed(in_full(&error)))?;
         let reachable = async {
             loop {

@@ -76,7 +76,7 @@ impl Link {
     pub(crate) async fn declare(&self, declaration: Declaration) -> CliResult<PublicationView> {
         Ok(match self {
             Self::Running(client) => client.declare(&declaration).await?,
-            Self::Own(agent) => agent.declare(declaration).await?,
+            Self::Own(agent) => agent.publish(declaration).await?,
         })
     }
 

@@ -96,7 +96,7 @@ fn same_hostnames(stored: &[String], wanted: &[String]) -> bool {
 fn wanted_port(wanted: &Declaration) -> Option<u16> {
     let of_target = || match wanted.parse_target().ok()? {
         bore_policy::Target::Host { ports, .. } => Some(ports.first()),
-        bore_policy::Target::Unix(_) => None,
+        bore_policy::Target::Unix(_) | bore_policy::Target::InProcess => None,
     };
     if wanted.any_port { None } else { wanted.port.or_else(of_target) }
 }

@@ -9,6 +9,7 @@
 //! | `h2c://HOST:PORT` | a web service that speaks HTTP/2 without TLS |
 //! | `https://HOST:PORT` | a web service behind TLS, whose certificate the agent checks |
 //! | `https+insecure://HOST:PORT` | the same with any certificate |
+//! | `in-process` | no place: a program that runs the agent inside itself takes the visitors |
 //!
 //! Reading is strict: an address is dotted decimal or plain IPv6, and what resolvers would take for
 //! an address in another base (`0x7f.1`, `2130706433`) is refused, so that the target that is checked
@@ -43,6 +44,8 @@ pub enum Target {
     },
     /// A Unix socket.
     Unix(PathBuf),
+    /// The program that runs the agent inside itself. Nothing is dialled.
+    InProcess,
 }
 
 /// How a service is spoken to.
@@ -135,6 +138,9 @@ impl Target {
     /// # Errors
     /// Says what is wrong and how it is written.
     pub fn parse(text: &str) -> Result<Self, TargetError> {
+        if text == IN_PROCESS {
+            return Ok(Self::InProcess);
+        }
         if let Some(path) = text.strip_prefix("unix:") {
             return parse_unix(path);
         }
@@ -153,7 +159,7 @@ impl Target {
     pub fn scheme(&self) -> TargetScheme {
         match self {
             Self::Host { scheme, .. } => *scheme,
-            Self::Unix(_) => TargetScheme::Plain,
+            Self::Unix(_) | Self::InProcess => TargetScheme::Plain,
         }
     }
 
@@ -164,7 +170,7 @@ impl Target {
                 let scheme = TargetScheme::HttpsUnverified;
                 Some(Self::Host { scheme, host: host.clone(), ports: *ports })
             }
-            Self::Host { .. } | Self::Unix(_) => None,
+            Self::Host { .. } | Self::Unix(_) | Self::InProcess => None,
         }
     }
 
@@ -179,7 +185,8 @@ impl Target {
                 Self::Host { scheme: same, host: other, ports: wanted },
             ) => scheme == same && host == other && ports.covers(*wanted),
             (Self::Unix(path), Self::Unix(other)) => path == other,
-            (Self::Host { .. }, Self::Unix(_)) | (Self::Unix(_), Self::Host { .. }) => false,
+            (Self::InProcess, Self::InProcess) => true,
+            (Self::Host { .. } | Self::Unix(_) | Self::InProcess, _) => false,
         }
     }
 
@@ -190,15 +197,15 @@ impl Target {
                 let port = Some(ports.first()).filter(|port| *port != scheme.default_port());
                 OriginHost::new(host, port)
             }
-            Self::Unix(_) => OriginHost::new("localhost", None),
+            Self::Unix(_) | Self::InProcess => OriginHost::new("localhost", None),
         }
     }
 
-    /// How many ports there are; a Unix socket counts as one.
+    /// How many ports there are; what has none counts as one.
     pub fn port_count(&self) -> u16 {
         match self {
             Self::Host { ports, .. } => ports.count(),
-            Self::Unix(_) => 1,
+            Self::Unix(_) | Self::InProcess => 1,
         }
     }
 }
@@ -231,6 +238,8 @@ impl TargetScheme {
     }
 }
 
+/// How [`Target::InProcess`] is written.
+const IN_PROCESS: &str = "in-process";
 /// Where a target without a host is.
 /// Both of its loopback addresses: many servers listen on one of them only.
 const DEFAULT_HOST: &str = "localhost";
@@ -299,6 +308,7 @@ impl fmt::Display for Target {
         match self {
             Self::Host { scheme, host, ports } => write!(f, "{}{host}:{ports}", scheme.prefix()),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::InProcess => f.write_str(IN_PROCESS),
         }
     }
 }
@@ -340,6 +350,8 @@ mod tests {
             ("[::ffff:127.0.0.1]:80", "127.0.0.1:80"),
             ("unix:/run/app.sock", "unix:/run/app.sock"),
             ("unix://run/./app.sock", "unix:/run/app.sock"),
+            ("in-process", "in-process"),
+            ("in-process:80", "in-process:80"),
             ("h2c://50051", "h2c://localhost:50051"),
             ("https://Nas.local:8443", "https://nas.local:8443"),
             ("https+insecure://[::1]:443", "https+insecure://[::1]:443"),
@@ -388,6 +400,7 @@ mod tests {
         let table = [
             ("", "form"),
             ("localhost", "form"),
+            ("in-process-", "form"),
             ("[::1]", "form"),
             ("-1", "form"),
             ("7777-", "form"),
@@ -443,11 +456,13 @@ mod tests {
         );
         assert!(covers("unix:/a", "unix:/a") && !covers("unix:/a", "unix:/b"));
         assert!(!covers("unix:/a", "80") && !covers("80", "unix:/a"));
+        assert!(covers("in-process", "in-process") && !covers("in-process", "in-process:80"));
     }
 
     #[test]
     fn ports_are_counted() {
         assert_eq!(Target::parse("27000-27050").unwrap().port_count(), 51);
         assert_eq!(Target::parse("unix:/a").unwrap().port_count(), 1);
+        assert_eq!(Target::parse("in-process").unwrap().port_count(), 1);
     }
 }

@@ -40,7 +40,7 @@ async fn declare_to_the_end(
     declaration: Declaration,
 ) -> Result<PublicationView, AgentError> {
     let lifetime = declaration.lifetime;
-    let view = agent.declare(declaration).await?;
+    let view = agent.publish(declaration).await?;
     if lifetime == Lifetime::Session {
         let name = view.publication.name.clone();
         tokio::spawn(withdraw_unless_held(agent, name));

@@ -29,7 +29,7 @@ pub use ending::{Ending, EndingSocket};
 pub use join::{Broken, LAST_WORDS_QUIET_MAX, Side, join, while_moving};
 pub use local::{Dial, Local};
 pub use near::Near;
-pub use pipe::{OverlayStream, pipe, pipe_opening, pipe_until};
+pub use pipe::{OverlayStream, pipe, pipe_opening, pipe_until, pipe_with_work};
 pub use pump::{Meter, PumpEnd, pump};
 pub use shard::{Events, Shard, ShardConfig, ShardGone, StartError};
 pub use socket::{Datagram, UdpBatch, UdpPort};

@@ -2,16 +2,18 @@
 
 use std::future::{Future, pending};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bore_netstack::{Connect, ConnectError, TcpFlow};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::sync::Notify;
 
 use crate::early::connect_with;
 use crate::ending::Ending;
+use crate::join::{LAST_WORDS_QUIET_MAX, while_moving};
 use crate::limits::PIPE_BYTES;
 use crate::near::Near;
 use crate::pump::{Meter, PumpEnd, pump};
@@ -31,6 +33,12 @@ impl OverlayStream {
     }
 }
 
+impl Drop for OverlayStream {
+    fn drop(&mut self) {
+        self.fate.dropped.notify_one();
+    }
+}
+
 /// What both ends of a pipe tell each other.
 #[derive(Debug, Default)]
 struct Fate {
@@ -39,6 +47,8 @@ struct Fate {
     unopened: OnceLock<ConnectError>,
     /// The other thread has said all that it will.
     is_shut: AtomicBool,
+    /// The other thread has let go of its end.
+    dropped: Notify,
     ending: Ending,
 }
 
@@ -69,6 +79,14 @@ impl Fate {
 /// Moves `flow` off its shard. Must be called on the shard's thread.
 pub fn pipe(flow: TcpFlow) -> OverlayStream {
     pipe_until(flow, Arc::default(), pending())
+}
+
+/// The same for a task of the caller's own: the flow moves while the work that comes with the stream is polled on the shard's thread. Work that is dropped
+/// before its end resets both sides.
+pub fn pipe_with_work(flow: TcpFlow) -> (OverlayStream, impl Future<Output = ()>) {
+    let (near, stream, fate) = ends();
+    let work = async move { carry(&flow, near, &fate, &Meter::default(), pending()).await };
+    (stream, work)
 }
 
 /// The same, with its bytes counted by `meter`, and reset when `cut` is ready. What `cut` owns lives as long as the flow is carried.
@@ -114,7 +132,7 @@ pub fn pipe_opening(
     stream
 }
 
-/// Carries until the flow's end, and marks an end that is not in order.
+/// Carries until the flow's end, or until nobody is at either side of it any more, and marks an end that is not in order.
 async fn carry(
     flow: &TcpFlow,
     near: Near<ShardEnd>,
@@ -127,7 +145,20 @@ async fn carry(
     unfinished.ended = tokio::select! {
         end = pump(flow, &near, meter) => end == PumpEnd::Closed,
         () = cut => false,
+        () = abandoned(fate, || moved(flow, meter)) => false,
     };
+}
+
+/// Waits until the stream was dropped and nothing has moved for [`LAST_WORDS_QUIET_MAX`] since: a far end that never closes holds no flow that this side
+/// has closed, as the kernel's `tcp_fin_timeout` has it.
+async fn abandoned(fate: &Fate, moved: impl Fn() -> u64) {
+    fate.dropped.notified().await;
+    let _ = while_moving(pin!(pending::<()>()), moved, LAST_WORDS_QUIET_MAX).await;
+}
+
+/// A figure that changes with every byte that is read from the far end, or acknowledged by it.
+fn moved(flow: &TcpFlow, meter: &Meter) -> u64 {
+    meter.moved_bytes().wrapping_sub(flow.info().send_queue_bytes as u64)
 }
 
 /// Marks unless the flow came to its end in order.
@@ -211,5 +242,33 @@ impl AsyncWrite for ShardEnd {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.pipe).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use tokio::time::{Instant, sleep, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flow_whose_stream_was_dropped_is_given_up_once_nothing_moves() {
+        let (fate, bytes) = (Fate::default(), AtomicU64::new(0));
+        let abandoned = || abandoned(&fate, || bytes.load(Ordering::Relaxed));
+        let while_held = timeout(LAST_WORDS_QUIET_MAX * 10, abandoned()).await;
+        assert!(while_held.is_err(), "a quiet stream that is held is a quiet stream");
+
+        let dropped_at = Instant::now();
+        fate.dropped.notify_one();
+        let slow_reader = async {
+            for _ in 0..3 {
+                sleep(LAST_WORDS_QUIET_MAX / 2).await;
+                bytes.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        tokio::join!(abandoned(), slow_reader);
+        assert!(dropped_at.elapsed() > LAST_WORDS_QUIET_MAX * 2, "last words were cut off");
     }
 }

@@ -27,7 +27,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    fn moved_bytes(&self) -> u64 {
+    pub(crate) fn moved_bytes(&self) -> u64 {
         self.inward_bytes.load(Ordering::Relaxed) + self.outward_bytes.load(Ordering::Relaxed)
     }
 }

@@ -1,0 +1,249 @@
+//! Gives visitors to the program around the agent: as streams, without a local port between.
+//!
+//! ```text
+//! visitor ─▶ relay ═▶ serve_tcp ─▶ Acceptor ─▶ queue ─▶ Listener::accept     (the shard's thread, then the program's)
+//! ```
+//!
+//! The registry alone holds the [`Acceptor`] of a publication: whatever ends or replaces the publication ends the listener. A listener that is
+//! dropped takes its own publication back, and none that came after it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+
+use bore_api::model::{HealthCheck, Lifetime, Protocol};
+use bore_api::state::State;
+use bore_api::wire::PublicationView;
+use bore_driver::{OverlayStream, pipe_with_work};
+use bore_netstack::Incoming;
+use bore_policy::Target;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::agent::Agent;
+use super::declaration::Declaration;
+use super::error::AgentError;
+use super::limits::STREAMS_WAITING_MAX;
+use super::shared::Shared;
+use super::targets::DialError;
+
+/// A publication whose visitors the program takes itself, made by [`Agent::listen`].
+///
+/// At most 256 visitors wait for [`Self::accept`]; those that come then are refused, as by a socket whose queue is full.
+///
+/// Dropped, it takes the publication back, and with it the connections of visitors that are still open. [`Self::close`] lets them end first.
+#[derive(Debug)]
+pub struct Listener {
+    agent: Agent,
+    name: String,
+    ends: Ends,
+    /// Its end tells the task that takes the publication back.
+    _lives: oneshot::Sender<Infallible>,
+}
+
+/// A visitor that was not accepted yet.
+type Waiting = (OverlayStream, SocketAddr);
+
+/// The program's end of a listener.
+#[derive(Debug)]
+struct Ends {
+    queue: mpsc::Receiver<Waiting>,
+    carried: watch::Sender<()>,
+    acceptor: Weak<Acceptor>,
+}
+
+/// The agent's end of a listener.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    queue: mpsc::Sender<Waiting>,
+    /// Has a receiver for each stream that is carried.
+    carried: watch::Sender<()>,
+}
+
+impl Agent {
+    /// Publishes [`Declaration::in_process`] and listens: answers when the relay has acknowledged it. Its target is up for as long as the listener takes
+    /// visitors.
+    ///
+    /// # Errors
+    /// As [`Agent::publish`]; moreover the declaration is not of this kind (`B1001`), or another listener has the name (`B2104`).
+    pub async fn listen(&self, declaration: Declaration) -> Result<Listener, AgentError> {
+        refuse_unsuitable(&declaration)?;
+        let _turn = self.shared.listening.lock().await;
+        self.refuse_second(&declaration)?;
+        let (acceptor, ends) = ends();
+        let view = self.declare(declaration, Target::InProcess, Some(acceptor)).await?;
+        Ok(Listener::new(self.clone(), view.publication.name, ends))
+    }
+
+    /// The relay makes the name of one that has none of its protocol and target, which are those of every other listener.
+    fn refuse_second(&self, declaration: &Declaration) -> Result<(), AgentError> {
+        let registry = self.shared.registry();
+        let is_taken = |name: &str, protocol| match &declaration.name {
+            Some(wanted) => wanted == name,
+            None => declaration.protocol == protocol,
+        };
+        let listens =
+            |acceptor: &Option<Arc<Acceptor>>| acceptor.as_ref().is_some_and(|it| it.is_open());
+        let taken = registry.entries().find(|(name, entry)| {
+            listens(&entry.acceptor) && is_taken(name, entry.declaration.protocol)
+        });
+        taken.map_or(Ok(()), |(name, _)| Err(AgentError::Listening { name: name.clone() }))
+    }
+
+    /// Takes back what the listener of `acceptor` had published, unless it is another's by now.
+    async fn end_listening(&self, name: &str, acceptor: &Weak<Acceptor>) {
+        let _turn = self.shared.listening.lock().await;
+        let is_its_own = self.shared.registry().entry(name).is_some_and(|entry| {
+            entry.acceptor.as_ref().is_some_and(|it| Weak::ptr_eq(&Arc::downgrade(it), acceptor))
+        });
+        if !is_its_own {
+            return;
+        }
+        if let Err(error) = self.withdraw(name).await {
+            tracing::debug!(%name, %error, "the publication of a listener is gone already");
+        }
+    }
+}
+
+/// Refuses what promises more than a listener gives.
+fn refuse_unsuitable(declaration: &Declaration) -> Result<(), AgentError> {
+    let is_asked = matches!(declaration.health.check, Some(HealthCheck::Http(_)));
+    let cause = match declaration.parse_target()? {
+        Target::Host { .. } | Target::Unix(_) => "a listener's target is `in-process`",
+        Target::InProcess if declaration.protocol == Protocol::Udp => {
+            "a listener takes streams, and udp has none"
+        }
+        Target::InProcess if declaration.lifetime == Lifetime::Persistent => {
+            "a listener's publication ends with it"
+        }
+        Target::InProcess if is_asked => "its program is not asked whether it is healthy",
+        Target::InProcess => return Ok(()),
+    };
+    Err(DialError::Unsuitable { target: declaration.target.clone(), cause }.into())
+}
+
+impl Listener {
+    fn new(agent: Agent, name: String, ends: Ends) -> Self {
+        let (lives, gone) = oneshot::channel();
+        let acceptor = ends.acceptor.clone();
+        tokio::spawn(end_with(gone, agent.clone(), name.clone(), acceptor));
+        Self { agent, name, ends, _lives: lives }
+    }
+
+    /// Its publication as it is now; `None` once that was taken back or the agent has ended.
+    pub fn publication(&self) -> Option<PublicationView> {
+        if self.agent.has_ended() {
+            return None;
+        }
+        self.agent.shared.registry().entry(&self.name)?.view.clone()
+    }
+
+    /// Waits until the publication is live: the relay has reached this agent through the tunnel, and this agent the public address. `None` once it was taken
+    /// back or the agent has ended. Cancel-safe; a relay that cannot be visited from here is waited for without end.
+    pub async fn live(&self) -> Option<PublicationView> {
+        let mut changes = self.agent.subscribe();
+        loop {
+            let publication = self.publication()?;
+            if publication.state.state == State::Live {
+                return Some(publication);
+            }
+            if let Err(RecvError::Closed) = changes.recv().await {
+                return None;
+            }
+        }
+    }
+
+    /// The next visitor: a connection with it and its address. `None` once the publication was taken back or replaced, or the agent has ended.
+    ///
+    /// What is written reaches the visitor also when the stream is dropped then. Shut down for writing it goes on reading. A visitor that broke off is
+    /// an error, one that closed an end. Cancelling loses no visitor.
+    pub async fn accept(&mut self) -> Option<(OverlayStream, SocketAddr)> {
+        let (stream, visitor) = tokio::select! {
+            biased;
+            waiting = self.ends.queue.recv() => waiting?,
+            _ = self.agent.ended() => return None,
+        };
+        stream.ending().in_order();
+        Some((stream, visitor))
+    }
+
+    /// Takes no more visitors, waits until the connections of those that were accepted have ended, and takes the publication back. Given up before its end,
+    /// as by a timeout, it takes the publication back at once.
+    pub async fn close(mut self) {
+        self.ends.queue.close();
+        self.agent.shared.report_target(&self.name);
+        while self.ends.queue.try_recv().is_ok() {}
+        self.ends.carried.closed().await;
+        self.agent.end_listening(&self.name, &self.ends.acceptor).await;
+    }
+}
+
+fn ends() -> (Arc<Acceptor>, Ends) {
+    let (sender, queue) = mpsc::channel(STREAMS_WAITING_MAX);
+    let carried = watch::Sender::new(());
+    let acceptor = Arc::new(Acceptor { queue: sender, carried: carried.clone() });
+    let ends = Ends { queue, carried, acceptor: Arc::downgrade(&acceptor) };
+    (acceptor, ends)
+}
+
+/// Takes the publication back when the listener is gone.
+async fn end_with(
+    gone: oneshot::Receiver<Infallible>,
+    agent: Agent,
+    name: String,
+    acceptor: Weak<Acceptor>,
+) {
+    // Nothing is ever sent: this ends with the listener.
+    let _ = gone.await;
+    agent.end_listening(&name, &acceptor).await;
+}
+
+impl Acceptor {
+    /// Whether visitors are still taken.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.queue.is_closed()
+    }
+}
+
+/// Gives a visitor of the publication `name` to its listener, and carries its bytes until they have ended.
+pub(crate) async fn serve(shared: &Arc<Shared>, name: &str, incoming: Incoming) {
+    if let Some(carried) = take(shared, name, incoming) {
+        carried.await;
+    }
+}
+
+/// Lets a visitor wait to be accepted. Answers what has to be done for its bytes to move; `None` when it is refused.
+fn take(
+    shared: &Arc<Shared>,
+    name: &str,
+    incoming: Incoming,
+) -> Option<impl Future<Output = ()> + use<>> {
+    let visitor = incoming.source;
+    let acceptor = shared.registry().entry(name)?.acceptor.clone()?;
+    let Some(permit) = shared.room.stream() else {
+        shared.counters.flows_refused_by_limit.add_one();
+        return None;
+    };
+    let place = match acceptor.queue.try_reserve() {
+        Ok(place) => place,
+        Err(TrySendError::Full(())) => {
+            shared.counters.streams_refused_by_limit.add_one();
+            return None;
+        }
+        Err(TrySendError::Closed(())) => return None,
+    };
+    let (stream, work) = pipe_with_work(incoming.accept().ok()?);
+    shared.counters.flows_opened.add_one();
+    // One that is never accepted is reset with the queue.
+    stream.ending().reset();
+    place.send((stream, visitor));
+    let carried = acceptor.carried.subscribe();
+    Some(async move {
+        work.await;
+        drop((permit, carried));
+    })
+}
+
+#[cfg(test)]
+mod tests;
