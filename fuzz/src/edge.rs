@@ -2,23 +2,23 @@
 //!
 //! The readers are private to the relay; the same files are read here.
 
-#[path = "../../relay/src/edge/framing.rs"]
+#[path = "../../relay/edge/src/framing.rs"]
 #[allow(dead_code, reason = "the relay also counts every fault")]
 mod framing;
-#[path = "../../relay/src/edge/host.rs"]
+#[path = "../../relay/edge/src/host.rs"]
 mod host;
-#[path = "../../relay/src/edge/limits.rs"]
+#[path = "../../relay/edge/src/limits.rs"]
 #[allow(dead_code, reason = "the bounds of the whole edge")]
 mod limits;
-#[path = "../../relay/src/edge/proxied.rs"]
+#[path = "../../relay/edge/src/proxied.rs"]
 mod proxied;
-#[path = "../../relay/src/edge/response_head.rs"]
+#[path = "../../relay/edge/src/response_head.rs"]
 #[allow(dead_code, reason = "the relay also says what is odd")]
 mod response_head;
-#[path = "../../relay/src/edge/settings.rs"]
+#[path = "../../relay/edge/src/settings.rs"]
 #[allow(dead_code, reason = "the settings of the whole edge")]
 mod settings;
-#[path = "../../relay/src/edge/target.rs"]
+#[path = "../../relay/edge/src/target.rs"]
 #[allow(dead_code, reason = "the relay also encodes what HTTP/2 brings")]
 mod target;
 

@@ -2,13 +2,13 @@
 //!
 //! The readers are private to the relay; the same files are read here.
 
-#[path = "../../relay/src/tls/hello.rs"]
+#[path = "../../relay/edge/src/tls/hello.rs"]
 #[allow(dead_code, reason = "the relay also goes on from a ClientHello")]
 mod hello;
-#[path = "../../relay/src/tls/limits.rs"]
+#[path = "../../relay/edge/src/tls/limits.rs"]
 #[allow(dead_code, reason = "the bounds of all of TLS")]
 mod limits;
-#[path = "../../relay/src/tls/names.rs"]
+#[path = "../../relay/edge/src/tls/names.rs"]
 #[allow(dead_code, reason = "the relay also compares times")]
 mod names;
 

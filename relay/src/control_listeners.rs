@@ -34,7 +34,7 @@ use crate::limits::{
 };
 use crate::members::Members;
 use crate::per_caller_limit::{CallerPlace, PerCallerLimit};
-use crate::source::source;
+use bore_edge::source;
 
 /// Serves the API to automation until `closing`. Connections end with the task. No source has all places.
 pub(crate) async fn serve_tcp(

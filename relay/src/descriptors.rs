@@ -3,7 +3,9 @@
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::limits::{EDGE_CONNECTIONS_MAX, OWN_DESCRIPTORS};
+use bore_edge::limits::EDGE_CONNECTIONS_MAX;
+
+use crate::limits::OWN_DESCRIPTORS;
 
 /// What each may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

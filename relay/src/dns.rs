@@ -36,8 +36,8 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::clock::now_micros;
 use crate::config::{BuiltIn, Config, ConfigError, DnsProvider};
+use bore_edge::now_micros;
 use counters::DnsCounters;
 use limits::{ADDRESSES_REFRESH, ADDRESSES_RETRY, DELEGATION_LOOK_MAX};
 use lookups::{LookupError, Lookups};

@@ -20,7 +20,7 @@ use crate::limits::{
     FLOWS_LISTED_MAX, TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX, TCP_FLOWS_PER_SOURCE_MAX,
     UDP_FLOWS_MAX, UDP_FLOWS_PER_PUBLICATION_MAX,
 };
-use crate::source::source;
+use bore_edge::source;
 
 /// What a flow runs over outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,15 +7,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bore_api::ApiToken;
 use bore_api::model::{Actor, Scope};
 use bore_api::wire::{NewApiKey, NewJoinKey};
 use bore_control::limits::API_KEY_LIFE_MAX;
 use bore_control::refusal::Refusal;
 use bore_control::store::{Store, StoreError};
-use bore_control::token::ApiToken;
 use bore_control::{Control, Settings};
 
-use crate::clock::now_micros;
+use bore_edge::now_micros;
 
 use crate::config::{Config, ConfigError, Database, DnsProvider};
 use crate::runtime::{Identity, RelayRuntime};
@@ -146,7 +146,7 @@ async fn open_store(
     options: &InitOptions,
     config: &Config,
     state: &StateFolder,
-) -> Result<(Arc<dyn Store>, RelayKeys), InitError> {
+) -> Result<(Arc<Store>, RelayKeys), InitError> {
     let was_set_up = state.is_set_up();
     let keys = state.make_keys()?;
     let (url, folder) = (database_url(&config.database), state.path());

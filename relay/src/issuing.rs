@@ -17,11 +17,11 @@ use uuid::Uuid;
 use crate::acme::{
     AcmeMetrics, AcmeSettings, CaRoots, Issuer, Name, Pace, Parts, Wanted, WantedNames, Wire,
 };
-use crate::clock::now_micros;
 use crate::config::Config;
 use crate::dns::TxtRecords;
 use crate::server::StartError;
-use crate::tls::{Certificates, Challenges};
+use bore_edge::now_micros;
+use bore_edge::tls::{Certificates, Challenges};
 
 /// What certificates are made from.
 pub(crate) struct IssuerConfig<'a> {

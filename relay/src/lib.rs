@@ -4,19 +4,17 @@
 #![forbid(unsafe_code)]
 
 pub mod acme;
-mod clock;
+mod backup;
 mod config;
 mod control_listeners;
 mod descriptors;
 pub mod dns;
 mod domains;
-pub mod edge;
 mod endpoints;
 mod flows;
 mod ingress;
 mod init;
 mod issuing;
-mod keepalive;
 mod limits;
 mod members;
 mod metrics;
@@ -27,11 +25,11 @@ mod recall;
 mod runtime;
 mod sealing_keys;
 mod server;
-mod source;
 mod state_folder;
-pub mod tls;
 mod tunnels;
 
+pub use backup::{BackupError, back_up_database};
+pub use bore_control::store::StoreError;
 pub use config::{
     Acme, BuiltIn, Cloudflare, Config, ConfigError, Database, DnsProvider, KEYS, Rfc2136, Secret,
     TlsConfig, TsigAlgorithm,
@@ -39,4 +37,4 @@ pub use config::{
 pub use init::{InitError, InitOptions, InitSettings, Initialised, first_join_key, init};
 pub use sealing_keys::{Rotated, SealingKeyError, rotate_sealing_key};
 pub use server::{Addresses, Relay, StartError};
-pub use state_folder::{RelayKeys, StateError, StateFolder, audit_key};
+pub use state_folder::{RelayKeys, StateError, StateFolder};

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 /// Descriptors that visitors and public ports leave to the relay itself, or a quarter of them where the process may have few.
 pub(crate) const OWN_DESCRIPTORS: usize = 1_024;
-/// Connections at each of the two shared ports.
-pub(crate) const EDGE_CONNECTIONS_MAX: usize = 20_000;
 /// Flows of each kind that runs over TCP (public ports, TLS passed through, HTTP) on this relay at once, those that still wait for the agent
 /// included.
 pub(crate) const TCP_FLOWS_MAX: usize = 65_536;
@@ -15,12 +13,6 @@ pub(crate) const TCP_FLOWS_PER_PUBLICATION_MAX: usize = 20_000;
 pub(crate) const TCP_FLOWS_PER_SOURCE_MAX: usize = 4_096;
 /// Flows of one public TCP port that wait for the agent at once; further visitors wait for their turn, no longer than [`AGENT_DIAL_TIMEOUT`].
 pub(crate) const DIALS_PER_PORT_MAX: usize = 128;
-/// A visitor's connection on which nothing comes for so long is asked for a sign of life.
-pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-/// How long each sign is waited for.
-pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// Signs in a row that may stay away; then the connection is gone.
-pub(crate) const KEEPALIVE_RETRIES_MAX: u32 = 3;
 /// UDP flows (visitor address and port) remembered at once on this relay.
 pub(crate) const UDP_FLOWS_MAX: usize = 131_072;
 /// The same by one publication.

@@ -12,13 +12,13 @@ use bore_netstack::ConnectError;
 use bore_policy::{AuthorityHost, DecidedBy, Hostname, Visitor};
 use uuid::Uuid;
 
-use crate::clock::now_micros;
-use crate::edge::{DenialKind, OriginId, Origins, Outage, Route, Unopened};
 use crate::flows::Carrier;
 use crate::ingress::Shared;
 use crate::publications::{Entry, Publications, Service};
-use crate::tls::TlsMinimum;
 use crate::tunnels::Tunnels;
+use bore_edge::now_micros;
+use bore_edge::tls::TlsMinimum;
+use bore_edge::{DenialKind, OriginId, Origins, Outage, Route, Unopened};
 
 /// Answers the edge from the table of publications.
 #[derive(Debug)]

@@ -20,14 +20,14 @@ use bore_overlay::{
 use uuid::Uuid;
 
 use crate::acme::{Issuer, WantedNames};
-use crate::clock::now_micros;
 use crate::domains::Domains;
-use crate::edge::Scheme;
 use crate::limits::DOMAIN_LOOK_PATIENCE;
 use crate::publications::missing_certificate::MissingCertificate;
 use crate::publications::{Entry, Publications, Reconciler};
-use crate::tls::Certificates;
 use crate::tunnels::Tunnels;
+use bore_edge::Scheme;
+use bore_edge::now_micros;
+use bore_edge::tls::Certificates;
 
 /// Facts that never change while a relay runs.
 #[derive(Debug, Clone)]
@@ -317,16 +317,17 @@ impl RelayRuntime {
         let mut names = entry.web_names().iter().map(ToString::to_string);
         names.find_map(|name| match issuer.state_of(&name) {
             Some(certificate) => MissingCertificate::of(&name, &certificate),
-            None if self.certificates.entry_of(&name).is_some() || !wanted.wants(&name) => None,
+            None if self.certificates.has(&name) || !wanted.wants(&name) => None,
             None => Some(MissingCertificate::expected(&name)),
         })
     }
 
     /// HTTPS as soon as there is a certificate for the name.
     fn web_address(&self, hostname: &str) -> String {
-        let (scheme, port) = match self.certificates.entry_of(hostname) {
-            Some(_) => (Scheme::Https, self.identity.https_port),
-            None => (Scheme::Http, self.identity.http_port),
+        let (scheme, port) = if self.certificates.has(hostname) {
+            (Scheme::Https, self.identity.https_port)
+        } else {
+            (Scheme::Http, self.identity.http_port)
         };
         let host = bracketed(hostname);
         if port == scheme.default_port() {

@@ -22,10 +22,10 @@ use bore_control::store::{Store, StoreError};
 use data_encoding::BASE64;
 use zeroize::Zeroizing;
 
-use crate::clock::now_micros;
 use crate::config::Config;
 use crate::server::database_url;
 use crate::state_folder::{StateError, StateFolder, write_private};
+use bore_edge::now_micros;
 
 /// What a rotation did.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ enum Source {
 pub(crate) async fn open(
     config: &Config,
     state: &Path,
-    store: &Arc<dyn Store>,
+    store: &Arc<Store>,
 ) -> Result<Sealer, SealingKeyError> {
     let source = Source::of(config, state);
     let current = match source.current()? {
@@ -106,7 +106,7 @@ pub(crate) async fn open(
         Some(next) => Sealer::rotating(current, next),
         None => Sealer::new(current),
     };
-    store.check_sealed(&sealer).await.map_err(wrong)?;
+    store.sealed_secrets().check(&sealer).await.map_err(wrong)?;
     Ok(sealer)
 }
 
@@ -129,7 +129,11 @@ pub async fn rotate_sealing_key(config: &Config) -> Result<Rotated, SealingKeyEr
     };
     let key = next.id().to_string();
     let sealer = Sealer::rotating(next, current);
-    let secrets = store.reseal(&sealer, &Actor::System, now_micros()).await.map_err(wrong)?;
+    let secrets = store
+        .sealed_secrets()
+        .reseal(&sealer, &Actor::System, now_micros())
+        .await
+        .map_err(wrong)?;
     store.settle().await.map_err(SealingKeyError::Store)?;
     Ok(Rotated { secrets, key, next: source.finish()? })
 }
@@ -157,12 +161,12 @@ impl Source {
         }
     }
 
-    async fn make_first(&self, store: &Arc<dyn Store>) -> Result<SealingKey, SealingKeyError> {
+    async fn make_first(&self, store: &Arc<Store>) -> Result<SealingKey, SealingKeyError> {
         let Self::Own(path) = self else { return Err(self.missing()) };
         let made = SealingKey::generate()?;
         // A key that has sealed nothing opens only a database without secrets.
         let probe = Sealer::new(SealingKey::from_bytes(Zeroizing::new(*made.expose_bytes())));
-        match store.check_sealed(&probe).await {
+        match store.sealed_secrets().check(&probe).await {
             Ok(_) => {}
             Err(StoreError::Sealed { .. }) => return Err(SealingKeyError::Missing(path.clone())),
             Err(error) => return Err(SealingKeyError::Store(error)),
@@ -323,23 +327,25 @@ mod tests {
     async fn a_damaged_secret_stops_neither_the_relay_nor_a_rotation() {
         let mut lab = Lab::start().await;
         let sealer = lab.open().await.unwrap();
-        let account = lab.store.acme_account("https://ca.example/", 1).await.unwrap();
+        let account =
+            lab.store.acme_accounts().of_directory("https://ca.example/", 1).await.unwrap();
         let elsewhere = Column::AccountCredentials.of(uuid::Uuid::nil());
         let damaged = sealer.seal(elsewhere, b"canary").unwrap();
-        lab.store.keep_acme_account(account.id, &damaged, &Actor::System, 1).await.unwrap();
+        lab.store.acme_accounts().keep(account.id, &damaged, &Actor::System, 1).await.unwrap();
 
         lab.open().await.unwrap();
         let rotated = rotate_sealing_key(&lab.release()).await.unwrap();
 
         assert_eq!(rotated.secrets, 0);
-        let account = lab.store.acme_account("https://ca.example/", 1).await.unwrap();
+        let account =
+            lab.store.acme_accounts().of_directory("https://ca.example/", 1).await.unwrap();
         assert_eq!(account.credentials, None, "forgotten with the key that it was sealed with");
         lab.open().await.unwrap();
     }
 
     struct Lab {
         config: Config,
-        store: Arc<dyn Store>,
+        store: Arc<Store>,
         state: Option<StateFolder>,
         _folder: tempfile::TempDir,
     }
@@ -366,10 +372,11 @@ mod tests {
 
         async fn seal_something(&self) {
             let sealer = self.open().await.unwrap();
-            let account = self.store.acme_account("https://ca.example/", 1).await.unwrap();
+            let account =
+                self.store.acme_accounts().of_directory("https://ca.example/", 1).await.unwrap();
             let place = Column::AccountCredentials.of(account.id);
             let sealed = sealer.seal(place, b"canary").unwrap();
-            self.store.keep_acme_account(account.id, &sealed, &Actor::System, 1).await.unwrap();
+            self.store.acme_accounts().keep(account.id, &sealed, &Actor::System, 1).await.unwrap();
         }
 
         /// Unlocks the folder, as a relay that was stopped does.

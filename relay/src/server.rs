@@ -21,7 +21,6 @@ use crate::config::{Config, Database};
 use crate::control_listeners;
 use crate::descriptors::Shares;
 use crate::dns::{Dns, DnsError, Listening, TxtRecords};
-use crate::edge::{self, EdgeCounters, EdgeSettings, Scheme};
 use crate::endpoints::Endpoints;
 use crate::flows::Flows;
 use crate::ingress::{Expected, Gate, Ingress, Shared};
@@ -34,8 +33,9 @@ use crate::publications::{Checker, Publications, Reconciler};
 use crate::runtime::{Identity, RelayRuntime};
 use crate::sealing_keys::{self, SealingKeyError};
 use crate::state_folder::{RelayKeys, StateError, StateFolder};
-use crate::tls::{FileError, Files, Tls};
 use crate::tunnels::Tunnels;
+use bore_edge::tls::{FileError, Files, Tls};
+use bore_edge::{EdgeCounters, EdgeSettings, Scheme};
 
 /// A relay that runs in this process.
 #[derive(Debug)]
@@ -366,7 +366,7 @@ fn start_edge(
         let mut closing = closing.clone();
         let shutdown = async move { until(&mut closing).await };
         let (origins, tls) = (Arc::clone(origins), Arc::clone(tls));
-        Box::pin(edge::serve(listener, origins, tls, settings, counters.clone(), shutdown))
+        Box::pin(bore_edge::serve(listener, origins, tls, settings, counters.clone(), shutdown))
     });
     let serving: Vec<_> = serving.collect();
     tokio::spawn(async move {

@@ -31,7 +31,7 @@ async fn make(parts: &Parts, row: &AcmeAccount, client: &Client) -> Result<Accou
     let sealed = seal(parts, row, &credentials)?;
     let now = (parts.settings.clock)();
     let kept =
-        parts.store.keep_acme_account(row.id, &sealed, &Actor::System, now).await?.credentials;
+        parts.store.acme_accounts().keep(row.id, &sealed, &Actor::System, now).await?.credentials;
     match kept {
         // Another relay was quicker: its account is the cluster's.
         Some(kept) if kept != sealed => {
@@ -46,8 +46,8 @@ async fn make(parts: &Parts, row: &AcmeAccount, client: &Client) -> Result<Accou
 async fn replaced(parts: &Parts, row: &AcmeAccount) -> Result<AcmeAccount, Failure> {
     tracing::error!(account = %row.id, "the ACME account is damaged: another one is made");
     let now = (parts.settings.clock)();
-    parts.store.delete_acme_account(row.id, &Actor::System, now).await?;
-    Ok(parts.store.acme_account(&row.directory, now).await?)
+    parts.store.acme_accounts().delete(row.id, &Actor::System, now).await?;
+    Ok(parts.store.acme_accounts().of_directory(&row.directory, now).await?)
 }
 
 async fn create(parts: &Parts, client: &Client) -> Result<(Account, AccountCredentials), Failure> {

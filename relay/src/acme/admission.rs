@@ -71,7 +71,7 @@ impl Issuer {
 
     async fn stored_account(&self) -> Result<Option<String>, Failure> {
         let directory = &self.parts.settings.directory;
-        let row = self.parts.store.acme_account(directory, self.now()).await?;
+        let row = self.parts.store.acme_accounts().of_directory(directory, self.now()).await?;
         let Some(sealed) = &row.credentials else { return Ok(None) };
         let opened = self.parts.sealer.open(Column::AccountCredentials.of(row.id), sealed)?;
         let read = serde_json::from_slice::<Credentials>(opened.expose());

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::limits::{DETAIL_CHARS_MAX, NAMES_MAX};
 use super::name::Name;
-use crate::tls::{CertifiedName, certified_names};
+use bore_edge::tls::{CertifiedName, certified_names};
 
 /// What visitors can be answered with, and what it says about itself.
 #[derive(Debug, Clone)]

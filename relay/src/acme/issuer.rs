@@ -18,7 +18,7 @@ use super::name::Name;
 use super::parts::Parts;
 use super::schedule::Action;
 use super::wanted::Wanted;
-use crate::tls::CertificateOrigin;
+use bore_edge::tls::CertificateOrigin;
 
 /// Keeps certificates.
 #[derive(Debug)]
@@ -40,17 +40,18 @@ impl Issuer {
     /// # Errors
     /// The store's; [`StoreError::Sealed`] when a key does not open.
     pub async fn load(parts: Parts) -> Result<Arc<Self>, StoreError> {
-        parts.store.check_sealed(&parts.sealer).await?;
+        parts.store.sealed_secrets().check(&parts.sealer).await?;
         let now = (parts.settings.clock)();
         let mut book = Book::default();
-        let account = parts.store.acme_account(&parts.settings.directory, now).await?;
+        let account =
+            parts.store.acme_accounts().of_directory(&parts.settings.directory, now).await?;
         book.hear_of_pause(account.paused_until);
-        for certificate in parts.store.certificates().await? {
+        for certificate in parts.store.certificates().list().await? {
             if parts.serve(&certificate) {
                 book.enter(&certificate, parts.is_foreign(&certificate));
             }
         }
-        for order in parts.store.certificate_orders().await? {
+        for order in parts.store.certificate_orders().list().await? {
             book.remember(&order);
         }
         let (book, account) = (Mutex::new(book), tokio::sync::Mutex::default());
@@ -151,7 +152,9 @@ impl Issuer {
         let expired = self.book().take_expired(now);
         for id in expired {
             self.parts.certificates.remove(&CertificateOrigin::Acme(id));
-            if let Err(error) = self.parts.store.delete_certificate(id, &Actor::System, now).await {
+            if let Err(error) =
+                self.parts.store.certificates().delete(id, &Actor::System, now).await
+            {
                 tracing::warn!(%error, "an expired certificate stays in the store");
             }
         }
@@ -166,9 +169,9 @@ impl Issuer {
         }
         self.parts.metrics.retries_forgotten.inc_by(gone.early as u64);
         let forgotten = async {
-            for order in self.parts.store.certificate_orders().await? {
+            for order in self.parts.store.certificate_orders().list().await? {
                 if gone.subjects.contains(&order.subject) {
-                    self.parts.store.delete_order(order.id).await?;
+                    self.parts.store.certificate_orders().delete(order.id).await?;
                 }
             }
             Ok::<_, StoreError>(())

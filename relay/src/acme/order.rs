@@ -117,7 +117,11 @@ impl Attempt<'_> {
         let place = Column::OrderKey.of(self.row.id);
         let private_key = self.parts.sealer.seal(place, key.expose().as_bytes())?;
         let standing = StandingOrder { url: order.url().to_owned(), private_key };
-        self.parts.store.keep_order(self.row.id, self.claim, Some(&standing)).await?;
+        self.parts
+            .store
+            .certificate_orders()
+            .keep(self.row.id, self.claim, Some(&standing))
+            .await?;
         Ok((order, key))
     }
 

@@ -11,12 +11,12 @@ use super::metrics::AcmeMetrics;
 use super::proof::Means;
 use super::settings::AcmeSettings;
 use crate::dns::TxtRecords;
-use crate::tls::{CertificateOrigin, Certificates, Challenges};
+use bore_edge::tls::{CertificateOrigin, Certificates, Challenges};
 
 /// What an issuer works with.
 #[derive(Debug)]
 pub struct Parts {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<Store>,
     pub(super) sealer: Arc<Sealer>,
     pub(super) settings: AcmeSettings,
     pub(super) certificates: Arc<Certificates>,
@@ -27,7 +27,7 @@ pub struct Parts {
 impl Parts {
     /// `txt` is what puts TXT records into the zone of the settings, if anything does.
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<Store>,
         sealer: Arc<Sealer>,
         settings: AcmeSettings,
         certificates: Arc<Certificates>,

@@ -13,7 +13,7 @@ use super::failure::{Failure, FailureKind};
 use super::name::Name;
 use super::settings::ChallengeChoice;
 use crate::dns::TxtRecords;
-use crate::tls::{Challenges, Standing};
+use bore_edge::tls::{Challenges, Standing};
 
 /// What the relay can prove names by.
 #[derive(Debug, Clone)]

@@ -29,7 +29,9 @@ impl Issuer {
 
     /// When the CA wants it renewed; `None` from a CA that does not say such things.
     async fn renewal(&self, subject: &str) -> Result<Option<RenewalWindow>, Failure> {
-        let Some(stored) = self.parts.store.certificate(subject).await? else { return Ok(None) };
+        let Some(stored) = self.parts.store.certificates().of_subject(subject).await? else {
+            return Ok(None);
+        };
         let identifier = self.parts.read(&stored).and_then(|read| read.identifier());
         let Some(identifier) = identifier else { return Ok(None) };
         let client = Client::new(Arc::clone(&self.parts.settings.wire));
@@ -45,7 +47,7 @@ impl Issuer {
             end: micros(info.suggested_window.end.unix_timestamp_nanos()),
             ask_again_at: later(self.now(), again.clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX)),
         };
-        self.parts.store.set_renewal(stored.id, &window).await?;
+        self.parts.store.certificates().set_renewal(stored.id, &window).await?;
         Ok(Some(window))
     }
 }

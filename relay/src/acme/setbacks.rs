@@ -24,7 +24,7 @@ impl Issuer {
     /// Whether the CA is to be left alone, as this relay or another has found.
     pub(super) async fn is_paused(&self) -> Result<bool, StoreError> {
         let directory = &self.parts.settings.directory;
-        let row = self.parts.store.acme_account(directory, self.now()).await?;
+        let row = self.parts.store.acme_accounts().of_directory(directory, self.now()).await?;
         let until = waiting(row.paused_until, self.now());
         self.book().hear_of_pause(until);
         Ok(until.is_some())
@@ -63,7 +63,9 @@ impl Issuer {
             retry_after,
             at,
         };
-        if let Err(error) = self.parts.store.fail_order(order.id, &noted, &Actor::System).await {
+        if let Err(error) =
+            self.parts.store.certificate_orders().fail(order.id, &noted, &Actor::System).await
+        {
             tracing::warn!(%error, "a failed order is remembered until a restart only");
         }
         self.book().postpone(&claim.subject, next_try_at, Some(problem));
@@ -124,8 +126,8 @@ impl Issuer {
     async fn store_pause(&self, until: Micros) {
         let paused = async {
             let directory = &self.parts.settings.directory;
-            let row = self.parts.store.acme_account(directory, self.now()).await?;
-            self.parts.store.pause_acme_account(row.id, until).await
+            let row = self.parts.store.acme_accounts().of_directory(directory, self.now()).await?;
+            self.parts.store.acme_accounts().pause(row.id, until).await
         };
         if let Err(error) = paused.await {
             tracing::warn!(%error, "until when the CA is left alone is not stored");
@@ -136,8 +138,13 @@ impl Issuer {
     async fn forget_account(&self) {
         let now = self.now();
         let forgotten = async {
-            let row = self.parts.store.acme_account(&self.parts.settings.directory, now).await?;
-            self.parts.store.delete_acme_account(row.id, &Actor::System, now).await
+            let row = self
+                .parts
+                .store
+                .acme_accounts()
+                .of_directory(&self.parts.settings.directory, now)
+                .await?;
+            self.parts.store.acme_accounts().delete(row.id, &Actor::System, now).await
         };
         if let Err(error) = forgotten.await {
             tracing::warn!(%error, "an account that the CA has forgotten stays");

@@ -17,7 +17,7 @@ use super::issuer::{Issuer, later};
 use super::metrics::OrderResult;
 use super::order::{Attempt, Issued};
 use super::wanted::Wanted;
-use crate::tls::CertificateOrigin;
+use bore_edge::tls::CertificateOrigin;
 
 impl Issuer {
     pub(super) async fn order(&self, wanted: &Wanted, is_urgent: bool) {
@@ -30,7 +30,7 @@ impl Issuer {
             Ok(_) => return,
             Err(error) => return self.without_store(&claim.subject, &error),
         }
-        match self.parts.store.claim_order(&claim).await {
+        match self.parts.store.certificate_orders().claim(&claim).await {
             Ok(OrderClaimed::Yours(order)) => self.work(wanted, &claim, &order).await,
             Ok(OrderClaimed::Held) => self.postpone(&claim.subject, OTHERS_PAUSE),
             Ok(OrderClaimed::Early(until)) => self.book().postpone(&claim.subject, until, None),
@@ -43,7 +43,7 @@ impl Issuer {
             Ok(false) => {}
             Ok(true) => {
                 // Another relay has done it.
-                let _ = self.parts.store.delete_order(order.id).await;
+                let _ = self.parts.store.certificate_orders().delete(order.id).await;
                 return;
             }
             Err(error) => return self.fail(claim, order, &error.into()).await,
@@ -81,7 +81,7 @@ impl Issuer {
     pub(super) async fn open_account(&self, client: &Client) -> Result<Account, Failure> {
         let _turn = self.account.lock().await;
         let directory = &self.parts.settings.directory;
-        let row = self.parts.store.acme_account(directory, self.now()).await?;
+        let row = self.parts.store.acme_accounts().of_directory(directory, self.now()).await?;
         account::open(&self.parts, &row, client).await
     }
 
@@ -92,7 +92,7 @@ impl Issuer {
     ) -> Result<Option<CertificateIdentifier<'static>>, Failure> {
         let has_window = self.book().held(subject).is_some_and(|held| held.renewal.is_some());
         let is_own = |stored: &Certificate| !self.parts.is_foreign(stored);
-        let stored = self.parts.store.certificate(subject).await?;
+        let stored = self.parts.store.certificates().of_subject(subject).await?;
         let stored = stored.filter(|stored| has_window && is_own(stored));
         Ok(stored.and_then(|stored| self.parts.read(&stored)).and_then(|read| read.identifier()))
     }
@@ -100,7 +100,7 @@ impl Issuer {
     /// Takes in a certificate that another relay has stored since.
     async fn adopt(&self, subject: &str) -> Result<bool, StoreError> {
         let held = self.book().held(subject);
-        let stored = self.parts.store.certificate(subject).await?;
+        let stored = self.parts.store.certificates().of_subject(subject).await?;
         let newer = stored.filter(|stored| held.is_none_or(|held| held.id != stored.id));
         let Some(newer) = newer.filter(|newer| self.parts.serve(newer)) else { return Ok(false) };
         self.replace(held.map(|held| held.id), &newer);
@@ -124,7 +124,7 @@ impl Issuer {
             renewal: None,
             created_at: self.now(),
         };
-        self.parts.store.put_certificate(&certificate, &Actor::System).await?;
+        self.parts.store.certificates().put(&certificate, &Actor::System).await?;
         self.parts.store.settle().await?;
         let before = self.book().held(&wanted.subject()).map(|held| held.id);
         let key = Arc::clone(&issued.certified.key);

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::ConfigError;
-use crate::tls::{CertificateFiles, TlsMinimum};
+use bore_edge::tls::{CertificateFiles, TlsMinimum};
 
 /// How the relay speaks HTTPS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

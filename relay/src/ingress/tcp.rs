@@ -25,13 +25,13 @@ use uuid::Uuid;
 
 use super::probes::TOKEN_BYTES;
 use super::{Shared, TunnelRoute, refused};
-use crate::clock::now_micros;
 use crate::flows::{Carrier, OpenFlow};
-use crate::keepalive::keep_alive;
 use crate::limits::{
     ACCEPT_BACKLOG, ACCEPT_PAUSE, AGENT_DIAL_TIMEOUT, DIALS_PER_PORT_MAX, PROBE_PEEK,
 };
 use crate::publications::agent_probe::{Question, ask};
+use bore_edge::keep_alive;
+use bore_edge::now_micros;
 
 /// A bound TCP port that listens only while it is served.
 pub(super) struct TcpPort {
@@ -376,7 +376,7 @@ mod tests {
         let (_visitor, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (socket, _) = accepted.unwrap();
         prepare(&socket);
-        crate::keepalive::tests::assert_kept_alive(&socket);
+        assert!(SockRef::from(&socket).keepalive().unwrap(), "nobody asks");
     }
 
     /// A port to ask for by number: one that the kernel chose is not kept by a socket that stops listening.

@@ -18,8 +18,8 @@ use uuid::Uuid;
 use self::visitors::{Asked, Ends, Visit, Visitors};
 use super::proof::{Budgets, Proof, Standing, ToldWords};
 use super::{Shared, TunnelRoute, refused};
-use crate::clock::now_micros;
 use crate::flows::{Carrier, Full, OpenFlow};
+use bore_edge::now_micros;
 
 /// What all UDP ports of a shard share.
 pub(super) struct Room {

@@ -20,8 +20,8 @@ use bore_api::model::{HealthCheck, Protocol, Publication, PublishedHost};
 use bore_api::state::{ProbeReport, PublicationState, State, Step, StepName};
 use uuid::Uuid;
 
-use crate::clock::now_micros;
 use crate::limits::{CHECK_INTERVAL, LIVE_FOR, LOST_LINE_SHOWN};
+use bore_edge::now_micros;
 
 /// What a proof is about; another one needs proofs of its own. Rules, names and lifetimes prove nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::checker::Checker;
 use super::table::{Entry, Publications};
 use crate::ingress::{Gate, Ingress, Shared};
-use crate::tls::Certificates;
 use crate::tunnels::Tunnels;
+use bore_edge::tls::Certificates;
 
 /// Follows what the store, the tunnels and the certificates say.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl Reconciler {
     /// Returns true if a name got its certificate, or lost it.
     fn note_secured(&self, entry: &Entry) -> bool {
         let names = entry.web_names().iter().map(ToString::to_string);
-        let is_secured = |name: &String| self.certificates.entry_of(name).is_some();
+        let is_secured = |name: &String| self.certificates.has(name);
         entry.evidence.set_secured(names.filter(is_secured).collect())
     }
 

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::hosts::Hosts;
 use super::proof::{Evidence, Subject, not_checked};
 use crate::dns::zone::Standing;
-use crate::edge::{UpstreamConfig, UpstreamProtocol};
-use crate::tls::TlsMinimum;
+use bore_edge::tls::TlsMinimum;
+use bore_edge::{UpstreamConfig, UpstreamProtocol};
 
 /// A publication as visitors are served by it. It never changes: a publication that changed has another entry.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bore_api::state::CertificateStatus;
-use bore_relay::tls::Challenges;
+use bore_edge::tls::Challenges;
 
 use super::fake_ca::{DIRECTORY, FakeCa};
 use super::lab::{Lab, one};

@@ -20,7 +20,8 @@ async fn ahead() -> (FakeCa, Lab, Running) {
     lab.shift(year());
     let running = lab.run(vec![one(HOST)]).await;
     assert_eq!(running.until_problem(HOST).await, "B5409");
-    let paused = lab.store.acme_account(DIRECTORY, lab.now()).await.unwrap().paused_until;
+    let paused =
+        lab.store.acme_accounts().of_directory(DIRECTORY, lab.now()).await.unwrap().paused_until;
     assert!(paused.unwrap() > wall() + year() / 2, "the wrong time is stored");
     (ca, lab, running)
 }

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bore_api::model::Micros;
-use bore_relay::tls::Challenges;
+use bore_edge::tls::Challenges;
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use http::{Request, Response, StatusCode};

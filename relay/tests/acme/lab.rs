@@ -13,7 +13,7 @@ use bore_relay::acme::{
     AcmeMetrics, AcmeSettings, ChallengeChoice, EabKey, Issuer, Name, Pace, Parts, Wanted,
 };
 use bore_relay::dns::TxtRecords;
-use bore_relay::tls::{Certificates, Challenges};
+use bore_edge::tls::{Certificates, Challenges};
 use instant_acme::HttpClient;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 /// What a relay keeps over restarts, and what its visitors see.
 pub(crate) struct Lab {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) challenges: Arc<Challenges>,
     pub(crate) settings: AcmeSettings,
@@ -127,17 +127,17 @@ impl Lab {
     /// A network, which names can be of.
     pub(crate) async fn network(&self, name: &str) -> Uuid {
         let network = Network { id: Uuid::now_v7(), name: name.to_owned(), created_at: self.now() };
-        self.store.create_network(&network, &Actor::System).await.unwrap();
+        self.store.networks().create(&network, &Actor::System).await.unwrap();
         network.id
     }
 
     pub(crate) async fn certificate(&self, subject: &str) -> Option<Certificate> {
-        self.store.certificate(subject).await.unwrap()
+        self.store.certificates().of_subject(subject).await.unwrap()
     }
 
     /// How often the audit trail tells of `action`.
     pub(crate) async fn audited(&self, action: &str) -> usize {
-        let rows = self.store.audit(None, None, 0, 1_000).await.unwrap();
+        let rows = self.store.audit().list(None, None, 0, 1_000).await.unwrap();
         rows.iter().filter(|row| row.action == action).count()
     }
 }

@@ -54,10 +54,10 @@ async fn a_rate_limit_is_remembered_while_nobody_wants_the_name() {
 
     again.want(Vec::new());
     until_some("no name", || async { again.state(HOST).is_none().then_some(()) }).await;
-    assert_eq!(lab.store.certificate_orders().await.unwrap().len(), 1);
+    assert_eq!(lab.store.certificate_orders().list().await.unwrap().len(), 1);
     lab.advance(&again, Duration::from_secs(7_200));
     until_some("the end of it", || async {
-        lab.store.certificate_orders().await.unwrap().is_empty().then_some(())
+        lab.store.certificate_orders().list().await.unwrap().is_empty().then_some(())
     })
     .await;
 }
@@ -112,7 +112,7 @@ async fn a_proxys_error_page_is_an_absent_ca() {
     let running = lab.run(vec![one(HOST)]).await;
     assert_eq!(running.until_problem(HOST).await, "B5408");
     until_some("a pause", || async {
-        lab.store.acme_account(DIRECTORY, lab.now()).await.unwrap().paused_until
+        lab.store.acme_accounts().of_directory(DIRECTORY, lab.now()).await.unwrap().paused_until
     })
     .await;
 }
@@ -177,7 +177,7 @@ async fn one_name_that_fails_does_not_hold_up_the_others() {
     assert!(running.state("*.t.example.org").unwrap().problem.is_some());
     assert_eq!(ca.asked("/account"), 1, "one account for all");
     until_some("rest", || async {
-        lab.store.certificate_orders().await.unwrap().is_empty().then_some(())
+        lab.store.certificate_orders().list().await.unwrap().is_empty().then_some(())
     })
     .await;
 }

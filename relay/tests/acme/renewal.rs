@@ -165,7 +165,7 @@ async fn an_administrators_wish_ends_the_pause_of_a_ca_that_is_back() {
     let running = lab.run(vec![one(HOST)]).await;
     assert_eq!(running.until_problem(HOST).await, "B5408");
     until_some("a pause", || async {
-        lab.store.acme_account(DIRECTORY, lab.now()).await.unwrap().paused_until
+        lab.store.acme_accounts().of_directory(DIRECTORY, lab.now()).await.unwrap().paused_until
     })
     .await;
 

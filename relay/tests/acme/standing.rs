@@ -34,7 +34,7 @@ async fn claim(lab: &Lab) -> (CertificateOrder, OrderClaim) {
         at: lab.now(),
         until: lab.now() + 60_000_000,
     };
-    match lab.store.claim_order(&claim).await.unwrap() {
+    match lab.store.certificate_orders().claim(&claim).await.unwrap() {
         OrderClaimed::Yours(order) => (*order, claim),
         claimed @ (OrderClaimed::Held | OrderClaimed::Early(_)) => panic!("{claimed:?}"),
     }
@@ -47,7 +47,7 @@ async fn leave(lab: &Lab, url: &str) {
     let place = Column::OrderKey.of(order.id);
     let private_key = lab.sealer().seal(place, key.as_bytes()).unwrap();
     let standing = StandingOrder { url: url.to_owned(), private_key };
-    lab.store.keep_order(order.id, &claim, Some(&standing)).await.unwrap();
+    lab.store.certificate_orders().keep(order.id, &claim, Some(&standing)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,15 +55,15 @@ async fn damaged_secrets_are_made_anew() {
     let (ca, lab) = lab().await;
     let elsewhere = Uuid::from_u128(1);
     let damaged = |column: Column| lab.sealer().seal(column.of(elsewhere), b"canary").unwrap();
-    let account = lab.store.acme_account(DIRECTORY, lab.now()).await.unwrap();
+    let account = lab.store.acme_accounts().of_directory(DIRECTORY, lab.now()).await.unwrap();
     let credentials = damaged(Column::AccountCredentials);
     let kept =
-        lab.store.keep_acme_account(account.id, &credentials, &Actor::System, lab.now()).await;
+        lab.store.acme_accounts().keep(account.id, &credentials, &Actor::System, lab.now()).await;
     kept.unwrap();
     let (order, claim) = claim(&lab).await;
     let url = "https://ca.example/order/0".to_owned();
     let standing = StandingOrder { url, private_key: damaged(Column::OrderKey) };
-    lab.store.keep_order(order.id, &claim, Some(&standing)).await.unwrap();
+    lab.store.certificate_orders().keep(order.id, &claim, Some(&standing)).await.unwrap();
 
     let running = lab.run(vec![one(HOST)]).await;
 
@@ -72,7 +72,7 @@ async fn damaged_secrets_are_made_anew() {
 }
 
 async fn standing(lab: &Lab) -> Option<CertificateOrder> {
-    let orders = lab.store.certificate_orders().await.unwrap();
+    let orders = lab.store.certificate_orders().list().await.unwrap();
     orders.into_iter().find(|order| order.standing.is_some())
 }
 
@@ -102,6 +102,6 @@ async fn an_order_whose_certificate_expired_meanwhile_gives_way_to_another() {
 
     let state = again.until(HOST, |state| state.status == CertificateStatus::Valid).await;
     assert_eq!((ca.asked("/new-order"), state.problem), (2, None));
-    let account = lab.store.acme_account(DIRECTORY, lab.now()).await.unwrap();
+    let account = lab.store.acme_accounts().of_directory(DIRECTORY, lab.now()).await.unwrap();
     assert!(account.paused_until < Some(lab.now() - 1_000_000), "no other name had to wait");
 }

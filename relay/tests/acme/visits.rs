@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use bore_relay::tls::Challenges;
+use bore_edge::tls::Challenges;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{Request, Response, StatusCode};

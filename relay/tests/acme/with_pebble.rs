@@ -119,7 +119,7 @@ async fn a_relay_that_was_killed_goes_on_with_the_same_order() {
     })
     .await;
     drop(running);
-    let standing = lab.store.certificate_orders().await.unwrap().remove(0).standing;
+    let standing = lab.store.certificate_orders().list().await.unwrap().remove(0).standing;
     assert!(standing.is_some(), "the order is remembered");
 
     lab.txt = Some(pebble.txt());
@@ -148,7 +148,7 @@ async fn a_certificate_is_renewed_in_time_and_replaced_in_one_step() {
     })
     .await;
     assert!(second.created_at > first.created_at);
-    assert_eq!(lab.store.certificates().await.unwrap().len(), 1);
+    assert_eq!(lab.store.certificates().list().await.unwrap().len(), 1);
     running.until("app.example.com", |state| state.status == CertificateStatus::Valid).await;
 }
 
@@ -164,7 +164,7 @@ async fn attack_26_a_ca_that_refuses_nonces_and_is_away_gives_a_certificate_in_t
     let running = lab.run(vec![one("app.example.com"), one("b.example.com")]).await;
     pebble.set_reachable(true);
     until_some("an order that is under way", || async {
-        let orders = lab.store.certificate_orders().await.unwrap();
+        let orders = lab.store.certificate_orders().list().await.unwrap();
         orders.iter().any(|order| order.standing.is_some()).then_some(())
     })
     .await;
@@ -175,7 +175,7 @@ async fn attack_26_a_ca_that_refuses_nonces_and_is_away_gives_a_certificate_in_t
         running.until(name, |state| state.status == CertificateStatus::Valid).await;
         assert!(lab.certificates.for_name(name).is_some());
     }
-    assert!(lab.store.certificate_orders().await.unwrap().is_empty());
+    assert!(lab.store.certificate_orders().list().await.unwrap().is_empty());
     assert_eq!(lab.audited("acme-account.create").await, 1, "one account");
 }
 
@@ -191,7 +191,7 @@ async fn certified_and_kept(pebble: &Pebble, lab: &Lab, wanted: Vec<Wanted>, hos
     }
     assert!(lab.certificates.for_name("other.example.com").is_none());
     assert_eq!(lab.audited("certificate.issue").await, 1);
-    assert!(lab.store.certificate_orders().await.unwrap().is_empty());
+    assert!(lab.store.certificate_orders().list().await.unwrap().is_empty());
     let orders = pebble.orders();
     drop(running);
 

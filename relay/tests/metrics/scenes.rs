@@ -102,7 +102,7 @@ pub(crate) async fn udp(lab: &Lab, agent: &Agent) {
 /// The last visitor stays.
 pub(crate) async fn http(lab: &Lab, agent: &Agent) -> TcpStream {
     let web = published(lab, agent, json!({"name": "web", "protocol": "http"})).await;
-    let host = web.hostnames[0].clone();
+    let host = web.hostnames[0].to_string();
     agent.serve(web.overlay_port, Service::Http).await;
     lab.until_state(&web, "reachable").await;
     request(lab, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
@@ -123,13 +123,13 @@ pub(crate) async fn http(lab: &Lab, agent: &Agent) -> TcpStream {
 async fn refused(lab: &Lab, agent: &Agent, host: &str) {
     let denied =
         json!({"name": "private", "protocol": "http", "access": {"deny": ["127.0.0.0/8"]}});
-    let denied = published(lab, agent, denied).await.hostnames[0].clone();
+    let denied = published(lab, agent, denied).await.hostnames[0].to_string();
     let offline = json!({"name": "offline", "protocol": "http", "target": "127.0.0.1:9"});
-    let offline = agent.publish(lab, offline).await.publication.hostnames[0].clone();
+    let offline = agent.publish(lab, offline).await.publication.hostnames[0].to_string();
     let broken = published(lab, agent, json!({"name": "broken", "protocol": "http"})).await;
     agent.serve(broken.overlay_port, Service::Reset).await;
     lab.until_state(&broken, "reachable").await;
-    let broken = broken.hostnames[0].clone();
+    let broken = broken.hostnames[0].to_string();
     for host in [&denied, &offline, &broken, "nobody.example"] {
         request(lab, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
     }

@@ -81,7 +81,7 @@ pub enum FileError {
 
 /// The files of one relay, and how they looked when they were last read.
 #[derive(Debug)]
-pub(crate) struct Files(Vec<Watched>);
+pub struct Files(Vec<Watched>);
 
 #[derive(Debug)]
 struct Watched {
@@ -94,7 +94,7 @@ impl Files {
     ///
     /// # Errors
     /// The first that cannot be served: a relay that starts without a certificate which it was told to show is no use.
-    pub(crate) fn load(
+    pub fn load(
         files: &[CertificateFiles],
         certificates: &Certificates,
     ) -> Result<Self, FileError> {
@@ -106,7 +106,7 @@ impl Files {
     }
 
     /// Looks at the files for ever.
-    pub(crate) async fn watch(mut self, certificates: Arc<Certificates>, reload: Arc<Notify>) {
+    pub async fn watch(mut self, certificates: Arc<Certificates>, reload: Arc<Notify>) {
         let mut tick = interval(FILES_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

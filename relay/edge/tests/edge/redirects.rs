@@ -1,6 +1,6 @@
 //! The plain port beside HTTPS: the way to it, and certificate authorities.
 
-use bore_relay::edge::{EdgeSettings, Outcome, OutcomeLabels};
+use bore_edge::{EdgeSettings, Outcome, OutcomeLabels};
 
 use super::lab::{ADDRESS, GET, Lab, header};
 

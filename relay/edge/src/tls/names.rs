@@ -15,7 +15,7 @@ use super::limits::CERTIFICATE_NAMES_MAX;
 
 /// What a certificate is looked up by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Name {
+pub enum Name {
     /// `app.example.org`, in lower case without a trailing dot.
     Exact(Box<str>),
     /// What stands behind `*.`.
@@ -56,7 +56,7 @@ impl Leaf {
 }
 
 /// What a certificate speaks for, in the order in which it says so.
-pub(crate) fn names(certificate: &X509Certificate<'_>) -> Result<Vec<Name>, X509Error> {
+pub fn names(certificate: &X509Certificate<'_>) -> Result<Vec<Name>, X509Error> {
     let listed = certificate.subject_alternative_name()?;
     let general = listed.map(|extension| extension.value.general_names.as_slice());
     let names = general.unwrap_or_default().iter().filter_map(Name::of);

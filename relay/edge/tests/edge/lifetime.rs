@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bore_relay::edge::limits::HELD_BYTES_MAX;
-use bore_relay::edge::{EdgeSettings, Outcome, OutcomeLabels};
+use bore_edge::limits::HELD_BYTES_MAX;
+use bore_edge::{EdgeSettings, Outcome, OutcomeLabels};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 

@@ -1,6 +1,6 @@
 //! Visitors whom a load balancer brings (attack 17).
 
-use bore_relay::edge::{EdgeSettings, Limit, LimitLabels, Scheme};
+use bore_edge::{EdgeSettings, Limit, LimitLabels, Scheme};
 use tokio::io::AsyncWriteExt;
 
 use super::lab::{GET, Lab, Wire, eventually, header};

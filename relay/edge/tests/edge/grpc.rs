@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bore_relay::edge::EdgeSettings;
+use bore_edge::EdgeSettings;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bore_driver::{Ending, EndingSocket};
 use bore_policy::{AuthorityHost, Hostname};
-use bore_relay::edge::{
+use bore_edge::{
     DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, Unopened,
     UpstreamConfig, UpstreamProtocol, serve,
 };
-use bore_relay::tls::{CertificateOrigin, Tls, TlsMinimum};
+use bore_edge::tls::{CertificateOrigin, Tls, TlsMinimum};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;

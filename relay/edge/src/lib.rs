@@ -13,9 +13,12 @@
 //!
 //! Source: RFC 9110, RFC 9112, RFC 9113.
 
+#![forbid(unsafe_code)]
+
 mod accept;
 mod body;
 mod claims;
+mod clock;
 mod connection;
 mod counters;
 mod door;
@@ -26,6 +29,7 @@ mod headers;
 mod host;
 mod http2;
 mod interim;
+mod keepalive;
 mod ledger;
 mod lengths;
 pub mod limits;
@@ -42,19 +46,24 @@ mod request_body;
 mod response_head;
 mod service;
 mod settings;
+mod source;
 mod sources;
 mod splice;
 mod stream;
 mod target;
+pub mod tls;
 mod upstream;
 
 pub use accept::serve;
+pub use clock::now_micros;
 pub use counters::{
     Deadline, DeadlineLabels, Door, DoorLabels, EdgeCounters, FaultLabels, Handshake,
     HandshakeLabels, Limit, LimitLabels, Outcome, OutcomeLabels,
 };
 pub use framing::Fault;
+pub use keepalive::keep_alive;
 pub use origins::{
     DenialKind, OriginId, Origins, Outage, Route, Unopened, UpstreamConfig, UpstreamProtocol,
 };
 pub use settings::{EdgeSettings, Scheme};
+pub use source::source;

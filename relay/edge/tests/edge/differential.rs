@@ -3,7 +3,7 @@
 //! Rules: what the edge passes on, all of them read as the same requests, as many as the visitor gets answers to. What the edge refuses gets
 //! one 400 and a close. The edge takes nothing that one of them refuses.
 
-use bore_relay::edge::EdgeSettings;
+use bore_edge::EdgeSettings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, UnixStream};
 

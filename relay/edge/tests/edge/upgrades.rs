@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bore_relay::edge::EdgeSettings;
-use bore_relay::edge::limits::HELD_BYTES_MAX;
+use bore_edge::EdgeSettings;
+use bore_edge::limits::HELD_BYTES_MAX;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};

@@ -100,8 +100,13 @@ impl Certificates {
         }
     }
 
+    /// Whether there is one, expired or not.
+    pub fn has(&self, public: &str) -> bool {
+        self.entry_of(public).is_some()
+    }
+
     /// Whether one that has not expired speaks for it.
-    pub(crate) fn has_current(&self, public: &str) -> bool {
+    pub fn has_current(&self, public: &str) -> bool {
         self.entry_of(public).is_some_and(|entry| entry.is_current(now_seconds()))
     }
 
@@ -110,7 +115,7 @@ impl Certificates {
     }
 
     /// Ready whenever the table changed.
-    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+    pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 }

@@ -28,10 +28,10 @@ pub use certificates::{CertificateOrigin, Certificates};
 pub use challenges::{Challenges, Standing};
 pub use configs::TlsMinimum;
 pub(crate) use configs::{ACME_TLS, CARRIER, H2};
-pub(crate) use files::Files;
+pub use files::Files;
 pub use files::{CertificateFiles, FileError};
 pub(crate) use hello::Hello;
-pub(crate) use names::{Name as CertifiedName, names as certified_names};
+pub use names::{Name as CertifiedName, names as certified_names};
 
 use configs::Configs;
 

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use bore_relay::edge::limits::H2_OVERHEAD_BYTES_MAX;
-use bore_relay::edge::{
+use bore_edge::limits::H2_OVERHEAD_BYTES_MAX;
+use bore_edge::{
     Deadline, DeadlineLabels, EdgeSettings, Limit, LimitLabels, Outcome, OutcomeLabels,
 };
 use bytes::Bytes;

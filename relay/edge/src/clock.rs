@@ -2,10 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bore_api::model::Micros;
-
 /// Microseconds since the Unix epoch.
-pub(crate) fn now_micros() -> Micros {
+pub fn now_micros() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Micros::try_from(since.as_micros()).unwrap_or(Micros::MAX)
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -182,3 +182,11 @@ pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Connections to origins that are kept for one visitor connection: as many as it may have requests at once. With fewer a busy visitor would
 /// have one opened for nearly every request, and the agent's kernel, which remembers each for a minute (TIME-WAIT), would run out of ports.
 pub const KEPT_MAX: usize = H2_STREAMS_MAX as usize;
+/// Connections at each of the two shared ports.
+pub const EDGE_CONNECTIONS_MAX: usize = 20_000;
+/// A visitor's connection on which nothing comes for so long is asked for a sign of life.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// How long each sign is waited for.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Signs in a row that may stay away; then the connection is gone.
+pub const KEEPALIVE_RETRIES_MAX: u32 = 3;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::limits::EDGE_CONNECTIONS_MAX;
+use super::limits::EDGE_CONNECTIONS_MAX;
 
 /// How visitors reach the edge, and how long it waits for them and for origins.
 #[derive(Debug, Clone)]

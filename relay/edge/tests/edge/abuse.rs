@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use bore_relay::edge::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
-use bore_relay::edge::{Deadline, DeadlineLabels, EdgeSettings, Limit, LimitLabels};
+use bore_edge::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use bore_edge::{Deadline, DeadlineLabels, EdgeSettings, Limit, LimitLabels};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

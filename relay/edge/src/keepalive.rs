@@ -9,7 +9,10 @@ use tokio::net::TcpStream;
 use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES_MAX};
 
 /// Has the kernel end `socket` when its other side gives no sign of life.
-pub(crate) fn keep_alive(socket: &TcpStream) -> io::Result<()> {
+///
+/// # Errors
+/// The kernel's.
+pub fn keep_alive(socket: &TcpStream) -> io::Result<()> {
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL)
