@@ -9,7 +9,7 @@
 use std::net::IpAddr;
 
 use bore_api::Problem;
-use bore_api::model::Publication;
+use bore_api::model::{Publication, PublishedHost};
 use bore_api::printable;
 use bore_api::state::{PublicationState, Step};
 use bore_api::wire::{Joined, PublicationView};
@@ -71,22 +71,23 @@ fn are_hostnames(answer: &Publication, declaration: &Declaration) -> bool {
     }
     let given = &answer.hostnames;
     if declaration.hostnames.is_empty() {
-        let is_given =
-            |host: &String| is_host(host, &answer.name) || host.parse::<IpAddr>().is_ok();
+        let is_given = |host: &PublishedHost| is_host(host, &answer.name) || host.name().is_none();
         return matches!(given.as_slice(), [only] if is_given(only));
     }
-    let declared = |host: &String| declaration.hostnames.iter().any(|name| is_host(host, name));
+    let declared =
+        |host: &PublishedHost| declaration.hostnames.iter().any(|name| is_host(host, name));
     !given.is_empty() && given.len() <= declaration.hostnames.len() && given.iter().all(declared)
 }
 
 /// Returns true if `host` is what `declared` means: that name, or a label directly below the relay's domain.
-fn is_host(host: &str, declared: &str) -> bool {
+fn is_host(host: &PublishedHost, declared: &str) -> bool {
     let declared = declared.strip_suffix('.').unwrap_or(declared);
     if declared.contains('.') {
-        return PublicHost::parse(declared).is_ok_and(|declared| declared.to_string() == host);
+        return PublicHost::parse(declared).is_ok_and(|declared| host.name() == Some(&declared));
     }
-    let first = host.split('.').next();
-    Hostname::parse(host).is_ok() && first.is_some_and(|first| first.eq_ignore_ascii_case(declared))
+    let Some(PublicHost::Exact(name)) = host.name() else { return false };
+    let first = name.as_str().split('.').next();
+    first.is_some_and(|first| first.eq_ignore_ascii_case(declared))
 }
 
 /// Takes the relay's answer to a join with `key` by the node of `public_key`.
@@ -192,7 +193,7 @@ mod tests {
             let declared = declared.iter().map(|name| (*name).to_owned()).collect();
             let app =
                 Declaration { hostnames: declared, ..declaration("app", Protocol::Http, "1") };
-            let given = given.iter().map(|name| (*name).to_owned()).collect();
+            let given = given.iter().map(|name| name.parse().unwrap()).collect();
             refused(&app, |answer| (answer.hostnames, answer.public_port) = (given, None)).is_none()
         };
         assert!(given(&[], &["app.t.example.org"]) && given(&[], &["203.0.113.5"]));
@@ -201,7 +202,6 @@ mod tests {
         for (declared, hostile) in [
             (&[][..], &["metadata.internal"][..]),
             (&[], &["app.t.example.org", "intranet.example.org"]),
-            (&[], &["app.t/../x"]),
             (&["shop"], &["intranet.example.org"]),
             (&["shop"], &["203.0.113.5"]),
             (&["shop.example.com"], &["shop.example.org"]),

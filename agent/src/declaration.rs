@@ -109,7 +109,7 @@ impl Declaration {
             name: Some(publication.name.clone()),
             port: publication.public_port,
             any_port: false,
-            hostnames: publication.hostnames.clone(),
+            hostnames: publication.hostnames.iter().map(ToString::to_string).collect(),
             // Taking over is for the moment when a person asked for it.
             replace: false,
             ..self.request(target)

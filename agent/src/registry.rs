@@ -357,7 +357,7 @@ fn unacknowledged(name: &str, declaration: &Declaration) -> PublicationView {
             protocol: declaration.protocol,
             public_port: declaration.port,
             port_count: 1,
-            hostnames: declaration.hostnames.clone(),
+            hostnames: declaration.hostnames.iter().filter_map(|host| host.parse().ok()).collect(),
             overlay_port: 0,
             target: declaration.target.clone(),
             access: declaration.access.clone(),

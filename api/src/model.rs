@@ -4,6 +4,7 @@
 //! cluster. Nothing here holds a secret that is not sealed: secrets are shown once, by the call that makes them.
 
 mod health;
+mod published_host;
 mod web;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 pub use health::{HealthCheck, HealthError, HealthInterval, HealthOptions};
+pub use published_host::PublishedHost;
 pub use web::{TlsVersion, TlsVersionError, WebOptions};
 
 /// Microseconds since the Unix epoch.
@@ -243,7 +245,8 @@ pub struct Publication {
     /// Public hostnames and one-level wildcards (`*.shop.example.com`), canonical, in the order that was asked for (tls, http); or alone the
     /// address of a relay that has no name.
     #[serde(default, alias = "hostname", deserialize_with = "crate::wire::one_or_many")]
-    pub hostnames: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub hostnames: Vec<PublishedHost>,
     /// First port on the node's overlay address; a range maps to a range.
     pub overlay_port: u16,
     /// What the agent said it dials. For people: the agent dials only what was declared on it.

@@ -5,9 +5,11 @@
 
 mod join;
 
+use std::fmt::Display;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -398,22 +400,27 @@ pub struct Health {
     pub version: String,
 }
 
-/// Reads a list of texts that may be written as one text, or as `null` for none.
+/// Reads a list of what is written as text; it may be one text, or `null` for none.
 ///
 /// # Errors
 /// For anything else.
-pub fn one_or_many<'de, D: serde::Deserializer<'de>>(json: D) -> Result<Vec<String>, D::Error> {
+pub fn one_or_many<'de, T, D>(json: D) -> Result<Vec<T>, D::Error>
+where
+    T: FromStr<Err: Display>,
+    D: Deserializer<'de>,
+{
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "a text or a list of texts")]
     enum Texts {
         One(String),
         Many(Vec<String>),
     }
-    Ok(match Option::<Texts>::deserialize(json)? {
+    let texts = match Option::<Texts>::deserialize(json)? {
         None => Vec::new(),
         Some(Texts::One(text)) => vec![text],
         Some(Texts::Many(texts)) => texts,
-    })
+    };
+    texts.iter().map(|text| text.parse().map_err(de::Error::custom)).collect()
 }
 
 fn one() -> u16 {

@@ -63,8 +63,9 @@ fn differences(wanted: &Declaration, stored: &Publication) -> Vec<String> {
     if let (Some(old), Some(new)) = (stored.public_port, wanted_port(wanted)) {
         compare("port", old.to_string(), new.to_string());
     }
-    if !wanted.hostnames.is_empty() && !same_hostnames(&stored.hostnames, &wanted.hostnames) {
-        compare("host", stored.hostnames.join(","), wanted.hostnames.join(","));
+    let hosts: Vec<String> = stored.hostnames.iter().map(ToString::to_string).collect();
+    if !wanted.hostnames.is_empty() && !same_hostnames(&hosts, &wanted.hostnames) {
+        compare("host", hosts.join(","), wanted.hostnames.join(","));
     }
     compare(
         "host_header",
@@ -248,9 +249,9 @@ mod tests {
         };
         let mut stored = view("web", Protocol::Http);
         stored.publication.public_port = None;
-        stored.publication.hostnames = vec!["shop.t.example.org".into()];
+        stored.publication.hostnames = vec!["shop.t.example.org".parse().unwrap()];
         assert_eq!(plan(std::slice::from_ref(&wanted), &[stored.clone()], &[]), []);
-        stored.publication.hostnames = vec!["shopping.t.example.org".into()];
+        stored.publication.hostnames = vec!["shopping.t.example.org".parse().unwrap()];
         assert_eq!(plan(&[wanted], &[stored], &[]).len(), 1);
     }
 

@@ -83,7 +83,7 @@ impl KnownRelay {
             (Protocol::Http, Scheme::Http) => port == self.ports.http,
             _ => false,
         };
-        let is_hostname = publication.hostnames.contains(&address.host);
+        let is_hostname = publication.hostnames.iter().any(|host| host.to_string() == address.host);
         if !is_port_right || !is_hostname {
             return None;
         }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn web(hostnames: &[&str]) -> Publication {
-        let hostnames = hostnames.iter().map(|name| (*name).to_owned()).collect();
+        let hostnames = hostnames.iter().map(|name| name.parse().unwrap()).collect();
         Publication { hostnames, public_port: None, ..view("app", Protocol::Http).publication }
     }
 

@@ -36,7 +36,7 @@ fn attack_37_a_list_tells_states_and_does_not_move_what_was_acknowledged() {
     let acknowledged = registry.views().remove(0).publication;
     let mut moved = view("web", Protocol::Tcp);
     moved.publication.public_port = Some(6379);
-    moved.publication.hostnames = vec!["intranet.example.org".into()];
+    moved.publication.hostnames = vec!["intranet.example.org".parse().unwrap()];
     moved.publication.overlay_port = 1;
     moved.state.state = State::Live;
 

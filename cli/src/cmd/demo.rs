@@ -129,8 +129,8 @@ impl Stage {
         let publication = &view.publication;
         let port = publication.public_port.unwrap_or_else(|| self.relay.addresses().http.port());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let hostname = publication.hostnames.first().map(String::as_str).unwrap_or_default();
-        let visit = visit::visit(publication.protocol, address, hostname);
+        let hostname = publication.hostnames.first().map(ToString::to_string).unwrap_or_default();
+        let visit = visit::visit(publication.protocol, address, &hostname);
         match tokio::time::timeout(LIVE_TIMEOUT, visit).await {
             Ok(Ok(seen)) => {
                 context.output.step(true, "visitor", &format!("{}: {seen}", view.public))

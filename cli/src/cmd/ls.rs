@@ -47,7 +47,7 @@ async fn list_all(context: &Context<'_>) -> CliResult {
 fn public(view: &PublicationView) -> String {
     let names = &view.publication.hostnames;
     let shown = names.iter().find(|name| view.public.contains(&format!("://{name}")));
-    let script = shown.and_then(|name| in_own_script(name));
+    let script = shown.and_then(|name| in_own_script(&name.to_string()));
     let script = script.map(|name| format!(" ({name})")).unwrap_or_default();
     let more = if names.len() > 1 { format!(" +{}", names.len() - 1) } else { String::new() };
     format!("{}{script}{more}", view.public)
@@ -89,9 +89,9 @@ mod tests {
     fn an_address_shows_its_script_and_how_many_more_there_are() {
         let mut view = test_support::view("shop", Protocol::Tls);
         view.public = "tls://xn--bcher-kva.example:443".to_owned();
-        view.publication.hostnames = vec!["xn--bcher-kva.example".to_owned()];
+        view.publication.hostnames = vec!["xn--bcher-kva.example".parse().unwrap()];
         assert_eq!(public(&view), "tls://xn--bcher-kva.example:443 (bücher.example)");
-        view.publication.hostnames.push("*.shop.example".to_owned());
+        view.publication.hostnames.push("*.shop.example".parse().unwrap());
         assert_eq!(public(&view), "tls://xn--bcher-kva.example:443 (bücher.example) +1");
         assert_eq!(public(&test_support::view("ssh", Protocol::Tcp)), "tcp://203.0.113.5:7777");
     }

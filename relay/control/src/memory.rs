@@ -8,10 +8,12 @@ mod tenant;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use bore_api::model::{Domain, Group, Network, Node, Protocol, Publication, parse_id};
+use bore_api::model::{
+    Domain, Group, Network, Node, Protocol, Publication, PublishedHost, parse_id,
+};
 use bore_api::wire::Displaced;
 use bore_policy::{
-    CompiledAccess, DecidedBy, Decision, Label, PublicationRef, Visitor, VisitorNode,
+    CompiledAccess, DecidedBy, Decision, Label, PublicHost, PublicationRef, Visitor, VisitorNode,
 };
 use uuid::Uuid;
 
@@ -43,7 +45,7 @@ pub(crate) struct Memory {
     members: HashMap<Uuid, Arc<Member>>,
     served: HashMap<Uuid, Arc<Served>>,
     ports: HashMap<(Protocol, u16), Uuid>,
-    hostnames: HashMap<String, Uuid>,
+    hostnames: HashMap<PublishedHost, Uuid>,
     /// What other nodes took, by the node that had it.
     displaced: HashMap<Uuid, Vec<Displaced>>,
     /// Verified domains and their networks.
@@ -234,7 +236,7 @@ impl Memory {
     }
 
     /// Which publication has this hostname or wildcard, as it is written.
-    pub(crate) fn hostname_holder(&self, hostname: &str) -> Option<&Arc<Served>> {
+    pub(crate) fn hostname_holder(&self, hostname: &PublishedHost) -> Option<&Arc<Served>> {
         self.hostnames.get(hostname).and_then(|id| self.served.get(id))
     }
 
@@ -263,9 +265,8 @@ impl Memory {
     }
 
     /// Whether a published hostname is there because of `domain`.
-    pub(crate) fn lives_under(&self, hostname: &str, domain: &Domain) -> bool {
-        let base = hostname.strip_prefix("*.").unwrap_or(hostname);
-        self.domain_above(base)
+    pub(crate) fn lives_under(&self, hostname: &PublicHost, domain: &Domain) -> bool {
+        self.domain_above(hostname.base().as_str())
             .is_some_and(|(name, network)| name == domain.name && network == domain.network)
     }
 

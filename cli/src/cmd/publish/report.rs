@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bore_api::model::{Micros, Protocol, Publication};
+use bore_api::model::{Micros, Protocol, Publication, PublishedHost};
 use bore_api::printable;
 use bore_api::state::{PublicationState, State, Step};
 use bore_api::wire::PublicationView;
@@ -109,7 +109,7 @@ pub(crate) async fn declare(link: &Link, declaration: Declaration) -> CliResult<
 }
 
 /// What visitors and their bytes go by: what was proved of another is no proof.
-fn way(publication: &Publication) -> (Protocol, Option<u16>, &[String], &str) {
+fn way(publication: &Publication) -> (Protocol, Option<u16>, &[PublishedHost], &str) {
     let Publication { protocol, public_port, hostnames, target, .. } = publication;
     (*protocol, *public_port, hostnames, target)
 }
@@ -209,7 +209,7 @@ pub(crate) fn announce(output: &Output, view: &PublicationView) -> CliResult {
     let text = format!("{} → {}", printable(&view.public), printable(&view.publication.target));
     output.result("published", &fields(view), &text)?;
     for name in noteworthy(view) {
-        output.note(&format!("  {}", printable(&both_forms(name))));
+        output.note(&format!("  {}", printable(&both_forms(&name))));
     }
     for note in &view.access_notes {
         output.note(&format!("  {}", printable(note)));
@@ -218,10 +218,10 @@ pub(crate) fn announce(output: &Output, view: &PublicationView) -> CliResult {
 }
 
 /// Hostnames that the address does not show: others than its own, and its own in the script that people read.
-fn noteworthy(view: &PublicationView) -> impl Iterator<Item = &String> {
+fn noteworthy(view: &PublicationView) -> impl Iterator<Item = String> {
     let shown =
         |name: &String| view.public.contains(&format!("://{name}")) && both_forms(name) == *name;
-    view.publication.hostnames.iter().filter(move |name| !shown(name))
+    view.publication.hostnames.iter().map(ToString::to_string).filter(move |name| !shown(name))
 }
 
 /// Prints every step of the proof, and what the whole amounts to.

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use bore_api::Code;
-use bore_api::model::{Actor, DnsRecord, Domain};
+use bore_api::model::{Actor, DnsRecord, Domain, PublishedHost};
 use bore_api::wire::DomainView;
-use bore_policy::Hostname;
+use bore_policy::{Hostname, PublicHost};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -125,21 +125,21 @@ impl Control {
     }
 
     /// The names that are published because of a domain, each with its publication.
-    pub fn hostnames_under(&self, domain: &Domain) -> Vec<(String, Uuid)> {
+    pub fn hostnames_under(&self, domain: &Domain) -> Vec<(PublicHost, Uuid)> {
         let memory = self.read();
         let publications = memory.all_served().map(|served| &served.publication);
         let own = publications.filter(|publication| publication.network == domain.network);
         let names = own.flat_map(|publication| {
-            publication.hostnames.iter().map(|name| (name.clone(), publication.id))
+            let names = publication.hostnames.iter().filter_map(PublishedHost::name);
+            names.map(|name| (name.clone(), publication.id))
         });
         names.filter(|(name, _)| memory.lives_under(name, domain)).collect()
     }
 
     /// The verified domain that a published hostname is there because of.
-    pub fn domain_of(&self, hostname: &str) -> Option<Uuid> {
+    pub fn domain_of(&self, hostname: &PublicHost) -> Option<Uuid> {
         let memory = self.read();
-        let base = hostname.strip_prefix("*.").unwrap_or(hostname);
-        let (name, network) = memory.domain_above(base)?;
+        let (name, network) = memory.domain_above(hostname.base().as_str())?;
         Some(memory.tenant(network)?.domains.get(&name)?.id)
     }
 

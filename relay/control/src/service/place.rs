@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bore_api::Code;
-use bore_api::model::Publication;
-use bore_policy::{DecidedBy, Decision, PortRange, PublicHost, Publisher, Wanted};
+use bore_api::model::{Publication, PublishedHost};
+use bore_policy::{DecidedBy, Decision, Hostname, PortRange, PublicHost, Publisher, Wanted};
 use uuid::Uuid;
 
 use super::draft::{Draft, PortWish};
@@ -117,7 +117,7 @@ impl Control {
         let is_spoken_for =
             front_of(name.as_str(), &relay).is_some_and(|front| SERVICE_NAMES.contains(&front));
         let has = |before: &Arc<Served>| {
-            before.publication.hostnames.iter().any(|host| host == name.as_str())
+            before.publication.hostnames.iter().any(|host| host.name() == wanted)
         };
         if !is_spoken_for || job.before.as_ref().is_some_and(has) {
             return Ok(());
@@ -218,8 +218,9 @@ impl Control {
         let new =
             publication.hostnames.iter().filter(|name| !had.is_some_and(|had| had.contains(name)));
         let above = new.filter_map(|name| {
-            let wildcard = format!("*.{}", name.split_once('.')?.1);
-            let served = memory.hostname_holder(&wildcard)?;
+            let PublishedHost::Name(PublicHost::Exact(exact)) = name else { return None };
+            let wildcard = PublicHost::Wildcard(Hostname::parse(exact.parent()?).ok()?);
+            let served = memory.hostname_holder(&PublishedHost::Name(wildcard.clone()))?;
             let Publication { network, node, .. } = served.publication;
             let is_anothers = network == publication.network && node != publication.node;
             let thing = format!("hostname {name}, by {wildcard},");
@@ -247,8 +248,8 @@ impl Job<'_> {
         let before = self.before.as_ref().map(|before| &before.publication);
         let (public_port, hostnames) = match place {
             Place::Port(port) => (Some(*port), Vec::new()),
-            Place::Hosts(hosts) => (None, hosts.iter().map(ToString::to_string).collect()),
-            Place::Address(address) => (None, vec![address.to_string()]),
+            Place::Hosts(hosts) => (None, hosts.iter().cloned().map(PublishedHost::Name).collect()),
+            Place::Address(address) => (None, vec![PublishedHost::Address(*address)]),
         };
         Publication {
             id: before.map_or_else(Uuid::now_v7, |before| before.id),
@@ -327,7 +328,7 @@ impl Job<'_> {
 
 /// The hostnames of a publication as rules know them. The relay's address is none.
 fn hosts_of(publication: &Publication) -> Vec<PublicHost> {
-    publication.hostnames.iter().filter_map(|name| PublicHost::parse(name).ok()).collect()
+    publication.hostnames.iter().filter_map(PublishedHost::name).cloned().collect()
 }
 
 /// What a request wants to have.
@@ -345,10 +346,12 @@ fn described(wanted: &Wanted<'_>) -> String {
 }
 
 /// A public name that is taken, in words.
-fn named(hostname: &str) -> (Code, String) {
-    match hostname.parse::<IpAddr>() {
-        Ok(address) => (Code::ADDRESS_TAKEN, format!("the relay's address {address}")),
-        Err(_) => (Code::HOSTNAME_TAKEN, format!("hostname {hostname}")),
+fn named(hostname: &PublishedHost) -> (Code, String) {
+    match hostname {
+        PublishedHost::Address(address) => {
+            (Code::ADDRESS_TAKEN, format!("the relay's address {address}"))
+        }
+        PublishedHost::Name(name) => (Code::HOSTNAME_TAKEN, format!("hostname {name}")),
     }
 }
 

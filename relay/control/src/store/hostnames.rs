@@ -4,12 +4,11 @@
 //! a domain that the network has proved is that network's, whichever network had it: domains rest by themselves.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
-use bore_api::model::{Micros, Publication};
+use bore_api::model::{Micros, Publication, PublishedHost};
 use uuid::Uuid;
 
-use super::sql::{Transaction, values};
+use super::sql::{Row, Transaction, values};
 use super::{StoreError, domains};
 use crate::limits::HOSTNAMES_RESTING_MAX;
 
@@ -20,11 +19,11 @@ pub(super) async fn refuse_taken(
 ) -> Result<(), StoreError> {
     let find = "SELECT p.name, p.network FROM public_hostnames h JOIN publications p ON p.id = h.publication \
                 WHERE h.hostname = $1 AND p.id <> $2";
-    for hostname in &publication.hostnames {
-        if let Some(row) = open.one(find, values![hostname, publication.id]).await? {
+    for hostname in publication.hostnames.iter().map(ToString::to_string) {
+        if let Some(row) = open.one(find, values![&hostname, publication.id]).await? {
             return Err(StoreError::Taken {
                 what: "hostname",
-                value: hostname.clone(),
+                value: hostname,
                 holder: super::holder(row.get("name")?, row.get("network")?, publication.network),
             });
         }
@@ -40,12 +39,12 @@ pub(super) async fn refuse_resting(
 ) -> Result<(), StoreError> {
     let find = "SELECT hostname FROM resting_hostnames WHERE hostname = $1 AND network <> $2 AND released_at > $3";
     let (network, rested) = (publication.network, at.saturating_sub(domains::REST));
-    for hostname in &publication.hostnames {
-        let rests = open.one(find, values![hostname, network, rested]).await?.is_some();
-        if rests && !domains::covers(open, network, hostname).await? {
+    for hostname in publication.hostnames.iter().map(ToString::to_string) {
+        let rests = open.one(find, values![&hostname, network, rested]).await?.is_some();
+        if rests && !domains::covers(open, network, &hostname).await? {
             return Err(StoreError::Taken {
                 what: "hostname",
-                value: hostname.clone(),
+                value: hostname,
                 holder: GAVE_IT_BACK.to_owned(),
             });
         }
@@ -64,8 +63,9 @@ pub(super) async fn hold(
         "INSERT INTO public_hostnames (hostname, publication, position) VALUES ($1, $2, $3)";
     let wake = "DELETE FROM resting_hostnames WHERE hostname = $1";
     for (position, hostname) in (0_u32..).zip(&publication.hostnames) {
-        open.execute(insert, values![hostname, publication.id, position]).await?;
-        open.execute(wake, values![hostname]).await?;
+        let hostname = hostname.to_string();
+        open.execute(insert, values![&hostname, publication.id, position]).await?;
+        open.execute(wake, values![&hostname]).await?;
     }
     Ok(())
 }
@@ -74,15 +74,14 @@ pub(super) async fn hold(
 pub(super) async fn rest(
     open: &mut Transaction,
     network: Uuid,
-    released: &[String],
+    released: &[PublishedHost],
     at: Micros,
 ) -> Result<(), StoreError> {
     let insert = "INSERT INTO resting_hostnames (hostname, network, released_at) VALUES ($1, $2, $3) \
                   ON CONFLICT (hostname) DO UPDATE SET network = $2, released_at = $3";
-    let named = released.iter().filter(|name| !is_address(name));
     let mut resting = 0;
-    for hostname in named {
-        open.execute(insert, values![hostname, network, at]).await?;
+    for hostname in released.iter().filter_map(PublishedHost::name) {
+        open.execute(insert, values![&hostname.to_string(), network, at]).await?;
         resting += 1;
     }
     if resting > 0 {
@@ -102,9 +101,9 @@ pub(super) async fn rest_of_node(
                   SELECT h.hostname, $2, $3 FROM public_hostnames h JOIN publications p ON p.id = h.publication WHERE p.node = $1 \
                   ON CONFLICT (hostname) DO UPDATE SET network = $2, released_at = $3";
     let resting = open.execute(insert, values![node, network, at]).await?;
-    for address in of_node(open, node).await?.iter().filter(|name| is_address(name)) {
+    for address in of_node(open, node).await?.iter().filter(|host| host.name().is_none()) {
         let free = "DELETE FROM resting_hostnames WHERE hostname = $1";
-        open.execute(free, values![address]).await?;
+        open.execute(free, values![&address.to_string()]).await?;
     }
     match i64::try_from(resting).unwrap_or(i64::MAX) {
         0 => Ok(()),
@@ -130,41 +129,45 @@ async fn forget_rested(
     Ok(())
 }
 
-/// The address of a relay without a name stands in the place of a hostname.
-fn is_address(name: &str) -> bool {
-    name.parse::<IpAddr>().is_ok()
+/// The hostname of a row.
+fn hostname(row: &Row) -> Result<PublishedHost, StoreError> {
+    let text: String = row.get("hostname")?;
+    text.parse().map_err(|_| StoreError::Corrupt(format!("hostname {text}")))
 }
 
 /// The hostnames of one publication, in their order.
 pub(super) async fn of(
     open: &mut Transaction,
     publication: Uuid,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Vec<PublishedHost>, StoreError> {
     let find = "SELECT hostname FROM public_hostnames WHERE publication = $1 ORDER BY position";
     let rows = open.all(find, values![publication]).await?;
-    rows.iter().map(|row| row.get("hostname")).collect()
+    rows.iter().map(hostname).collect()
 }
 
 /// The hostnames of all publications of a node.
-pub(super) async fn of_node(open: &mut Transaction, node: Uuid) -> Result<Vec<String>, StoreError> {
+pub(super) async fn of_node(
+    open: &mut Transaction,
+    node: Uuid,
+) -> Result<Vec<PublishedHost>, StoreError> {
     let find = "SELECT h.hostname FROM public_hostnames h JOIN publications p ON p.id = h.publication \
                 WHERE p.node = $1 ORDER BY h.hostname";
     let rows = open.all(find, values![node]).await?;
-    rows.iter().map(|row| row.get("hostname")).collect()
+    rows.iter().map(hostname).collect()
 }
 
 /// The hostnames of all publications of a network, or of all.
 pub(super) async fn by_publication(
     open: &mut Transaction,
     network: Option<Uuid>,
-) -> Result<HashMap<Uuid, Vec<String>>, StoreError> {
+) -> Result<HashMap<Uuid, Vec<PublishedHost>>, StoreError> {
     let rows = match network {
         Some(network) => open.all(SELECT_OF_NETWORK, values![network]).await?,
         None => open.all(SELECT_ALL, &[]).await?,
     };
-    let mut hostnames: HashMap<Uuid, Vec<String>> = HashMap::new();
+    let mut hostnames: HashMap<Uuid, Vec<PublishedHost>> = HashMap::new();
     for row in rows {
-        hostnames.entry(row.get("publication")?).or_default().push(row.get("hostname")?);
+        hostnames.entry(row.get("publication")?).or_default().push(hostname(&row)?);
     }
     Ok(hostnames)
 }

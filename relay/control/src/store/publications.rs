@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use bore_api::model::{
     Actor, HealthError, HealthInterval, HealthOptions, Lifetime, Micros, NodeKind, Protocol,
-    Publication, TlsVersion, WebOptions,
+    Publication, PublishedHost, TlsVersion, WebOptions,
 };
 use bore_policy::OriginHost;
 use serde_json::json;
@@ -34,8 +34,8 @@ pub(super) async fn put(
     ports::hold(open, &publication).await?;
     hostnames::hold(open, &publication).await?;
     if let Some(stored) = &stored {
-        let is_left = |name: &&String| !publication.hostnames.contains(name);
-        let left: Vec<String> = stored.hostnames.iter().filter(is_left).cloned().collect();
+        let is_left = |name: &&PublishedHost| !publication.hostnames.contains(name);
+        let left: Vec<PublishedHost> = stored.hostnames.iter().filter(is_left).cloned().collect();
         hostnames::rest(open, stored.network, &left, wanted.created_at).await?;
     }
 

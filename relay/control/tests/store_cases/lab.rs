@@ -239,7 +239,7 @@ pub(crate) fn http(node: &Node, name: &str, hostname: &str) -> Publication {
     Publication {
         protocol: Protocol::Http,
         public_port: None,
-        hostnames: vec![hostname.to_owned()],
+        hostnames: hostname.parse().into_iter().collect(),
         ..udp(node, name, 1)
     }
 }

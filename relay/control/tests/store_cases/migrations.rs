@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bore_api::model::{NodeKind, Protocol};
+use bore_api::model::{NodeKind, Protocol, Publication};
 use bore_control::store::{self, AuditVerdict, AuditWalk, NewNode};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _, SqliteConnection};
@@ -21,7 +21,7 @@ pub(crate) async fn keep_hostnames_and_ports_of_the_first_schema(lab: Lab) {
     let publications = store.publications(None).await.unwrap();
     let shown: Vec<_> = publications
         .iter()
-        .map(|item| (item.name.as_str(), item.protocol, item.public_port, item.hostnames.join(",")))
+        .map(|item| (item.name.as_str(), item.protocol, item.public_port, shown_names(item)))
         .collect();
     let expected = [
         ("app", Protocol::Http, None, "app.t.example.org".to_owned()),
@@ -141,3 +141,7 @@ const STEPS: [Step; 3] = [
         include_str!("../../migrations/postgres/0003_names.sql"),
     ),
 ];
+
+fn shown_names(publication: &Publication) -> String {
+    publication.hostnames.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
