@@ -10,9 +10,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bore_api::model::{DnsRecord, Domain};
+use bore_api::model::{DnsRecord, Domain, PublishedHost};
 use bore_api::state::{Step, StepName};
 use bore_control::{Change, ChangeKind, Control};
+use bore_policy::PublicHost;
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -120,7 +121,8 @@ impl Domains {
             Some((ChangeKind::Publications, Some(publication))) => {
                 let published = control.publication(publication);
                 let hostnames = published.map(|item| item.hostnames).unwrap_or_default();
-                let domains = hostnames.iter().filter_map(|name| control.domain_of(name));
+                let names = hostnames.iter().filter_map(PublishedHost::name);
+                let domains = names.filter_map(|name| control.domain_of(name));
                 domains.for_each(|domain| self.make_due(domain));
                 false
             }
@@ -241,9 +243,11 @@ impl Domains {
     }
 }
 
-async fn look_at(name: &str, here: &[IpAddr]) -> Seen {
-    let asked =
-        name.strip_prefix("*.").map_or_else(|| name.to_owned(), |base| format!("{SAMPLE}.{base}"));
+async fn look_at(host: &PublicHost, here: &[IpAddr]) -> Seen {
+    let asked = match host {
+        PublicHost::Exact(name) => name.to_string(),
+        PublicHost::Wildcard(base) => format!("{SAMPLE}.{base}"),
+    };
     match prover::addresses(&asked).await {
         Ok(found) => Seen { step: judge(&asked, &found.addresses, here), lifetime: found.lifetime },
         Err(fault) => {
