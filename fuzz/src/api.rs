@@ -179,6 +179,7 @@ const ROUTES: [(Door, &str, &str); 25] = [
 const QUOTAS: Quotas = Quotas {
     networks: 8,
     nodes_per_network: 32,
+    addresses_per_network: 4_000_000,
     publications_per_node: 16,
     publications_per_network: 64,
     ports_per_network: 64,

@@ -68,6 +68,16 @@ codes! {
         causes: ["very many ephemeral nodes", "a network that adds and removes nodes all the time"],
         next: ["wait until addresses have rested; remove nodes that are not needed (bore node rm), and find who makes so many: bore audit ls"],
     }
+    NETWORK_ADDRESSES_EXHAUSTED = "B3110" {
+        exit: Denied, status: 409,
+        title: "the network has its share of overlay addresses",
+        meaning: "Each network may have a share of the relay's pool of overlay IPv4 addresses. Addresses of removed nodes count until they have rested: for 30 days, of ephemeral nodes for one day. The message says when the next one is free.",
+        causes: ["nodes that are added and removed all the time", "machines that join anew at each start instead of keeping their state"],
+        next: [
+            "wait until the time in the message, and remove nodes that are not needed: bore node rm",
+            "keep the state folder of machines that come back (bore join --state DIR); where that is not possible, have them join with an ephemeral key",
+        ],
+    }
     API_KEY_MISSING = "B3201" {
         exit: Authentication, status: 401,
         title: "API key missing",

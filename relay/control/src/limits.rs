@@ -107,13 +107,15 @@ pub const ORDER_WAIT_MAX: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 /// Longest time that a relay holds an order without news; beyond it the same is true.
 pub const ORDER_LEASE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What one network may hold, so that one tenant cannot starve the others. Each refusal is B2109.
+/// What one network may hold, so that one tenant cannot starve the others. Each refusal is B2109, of addresses B3110.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas {
     /// Networks of the cluster.
     pub networks: usize,
     /// Nodes of one network, whether they join or are added by hand.
     pub nodes_per_network: usize,
+    /// Overlay IPv4 addresses of one network, those included that rest after a node was removed. The pool of the whole cluster has 4,194,301.
+    pub addresses_per_network: usize,
     /// Publications of one node.
     pub publications_per_node: usize,
     /// Publications of one network.
@@ -147,6 +149,7 @@ impl Default for Quotas {
         Self {
             networks: 10_000,
             nodes_per_network: 100_000,
+            addresses_per_network: 200_000,
             publications_per_node: 256,
             publications_per_network: 20_000,
             hostnames_per_network: 20_000,

@@ -105,6 +105,9 @@ impl From<StoreError> for Refusal {
             StoreError::AddressesExhausted => {
                 Self::new(Code::ADDRESSES_EXHAUSTED, error.to_string())
             }
+            StoreError::ShareTaken(_) => {
+                Self::new(Code::NETWORK_ADDRESSES_EXHAUSTED, error.to_string())
+            }
             StoreError::MakerEnded => Self::new(Code::API_KEY_EXPIRED, error.to_string()),
             StoreError::DiskFull => Self::new(
                 Code::DISK_FULL,
@@ -147,6 +150,7 @@ impl From<JoinError> for Refusal {
             JoinError::AlreadyNode(_) => Code::ALREADY_NODE,
             JoinError::NodesExhausted(_) => Code::QUOTA,
             JoinError::AddressesExhausted => Code::ADDRESSES_EXHAUSTED,
+            JoinError::ShareTaken(_) => Code::NETWORK_ADDRESSES_EXHAUSTED,
         };
         Self::new(code, error.to_string())
     }

@@ -39,6 +39,7 @@ use async_trait::async_trait;
 use bore_api::model::{
     Actor, ApiKey, AuditRow, Domain, Group, JoinKey, Micros, Network, Node, Policy, Publication,
 };
+use bore_api::utc_text;
 use uuid::Uuid;
 
 pub use audit_verify::AuditWalk;
@@ -330,6 +331,8 @@ pub struct JoinRequest {
     pub ephemeral: bool,
     /// Nodes that the network may have, this one included.
     pub nodes_max: usize,
+    /// Overlay addresses that the network may have, this one and those at rest included.
+    pub addresses_max: usize,
     /// Id for the node if it is new.
     pub node: Uuid,
     /// Now.
@@ -403,6 +406,8 @@ pub struct NewNode {
     pub overlay_v6: std::net::Ipv6Addr,
     /// Names of existing groups.
     pub groups: Vec<String>,
+    /// Overlay addresses that the network may have, this one and those at rest included.
+    pub addresses_max: usize,
     /// Now.
     pub at: Micros,
 }
@@ -437,6 +442,9 @@ pub enum JoinError {
     /// No address left to lease.
     #[error("no overlay address is left in the relay's pool")]
     AddressesExhausted,
+    /// The network has its share of the addresses.
+    #[error(transparent)]
+    ShareTaken(#[from] ShareTaken),
     /// The database.
     #[error("the store failed")]
     Store(#[source] StoreError),
@@ -455,18 +463,42 @@ impl JoinError {
             Self::NodesExhausted(_) => Some("nodes-exhausted"),
             Self::TooManyNew => Some("too-many-new"),
             Self::AddressesExhausted => Some("addresses-exhausted"),
+            Self::ShareTaken(_) => Some("share-taken"),
         }
     }
 
     /// Returns true if the key holds and there is no room for another node.
     pub(crate) fn is_for_want_of_room(&self) -> bool {
-        matches!(self, Self::NodesExhausted(_) | Self::TooManyNew | Self::AddressesExhausted)
+        matches!(
+            self,
+            Self::NodesExhausted(_)
+                | Self::TooManyNew
+                | Self::AddressesExhausted
+                | Self::ShareTaken(_)
+        )
     }
 
     /// Returns true if the key opens nothing for anyone.
     pub(crate) fn is_of_dead_key(&self) -> bool {
         matches!(self, Self::Expired | Self::Spent | Self::Revoked)
     }
+}
+
+/// A network has as many overlay addresses as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the network has {most} overlay addresses, those of removed nodes included, and may have no more; {}", next_free(*free_at))]
+pub struct ShareTaken {
+    /// How many it may have.
+    pub most: usize,
+    /// When the first of those that rest has rested; `None` when none rests.
+    pub free_at: Option<Micros>,
+}
+
+fn next_free(at: Option<Micros>) -> String {
+    at.map_or_else(
+        || "none of them is a removed node's".to_owned(),
+        |at| format!("the next one is free at {}", utc_text(at)),
+    )
 }
 
 /// Why a call on the store failed.
@@ -492,6 +524,9 @@ pub enum StoreError {
     /// No overlay address is left to lease.
     #[error("no overlay address is left in the relay's pool")]
     AddressesExhausted,
+    /// The network has its share of the addresses.
+    #[error(transparent)]
+    ShareTaken(#[from] ShareTaken),
     /// The API key that makes another key was revoked, or expired, since it was authenticated.
     #[error("the API key that asks was revoked or has expired; nothing was made")]
     MakerEnded,

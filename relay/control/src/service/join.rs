@@ -48,6 +48,7 @@ impl Control {
             names_reserved: BTreeSet::new(),
             ephemeral: form.ephemeral,
             nodes_max: self.quotas().nodes_per_network,
+            addresses_max: self.quotas().addresses_per_network,
             node: Uuid::now_v7(),
             at: clock::now(),
         };

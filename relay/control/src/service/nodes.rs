@@ -19,7 +19,7 @@ impl Control {
     /// Adds a stock WireGuard client.
     ///
     /// # Errors
-    /// B2101, B2102, B2109, B2112 for what is no public key, B3109, B3205 for unknown groups, or the store's.
+    /// B2101, B2102, B2109, B2112 for what is no public key, B3109, B3110, B3205 for unknown groups, or the store's.
     pub async fn add_wireguard_node(
         &self,
         network: Uuid,
@@ -42,6 +42,7 @@ impl Control {
             public_key: wanted.public_key.clone(),
             overlay_v6,
             groups: wanted.groups.clone(),
+            addresses_max: self.quotas().addresses_per_network,
             at: clock::now(),
         };
         let node = self.store().add_node(&node, by).await.map_err(unless_elsewhere)?;

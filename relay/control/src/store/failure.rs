@@ -46,6 +46,7 @@ pub(super) fn is_of_engine(error: &StoreError) -> bool {
         | StoreError::Taken { .. }
         | StoreError::Conflict(_)
         | StoreError::AddressesExhausted
+        | StoreError::ShareTaken(_)
         | StoreError::MakerEnded
         | StoreError::Unsupported(_)
         | StoreError::Newer { .. }

@@ -15,7 +15,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step {
         number: 1,
         name: "initial",
@@ -75,6 +75,12 @@ const STEPS: [Step; 10] = [
         name: "resting_hostnames",
         sqlite: include_str!("../../migrations/sqlite/0010_resting_hostnames.sql"),
         postgres: include_str!("../../migrations/postgres/0010_resting_hostnames.sql"),
+    },
+    Step {
+        number: 11,
+        name: "network_addresses",
+        sqlite: include_str!("../../migrations/sqlite/0011_network_addresses.sql"),
+        postgres: include_str!("../../migrations/postgres/0011_network_addresses.sql"),
     },
 ];
 

@@ -43,6 +43,26 @@ async fn attack_a_join_key_and_a_network_make_a_bounded_number_of_new_nodes() {
 }
 
 #[tokio::test]
+async fn attack_a_network_that_adds_and_removes_nodes_keeps_to_its_share_of_addresses() {
+    let quotas = Quotas { addresses_per_network: 2, ..Quotas::default() };
+    let lab = Lab::with(quotas).await;
+    let (home, _) = (lab.network("home").await, lab.network("other").await);
+    let phone = |name: &str| json!({"name": name, "public_key": lab.machine()});
+    for name in ["phone", "tablet"] {
+        lab.admin("POST", "/v1/networks/home/nodes", phone(name)).await.ok();
+        lab.admin("DELETE", &format!("/v1/networks/home/nodes/{name}"), Value::Null).await.ok();
+    }
+
+    let refused = lab.admin("POST", "/v1/networks/home/nodes", phone("watch")).await;
+    assert_eq!(refused.refusal(), (409, "B3110"));
+    assert!(refused.text.contains("the next one is free at 20"), "{}", refused.text);
+    let key = lab.control.create_join_key(home, &NewJoinKey::default(), &Actor::System).await;
+    let joined = lab.garden(&lab.machine(), &join_body(&key.unwrap().key, "x")).await;
+    assert_eq!(joined.refusal(), (409, "B3110"));
+    lab.admin("POST", "/v1/networks/other/nodes", phone("watch")).await.ok();
+}
+
+#[tokio::test]
 async fn attack_42_a_tenant_stops_at_its_quota_and_others_do_not_notice() {
     let quotas = Quotas {
         publications_per_node: 3,

@@ -204,7 +204,11 @@ pub(crate) async fn keeps_rows_that_were_made_to_look_old(lab: Lab) {
 pub(crate) async fn is_signed_although_the_relay_died_before_it_was(lab: Lab) {
     lab.tamper("UPDATE audit_head SET signature = NULL").await.unwrap();
     lab.tamper("DELETE FROM _sqlx_migrations WHERE version >= 9").await.unwrap();
-    lab.tamper("DROP TABLE resting_hostnames").await.unwrap();
+    for table in ["resting_hostnames", "network_leases"] {
+        lab.tamper(&format!("DROP TABLE {table}")).await.unwrap();
+    }
+    lab.tamper("DROP INDEX leases_resting_of_network").await.unwrap();
+    lab.tamper("ALTER TABLE leases DROP COLUMN network").await.unwrap();
     for table in ["api_keys", "join_keys"] {
         lab.tamper(&format!("DROP INDEX {table}_maker")).await.unwrap();
         lab.tamper(&format!("ALTER TABLE {table} DROP COLUMN maker")).await.unwrap();

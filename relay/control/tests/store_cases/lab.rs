@@ -99,6 +99,7 @@ impl Lab {
             names_reserved: BTreeSet::new(),
             ephemeral: false,
             nodes_max: 1_000,
+            addresses_max: 1_000,
             node: Uuid::now_v7(),
             at: START,
         }
@@ -114,6 +115,7 @@ impl Lab {
             public_key: joiner.public_key,
             overlay_v6: joiner.overlay_v6,
             groups: Vec::new(),
+            addresses_max: 1_000,
             at: START,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use bore_control::store::NewNode;
+use bore_control::store::{JoinError, JoinRequest, NewNode, ShareTaken, StoreError};
 
 use super::lab::{ADMIN, DAY, Lab, START};
 
@@ -46,6 +46,36 @@ pub(crate) async fn of_a_large_cluster_skip_the_held_run(lab: Lab) {
 
     assert_eq!(first.to_bits(), 1_681_915_906 + 100_000);
     assert_eq!(second.to_bits(), first.to_bits() + 1);
+}
+
+pub(crate) async fn of_a_network_are_a_share_of_the_pool_those_at_rest_included(lab: Lab) {
+    let other = lab.other_network().await;
+    let key = lab.add_key(|_| ()).await;
+    let limited = |name: &str| NewNode { addresses_max: 2, ..lab.new_node(lab.network, name) };
+    let first = lab.store.add_node(&limited("a"), &ADMIN).await.unwrap();
+    let second = lab.store.add_node(&limited("b"), &ADMIN).await.unwrap();
+    lab.store.delete_node(lab.network, first.id, &ADMIN, START).await.unwrap();
+
+    let taken = ShareTaken { most: 2, free_at: Some(START + 30 * DAY) };
+    let refused = lab.store.add_node(&limited("c"), &ADMIN).await;
+    assert!(matches!(refused, Err(StoreError::ShareTaken(found)) if found == taken), "{refused:?}");
+    let joiner = JoinRequest { addresses_max: 2, ..lab.request(key) };
+    let refused = lab.store.may_join(&joiner).await;
+    assert!(matches!(refused, Err(JoinError::ShareTaken(found)) if found == taken), "{refused:?}");
+    lab.store.add_node(&NewNode { network: other, ..limited("c") }, &ADMIN).await.unwrap();
+
+    let later = |name: &str| NewNode { at: START + 30 * DAY, ..limited(name) };
+    let third = lab.store.add_node(&later("c"), &ADMIN).await.unwrap();
+    let refused = lab.store.add_node(&later("d"), &ADMIN).await;
+    let taken = ShareTaken { most: 2, free_at: None };
+    assert!(matches!(refused, Err(StoreError::ShareTaken(found)) if found == taken), "{refused:?}");
+
+    for gone in [second.id, third.id] {
+        lab.store.delete_node(lab.network, gone, &ADMIN, START + 30 * DAY).await.unwrap();
+    }
+    lab.store.delete_network(lab.network, &ADMIN, START + 30 * DAY).await.unwrap();
+    let late = NewNode { network: other, at: START + 60 * DAY, ..limited("d") };
+    lab.store.add_node(&late, &ADMIN).await.unwrap();
 }
 
 async fn add_four(lab: &Lab) -> [(uuid::Uuid, Ipv4Addr); 4] {

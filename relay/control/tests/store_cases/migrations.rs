@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use bore_api::model::{NodeKind, Protocol, Publication};
-use bore_control::store::{self, AuditVerdict, AuditWalk, NewNode};
+use bore_control::store::{self, AuditVerdict, AuditWalk, NewNode, ShareTaken, StoreError};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _, SqliteConnection};
 use uuid::Uuid;
 
-use super::lab::{ADMIN, Lab, START, audit_key, http, udp};
+use super::lab::{ADMIN, DAY, Lab, START, audit_key, http, udp};
 
 pub(crate) async fn keep_hostnames_and_ports_of_the_first_schema(lab: Lab) {
     let url = lab.empty_database("empty").await;
@@ -40,6 +40,27 @@ pub(crate) async fn keep_hostnames_and_ports_of_the_first_schema(lab: Lab) {
         store.verify_audit(&AuditWalk::default()).await.unwrap(),
         AuditVerdict::Intact { .. }
     ));
+}
+
+pub(crate) async fn count_the_addresses_that_networks_have(lab: Lab) {
+    let url = lab.empty_database("leases").await;
+    migrate_to(&lab, &url, 1).await;
+    let nas = Uuid::from_u128(2);
+    let id = if lab.is_sqlite() { format!("x'{}'", nas.simple()) } else { format!("'{nas}'") };
+    let leases = format!(
+        "INSERT INTO leases (address, node, released_at) VALUES (1681915910, {id}, NULL), (1681915911, NULL, 5);"
+    );
+    lab.tamper_with(&url, &(rows(lab.is_sqlite()) + &leases)).await.unwrap();
+
+    let store = store::create(&url, &lab.path(""), audit_key()).await.unwrap();
+
+    let network = store.networks().await.unwrap()[0].id;
+    let limited = |name: &str| NewNode { addresses_max: 2, ..lab.new_node(network, name) };
+    store.add_node(&limited("a"), &ADMIN).await.unwrap();
+    store.delete_node(network, nas, &ADMIN, START).await.unwrap();
+    let refused = store.add_node(&limited("b"), &ADMIN).await;
+    let taken = ShareTaken { most: 2, free_at: Some(START + 30 * DAY) };
+    assert!(matches!(refused, Err(StoreError::ShareTaken(found)) if found == taken), "{refused:?}");
 }
 
 pub(crate) async fn tell_whose_certificates_are_where_one_ca_was_asked(lab: Lab) {

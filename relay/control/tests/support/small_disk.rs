@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A file system of one mebibyte in memory; unmounted when dropped.
+/// A file system of two mebibytes in memory; unmounted when dropped.
 #[derive(Debug)]
 pub(crate) struct SmallDisk {
     pub(crate) folder: PathBuf,
@@ -17,7 +17,7 @@ impl SmallDisk {
         let folder = parent.path().join("disk");
         std::fs::create_dir(&folder).unwrap();
         let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&folder).status();
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(&folder).status();
         assert!(
             mounted.is_ok_and(|status| status.success()),
             "this test mounts a small tmpfs: run it as root"
