@@ -28,6 +28,7 @@ mod policies;
 mod ports;
 mod postgres;
 mod publications;
+mod rest;
 mod sealed_columns;
 mod sql;
 mod sql_store;
@@ -147,7 +148,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Adds a publication, or replaces the one of the same network, node and name (keeping its id, ports and hostnames unless the new one
     /// names others, and when it was made). `created_at` is now. Allocates the overlay port when `overlay_port` is 0. `Taken` names the holder of a port,
-    /// hostname or name; a hostname that another network gave back less than thirty days ago is taken too, unless it lies below a domain that the
+    /// hostname or name; a hostname that rests for another network is taken too, unless it lies below a domain that the
     /// network has proved. Quotas are the caller's.
     async fn put_publication(
         &self,
@@ -173,7 +174,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ) -> Result<(), StoreError>;
 
     /// Adds a domain, or answers the one of the same network and name. `Taken` when the name, or one that it lies below, is another
-    /// network's by proof, or was until less than thirty days before `created_at`.
+    /// network's by proof, or rests for it.
     async fn add_domain(&self, domain: &Domain, by: &Actor) -> Result<Domain, StoreError>;
     /// Domains of a network, or of all, by name.
     async fn domains(&self, network: Option<Uuid>) -> Result<Vec<Domain>, StoreError>;
@@ -305,6 +306,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn verify_audit(&self, walk: &AuditWalk) -> Result<AuditVerdict, StoreError>;
     /// Removes rows from before `before`, a bounded number of the oldest ones, behind a signed checkpoint; returns how many.
     async fn trim_audit(&self, before: Micros, at: Micros) -> Result<usize, StoreError>;
+
+    /// Forgets hostnames, domains and addresses that were given back thirty days before `at`, a bounded number of each, and returns how many. They rest
+    /// until then, and only a clock that is known to be steady may say that they have.
+    async fn end_rests(&self, at: Micros) -> Result<u64, StoreError>;
 
     /// Writes a consistent copy to a new file (SQLite); `Unsupported` elsewhere, naming the database's own tool.
     async fn backup(&self, to: &std::path::Path) -> Result<(), StoreError>;

@@ -110,6 +110,7 @@ cases! {
     publications::of_tcp_and_udp_share_a_number,
     publications::cannot_share_a_hostname_even_across_networks,
     publications::leave_hostnames_that_rest_for_thirty_days_and_only_for_others,
+    publications::leave_hostnames_that_a_clock_far_ahead_does_not_free,
     publications::leave_hostnames_that_do_not_rest_below_a_domain_of_the_next,
     publications::leave_no_more_hostnames_at_rest_than_a_network_may_have,
     publications::hold_several_hostnames_in_their_order_and_none_of_anothers,

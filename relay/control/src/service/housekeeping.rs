@@ -1,4 +1,4 @@
-//! What goes by itself: session publications of nodes that are long away, ephemeral nodes, and old audit rows.
+//! What goes by itself: session publications of nodes that are long away, ephemeral nodes, old audit rows, and what has rested.
 //!
 //! Absence is counted from when this process first saw it, so that a relay that was down itself takes nothing away.
 
@@ -27,6 +27,7 @@ impl Control {
         let now = clock::now();
         if absences.clock.is_steady(Instant::now(), now) {
             self.trim_audit().await;
+            self.end_rests(now).await;
         }
         let nodes = self.snapshot_nodes();
         let away = absences.update(&nodes, now, |node| self.runtime().node_state(node.id).online);
@@ -36,6 +37,17 @@ impl Control {
                 self.remove_absent_node(&node).await;
             } else if away_for >= AWAY_MAX {
                 self.remove_session_publications(&node).await;
+            }
+        }
+    }
+
+    /// Makes names and addresses free again that have rested.
+    async fn end_rests(&self, now: Micros) {
+        match self.store().end_rests(now).await {
+            Ok(0) => {}
+            Ok(rested) => tracing::debug!(rested, "names and addresses have rested"),
+            Err(error) => {
+                tracing::warn!(%error, "names and addresses that have rested could not be made free")
             }
         }
     }

@@ -12,7 +12,7 @@ use super::sql::{Row, Transaction, values};
 use super::{StoreError, networks};
 
 /// Adds a domain; that of the same network and name is answered as it is. `Taken` while another network has it, or what it lies
-/// below, or gave it back less than thirty days ago.
+/// below, or it rests for that network.
 pub(super) async fn add(
     open: &mut Transaction,
     domain: &Domain,
@@ -26,7 +26,7 @@ pub(super) async fn add(
         // What is proved from the start is an administrator's to give, also when it rests.
         open.execute(WAKE, values![&domain.name]).await?;
     }
-    refuse_held(open, domain.network, &domain.name, domain.created_at).await?;
+    refuse_held(open, domain.network, &domain.name).await?;
     open.execute(
         "INSERT INTO domains (id, network, name, created_at, verified_at) VALUES ($1, $2, $3, $4, $5)",
         values![domain.id, domain.network, &domain.name, domain.created_at, domain.verified_at],
@@ -60,7 +60,7 @@ pub(super) async fn verify(
     if stored.verified_at.is_some() {
         return Ok(stored);
     }
-    refuse_held(open, network, &stored.name, at).await?;
+    refuse_held(open, network, &stored.name).await?;
     let verified = Domain { verified_at: Some(at), ..stored };
     open.execute("UPDATE domains SET verified_at = $1 WHERE id = $2", values![at, id]).await?;
     open.execute(WAKE, values![&verified.name]).await?;
@@ -68,7 +68,7 @@ pub(super) async fn verify(
     Ok(verified)
 }
 
-/// Gives a domain back. One that was proved rests: its last owner may have it again at once, others after [`REST`].
+/// Gives a domain back. One that was proved rests: its last owner may have it again at once, others after [`super::rest::REST`].
 pub(super) async fn release(
     open: &mut Transaction,
     network: Uuid,
@@ -96,6 +96,17 @@ pub(super) async fn release_all(
     Ok(())
 }
 
+/// Forgets domains that were released until then, those longest at rest first, and returns how many.
+pub(super) async fn forget(
+    open: &mut Transaction,
+    released_until: Micros,
+    most: u32,
+) -> Result<u64, StoreError> {
+    let forget = "DELETE FROM domain_holds WHERE name IN \
+                  (SELECT name FROM domain_holds WHERE released_at <= $1 ORDER BY released_at LIMIT $2)";
+    open.execute(forget, values![released_until, most]).await
+}
+
 async fn hold(open: &mut Transaction, gone: &Domain, at: Micros) -> Result<(), StoreError> {
     let insert = "INSERT INTO domain_holds (name, network, released_at) VALUES ($1, $2, $3) \
                   ON CONFLICT (name) DO UPDATE SET network = $2, released_at = $3";
@@ -104,14 +115,7 @@ async fn hold(open: &mut Transaction, gone: &Domain, at: Micros) -> Result<(), S
 }
 
 /// Refuses a name that is another network's, or lies below such a one.
-async fn refuse_held(
-    open: &mut Transaction,
-    network: Uuid,
-    name: &str,
-    at: Micros,
-) -> Result<(), StoreError> {
-    let rested = "DELETE FROM domain_holds WHERE released_at <= $1";
-    open.execute(rested, values![at.saturating_sub(REST)]).await?;
+async fn refuse_held(open: &mut Transaction, network: Uuid, name: &str) -> Result<(), StoreError> {
     for domain in ancestry(name) {
         let held = open.one(SELECT_HELD, values![domain, network]).await?;
         if held.is_some() {
@@ -200,6 +204,3 @@ const SELECT_HELD: &str = "SELECT name FROM domains WHERE name = $1 AND network 
                            UNION ALL SELECT name FROM domain_holds WHERE name = $1 AND network <> $2 LIMIT 1";
 
 const WAKE: &str = "DELETE FROM domain_holds WHERE name = $1";
-
-/// Thirty days.
-pub(super) const REST: Micros = 30 * 24 * 60 * 60 * 1_000_000;

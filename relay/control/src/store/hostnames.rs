@@ -31,16 +31,15 @@ pub(super) async fn refuse_taken(
     Ok(())
 }
 
-/// Refuses hostnames that another network gave back less than thirty days before `at`.
+/// Refuses hostnames that another network gave back and that still rest.
 pub(super) async fn refuse_resting(
     open: &mut Transaction,
     publication: &Publication,
-    at: Micros,
 ) -> Result<(), StoreError> {
-    let find = "SELECT hostname FROM resting_hostnames WHERE hostname = $1 AND network <> $2 AND released_at > $3";
-    let (network, rested) = (publication.network, at.saturating_sub(domains::REST));
+    let find = "SELECT hostname FROM resting_hostnames WHERE hostname = $1 AND network <> $2";
+    let network = publication.network;
     for hostname in publication.hostnames.iter().map(ToString::to_string) {
-        let rests = open.one(find, values![&hostname, network, rested]).await?.is_some();
+        let rests = open.one(find, values![&hostname, network]).await?.is_some();
         if rests && !domains::covers(open, network, &hostname).await? {
             return Err(StoreError::Taken {
                 what: "hostname",
@@ -85,7 +84,7 @@ pub(super) async fn rest(
         resting += 1;
     }
     if resting > 0 {
-        forget_rested(open, network, resting, at).await?;
+        forget_beyond(open, network, resting).await?;
     }
     Ok(())
 }
@@ -107,19 +106,27 @@ pub(super) async fn rest_of_node(
     }
     match i64::try_from(resting).unwrap_or(i64::MAX) {
         0 => Ok(()),
-        resting => forget_rested(open, network, resting, at).await,
+        resting => forget_beyond(open, network, resting).await,
     }
 }
 
-/// Forgets names that have rested, and those of a network that are too many: the ones longest at rest.
-async fn forget_rested(
+/// Forgets names that were released until then, those longest at rest first, and returns how many.
+pub(super) async fn forget(
+    open: &mut Transaction,
+    released_until: Micros,
+    most: u32,
+) -> Result<u64, StoreError> {
+    let forget = "DELETE FROM resting_hostnames WHERE hostname IN \
+                  (SELECT hostname FROM resting_hostnames WHERE released_at <= $1 ORDER BY released_at LIMIT $2)";
+    open.execute(forget, values![released_until, most]).await
+}
+
+/// Forgets names of a network that are too many: the ones longest at rest.
+async fn forget_beyond(
     open: &mut Transaction,
     network: Uuid,
     added: i64,
-    at: Micros,
 ) -> Result<(), StoreError> {
-    let rested = "DELETE FROM resting_hostnames WHERE released_at <= $1";
-    open.execute(rested, values![at.saturating_sub(domains::REST)]).await?;
     let beyond = "DELETE FROM resting_hostnames WHERE hostname IN (SELECT hostname FROM resting_hostnames \
                   WHERE network = $1 ORDER BY released_at DESC LIMIT $2 OFFSET $3)";
     let forgotten = open.execute(beyond, values![network, added, HOSTNAMES_RESTING_MAX]).await?;

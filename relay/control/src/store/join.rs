@@ -97,9 +97,7 @@ async fn admit(
     if nodes::count(open, request.network).await? >= request.nodes_max {
         return Ok(Err(JoinError::NodesExhausted(request.nodes_max)));
     }
-    if let Some(taken) =
-        leases::share_taken(open, request.network, request.addresses_max, request.at).await?
-    {
+    if let Some(taken) = leases::share_taken(open, request.network, request.addresses_max).await? {
         return Ok(Err(taken.into()));
     }
     Ok(Ok(Admitted::New(key)))
@@ -123,8 +121,7 @@ async fn add(
     request: &JoinRequest,
     key: &JoinKey,
 ) -> Result<Result<Node, JoinError>, StoreError> {
-    let Some(overlay_v4) = leases::take(open, request.network, request.node, request.at).await?
-    else {
+    let Some(overlay_v4) = leases::take(open, request.network, request.node).await? else {
         return Ok(Err(JoinError::AddressesExhausted));
     };
     let groups = join_keys::groups_of(open, key.id).await?;

@@ -10,15 +10,15 @@ use std::net::Ipv4Addr;
 use bore_api::model::{Micros, Node};
 use uuid::Uuid;
 
+use super::rest::REST;
 use super::sql::{Row, Transaction, values};
 use super::{ShareTaken, StoreError};
 
-/// What stands against another address at `at` for a network that may have `most`, if anything does.
+/// What stands against another address for a network that may have `most`, if anything does.
 pub(super) async fn share_taken(
     open: &mut Transaction,
     network: Uuid,
     most: usize,
-    at: Micros,
 ) -> Result<Option<ShareTaken>, StoreError> {
     let count = "SELECT leases FROM network_leases WHERE network = $1";
     let row = open.one(count, values![network]).await?;
@@ -31,9 +31,7 @@ pub(super) async fn share_taken(
     let row = open.one(oldest, values![network]).await?;
     let released_at: Option<Micros> = row.map(|row| row.get("released_at")).transpose()?;
     let free_at = released_at.map(|at| at.saturating_add(REST));
-    // One that has rested is forgotten when the next one is taken.
-    let has_rested = free_at.is_some_and(|free_at| free_at <= at);
-    Ok(Some(ShareTaken { most, free_at }).filter(|_| !has_rested))
+    Ok(Some(ShareTaken { most, free_at }))
 }
 
 /// Leases the next free address to a node; `None` when all are held or rest.
@@ -41,9 +39,7 @@ pub(super) async fn take(
     open: &mut Transaction,
     network: Uuid,
     node: Uuid,
-    at: Micros,
 ) -> Result<Option<Ipv4Addr>, StoreError> {
-    forget_rested(open, at).await?;
     let pool = pool(open).await?;
     let free = match first_free(open, pool.next, pool.last).await? {
         Some(free) => Some(free),
@@ -68,14 +64,21 @@ pub(super) async fn release(
     Ok(())
 }
 
-async fn forget_rested(open: &mut Transaction, at: Micros) -> Result<(), StoreError> {
-    let rested_since = at.saturating_sub(REST);
+/// Forgets addresses that were released until then, those longest at rest first, and returns how many.
+pub(super) async fn forget(
+    open: &mut Transaction,
+    released_until: Micros,
+    most: u32,
+) -> Result<u64, StoreError> {
     let count_down = "UPDATE network_leases SET leases = network_leases.leases - rested.leases FROM \
-                      (SELECT network, COUNT(*) AS leases FROM leases WHERE released_at <= $1 GROUP BY network) AS rested \
+                      (SELECT network, COUNT(*) AS leases FROM \
+                       (SELECT network FROM leases WHERE released_at <= $1 ORDER BY released_at, address LIMIT $2) AS due \
+                       GROUP BY network) AS rested \
                       WHERE network_leases.network = rested.network";
-    open.execute(count_down, values![rested_since]).await?;
-    open.execute("DELETE FROM leases WHERE released_at <= $1", values![rested_since]).await?;
-    Ok(())
+    open.execute(count_down, values![released_until, most]).await?;
+    let forget = "DELETE FROM leases WHERE address IN \
+                  (SELECT address FROM leases WHERE released_at <= $1 ORDER BY released_at, address LIMIT $2)";
+    open.execute(forget, values![released_until, most]).await
 }
 
 struct Pool {
@@ -131,6 +134,4 @@ fn outside() -> StoreError {
     StoreError::Corrupt("the pool of overlay addresses is missing or no IPv4 range".to_owned())
 }
 
-const DAY: Micros = 24 * 60 * 60 * 1_000_000;
-const REST: Micros = 30 * DAY;
-const EPHEMERAL_REST: Micros = DAY;
+const EPHEMERAL_REST: Micros = 24 * 60 * 60 * 1_000_000;

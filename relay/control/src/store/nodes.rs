@@ -21,10 +21,10 @@ pub(super) async fn add(
     let groups = groups::require_all(open, new.network, &new.groups).await?;
     refuse_taken_name(open, new.network, &new.name).await?;
     refuse_known_key(open, new.network, &new.public_key).await?;
-    if let Some(taken) = leases::share_taken(open, new.network, new.addresses_max, new.at).await? {
+    if let Some(taken) = leases::share_taken(open, new.network, new.addresses_max).await? {
         return Err(taken.into());
     }
-    let address = leases::take(open, new.network, new.id, new.at).await?;
+    let address = leases::take(open, new.network, new.id).await?;
     let node = Node {
         id: new.id,
         network: new.network,

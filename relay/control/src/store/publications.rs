@@ -28,7 +28,7 @@ pub(super) async fn put(
     let mut publication = merged(wanted, stored.as_ref());
     ports::refuse_taken(open, &publication).await?;
     hostnames::refuse_taken(open, &publication).await?;
-    hostnames::refuse_resting(open, &publication, wanted.created_at).await?;
+    hostnames::refuse_resting(open, &publication).await?;
     publication.overlay_port = overlay_port(open, &publication, node.kind).await?;
     store(open, &publication).await?;
     ports::hold(open, &publication).await?;

@@ -15,7 +15,7 @@ use super::{
     AuditEvent, AuditVerdict, AuditWalk, JoinError, JoinRefusals, JoinRequest, NewNode, OrderClaim,
     OrderClaimed, OrderFailure, Presence, Store, StoreError, acme_accounts, api_keys, audit,
     audit_retention, audit_verify, certificate_orders, certificates, domains, groups, join,
-    join_keys, migrations, networks, nodes, policies, postgres, publications, sealed_columns,
+    join_keys, migrations, networks, nodes, policies, postgres, publications, rest, sealed_columns,
     sqlite,
 };
 use crate::audit_key::AuditKey;
@@ -448,6 +448,10 @@ impl Store for SqlStore {
 
     async fn trim_audit(&self, before: Micros, at: Micros) -> Result<usize, StoreError> {
         write!(self.database, open => audit_retention::trim(&mut open, before, at))
+    }
+
+    async fn end_rests(&self, at: Micros) -> Result<u64, StoreError> {
+        write!(self.database, open => rest::end(&mut open, at))
     }
 
     async fn backup(&self, to: &Path) -> Result<(), StoreError> {

@@ -47,14 +47,17 @@ pub(crate) async fn rest_for_thirty_days_and_only_for_others(lab: Lab) {
 
     let shop = proved(&lab, lab.network, "shop.example").await;
     lab.store.release_domain(lab.network, shop.id, &ADMIN, START).await.unwrap();
-    assert_taken(add(&lab, other, "shop.example", START + 30 * DAY - 1).await);
-    assert_taken(add(&lab, other, "a.shop.example", START + 30 * DAY - 1).await);
+    assert_eq!(lab.store.end_rests(START + 30 * DAY - 1).await.unwrap(), 0);
+    let ahead = START + 400 * DAY;
+    assert_taken(add(&lab, other, "shop.example", ahead).await);
+    assert_taken(add(&lab, other, "a.shop.example", ahead).await);
     let back = add(&lab, lab.network, "shop.example", START + DAY).await.unwrap();
     assert_eq!(back.verified_at, None, "the proof is asked for again");
     assert_taken(add(&lab, other, "shop.example", START + 2 * DAY).await);
     lab.store.release_domain(lab.network, back.id, &ADMIN, START + 2 * DAY).await.unwrap();
     assert_taken(add(&lab, other, "shop.example", START + 30 * DAY - 1).await);
 
+    assert_eq!(lab.store.end_rests(START + 30 * DAY).await.unwrap(), 1);
     let free = add(&lab, other, "shop.example", START + 30 * DAY).await.unwrap();
     lab.store.verify_domain(other, free.id, &ADMIN, START + 30 * DAY).await.unwrap();
     assert_taken(add(&lab, lab.network, "shop.example", START + 31 * DAY).await);
@@ -83,6 +86,7 @@ pub(crate) async fn of_a_removed_network_rest_too(lab: Lab) {
 
     assert!(lab.store.domains(None).await.unwrap().is_empty());
     assert_taken(add(&lab, lab.network, "shop.example", START + DAY).await);
+    lab.store.end_rests(START + 30 * DAY).await.unwrap();
     add(&lab, lab.network, "shop.example", START + 30 * DAY).await.unwrap();
 }
 

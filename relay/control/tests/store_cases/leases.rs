@@ -12,8 +12,10 @@ pub(crate) async fn follow_the_cursor_and_wrap_around_held_addresses(lab: Lab) {
     assert_eq!(nodes.map(|(_, address)| address.octets()[3]), [2, 3, 4, 5]);
 
     lab.store.delete_node(lab.network, nodes[2].0, &ADMIN, START).await.unwrap();
-    assert_eq!(add_at(&lab, START + 30 * DAY).await, Some(Ipv4Addr::new(100, 64, 0, 4)));
-    assert_eq!(add_at(&lab, START + 60 * DAY).await, None, "all are held");
+    lab.store.end_rests(START + 30 * DAY).await.unwrap();
+    assert_eq!(add_late(&lab).await, Some(Ipv4Addr::new(100, 64, 0, 4)));
+    lab.store.end_rests(START + 60 * DAY).await.unwrap();
+    assert_eq!(add_late(&lab).await, None, "all are held");
 }
 
 pub(crate) async fn rest_for_thirty_days(lab: Lab) {
@@ -21,8 +23,10 @@ pub(crate) async fn rest_for_thirty_days(lab: Lab) {
     let node = lab.add_node(lab.network, "nas").await;
     lab.store.delete_node(lab.network, node.id, &ADMIN, START).await.unwrap();
 
-    assert_eq!(add_at(&lab, START + 30 * DAY - 1).await, None);
-    assert_eq!(add_at(&lab, START + 30 * DAY).await, Some(node.overlay_v4));
+    assert_eq!(lab.store.end_rests(START + 30 * DAY - 1).await.unwrap(), 0);
+    assert_eq!(add_late(&lab).await, None);
+    assert_eq!(lab.store.end_rests(START + 30 * DAY).await.unwrap(), 1);
+    assert_eq!(add_late(&lab).await, Some(node.overlay_v4));
 }
 
 pub(crate) async fn of_ephemeral_nodes_rest_for_a_day(lab: Lab) {
@@ -31,8 +35,10 @@ pub(crate) async fn of_ephemeral_nodes_rest_for_a_day(lab: Lab) {
     let node = lab.store.join(&lab.request(key)).await.unwrap();
     lab.store.delete_node(lab.network, node.id, &ADMIN, START).await.unwrap();
 
-    assert_eq!(add_at(&lab, START + DAY - 1).await, None);
-    assert_eq!(add_at(&lab, START + DAY).await, Some(node.overlay_v4));
+    lab.store.end_rests(START + DAY - 1).await.unwrap();
+    assert_eq!(add_late(&lab).await, None);
+    lab.store.end_rests(START + DAY).await.unwrap();
+    assert_eq!(add_late(&lab).await, Some(node.overlay_v4));
 }
 
 pub(crate) async fn of_a_large_cluster_skip_the_held_run(lab: Lab) {
@@ -64,9 +70,9 @@ pub(crate) async fn of_a_network_are_a_share_of_the_pool_those_at_rest_included(
     assert!(matches!(refused, Err(JoinError::ShareTaken(found)) if found == taken), "{refused:?}");
     lab.store.add_node(&NewNode { network: other, ..limited("c") }, &ADMIN).await.unwrap();
 
-    let later = |name: &str| NewNode { at: START + 30 * DAY, ..limited(name) };
-    let third = lab.store.add_node(&later("c"), &ADMIN).await.unwrap();
-    let refused = lab.store.add_node(&later("d"), &ADMIN).await;
+    lab.store.end_rests(START + 30 * DAY).await.unwrap();
+    let third = lab.store.add_node(&limited("c"), &ADMIN).await.unwrap();
+    let refused = lab.store.add_node(&limited("d"), &ADMIN).await;
     let taken = ShareTaken { most: 2, free_at: None };
     assert!(matches!(refused, Err(StoreError::ShareTaken(found)) if found == taken), "{refused:?}");
 
@@ -74,8 +80,8 @@ pub(crate) async fn of_a_network_are_a_share_of_the_pool_those_at_rest_included(
         lab.store.delete_node(lab.network, gone, &ADMIN, START + 30 * DAY).await.unwrap();
     }
     lab.store.delete_network(lab.network, &ADMIN, START + 30 * DAY).await.unwrap();
-    let late = NewNode { network: other, at: START + 60 * DAY, ..limited("d") };
-    lab.store.add_node(&late, &ADMIN).await.unwrap();
+    assert_eq!(lab.store.end_rests(START + 60 * DAY).await.unwrap(), 2);
+    lab.store.add_node(&NewNode { network: other, ..limited("d") }, &ADMIN).await.unwrap();
 }
 
 async fn add_four(lab: &Lab) -> [(uuid::Uuid, Ipv4Addr); 4] {
@@ -87,7 +93,8 @@ async fn add_four(lab: &Lab) -> [(uuid::Uuid, Ipv4Addr); 4] {
     nodes.try_into().unwrap()
 }
 
-async fn add_at(lab: &Lab, at: i64) -> Option<Ipv4Addr> {
-    let node = NewNode { at, ..lab.new_node(lab.network, "late") };
+/// By a clock that is far ahead, which nothing is freed by.
+async fn add_late(lab: &Lab) -> Option<Ipv4Addr> {
+    let node = NewNode { at: START + 400 * DAY, ..lab.new_node(lab.network, "late") };
     lab.store.add_node(&node, &ADMIN).await.ok().map(|node| node.overlay_v4)
 }

@@ -134,17 +134,41 @@ pub(crate) async fn leave_hostnames_that_rest_for_thirty_days_and_only_for_other
     lab.store.delete_node(lab.network, pi.id, &ADMIN, START).await.unwrap();
 
     let holder = "another network, which gave it back: names rest for 30 days";
+    assert_eq!(lab.store.end_rests(START + 30 * DAY - 1).await.unwrap(), 0);
     for name in ["removed", "changed", "with-its-node"] {
-        let early = web(&foreign, name, START + 30 * DAY - 1);
+        let early = web(&foreign, name, START);
         assert_taken(&lab, &early, ("hostname", &format!("{name}.t.example.org"), holder)).await;
     }
     let back = put(&lab, &web(&nas, "removed", START + DAY)).await;
     lab.store.delete_publication(lab.network, back.id, &ADMIN, START + 2 * DAY).await.unwrap();
+    lab.store.end_rests(START + 30 * DAY).await.unwrap();
     let early = web(&foreign, "removed", START + 30 * DAY);
     assert_taken(&lab, &early, ("hostname", "removed.t.example.org", holder)).await;
-    put(&lab, &web(&foreign, "removed", START + 32 * DAY)).await;
     put(&lab, &web(&foreign, "with-its-node", START + 30 * DAY)).await;
+    lab.store.end_rests(START + 32 * DAY).await.unwrap();
+    put(&lab, &web(&foreign, "removed", START + 32 * DAY)).await;
     lab.assert_intact().await;
+}
+
+pub(crate) async fn leave_hostnames_that_a_clock_far_ahead_does_not_free(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    let foreign = lab.add_node(lab.other_network().await, "nas").await;
+    let web = put(&lab, &http(&node, "web", "app.t.example.org")).await;
+    lab.store.delete_publication(lab.network, web.id, &ADMIN, START).await.unwrap();
+
+    let ahead = START + 400 * DAY;
+    let late = |name: &str, hostname: &str| Publication {
+        created_at: ahead,
+        ..http(&foreign, name, hostname)
+    };
+    let own = put(&lab, &late("own", "own.t.example.org")).await;
+    lab.store.delete_publication(own.network, own.id, &ADMIN, ahead).await.unwrap();
+
+    let holder = "another network, which gave it back: names rest for 30 days";
+    let wanted = late("a", "app.t.example.org");
+    assert_taken(&lab, &wanted, ("hostname", "app.t.example.org", holder)).await;
+    let wanted = http(&foreign, "a", "app.t.example.org");
+    assert_taken(&lab, &wanted, ("hostname", "app.t.example.org", holder)).await;
 }
 
 pub(crate) async fn leave_hostnames_that_do_not_rest_below_a_domain_of_the_next(lab: Lab) {
