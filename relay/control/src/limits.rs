@@ -46,7 +46,8 @@ pub const GROUPS_NAMED_MAX: usize = 64;
 /// Nodes of one group.
 pub const GROUP_NODES_MAX: usize = 10_000;
 
-/// Hostnames of one network that rest after they were given back; of more, those longest at rest are free for other networks again.
+/// Hostnames of one network that rest after they were given back. Of more, the nodes that have most at rest lose those longest at rest, which are free
+/// for other networks again: no node pushes out what one with fewer gave back.
 pub(crate) const HOSTNAMES_RESTING_MAX: i64 = 20_000;
 
 /// Ports that are tried on the relay before "any free port" gives up.

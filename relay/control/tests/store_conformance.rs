@@ -113,6 +113,7 @@ cases! {
     publications::leave_hostnames_that_a_clock_far_ahead_does_not_free,
     publications::leave_hostnames_that_do_not_rest_below_a_domain_of_the_next,
     publications::leave_no_more_hostnames_at_rest_than_a_network_may_have,
+    publications::leave_hostnames_that_no_other_node_of_the_network_pushes_out,
     publications::hold_several_hostnames_in_their_order_and_none_of_anothers,
     publications::of_tls_have_hostnames_and_no_port,
     domains::are_listed_by_name_and_asked_for_once,

@@ -15,7 +15,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step {
         number: 1,
         name: "initial",
@@ -81,6 +81,12 @@ const STEPS: [Step; 11] = [
         name: "network_addresses",
         sqlite: include_str!("../../migrations/sqlite/0011_network_addresses.sql"),
         postgres: include_str!("../../migrations/postgres/0011_network_addresses.sql"),
+    },
+    Step {
+        number: 12,
+        name: "resting_hostname_nodes",
+        sqlite: include_str!("../../migrations/sqlite/0012_resting_hostname_nodes.sql"),
+        postgres: include_str!("../../migrations/postgres/0012_resting_hostname_nodes.sql"),
     },
 ];
 

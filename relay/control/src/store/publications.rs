@@ -36,7 +36,7 @@ pub(super) async fn put(
     if let Some(stored) = &stored {
         let is_left = |name: &&PublishedHost| !publication.hostnames.contains(name);
         let left: Vec<PublishedHost> = stored.hostnames.iter().filter(is_left).cloned().collect();
-        hostnames::rest(open, stored.network, &left, wanted.created_at).await?;
+        hostnames::rest(open, stored, &left, wanted.created_at).await?;
     }
 
     let action = if stored.is_some() { "publication.replace" } else { "publication.create" };
@@ -86,7 +86,7 @@ pub(super) async fn delete(
     let row = open.one(SELECT_ONE, values![network, id]).await?;
     let gone = complete(open, row).await?.ok_or(StoreError::NotFound("publication"))?;
     open.execute("DELETE FROM publications WHERE id = $1", values![id]).await?;
-    hostnames::rest(open, network, &gone.hostnames, at).await?;
+    hostnames::rest(open, &gone, &gone.hostnames, at).await?;
     append(open, &gone, "publication.delete", by, at).await
 }
 

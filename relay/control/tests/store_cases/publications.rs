@@ -191,18 +191,41 @@ pub(crate) async fn leave_hostnames_that_do_not_rest_below_a_domain_of_the_next(
     put(&lab, &http(&foreign, "address", "203.0.113.5")).await;
 }
 
-pub(crate) async fn leave_no_more_hostnames_at_rest_than_a_network_may_have(lab: Lab) {
-    let network = if lab.is_sqlite() {
-        format!("x'{}'", lab.network.simple())
-    } else {
-        format!("'{}'::uuid", lab.network)
+/// As if a node had given so many names back one after the other, `n1.t.example.org` first and the last one at `START`.
+async fn let_rest(lab: &Lab, node: Uuid, names: usize) {
+    let id = |id: Uuid| {
+        if lab.is_sqlite() { format!("x'{}'", id.simple()) } else { format!("'{id}'::uuid") }
     };
+    let (network, node) = (id(lab.network), id(node));
     let full = format!(
-        "WITH RECURSIVE names (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM names WHERE number < 20000) \
-         INSERT INTO resting_hostnames (hostname, network, released_at) \
-         SELECT 'n' || number || '.t.example.org', {network}, {START} - 20000 + number FROM names"
+        "WITH RECURSIVE names (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM names WHERE number < {names}) \
+         INSERT INTO resting_hostnames (hostname, network, node, released_at) \
+         SELECT 'n' || number || '.t.example.org', {network}, {node}, {START} - {names} + number FROM names"
     );
     lab.tamper(&full).await.unwrap();
+}
+
+pub(crate) async fn leave_hostnames_that_no_other_node_of_the_network_pushes_out(lab: Lab) {
+    let (nas, greedy) =
+        (lab.add_node(lab.network, "nas").await, lab.add_node(lab.network, "greedy").await);
+    let old = START - 20 * DAY;
+    let web = put(&lab, &http(&nas, "web", "app.t.example.org")).await;
+    lab.store.delete_publication(lab.network, web.id, &ADMIN, old).await.unwrap();
+    let_rest(&lab, greedy.id, 19_999).await;
+    let more = put(&lab, &http(&greedy, "more", "more.t.example.org")).await;
+    lab.store.delete_publication(lab.network, more.id, &ADMIN, START).await.unwrap();
+
+    let foreign = lab.add_node(lab.other_network().await, "nas").await;
+    let holder = "another network, which gave it back: names rest for 30 days";
+    for name in ["app.t.example.org", "more.t.example.org", "n2.t.example.org"] {
+        assert_taken(&lab, &http(&foreign, "a", name), ("hostname", name, holder)).await;
+    }
+    put(&lab, &http(&foreign, "a", "n1.t.example.org")).await;
+}
+
+pub(crate) async fn leave_no_more_hostnames_at_rest_than_a_network_may_have(lab: Lab) {
+    // Names from before it was kept which node gave them back.
+    let_rest(&lab, Uuid::nil(), 20_000).await;
     let node = lab.add_node(lab.network, "nas").await;
     let web = put(&lab, &http(&node, "web", "app.t.example.org")).await;
     lab.store.delete_publication(lab.network, web.id, &ADMIN, START).await.unwrap();
