@@ -27,6 +27,17 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// A program of `agent/examples`, as `cargo build --workspace --all-targets` makes it beside [`binary`].
+///
+/// # Panics
+/// When it was not built.
+pub fn example(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug/examples");
+    let path = folder.join(name);
+    assert!(path.exists(), "no {}: cargo build -p bore-agent --examples", path.display());
+    path
+}
+
 /// `bore` inside a namespace, as a user whose home is `home`; JSON lines, and nobody to ask.
 pub fn bore(namespace: &Namespace, home: &Path, arguments: &[&str]) -> Command {
     let mut command = namespace.command(binary());
