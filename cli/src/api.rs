@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use bore_agent::json_client::{self, Answer, JsonRequest};
 use bore_api::wire::Page;
-use bore_api::{Code, Problem};
-use bore_control::token::{ApiToken, TokenError};
+use bore_api::{ApiToken, Code, Problem, TokenError};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, DATE};
 use http::{HeaderValue, Method};

@@ -137,7 +137,7 @@ impl StateFolder {
 ///
 /// # Errors
 /// The key is absent or damaged.
-pub fn audit_key(folder: &Path) -> Result<AuditKey, StateError> {
+pub(crate) fn audit_key(folder: &Path) -> Result<AuditKey, StateError> {
     read_key(folder, CLUSTER_KEY).map(|bytes| AuditKey::from_cluster_key(&bytes))
 }
 

@@ -1,10 +1,9 @@
 //! `bore audit`: the trail of every change, and whether it is whole.
 
-use bore_api::Code;
 use bore_api::limits::AUDIT_WALK_ROWS_MAX;
 use bore_api::model::AuditRow;
 use bore_api::wire::AuditReport;
-use bore_control::store::AuditPoint;
+use bore_api::{AuditPoint, Code};
 
 use super::shared::time;
 use crate::api::{Api, encode};

@@ -9,11 +9,11 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use bore_api::ApiToken;
 use uuid::Uuid;
 
 use crate::limits::{AUTHENTICATION_FAILURES_OF_SOURCE, RATE_CALLERS_MAX};
 use crate::rate::{Rates, source_prefix};
-use crate::token::ApiToken;
 
 /// Failures by source and by key, and keys that are there.
 #[derive(Debug)]

@@ -40,14 +40,14 @@ use async_trait::async_trait;
 use bore_api::model::{
     Actor, ApiKey, AuditRow, Domain, Group, JoinKey, Micros, Network, Node, Policy, Publication,
 };
-use bore_api::utc_text;
+use bore_api::{AuditPoint, utc_text};
 use uuid::Uuid;
 
 pub use audit_verify::AuditWalk;
 pub use orders::{OrderClaim, OrderClaimed, OrderFailure};
 pub use sql_store::{create, open};
 
-pub use crate::audit_key::{AuditKey, AuditPoint, AuditPointError};
+pub use crate::audit_key::AuditKey;
 
 use crate::certificate::{
     AcmeAccount, Certificate, CertificateOrder, RenewalWindow, StandingOrder,

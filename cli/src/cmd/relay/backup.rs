@@ -63,11 +63,9 @@ async fn copy_database(config: &Config, folder: &Path) -> CliResult {
     let database = config.state.join(DATABASE);
     let refused = |error| CliError::io(format!("cannot use {}", database.display()), &error);
     refuse_link_of_others(&database).map_err(refused)?;
-    let url = format!("sqlite://{}", database.display());
-    let key = bore_relay::audit_key(&config.state).map_err(|error| failure::state(&error))?;
-    let store = bore_control::store::open(&url, &config.state, key).await;
-    let store = store.map_err(|error| failure::store(&error))?;
-    store.backup(&folder.join(DATABASE)).await.map_err(|error| failure::store(&error))
+    let copied =
+        bore_relay::back_up_database(&config.state, &database, &folder.join(DATABASE)).await;
+    copied.map_err(|error| failure::backup(&error))
 }
 
 impl Restore {

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use bore_api::Code;
-use bore_control::store::StoreError;
-use bore_relay::{ConfigError, InitError, SealingKeyError, StartError, StateError};
+use bore_relay::{
+    BackupError, ConfigError, InitError, SealingKeyError, StartError, StateError, StoreError,
+};
 
 use crate::error::CliError;
 
@@ -79,6 +80,15 @@ pub(in crate::cmd) fn sealing_key(error: &SealingKeyError) -> CliError {
                 path.display()
             ))
         }
+        other => CliError::wrap(Code::INTERNAL, other),
+    }
+}
+
+/// Why a database was not copied.
+pub(in crate::cmd) fn backup(error: &BackupError) -> CliError {
+    match error {
+        BackupError::State(cause) => state(cause),
+        BackupError::Store(cause) => store(cause),
         other => CliError::wrap(Code::INTERNAL, other),
     }
 }

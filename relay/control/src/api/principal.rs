@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 
 use axum::extract::{FromRequestParts, RawPathParams};
-use bore_api::Code;
 use bore_api::model::{Actor, Network, Scope};
+use bore_api::{ApiToken, Code, TokenError};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use uuid::Uuid;
@@ -14,7 +14,6 @@ use uuid::Uuid;
 use super::caller::Caller;
 use crate::control::Control;
 use crate::refusal::Refusal;
-use crate::token::{ApiToken, TokenError};
 
 /// The bearer of an API key that holds now.
 #[derive(Debug)]

@@ -1,13 +1,13 @@
 //! What can stand behind the question mark, beside pages.
 
-use bore_api::Code;
 use bore_api::limits::AUDIT_WALK_ROWS_MAX;
+use bore_api::{AuditPoint, Code};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::refusal::Refusal;
-use crate::store::{AuditPoint, AuditWalk};
+use crate::store::AuditWalk;
 
 /// Which flows.
 #[derive(Debug, Deserialize, IntoParams)]

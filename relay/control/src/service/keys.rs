@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use bore_api::Code;
+use bore_api::{ApiToken, Code};
 use bore_api::model::{Actor, ApiKey, JoinKey, Micros, Scope};
 use bore_api::utc_text;
 use bore_api::wire::{CreatedApiKey, CreatedJoinKey, NewApiKey, NewJoinKey};
@@ -16,7 +16,9 @@ use crate::control::{ChangeKind, Control};
 use crate::limits::{API_KEY_LIFE_DEFAULT, API_KEY_LIFE_MAX, DESCRIPTION_CHARS_MAX};
 use crate::refusal::Refusal;
 use crate::text::check_text;
-use crate::token::{ApiToken, generate_join_secret, join_secret_hash, same_hash};
+use crate::token::{
+    api_token_hash, generate_api_token, generate_join_secret, join_secret_hash, same_hash,
+};
 
 impl Control {
     /// Makes a join key.
@@ -104,8 +106,8 @@ impl Control {
             keys.iter().filter(|key| is_usable(key.revoked_at, Some(key.expires_at), now)).count();
         below_quota("API keys in use", usable, self.quotas().api_keys_per_network)?;
 
-        let token = ApiToken::generate(item.id)?;
-        self.store().create_api_key(&item, token.hash(), by).await?;
+        let token = generate_api_token(item.id)?;
+        self.store().create_api_key(&item, api_token_hash(&token), by).await?;
         self.authentications().know([item.id]);
         self.announce(network, ChangeKind::Keys, Some(item.id));
         Ok(CreatedApiKey { item, key: token.reveal() })
@@ -178,7 +180,7 @@ impl Control {
             || Refusal::new(Code::API_KEY_INVALID, "the relay does not know this API key");
         let stored = self.store().api_key(token.id()).await?;
         let hash = stored.as_ref().map_or([0; 32], |(_, hash)| *hash);
-        let proved = same_hash(&hash, &token.hash());
+        let proved = same_hash(&hash, &api_token_hash(token));
         let (key, _) = stored.filter(|_| proved).ok_or_else(invalid)?;
         if let Some(at) = key.revoked_at {
             return Err(Refusal::new(

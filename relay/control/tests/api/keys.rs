@@ -19,13 +19,13 @@ async fn a_key_is_missing_mistyped_unknown_expired_or_revoked_each_by_its_code()
     let last = mistyped.pop().unwrap();
     mistyped.push(if last == 'a' { 'b' } else { 'a' });
     assert!(get(Some(&mistyped)).await.body["detail"].as_str().unwrap().contains("checksum"));
-    let unknown = bore_control::token::ApiToken::generate(uuid::Uuid::now_v7()).unwrap().reveal();
+    let unknown = bore_control::token::generate_api_token(uuid::Uuid::now_v7()).unwrap().reveal();
     assert_eq!(get(Some(&unknown)).await.refusal(), (401, "B3202"));
 
     let created =
         lab.admin("POST", "/v1/networks/home/api-keys", json!({"scopes": ["read"]})).await.ok();
     let key = created["key"].as_str().unwrap();
-    let forged = bore_control::token::ApiToken::generate(
+    let forged = bore_control::token::generate_api_token(
         created["item"]["id"].as_str().unwrap().parse().unwrap(),
     );
     assert_eq!(
@@ -244,7 +244,7 @@ async fn attack_42_wrong_keys_are_limited_by_source_and_a_key_that_holds_is_not(
     let home = lab.network("home").await;
     let late = lab.key(home, &[Scope::Read]).await;
     lab.tcp("GET", "/v1/relay", Some(&lab.admin), Value::Null).await.ok();
-    let wrong = || bore_control::token::ApiToken::generate(uuid::Uuid::now_v7()).unwrap().reveal();
+    let wrong = || bore_control::token::generate_api_token(uuid::Uuid::now_v7()).unwrap().reveal();
     let mut statuses = Vec::new();
     for _ in 0..40 {
         let key = wrong();
@@ -271,7 +271,7 @@ async fn attack_42_wrong_keys_of_others_lock_no_key_out_that_was_not_seen_yet() 
         let router = bore_control::tcp_router(restarted.clone());
         lab.send(router, bore_control::Caller::Tcp { peer }, request).await.refusal().0
     };
-    let wrong = |id| bore_control::token::ApiToken::generate(id).unwrap().reveal();
+    let wrong = |id| bore_control::token::generate_api_token(id).unwrap().reveal();
     for _ in 0..100 {
         show(&wrong(uuid::Uuid::now_v7())).await;
     }

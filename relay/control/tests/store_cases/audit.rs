@@ -1,7 +1,8 @@
 //! The audit trail: what it says, and what it shows when somebody went behind the store's back.
 
+use bore_api::AuditPoint;
 use bore_api::model::{Actor, Network};
-use bore_control::store::{AuditEvent, AuditPoint, AuditVerdict, AuditWalk, StoreError};
+use bore_control::store::{AuditEvent, AuditVerdict, AuditWalk, StoreError};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
