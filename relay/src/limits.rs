@@ -47,12 +47,14 @@ pub(crate) const DOWN_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) const LIVE_FOR: Duration = Duration::from_secs(150);
 /// What visitors did not get of a service's answers is shown for so long.
 pub(crate) const LOST_LINE_SHOWN: Duration = Duration::from_secs(600);
+/// An agent that does not say what the target of a new publication does is asked after so long.
+pub(crate) const REPORT_PATIENCE: Duration = Duration::from_secs(5);
 /// A target check through the tunnel may take so long.
 pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(8);
 /// Checks that run at once; further ones wait.
 pub(crate) const CHECKS_MAX: usize = 1_024;
 /// The same of the nodes of one network, so that a tenant with many slow agents delays its own only.
-pub(crate) const CHECKS_PER_NETWORK_MAX: usize = 512;
+pub(crate) const CHECKS_PER_NETWORK_MAX: usize = 128;
 /// The same of one node.
 pub(crate) const CHECKS_PER_NODE_MAX: usize = 8;
 /// How long DNS may take to answer one question about a custom domain.

@@ -160,10 +160,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_network_whose_checks_hang_delays_only_its_own() {
+    async fn networks_whose_checks_hang_delay_only_their_own() {
         let checks = Arc::new(Checks::default());
         let nodes: [u128; CHECKS_MAX] = std::array::from_fn(|number| 100 + number as u128);
-        let hanging = hang(&checks, Uuid::from_u128(9), nodes);
+        let networks = (1_000..).take(CHECKS_MAX / CHECKS_PER_NETWORK_MAX - 1);
+        let hanging: Vec<_> =
+            networks.flat_map(|network| hang(&checks, Uuid::from_u128(network), nodes)).collect();
         tokio::task::yield_now().await;
         checks.within_bounds((Uuid::from_u128(10), Uuid::from_u128(2)), async {}).await;
         hanging.iter().for_each(tokio::task::JoinHandle::abort);

@@ -20,7 +20,7 @@ use bore_api::model::{HealthCheck, Protocol, Publication, PublishedHost};
 use bore_api::state::{ProbeReport, PublicationState, State, Step, StepName};
 use uuid::Uuid;
 
-use crate::limits::{CHECK_INTERVAL, LIVE_FOR, LOST_LINE_SHOWN};
+use crate::limits::{CHECK_INTERVAL, LIVE_FOR, LOST_LINE_SHOWN, REPORT_PATIENCE};
 use bore_edge::now_micros;
 
 /// What a proof is about; another one needs proofs of its own. Rules, names and lifetimes prove nothing.
@@ -294,7 +294,7 @@ impl Found {
             visit: None,
             dns: None,
             at: now_micros(),
-            check_due: now + CHECK_INTERVAL,
+            check_due: now + REPORT_PATIENCE,
             taken_at: None,
             lost_line: None,
         }
