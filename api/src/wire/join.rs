@@ -85,7 +85,7 @@ mod tests {
             ephemeral: true,
         };
         let text = serde_json::to_string(&body).unwrap();
-        assert!(text.contains(r#""secret":"___________________________""#), "{text}");
+        assert!(text.contains(r#""secret":"__________________________8""#), "{text}");
         let read: JoinBody = serde_json::from_str(&text).unwrap();
         assert_eq!(read.secret.reveal(), body.secret.reveal());
         assert_eq!((read.key_id, read.network), (body.key_id, body.network));
