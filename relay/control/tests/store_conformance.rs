@@ -115,6 +115,7 @@ cases! {
     publications::leave_no_more_hostnames_at_rest_than_a_network_may_have,
     publications::leave_hostnames_that_no_other_node_of_the_network_pushes_out,
     publications::hold_several_hostnames_in_their_order_and_none_of_anothers,
+    publications::whose_hostname_is_none_are_corrupt_rows,
     publications::of_tls_have_hostnames_and_no_port,
     domains::are_listed_by_name_and_asked_for_once,
     domains::are_proved_by_one_network_and_cover_what_lies_below,

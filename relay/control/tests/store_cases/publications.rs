@@ -259,6 +259,16 @@ pub(crate) async fn hold_several_hostnames_in_their_order_and_none_of_anothers(l
     put(&lab, &late).await;
 }
 
+pub(crate) async fn whose_hostname_is_none_are_corrupt_rows(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    let address = put(&lab, &http(&node, "web", "203.0.113.5")).await;
+    assert_eq!(lab.store.publications(None).await.unwrap(), [address]);
+
+    lab.tamper("UPDATE public_hostnames SET hostname = 'a b'").await.unwrap();
+    let refused = lab.store.publications(None).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Corrupt(what) if what == "hostname a b"), "{refused:?}");
+}
+
 pub(crate) async fn of_tls_have_hostnames_and_no_port(lab: Lab) {
     let node = lab.add_node(lab.network, "nas").await;
     let tls = Publication {
