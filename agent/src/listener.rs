@@ -25,6 +25,7 @@ use super::agent::Agent;
 use super::declaration::Declaration;
 use super::error::AgentError;
 use super::limits::STREAMS_WAITING_MAX;
+use super::registry::Entry;
 use super::shared::Shared;
 use super::targets::DialError;
 
@@ -94,16 +95,18 @@ impl Agent {
     /// Takes back what the listener of `acceptor` had published, unless it is another's by now.
     async fn end_listening(&self, name: &str, acceptor: &Weak<Acceptor>) {
         let _turn = self.shared.listening.lock().await;
-        let is_its_own = self.shared.registry().entry(name).is_some_and(|entry| {
-            entry.acceptor.as_ref().is_some_and(|it| Weak::ptr_eq(&Arc::downgrade(it), acceptor))
-        });
-        if !is_its_own {
+        if !self.shared.registry().entry(name).is_some_and(|entry| is_of(entry, acceptor)) {
             return;
         }
         if let Err(error) = self.withdraw(name).await {
             tracing::debug!(%name, %error, "the publication of a listener is gone already");
         }
     }
+}
+
+/// Whether it is that listener's, and not that of one which has replaced it.
+fn is_of(entry: &Entry, acceptor: &Weak<Acceptor>) -> bool {
+    entry.acceptor.as_ref().is_some_and(|it| Weak::ptr_eq(&Arc::downgrade(it), acceptor))
 }
 
 /// Refuses what promises more than a listener gives.
@@ -131,12 +134,13 @@ impl Listener {
         Self { agent, name, ends, _lives: lives }
     }
 
-    /// Its publication as it is now; `None` once that was taken back or the agent has ended.
+    /// Its publication as it is now; `None` once that was taken back or replaced, or the agent has ended.
     pub fn publication(&self) -> Option<PublicationView> {
         if self.agent.has_ended() {
             return None;
         }
-        self.agent.shared.registry().entry(&self.name)?.view.clone()
+        let registry = self.agent.shared.registry();
+        registry.entry(&self.name).filter(|entry| is_of(entry, &self.ends.acceptor))?.shown()
     }
 
     /// Waits until the publication is live: the relay has reached this agent through the tunnel, and this agent the public address. `None` once it was taken

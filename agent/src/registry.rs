@@ -56,6 +56,11 @@ pub(crate) struct Refused {
 }
 
 impl Entry {
+    /// The relay's answer, or what is shown of it while the relay refuses it.
+    pub(crate) fn shown(&self) -> Option<PublicationView> {
+        self.view.clone().or_else(|| self.refused.as_ref().map(|refused| refused.shown.clone()))
+    }
+
     /// How the target is checked.
     pub(crate) fn health(&self) -> HealthCheck {
         let Declaration { protocol, health, .. } = &self.declaration;
@@ -172,10 +177,7 @@ impl Registry {
 
     /// The same with what is refused.
     pub(crate) fn shown(&self) -> Vec<PublicationView> {
-        let shown = |entry: &Entry| {
-            entry.view.clone().or_else(|| entry.refused.as_ref().map(|each| each.shown.clone()))
-        };
-        self.entries.values().filter_map(shown).collect()
+        self.entries.values().filter_map(Entry::shown).collect()
     }
 
     /// The relay refuses what is declared under `name`. Returns true if that is news.

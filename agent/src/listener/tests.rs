@@ -110,6 +110,7 @@ async fn a_listener_that_was_replaced_ends_and_takes_nothing_of_the_next_one() {
     let mut replaced = lab.listen("web").await;
     let mut listener = lab.listen("web").await;
     assert!(within(replaced.accept()).await.is_none());
+    assert!(replaced.publication().is_none() && listener.publication().is_some());
     let acceptor = replaced.ends.acceptor.clone();
     drop(replaced);
     lab.agent.end_listening("web", &acceptor).await;
@@ -119,6 +120,15 @@ async fn a_listener_that_was_replaced_ends_and_takes_nothing_of_the_next_one() {
     lab.agent.stop().await;
     assert!(within(listener.accept()).await.is_none(), "the agent has ended");
     assert!(listener.publication().is_none() && within(listener.live()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_publication_that_the_relay_refuses_for_now_stays_the_listeners() {
+    let lab = Lab::build().await;
+    let listener = lab.listen("web").await;
+    lab.agent.shared.refuse("web", bore_api::Problem::default());
+    let shown = listener.publication().expect("it is asked for again");
+    assert_eq!(shown.state.state, State::Refused);
 }
 
 #[tokio::test]
@@ -153,8 +163,6 @@ struct Lab {
     relay: Shard,
     /// The agent, as the relay knows it.
     agent_peer: PeerId,
-    /// The relay, as the agent knows it.
-    relay_peer: PeerId,
     _events: Events,
     _folder: tempfile::TempDir,
 }
@@ -179,7 +187,8 @@ impl Lab {
         let relay_peer = add(shard, peer(relay_public, Some(endpoint), Sources::Relay)).await;
         shard.run(move |local| async move { local.start_handshake(relay_peer) }).await.unwrap();
         while !matches!(within(events.recv()).await, Some(Event::TunnelUp { .. })) {}
-        Self { agent, relay, agent_peer, relay_peer, _events: events, _folder: root }
+        agent.shared.replan(Some(relay_peer));
+        Self { agent, relay, agent_peer, _events: events, _folder: root }
     }
 
     /// As [`Agent::listen`] does once the relay has acknowledged it; serves when this returns.
@@ -190,8 +199,7 @@ impl Lab {
         let declared = (Target::InProcess, Some(acceptor));
         let shared = &self.agent.shared;
         shared.keep(declaration, declared, view(name, Protocol::Tcp)).await.unwrap();
-        shared.replan(Some(self.relay_peer));
-        // What is reported is served.
+        // What is served anew is reported once its ports are open.
         let is_served = async {
             while shared.registry().entry(name).unwrap().seen.reported_ok.is_none() {
                 tokio::task::yield_now().await;
