@@ -313,8 +313,10 @@ impl RelayRuntime {
     /// The first certificate that a publication's hostnames lack.
     fn missing_certificate(&self, publication: Uuid) -> Option<MissingCertificate> {
         let (issuer, wanted) = self.issuer.get()?;
-        let entry = self.publications.get(publication)?;
-        let mut names = entry.web_names().iter().map(ToString::to_string);
+        // Of the store: the answer to a publish is given before there is an entry.
+        let stored = self.reconciler()?.control.publication(publication)?;
+        let hostnames = stored.hostnames.iter().filter(|_| stored.protocol == Protocol::Http);
+        let mut names = hostnames.map(ToString::to_string);
         names.find_map(|name| match issuer.state_of(&name) {
             Some(certificate) => MissingCertificate::of(&name, &certificate),
             None if self.certificates.has(&name) || !wanted.wants(&name) => None,

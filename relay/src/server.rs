@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bore_control::store::StoreError;
@@ -175,6 +175,7 @@ impl Relay {
             publications: Arc::clone(&publications),
             checker,
             certificates: Arc::clone(tls.certificates()),
+            opening: Mutex::default(),
         });
         runtime.attach(&reconciler);
 

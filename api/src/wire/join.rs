@@ -30,7 +30,7 @@ pub struct JoinBody {
 
 /// The secret of a join key: 160 random bits, wiped when dropped. It is written where it is sent, and shown nowhere else.
 #[derive(Clone)]
-pub struct JoinSecret(Zeroizing<[u8; JoinSecret::BYTES]>);
+pub struct JoinSecret(Zeroizing<[u8; Self::BYTES]>);
 
 impl JoinSecret {
     /// How long it is.

@@ -3,7 +3,7 @@
 //! It never writes to the store. Losing the store leaves everything as it is.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bore_api::model::{NodeKind, Publication};
@@ -27,6 +27,8 @@ pub(crate) struct Reconciler {
     pub(crate) publications: Arc<Publications>,
     pub(crate) checker: Arc<Checker>,
     pub(crate) certificates: Arc<Certificates>,
+    /// Held while an entry is made of what the store says, so that none is made of what it said before.
+    pub(crate) opening: Mutex<()>,
 }
 
 impl Reconciler {
@@ -95,6 +97,7 @@ impl Reconciler {
 
     /// A name that got its certificate, or lost it, has another public address.
     fn handle_certificates(&self) {
+        let _turn = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in self.publications.list(|_| true) {
             if self.note_secured(&entry) {
                 self.control.notify_node(entry.publication.node);
@@ -116,7 +119,10 @@ impl Reconciler {
         let stored = self.control.snapshot_publications();
         let stored: HashSet<Uuid> = stored.iter().map(|item| item.id).collect();
         for gone in self.publications.list(|item| !stored.contains(&item.id)) {
-            self.close(gone.id()).await;
+            // It may have come since, by an agent's report.
+            if self.open(gone.id()).is_none() {
+                self.close(gone.id()).await;
+            }
         }
         stored.into_iter().for_each(|id| drop(self.open(id)));
         self.gate().flows.publications().into_iter().for_each(|id| self.cut_flows_of(id));
@@ -147,8 +153,9 @@ impl Reconciler {
         self.checker.release(id).await;
     }
 
-    /// Makes the entry of what the store says of a publication. Two of these may run at once: each ends when what it read is still true.
+    /// Makes the entry of what the store says of a publication.
     fn open(&self, id: Uuid) -> Option<Arc<Entry>> {
+        let _turn = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let stored = self.control.publication(id);
             match stored.clone() {
