@@ -68,7 +68,7 @@ pub enum ChangeKind {
 
 #[derive(Debug)]
 struct Inner {
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     runtime: Arc<dyn Runtime>,
     settings: Settings,
     memory: RwLock<Memory>,
@@ -86,7 +86,7 @@ struct Inner {
 
 impl Control {
     /// A control room that knows nothing yet: [`Self::refresh`] loads the store.
-    pub fn new(store: Arc<dyn Store>, runtime: Arc<dyn Runtime>, settings: Settings) -> Self {
+    pub fn new(store: Arc<Store>, runtime: Arc<dyn Runtime>, settings: Settings) -> Self {
         let (changes, _) = broadcast::channel(CHANGES_BEHIND_MAX);
         Self(Arc::new(Inner {
             store,
@@ -110,7 +110,7 @@ impl Control {
     /// # Errors
     /// When the store does; memory stays as it was.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        let keys = self.store().usable_api_keys(crate::clock::now()).await?;
+        let keys = self.store().api_keys().usable(crate::clock::now()).await?;
         let mut loaded = crate::service::load(self.store()).await?;
         loaded.relay_domain = self.relay_domain().map(|domain| domain.to_string());
         *self.write() = loaded;
@@ -199,7 +199,7 @@ impl Control {
         self.runtime().undrain().await;
     }
 
-    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+    pub(crate) fn store(&self) -> &Arc<Store> {
         &self.0.store
     }
 

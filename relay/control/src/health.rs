@@ -20,7 +20,7 @@ impl StoreHealth {
     ///
     /// # Errors
     /// What the next change would meet.
-    pub(crate) async fn check(&self, store: &dyn Store) -> Result<(), StoreError> {
+    pub(crate) async fn check(&self, store: &Store) -> Result<(), StoreError> {
         let mut succeeded_at = self.0.lock().await;
         if succeeded_at.is_some_and(|at| at.elapsed() < HEALTH_AGE_MAX) {
             return Ok(());

@@ -31,290 +31,221 @@ mod publications;
 mod rest;
 mod sealed_columns;
 mod sql;
-mod sql_store;
 mod sqlite;
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use bore_api::model::{
-    Actor, ApiKey, AuditRow, Domain, Group, JoinKey, Micros, Network, Node, Policy, Publication,
-};
+use bore_api::model::{Actor, Micros};
 use bore_api::{AuditPoint, utc_text};
 use uuid::Uuid;
 
+pub use acme_accounts::AcmeAccounts;
+pub use api_keys::ApiKeys;
+pub use audit::Audit;
 pub use audit_verify::AuditWalk;
+pub use certificate_orders::CertificateOrders;
+pub use certificates::Certificates;
+pub use domains::Domains;
+pub use groups::Groups;
+pub use join_keys::JoinKeys;
+pub use networks::Networks;
+pub use nodes::Nodes;
 pub use orders::{OrderClaim, OrderClaimed, OrderFailure};
-pub use sql_store::{create, open};
+pub use policies::Policies;
+pub use publications::Publications;
+pub use sealed_columns::SealedSecrets;
 
 pub use crate::audit_key::AuditKey;
 
-use crate::certificate::{
-    AcmeAccount, Certificate, CertificateOrder, RenewalWindow, StandingOrder,
-};
-use crate::sealing::{SealError, Sealed, Sealer};
+use crate::sealing::SealError;
+use database::{Database, Engine, read, write};
+use sql::values;
 
-/// The store of one cluster.
-#[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
+/// Opens the store of `url` and brings it to the newest schema. `audit_key` signs the audit trail.
+///
+/// `sqlite:///var/lib/bore/bore.db` is a file; `sqlite://bore.db` one in `state_dir`; `postgres://…` a server.
+///
+/// # Errors
+/// [`StoreError::Missing`] when there is nothing: a relay with keys and without its database must not start as an empty one.
+/// [`StoreError::Newer`], [`StoreError::Corrupt`], [`StoreError::DiskFull`], [`StoreError::ReadOnly`] and [`StoreError::Locked`] by name;
+/// [`StoreError::Unsupported`] for any other URL.
+pub async fn open(
+    url: &str,
+    state_dir: &Path,
+    audit_key: AuditKey,
+) -> Result<Arc<Store>, StoreError> {
+    open_or_create(url, state_dir, audit_key, Presence::Required).await
+}
+
+/// As [`open`], and makes the store where there is none.
+///
+/// # Errors
+/// As [`open`], but for [`StoreError::Missing`].
+pub async fn create(
+    url: &str,
+    state_dir: &Path,
+    audit_key: AuditKey,
+) -> Result<Arc<Store>, StoreError> {
+    open_or_create(url, state_dir, audit_key, Presence::Optional).await
+}
+
+async fn open_or_create(
+    url: &str,
+    state_dir: &Path,
+    audit_key: AuditKey,
+    presence: Presence,
+) -> Result<Arc<Store>, StoreError> {
+    let (engine, found) = if let Some(file) = url.strip_prefix("sqlite://") {
+        sqlite::open(&state_dir.join(file), presence).await?
+    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        postgres::open(url, presence).await?
+    } else {
+        let text = "the store's URL must begin with sqlite:// or postgres://".to_owned();
+        return Err(StoreError::Unsupported(text));
+    };
+    let database = Database { engine, audit_key };
+    if found <= migrations::AUDIT_SIGNATURES {
+        sign_audit_head(&database).await?;
+        finish_schema(&database, url).await?;
+    }
+    Ok(Arc::new(Store { database }))
+}
+
+/// Only a schema from before signatures, or a new one, may have an unsigned head.
+async fn sign_audit_head(database: &Database) -> Result<(), StoreError> {
+    tracing::info!("the audit trail is signed from now on");
+    write!(database, open => audit::sign_head(&mut open))?;
+    database.settle().await
+}
+
+async fn finish_schema(database: &Database, url: &str) -> Result<(), StoreError> {
+    match &database.engine {
+        Engine::Sqlite { writer, .. } => sqlite::finish_schema(writer).await,
+        Engine::Postgres { .. } => postgres::finish_schema(url).await,
+    }
+}
+
+/// The store of one cluster: each of its tables has the methods that read and change it.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+}
+
+impl Store {
     /// `sqlite` or `postgresql`, for logs and `doctor`.
-    fn kind(&self) -> &'static str;
+    pub fn kind(&self) -> &'static str {
+        match self.database.engine {
+            Engine::Sqlite { .. } => "sqlite",
+            Engine::Postgres { .. } => "postgresql",
+        }
+    }
+
     /// Waits until everything committed so far is on disk. Whoever tells anybody of a change waits for this first.
     ///
     /// # Errors
     /// [`StoreError::Unsettled`]: the changes were made and may be lost. The next call tries again.
-    async fn settle(&self) -> Result<(), StoreError>;
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        self.database.settle().await
+    }
+
     /// Makes a change like any other, brings it to the disk, finds room for another one, and reads the first back: what this answers is what
     /// changes meet.
-    async fn probe(&self, at: Micros) -> Result<(), StoreError>;
-
-    /// Adds a network.
-    async fn create_network(&self, network: &Network, by: &Actor) -> Result<(), StoreError>;
-    /// All networks, by name.
-    async fn networks(&self) -> Result<Vec<Network>, StoreError>;
-    /// Removes a network with its keys, groups, policies and domains; `Conflict` while it has nodes. Its audit rows stay.
-    async fn delete_network(&self, id: Uuid, by: &Actor, at: Micros) -> Result<(), StoreError>;
-
-    /// Adds a join key with the SHA-256 of its secret; [`StoreError::MakerEnded`] when its maker holds no more.
-    async fn create_join_key(
-        &self,
-        key: &JoinKey,
-        secret_hash: [u8; 32],
-        by: &Actor,
-    ) -> Result<(), StoreError>;
-    /// Join keys of a network, newest first.
-    async fn join_keys(&self, network: Uuid) -> Result<Vec<JoinKey>, StoreError>;
-    /// Revokes a join key; its nodes stay. Revoking it again changes nothing.
-    async fn revoke_join_key(
-        &self,
-        network: Uuid,
-        id: Uuid,
-        by: &Actor,
-        at: Micros,
-    ) -> Result<(), StoreError>;
-    /// Checks the secret (constant time) and the key, spends one use, leases an IPv4 address, adds the node, writes the audit row: one
-    /// transaction. The same key id with the same public key gets the stored node again and spends nothing. A name that is taken or reserved
-    /// gets a numbered suffix (`laptop-2`). A refusal writes nothing.
-    async fn join(&self, request: &JoinRequest) -> Result<Node, JoinError>;
-    /// Refuses what [`Store::join`] would refuse, at the cost of one read and without the writers' turn. Returns true if a new node would be made.
-    async fn may_join(&self, request: &JoinRequest) -> Result<bool, JoinError>;
-    /// Writes an audit row about refused joins. A key that is gone has none.
-    async fn note_join_refusals(&self, refusals: &JoinRefusals) -> Result<(), StoreError>;
-
-    /// Adds a node without a join key (a stock WireGuard client), leasing its address.
-    async fn add_node(&self, node: &NewNode, by: &Actor) -> Result<Node, StoreError>;
-    /// Nodes of a network, or of all, by name.
-    async fn nodes(&self, network: Option<Uuid>) -> Result<Vec<Node>, StoreError>;
-    /// Renames a node.
-    async fn rename_node(
-        &self,
-        network: Uuid,
-        id: Uuid,
-        name: &str,
-        by: &Actor,
-        at: Micros,
-    ) -> Result<Node, StoreError>;
-    /// Removes a node and its publications; its IPv4 address rests for 30 days, an ephemeral node's for one.
-    async fn delete_node(
-        &self,
-        network: Uuid,
-        id: Uuid,
-        by: &Actor,
-        at: Micros,
-    ) -> Result<(), StoreError>;
-
-    /// Adds an API key with the SHA-256 of its secret; [`StoreError::MakerEnded`] when its maker holds no more.
-    async fn create_api_key(
-        &self,
-        key: &ApiKey,
-        secret_hash: [u8; 32],
-        by: &Actor,
-    ) -> Result<(), StoreError>;
-    /// Keys of a network, or the cluster's own for `None`.
-    async fn api_keys(&self, network: Option<Uuid>) -> Result<Vec<ApiKey>, StoreError>;
-    /// Ids of all keys that are neither revoked nor expired at `at`.
-    async fn usable_api_keys(&self, at: Micros) -> Result<Vec<Uuid>, StoreError>;
-    /// Key and secret hash by id, whatever its state: the caller compares and checks.
-    async fn api_key(&self, id: Uuid) -> Result<Option<(ApiKey, [u8; 32])>, StoreError>;
-    /// Revokes a key, and with `with_made` every join key and API key that it made, and those that these made.
-    async fn revoke_api_key(
-        &self,
-        network: Option<Uuid>,
-        id: Uuid,
-        with_made: bool,
-        by: &Actor,
-        at: Micros,
-    ) -> Result<(), StoreError>;
-
-    /// Adds a publication, or replaces the one of the same network, node and name (keeping its id, ports and hostnames unless the new one
-    /// names others, and when it was made). `created_at` is now. Allocates the overlay port when `overlay_port` is 0. `Taken` names the holder of a port,
-    /// hostname or name; a hostname that rests for another network is taken too, unless it lies below a domain that the
-    /// network has proved. Quotas are the caller's.
-    async fn put_publication(
-        &self,
-        publication: &Publication,
-        by: &Actor,
-    ) -> Result<Publication, StoreError>;
-    /// As [`Store::put_publication`], once the publications `gone` of the same network are removed.
-    async fn replace_publications(
-        &self,
-        gone: &[Uuid],
-        publication: &Publication,
-        by: &Actor,
-    ) -> Result<Publication, StoreError>;
-    /// Publications of a network, or of all, by name.
-    async fn publications(&self, network: Option<Uuid>) -> Result<Vec<Publication>, StoreError>;
-    /// Removes a publication.
-    async fn delete_publication(
-        &self,
-        network: Uuid,
-        id: Uuid,
-        by: &Actor,
-        at: Micros,
-    ) -> Result<(), StoreError>;
-
-    /// Adds a domain, or answers the one of the same network and name. `Taken` when the name, or one that it lies below, is another
-    /// network's by proof, or rests for it.
-    async fn add_domain(&self, domain: &Domain, by: &Actor) -> Result<Domain, StoreError>;
-    /// Domains of a network, or of all, by name.
-    async fn domains(&self, network: Option<Uuid>) -> Result<Vec<Domain>, StoreError>;
-    /// Notes that a domain is proved; `Taken` as with [`Store::add_domain`]. Proving it again changes nothing.
-    async fn verify_domain(
-        &self,
-        network: Uuid,
-        id: Uuid,
-        by: &Actor,
-        at: Micros,
-    ) -> Result<Domain, StoreError>;
-    /// Gives a domain back; one that was proved is refused to other networks for thirty days.
-    async fn release_domain(
-        &self,
-        network: Uuid,
-        id: Uuid,
-        by: &Actor,
-        at: Micros,
-    ) -> Result<(), StoreError>;
-
-    /// Adds a group.
-    async fn create_group(&self, group: &Group, by: &Actor) -> Result<(), StoreError>;
-    /// Groups of a network with their nodes.
-    async fn groups(&self, network: Uuid) -> Result<Vec<Group>, StoreError>;
-    /// Replaces the nodes of a group.
-    async fn set_group_nodes(
-        &self,
-        network: Uuid,
-        id: Uuid,
-        nodes: &[Uuid],
-        by: &Actor,
-        at: Micros,
-    ) -> Result<Group, StoreError>;
-    /// Removes a group; join keys that name it lose it.
-    async fn delete_group(
-        &self,
-        network: Uuid,
-        id: Uuid,
-        by: &Actor,
-        at: Micros,
-    ) -> Result<(), StoreError>;
-
-    /// Adds (`expected_revision` 0) or replaces a policy; `Conflict` when the stored revision is another.
-    async fn put_policy(
-        &self,
-        policy: &Policy,
-        expected_revision: i64,
-        by: &Actor,
-    ) -> Result<Policy, StoreError>;
-    /// Policies of a network, by name.
-    async fn policies(&self, network: Uuid) -> Result<Vec<Policy>, StoreError>;
-    /// Removes a policy.
-    async fn delete_policy(
-        &self,
-        network: Uuid,
-        name: &str,
-        by: &Actor,
-        at: Micros,
-    ) -> Result<(), StoreError>;
-
-    /// Adds a certificate in the place of the one that its subject has, and forgets the order that it came from.
-    async fn put_certificate(
-        &self,
-        certificate: &Certificate,
-        by: &Actor,
-    ) -> Result<(), StoreError>;
-    /// All certificates of all networks and of the cluster, by subject.
-    async fn certificates(&self) -> Result<Vec<Certificate>, StoreError>;
-    /// The certificate of a subject.
-    async fn certificate(&self, subject: &str) -> Result<Option<Certificate>, StoreError>;
-    /// Notes when the CA wants a certificate renewed.
-    async fn set_renewal(&self, id: Uuid, window: &RenewalWindow) -> Result<(), StoreError>;
-    /// Removes a certificate.
-    async fn delete_certificate(&self, id: Uuid, by: &Actor, at: Micros) -> Result<(), StoreError>;
-
-    /// Takes the order of a subject, of which one is in flight, also among several relays.
-    async fn claim_order(&self, claim: &OrderClaim) -> Result<OrderClaimed, StoreError>;
-    /// Keeps hold of the order `id` until `claim.until`, and notes how far it is; `Conflict` when another relay has taken it.
-    async fn keep_order(
-        &self,
-        id: Uuid,
-        claim: &OrderClaim,
-        standing: Option<&StandingOrder>,
-    ) -> Result<(), StoreError>;
-    /// Lets go of an order that failed, and remembers why and when it is tried again.
-    async fn fail_order(
-        &self,
-        id: Uuid,
-        failure: &OrderFailure,
-        by: &Actor,
-    ) -> Result<(), StoreError>;
-    /// All orders, by subject.
-    async fn certificate_orders(&self) -> Result<Vec<CertificateOrder>, StoreError>;
-    /// Forgets an order whose subject nobody wants any more.
-    async fn delete_order(&self, id: Uuid) -> Result<(), StoreError>;
-
-    /// The account of a directory; without credentials while the CA has not made one.
-    async fn acme_account(&self, directory: &str, at: Micros) -> Result<AcmeAccount, StoreError>;
-    /// Keeps the credentials of an account, and answers the account: the first ones that were kept stay.
-    async fn keep_acme_account(
-        &self,
-        id: Uuid,
-        credentials: &Sealed,
-        by: &Actor,
-        at: Micros,
-    ) -> Result<AcmeAccount, StoreError>;
-    /// Forgets an account that its CA does not know any more.
-    async fn delete_acme_account(&self, id: Uuid, by: &Actor, at: Micros)
-    -> Result<(), StoreError>;
-    /// Notes that a CA does not want to be asked before `until`.
-    async fn pause_acme_account(&self, id: Uuid, until: Micros) -> Result<(), StoreError>;
-
-    /// Opens every sealed secret, and counts them; [`StoreError::Sealed`] names the first that another key sealed. Damaged ones are told in the log.
-    async fn check_sealed(&self, sealer: &Sealer) -> Result<u64, StoreError>;
-    /// Seals every secret anew with the current key of `sealer`, in one transaction, and counts them.
-    async fn reseal(&self, sealer: &Sealer, by: &Actor, at: Micros) -> Result<u64, StoreError>;
-
-    /// Rows after `after`, oldest first, at most `limit` (≤ 1,000), optionally of one network and containing `text`.
-    async fn audit(
-        &self,
-        network: Option<Uuid>,
-        text: Option<&str>,
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<AuditRow>, StoreError>;
-    /// Writes a row about something that changes nothing in the store.
-    async fn note(&self, event: &AuditEvent, by: &Actor) -> Result<(), StoreError>;
-    /// Recomputes the chain, a bounded number of rows at a time.
-    async fn verify_audit(&self, walk: &AuditWalk) -> Result<AuditVerdict, StoreError>;
-    /// Removes rows from before `before`, a bounded number of the oldest ones, behind a signed checkpoint; returns how many.
-    async fn trim_audit(&self, before: Micros, at: Micros) -> Result<usize, StoreError>;
+    pub async fn probe(&self, at: Micros) -> Result<(), StoreError> {
+        let written: Result<u64, StoreError> =
+            async { write!(self.database, open => open.execute(WRITE_PROBE, values![at])) }.await;
+        written?;
+        self.database.settle().await?;
+        self.database.probe_room().await?;
+        read!(self.database, open => open.one("SELECT at FROM write_probe WHERE id = 1", &[]))
+            .map(|_: Option<_>| ())
+    }
 
     /// Forgets hostnames, domains and addresses that were given back thirty days before `at`, a bounded number of each, and returns how many. They rest
     /// until then, and only a clock that is known to be steady may say that they have.
-    async fn end_rests(&self, at: Micros) -> Result<u64, StoreError>;
+    pub async fn end_rests(&self, at: Micros) -> Result<u64, StoreError> {
+        write!(self.database, open => rest::end(&mut open, at))
+    }
 
     /// Writes a consistent copy to a new file (SQLite); `Unsupported` elsewhere, naming the database's own tool.
-    async fn backup(&self, to: &std::path::Path) -> Result<(), StoreError>;
+    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        match &self.database.engine {
+            Engine::Sqlite { readers, .. } => sqlite::backup(readers, to).await,
+            Engine::Postgres { .. } => {
+                let text = "PostgreSQL is backed up with its own tool: pg_dump".to_owned();
+                Err(StoreError::Unsupported(text))
+            }
+        }
+    }
+
+    /// The table of networks.
+    pub fn networks(&self) -> Networks<'_> {
+        Networks(&self.database)
+    }
+
+    /// The table of join keys.
+    pub fn join_keys(&self) -> JoinKeys<'_> {
+        JoinKeys(&self.database)
+    }
+
+    /// The table of nodes.
+    pub fn nodes(&self) -> Nodes<'_> {
+        Nodes(&self.database)
+    }
+
+    /// The table of API keys.
+    pub fn api_keys(&self) -> ApiKeys<'_> {
+        ApiKeys(&self.database)
+    }
+
+    /// The table of publications.
+    pub fn publications(&self) -> Publications<'_> {
+        Publications(&self.database)
+    }
+
+    /// The table of custom domains.
+    pub fn domains(&self) -> Domains<'_> {
+        Domains(&self.database)
+    }
+
+    /// The table of groups.
+    pub fn groups(&self) -> Groups<'_> {
+        Groups(&self.database)
+    }
+
+    /// The table of policies.
+    pub fn policies(&self) -> Policies<'_> {
+        Policies(&self.database)
+    }
+
+    /// The table of certificates.
+    pub fn certificates(&self) -> Certificates<'_> {
+        Certificates(&self.database)
+    }
+
+    /// The table of certificate orders.
+    pub fn certificate_orders(&self) -> CertificateOrders<'_> {
+        CertificateOrders(&self.database)
+    }
+
+    /// The table of accounts at CAs.
+    pub fn acme_accounts(&self) -> AcmeAccounts<'_> {
+        AcmeAccounts(&self.database)
+    }
+
+    /// The sealed secrets of all tables.
+    pub fn sealed_secrets(&self) -> SealedSecrets<'_> {
+        SealedSecrets(&self.database)
+    }
+
+    /// The audit trail.
+    pub fn audit(&self) -> Audit<'_> {
+        Audit(&self.database)
+    }
 }
 
+const WRITE_PROBE: &str = "UPDATE write_probe SET at = $1 WHERE id = 1";
 /// What a joiner sends, checked for form.
 #[derive(Debug, Clone)]
 pub struct JoinRequest {
@@ -588,7 +519,7 @@ pub enum StoreError {
     Database(#[source] sqlx::Error),
 }
 
-/// What [`Store::verify_audit`] found.
+/// What [`Audit::verify`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditVerdict {
     /// Every row follows from the one before, and the last one is signed.

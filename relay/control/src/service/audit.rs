@@ -26,7 +26,7 @@ impl Control {
         if let Some(text) = query.text {
             check_text("text", text, SEARCH_CHARS_MAX)?;
         }
-        Ok(self.store().audit(query.network, query.text, query.after, query.limit).await?)
+        Ok(self.store().audit().list(query.network, query.text, query.after, query.limit).await?)
     }
 
     /// Recomputes the chain, a bounded number of rows at a time.
@@ -34,7 +34,7 @@ impl Control {
     /// # Errors
     /// The store's.
     pub async fn verify_audit(&self, walk: &AuditWalk) -> Result<AuditReport, Refusal> {
-        Ok(match self.store().verify_audit(walk).await? {
+        Ok(match self.store().audit().verify(walk).await? {
             AuditVerdict::Intact { rows, head } => AuditReport {
                 intact: true,
                 rows: Some(rows),
@@ -58,7 +58,7 @@ impl Control {
         let Some(kept) = self.audit_retention() else { return };
         let now = clock::now();
         let kept = Micros::try_from(kept.as_micros()).unwrap_or(Micros::MAX);
-        match self.store().trim_audit(now.saturating_sub(kept), now).await {
+        match self.store().audit().trim(now.saturating_sub(kept), now).await {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "old audit rows removed"),
             Err(error) => tracing::warn!(%error, "old audit rows could not be removed"),
@@ -69,7 +69,7 @@ impl Control {
     /// whose database does not answer can be drained.
     async fn note(&self, action: &'static str, subject: String, by: &Actor) {
         let event = AuditEvent { network: None, action, subject, at: clock::now() };
-        if let Err(error) = self.store().note(&event, by).await {
+        if let Err(error) = self.store().audit().note(&event, by).await {
             tracing::error!(action, actor = ?by, %error, "this is not in the audit trail");
         }
     }

@@ -52,7 +52,7 @@ impl Control {
             created_at,
             verified_at: waived.then_some(created_at),
         };
-        let stored = self.store().add_domain(&domain, by).await?;
+        let stored = self.store().domains().add(&domain, by).await?;
         self.enter_domain(stored.clone());
         Ok(self.domain_view(stored))
     }
@@ -80,7 +80,7 @@ impl Control {
         }
         let _turn = self.turn(network).await?;
         let at = self.runtime().now();
-        let verified = self.store().verify_domain(network, domain.id, by, at).await?;
+        let verified = self.store().domains().verify(network, domain.id, by, at).await?;
         self.enter_domain(verified.clone());
         self.runtime().look_at_domain(&verified).await;
         Ok(self.domain_view(verified))
@@ -99,7 +99,7 @@ impl Control {
         let _turn = self.turn(network).await?;
         let domain = self.domain(network, wanted)?;
         self.check_unused(&domain)?;
-        self.store().release_domain(network, domain.id, by, self.runtime().now()).await?;
+        self.store().domains().release(network, domain.id, by, self.runtime().now()).await?;
         self.write().remove_domain(&domain);
         self.announce(Some(network), ChangeKind::Domains, Some(domain.id));
         Ok(())

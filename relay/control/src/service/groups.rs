@@ -33,7 +33,7 @@ impl Control {
         let nodes = self.named_nodes(network, &wanted.nodes)?;
         let group = Group { id: Uuid::now_v7(), network, name, nodes, created_at: clock::now() };
         let compiled = self.compiled_with(&group)?;
-        self.store().create_group(&group, by).await?;
+        self.store().groups().create(&group, by).await?;
 
         self.enter_group(group.clone(), compiled);
         Ok(group)
@@ -53,7 +53,7 @@ impl Control {
         let _turn = self.turn(network).await?;
         let id = self.group(network, wanted)?.id;
         let nodes = self.named_nodes(network, nodes)?;
-        let group = self.store().set_group_nodes(network, id, &nodes, by, clock::now()).await?;
+        let group = self.store().groups().set_nodes(network, id, &nodes, by, clock::now()).await?;
 
         let compiled = self.compiled_with(&group)?;
         self.enter_group(group.clone(), compiled);
@@ -73,7 +73,7 @@ impl Control {
         let _turn = self.turn(network).await?;
         let group = self.group(network, wanted)?;
         let compiled = self.compiled_without(&group)?;
-        self.store().delete_group(network, group.id, by, clock::now()).await?;
+        self.store().groups().delete(network, group.id, by, clock::now()).await?;
 
         let mut memory = self.write();
         memory.remove_group(network, &group.name);

@@ -67,7 +67,7 @@ impl Control {
 
     /// A stranger that is refused never gets the turn of a network.
     async fn let_in(&self, request: &JoinRequest) -> Result<Node, JoinError> {
-        let is_new = self.store().may_join(request).await?;
+        let is_new = self.store().nodes().may_join(request).await?;
         let _turn = match self.turn(request.network).await {
             Ok(turn) => Some(turn),
             Err(refusal) if refusal.code == Code::STORE_UNAVAILABLE => {
@@ -81,7 +81,8 @@ impl Control {
             return Err(JoinError::TooManyNew);
         }
         let names_reserved = self.names_in_rules(request.network);
-        let node = self.store().join(&JoinRequest { names_reserved, ..request.clone() }).await?;
+        let node =
+            self.store().nodes().join(&JoinRequest { names_reserved, ..request.clone() }).await?;
 
         if node.id == request.node {
             self.charge_new_node(request.network, Some(request.key));

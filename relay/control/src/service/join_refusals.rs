@@ -98,7 +98,7 @@ impl Control {
     }
 
     async fn write_join_refusals(&self, cause: &'static str, refusals: JoinRefusals) {
-        if let Err(error) = self.store().note_join_refusals(&refusals).await {
+        if let Err(error) = self.store().nodes().note_join_refusals(&refusals).await {
             tracing::warn!(key = %refusals.key, count = refusals.count, %error, "refused joins are not in the audit trail yet");
             self.join_refusals().keep(cause, refusals);
         }

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use bore_api::{ApiToken, Code};
 use bore_api::model::{Actor, ApiKey, JoinKey, Micros, Scope};
 use bore_api::utc_text;
 use bore_api::wire::{CreatedApiKey, CreatedJoinKey, NewApiKey, NewJoinKey};
+use bore_api::{ApiToken, Code};
 use http::StatusCode;
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ impl Control {
         }
         let _turn = self.turn(network).await?;
         self.check_groups(network, &wanted.groups)?;
-        let keys = self.store().join_keys(network).await?;
+        let keys = self.store().join_keys().list(network).await?;
         let usable =
             keys.iter().filter(|key| is_usable(key.revoked_at, key.expires_at, now)).count();
         below_quota("join keys in use", usable, self.quotas().join_keys_per_network)?;
@@ -51,7 +51,7 @@ impl Control {
         check_life(maker.as_ref(), wanted.expires_at)?;
         let secret = generate_join_secret()?;
         let item = join_key(network, wanted, maker.as_ref(), now);
-        self.store().create_join_key(&item, join_secret_hash(&secret), by).await?;
+        self.store().join_keys().create(&item, join_secret_hash(&secret), by).await?;
         self.announce(Some(network), ChangeKind::Keys, Some(item.id));
         let key = self.runtime().encode_join_key(network, item.id, secret.reveal());
         Ok(CreatedJoinKey { item, key })
@@ -67,13 +67,13 @@ impl Control {
         id: Uuid,
         by: &Actor,
     ) -> Result<(), Refusal> {
-        self.store().revoke_join_key(network, id, by, clock::now()).await?;
+        self.store().join_keys().revoke(network, id, by, clock::now()).await?;
         self.announce(Some(network), ChangeKind::Keys, Some(id));
         Ok(())
     }
 
     pub(crate) async fn join_keys(&self, network: Uuid) -> Result<Vec<JoinKey>, Refusal> {
-        Ok(self.store().join_keys(network).await?)
+        Ok(self.store().join_keys().list(network).await?)
     }
 
     pub(crate) async fn join_key(&self, network: Uuid, id: Uuid) -> Result<JoinKey, Refusal> {
@@ -101,13 +101,13 @@ impl Control {
             Some(network) => self.turn(network).await?,
             None => self.cluster_turn().await?,
         };
-        let keys = self.store().api_keys(network).await?;
+        let keys = self.store().api_keys().list(network).await?;
         let usable =
             keys.iter().filter(|key| is_usable(key.revoked_at, Some(key.expires_at), now)).count();
         below_quota("API keys in use", usable, self.quotas().api_keys_per_network)?;
 
         let token = generate_api_token(item.id)?;
-        self.store().create_api_key(&item, api_token_hash(&token), by).await?;
+        self.store().api_keys().create(&item, api_token_hash(&token), by).await?;
         self.authentications().know([item.id]);
         self.announce(network, ChangeKind::Keys, Some(item.id));
         Ok(CreatedApiKey { item, key: token.reveal() })
@@ -124,7 +124,7 @@ impl Control {
         with_made: bool,
         by: &Actor,
     ) -> Result<(), Refusal> {
-        self.store().revoke_api_key(network, id, with_made, by, clock::now()).await?;
+        self.store().api_keys().revoke(network, id, with_made, by, clock::now()).await?;
         self.announce(network, ChangeKind::Keys, Some(id));
         Ok(())
     }
@@ -132,13 +132,13 @@ impl Control {
     /// The API key that makes another key; the relay itself is none.
     async fn maker(&self, by: &Actor) -> Result<Option<ApiKey>, Refusal> {
         let Actor::ApiKey(id) = by else { return Ok(None) };
-        let found = self.store().api_key(*id).await?;
+        let found = self.store().api_keys().find(*id).await?;
         let (maker, _) = found.ok_or_else(|| Refusal::not_here("API key", &id.to_string()))?;
         Ok(Some(maker))
     }
 
     pub(crate) async fn api_keys(&self, network: Option<Uuid>) -> Result<Vec<ApiKey>, Refusal> {
-        Ok(self.store().api_keys(network).await?)
+        Ok(self.store().api_keys().list(network).await?)
     }
 
     pub(crate) async fn api_key(&self, network: Option<Uuid>, id: Uuid) -> Result<ApiKey, Refusal> {
@@ -178,7 +178,7 @@ impl Control {
     pub(crate) async fn authenticate(&self, token: &ApiToken) -> Result<ApiKey, Refusal> {
         let invalid =
             || Refusal::new(Code::API_KEY_INVALID, "the relay does not know this API key");
-        let stored = self.store().api_key(token.id()).await?;
+        let stored = self.store().api_keys().find(token.id()).await?;
         let hash = stored.as_ref().map_or([0; 32], |(_, hash)| *hash);
         let proved = same_hash(&hash, &api_token_hash(token));
         let (key, _) = stored.filter(|_| proved).ok_or_else(invalid)?;

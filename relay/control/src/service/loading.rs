@@ -9,11 +9,11 @@ use crate::memory::{Member, Memory, Served};
 use crate::store::{Store, StoreError};
 
 /// Reads every network, and compiles its rules.
-pub(crate) async fn load(store: &Arc<dyn Store>) -> Result<Memory, StoreError> {
+pub(crate) async fn load(store: &Arc<Store>) -> Result<Memory, StoreError> {
     let mut memory = Memory::default();
-    for network in store.networks().await? {
+    for network in store.networks().list().await? {
         let id = network.id;
-        let (groups, policies) = (store.groups(id).await?, store.policies(id).await?);
+        let (groups, policies) = (store.groups().list(id).await?, store.policies().list(id).await?);
         memory.put_network(network);
         let Some(tenant) = memory.tenant_mut(id) else { continue };
         let revision = policies.iter().map(|policy| policy.updated_at).max().unwrap_or(Micros::MIN);
@@ -23,17 +23,17 @@ pub(crate) async fn load(store: &Arc<dyn Store>) -> Result<Memory, StoreError> {
             tracing::error!(network = %id, ?errors, "stored policies do not compile: the network is closed");
         }
     }
-    for domain in store.domains(None).await? {
+    for domain in store.domains().list(None).await? {
         memory.put_domain(domain);
     }
-    for node in store.nodes(None).await? {
+    for node in store.nodes().list(None).await? {
         let id = node.id;
         match Member::new(node) {
             Some(member) => memory.put_node(member),
             None => tracing::error!(node = %id, "a stored node has no valid name: left out"),
         }
     }
-    for publication in store.publications(None).await? {
+    for publication in store.publications().list(None).await? {
         let id = publication.id;
         match served(&memory, publication) {
             Some(served) => memory.put_publication(served),

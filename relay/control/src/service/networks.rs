@@ -20,7 +20,7 @@ impl Control {
         let _turn = self.cluster_turn().await?;
         self.check_new_network(&name)?;
         let network = Network { id: Uuid::now_v7(), name, created_at: clock::now() };
-        self.store().create_network(&network, by).await?;
+        self.store().networks().create(&network, by).await?;
 
         self.write().put_network(network.clone());
         self.announce(Some(network.id), ChangeKind::Networks, Some(network.id));
@@ -34,7 +34,7 @@ impl Control {
     pub async fn delete_network(&self, id: Uuid, by: &Actor) -> Result<(), Refusal> {
         let _cluster = self.cluster_turn().await?;
         let _turn = self.turn(id).await?;
-        self.store().delete_network(id, by, clock::now()).await.map_err(not_empty)?;
+        self.store().networks().delete(id, by, clock::now()).await.map_err(not_empty)?;
 
         self.write().remove_network(id);
         self.announce(Some(id), ChangeKind::Networks, Some(id));

@@ -45,7 +45,7 @@ impl Control {
             addresses_max: self.quotas().addresses_per_network,
             at: clock::now(),
         };
-        let node = self.store().add_node(&node, by).await.map_err(unless_elsewhere)?;
+        let node = self.store().nodes().add(&node, by).await.map_err(unless_elsewhere)?;
 
         self.charge_new_node(network, None);
         self.enter_node(node.clone());
@@ -67,7 +67,8 @@ impl Control {
         let name = label(name)?;
         let _turn = self.turn(network).await?;
         let id = self.member(network, wanted)?.node.id;
-        let node = self.store().rename_node(network, id, name.as_str(), by, clock::now()).await?;
+        let node =
+            self.store().nodes().rename(network, id, name.as_str(), by, clock::now()).await?;
 
         if let Some(member) = Member::new(node.clone()) {
             self.write().put_node(member);
@@ -88,7 +89,7 @@ impl Control {
     ) -> Result<(), Refusal> {
         let _turn = self.turn(network).await?;
         let id = self.member(network, wanted)?.node.id;
-        self.store().delete_node(network, id, by, clock::now()).await?;
+        self.store().nodes().delete(network, id, by, clock::now()).await?;
 
         let served = self.write().remove_node(id);
         self.sessions().remove(id);

@@ -31,7 +31,7 @@ impl Control {
         let _turn = self.turn(network).await?;
         let policy = self.revised(network, name, draft.revision, document)?;
         let compiled = self.compiled_policies(network, &policy.name, Some(&policy))?;
-        let stored = self.store().put_policy(&policy, draft.revision, by).await?;
+        let stored = self.store().policies().put(&policy, draft.revision, by).await?;
 
         self.enter_policies(network, compiled, stored.id, |policies| {
             policies.insert(stored.name.clone(), stored.clone());
@@ -53,7 +53,7 @@ impl Control {
         let _turn = self.turn(network).await?;
         let policy = self.stored_policy(network, name)?;
         let compiled = self.compiled_policies(network, name, None)?;
-        self.store().delete_policy(network, name, by, clock::now()).await?;
+        self.store().policies().delete(network, name, by, clock::now()).await?;
 
         self.enter_policies(network, compiled, policy.id, |policies| {
             policies.remove(name);

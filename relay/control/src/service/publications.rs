@@ -81,7 +81,7 @@ impl Control {
             None => self.served(network, wanted)?.publication.clone(),
         };
         let Publication { id, node, .. } = publication;
-        self.store().delete_publication(network, id, by, clock::now()).await?;
+        self.store().publications().delete(network, id, by, clock::now()).await?;
 
         self.write().remove_publication(id);
         self.runtime().release(id).await;

@@ -262,7 +262,7 @@ impl Control {
             return Ok(before.publication.clone());
         }
         let gone: Vec<Uuid> = giving_way.iter().map(|(.., served)| served.publication.id).collect();
-        let stored = match self.store().replace_publications(&gone, &publication, by).await {
+        let stored = match self.store().publications().replace(&gone, &publication, by).await {
             Ok(stored) => stored,
             Err(error) => {
                 self.unclaim(job, publication.id).await;

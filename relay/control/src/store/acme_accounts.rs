@@ -6,12 +6,50 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::audit::{self, Entry};
+use super::database::{Database, write};
 use super::sql::{Row, Transaction, values};
 use crate::certificate::AcmeAccount;
 use crate::sealing::Sealed;
 
+/// The table of accounts at CAs.
+#[derive(Debug, Clone, Copy)]
+pub struct AcmeAccounts<'a>(pub(super) &'a Database);
+
+impl AcmeAccounts<'_> {
+    /// The account of a directory; without credentials while the CA has not made one.
+    pub async fn of_directory(
+        self,
+        directory: &str,
+        at: Micros,
+    ) -> Result<AcmeAccount, StoreError> {
+        let id = Uuid::now_v7();
+        write!(self.0, open => of_directory(&mut open, directory, id, at))
+    }
+
+    /// Keeps the credentials of an account, and answers the account: the first ones that were kept stay.
+    pub async fn keep(
+        self,
+        id: Uuid,
+        credentials: &Sealed,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<AcmeAccount, StoreError> {
+        write!(self.0, open => keep(&mut open, id, credentials, by, at))
+    }
+
+    /// Forgets an account that its CA does not know any more.
+    pub async fn delete(self, id: Uuid, by: &Actor, at: Micros) -> Result<(), StoreError> {
+        write!(self.0, open => delete(&mut open, id, by, at))
+    }
+
+    /// Notes that a CA does not want to be asked before `until`.
+    pub async fn pause(self, id: Uuid, until: Micros) -> Result<(), StoreError> {
+        write!(self.0, open => pause(&mut open, id, until))
+    }
+}
+
 /// The account of a directory; a row without credentials is added if there is none.
-pub(super) async fn of_directory(
+async fn of_directory(
     open: &mut Transaction,
     directory: &str,
     id: Uuid,
@@ -25,7 +63,7 @@ pub(super) async fn of_directory(
 }
 
 /// Keeps the credentials of an account that a CA has made. The first are kept for good: an account that is there already is answered.
-pub(super) async fn keep(
+async fn keep(
     open: &mut Transaction,
     id: Uuid,
     credentials: &Sealed,
@@ -51,7 +89,7 @@ pub(super) async fn keep(
 }
 
 /// Forgets an account that its CA does not know any more.
-pub(super) async fn delete(
+async fn delete(
     open: &mut Transaction,
     id: Uuid,
     by: &Actor,
@@ -72,11 +110,7 @@ pub(super) async fn delete(
 }
 
 /// Notes that a CA does not want to be asked before `until`.
-pub(super) async fn pause(
-    open: &mut Transaction,
-    id: Uuid,
-    until: Micros,
-) -> Result<(), StoreError> {
+async fn pause(open: &mut Transaction, id: Uuid, until: Micros) -> Result<(), StoreError> {
     let update = "UPDATE acme_accounts SET paused_until = $1 WHERE id = $2";
     open.execute(update, values![until, id]).await?;
     Ok(())

@@ -5,11 +5,55 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
+use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
 use super::{StoreError, join_keys, networks};
 
+/// The table of API keys.
+#[derive(Debug, Clone, Copy)]
+pub struct ApiKeys<'a>(pub(super) &'a Database);
+
+impl ApiKeys<'_> {
+    /// Adds an API key with the SHA-256 of its secret; [`StoreError::MakerEnded`] when its maker holds no more.
+    pub async fn create(
+        self,
+        key: &ApiKey,
+        secret_hash: [u8; 32],
+        by: &Actor,
+    ) -> Result<(), StoreError> {
+        write!(self.0, open => create(&mut open, key, &secret_hash, by))
+    }
+
+    /// Keys of a network, or the cluster's own for `None`.
+    pub async fn list(self, network: Option<Uuid>) -> Result<Vec<ApiKey>, StoreError> {
+        read!(self.0, open => list(&mut open, network))
+    }
+
+    /// Ids of all keys that are neither revoked nor expired at `at`.
+    pub async fn usable(self, at: Micros) -> Result<Vec<Uuid>, StoreError> {
+        read!(self.0, open => usable(&mut open, at))
+    }
+
+    /// Key and secret hash by id, whatever its state: the caller compares and checks.
+    pub async fn find(self, id: Uuid) -> Result<Option<(ApiKey, [u8; 32])>, StoreError> {
+        read!(self.0, open => find(&mut open, id))
+    }
+
+    /// Revokes a key, and with `with_made` every join key and API key that it made, and those that these made.
+    pub async fn revoke(
+        self,
+        network: Option<Uuid>,
+        id: Uuid,
+        with_made: bool,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.0, open => revoke(&mut open, network, id, with_made, by, at))
+    }
+}
+
 /// Adds an API key with the SHA-256 of its secret.
-pub(super) async fn create(
+async fn create(
     open: &mut Transaction,
     key: &ApiKey,
     secret_hash: &[u8; 32],
@@ -64,10 +108,7 @@ pub(super) async fn require_maker(
 }
 
 /// Keys of a network, or the cluster's own, newest first.
-pub(super) async fn list(
-    open: &mut Transaction,
-    network: Option<Uuid>,
-) -> Result<Vec<ApiKey>, StoreError> {
+async fn list(open: &mut Transaction, network: Option<Uuid>) -> Result<Vec<ApiKey>, StoreError> {
     let rows = match network {
         Some(network) => open.all(SELECT_OF_NETWORK, values![network]).await?,
         None => open.all(SELECT_OF_CLUSTER, &[]).await?,
@@ -76,22 +117,19 @@ pub(super) async fn list(
 }
 
 /// Ids of all keys that are neither revoked nor expired.
-pub(super) async fn usable(open: &mut Transaction, at: Micros) -> Result<Vec<Uuid>, StoreError> {
+async fn usable(open: &mut Transaction, at: Micros) -> Result<Vec<Uuid>, StoreError> {
     let find = "SELECT id FROM api_keys WHERE revoked_at IS NULL AND expires_at > $1";
     open.all(find, values![at]).await?.iter().map(|row| row.get("id")).collect()
 }
 
 /// Key and secret hash, whatever its state.
-pub(super) async fn find(
-    open: &mut Transaction,
-    id: Uuid,
-) -> Result<Option<(ApiKey, [u8; 32])>, StoreError> {
+async fn find(open: &mut Transaction, id: Uuid) -> Result<Option<(ApiKey, [u8; 32])>, StoreError> {
     let row = open.one(SELECT_ONE, values![id]).await?;
     row.map(|row| Ok((api_key(&row)?, row.bytes("secret_hash")?))).transpose()
 }
 
 /// Revokes a key, and with `with_made` every key that it made, and those that these made. Revoking again changes nothing.
-pub(super) async fn revoke(
+async fn revoke(
     open: &mut Transaction,
     network: Option<Uuid>,
     id: Uuid,

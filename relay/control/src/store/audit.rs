@@ -9,10 +9,33 @@ use bore_api::model::{Actor, AuditRow, Micros};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::StoreError;
 use super::chain::{self, Hash, Link};
+use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
+use super::{AuditEvent, StoreError};
 use crate::audit_key::{AuditPoint, Claim};
+
+/// The audit trail.
+#[derive(Debug, Clone, Copy)]
+pub struct Audit<'a>(pub(super) &'a Database);
+
+impl Audit<'_> {
+    /// Rows after `after`, oldest first, at most `limit` (≤ 1,000), optionally of one network and containing `text`.
+    pub async fn list(
+        self,
+        network: Option<Uuid>,
+        text: Option<&str>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        read!(self.0, open => list(&mut open, network, text, after, limit))
+    }
+
+    /// Writes a row about something that changes nothing in the store.
+    pub async fn note(self, event: &AuditEvent, by: &Actor) -> Result<(), StoreError> {
+        write!(self.0, open => append(&mut open, event.entry(by)))
+    }
+}
 
 /// What is told of a change.
 #[derive(Debug)]
@@ -74,7 +97,7 @@ pub(super) async fn holds(open: &mut Transaction, point: &AuditPoint) -> Result<
 }
 
 /// Rows after `after`, oldest first.
-pub(super) async fn list(
+async fn list(
     open: &mut Transaction,
     network: Option<Uuid>,
     text: Option<&str>,

@@ -6,18 +6,22 @@ use bore_api::model::{Actor, Micros};
 use serde_json::json;
 
 use super::StoreError;
-use super::audit::{self, Entry};
+use super::audit::{self, Audit, Entry};
 use super::audit_verify::oldest;
+use super::database::write;
 use super::sql::{Transaction, values};
 use crate::audit_key::{AuditPoint, Claim};
 
+impl Audit<'_> {
+    /// Removes rows from before `before`, a bounded number of the oldest ones, behind a signed checkpoint; returns how many.
+    pub async fn trim(self, before: Micros, at: Micros) -> Result<usize, StoreError> {
+        write!(self.0, open => trim(&mut open, before, at))
+    }
+}
+
 /// Removes rows from before `before`, at most [`TRIM_ROWS_MAX`], once the oldest is a day older than that; the removal has a row of its own. Returns
 /// how many were removed.
-pub(super) async fn trim(
-    open: &mut Transaction,
-    before: Micros,
-    at: Micros,
-) -> Result<usize, StoreError> {
+async fn trim(open: &mut Transaction, before: Micros, at: Micros) -> Result<usize, StoreError> {
     let old = match oldest(open, TRIM_ROWS_MAX).await? {
         Ok(old) => old,
         Err((row, why)) => {

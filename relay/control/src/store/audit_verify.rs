@@ -6,11 +6,19 @@
 use bore_api::limits::AUDIT_WALK_ROWS_MAX;
 use bore_api::model::Micros;
 
-use super::audit::{checkpoint, head, is_signed, link, rows_after};
+use super::audit::{Audit, checkpoint, head, is_signed, link, rows_after};
 use super::chain;
+use super::database::read;
 use super::sql::{Row, Transaction};
 use super::{AuditVerdict, StoreError};
 use crate::audit_key::{AuditPoint, Claim};
+
+impl Audit<'_> {
+    /// Recomputes the chain, a bounded number of rows at a time.
+    pub async fn verify(self, walk: &AuditWalk) -> Result<AuditVerdict, StoreError> {
+        read!(self.0, open => verify(&mut open, walk))
+    }
+}
 
 /// What a look at the trail begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +38,7 @@ impl Default for AuditWalk {
 }
 
 /// Follows the chain a bounded number of rows.
-pub(super) async fn verify(
-    open: &mut Transaction,
-    walk: &AuditWalk,
-) -> Result<AuditVerdict, StoreError> {
+async fn verify(open: &mut Transaction, walk: &AuditWalk) -> Result<AuditVerdict, StoreError> {
     let kept_from = match kept_from(open).await? {
         Ok(point) => point,
         Err((sequence, why)) => return Ok(broken(sequence, why)),

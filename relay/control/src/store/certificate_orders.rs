@@ -10,16 +10,55 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
+use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
 use super::{OrderClaim, OrderClaimed, OrderFailure, StoreError};
 use crate::certificate::{CertificateOrder, StandingOrder};
 use crate::limits::{ORDER_LEASE_MAX, ORDER_WAIT_MAX};
 
+/// The table of certificate orders.
+#[derive(Debug, Clone, Copy)]
+pub struct CertificateOrders<'a>(pub(super) &'a Database);
+
+impl CertificateOrders<'_> {
+    /// Takes the order of a subject, of which one is in flight, also among several relays.
+    pub async fn claim(self, claim: &OrderClaim) -> Result<OrderClaimed, StoreError> {
+        write!(self.0, open => self::claim(&mut open, claim))
+    }
+
+    /// Keeps hold of the order `id` until `claim.until`, and notes how far it is; `Conflict` when another relay has taken it.
+    pub async fn keep(
+        self,
+        id: Uuid,
+        claim: &OrderClaim,
+        standing: Option<&StandingOrder>,
+    ) -> Result<(), StoreError> {
+        write!(self.0, open => keep(&mut open, id, claim, standing))
+    }
+
+    /// Lets go of an order that failed, and remembers why and when it is tried again.
+    pub async fn fail(
+        self,
+        id: Uuid,
+        failure: &OrderFailure,
+        by: &Actor,
+    ) -> Result<(), StoreError> {
+        write!(self.0, open => fail(&mut open, id, failure, by))
+    }
+
+    /// All orders, by subject.
+    pub async fn list(self) -> Result<Vec<CertificateOrder>, StoreError> {
+        read!(self.0, open => list(&mut open))
+    }
+
+    /// Forgets an order whose subject nobody wants any more.
+    pub async fn delete(self, id: Uuid) -> Result<(), StoreError> {
+        write!(self.0, open => delete(&mut open, id))
+    }
+}
+
 /// Takes the order of a subject, adding it if there is none.
-pub(super) async fn claim(
-    open: &mut Transaction,
-    claim: &OrderClaim,
-) -> Result<OrderClaimed, StoreError> {
+async fn claim(open: &mut Transaction, claim: &OrderClaim) -> Result<OrderClaimed, StoreError> {
     if let Some(row) = open.one(SELECT_OF_SUBJECT, values![&claim.subject]).await? {
         if is_held_by_another(&row, claim)? {
             return Ok(OrderClaimed::Held);
@@ -44,7 +83,7 @@ pub(super) async fn claim(
 }
 
 /// Keeps hold of an order, and notes how far it is.
-pub(super) async fn keep(
+async fn keep(
     open: &mut Transaction,
     id: Uuid,
     claim: &OrderClaim,
@@ -68,7 +107,7 @@ pub(super) async fn keep(
 }
 
 /// Lets go of an order that failed. A failure that a person has to mend is audited once.
-pub(super) async fn fail(
+async fn fail(
     open: &mut Transaction,
     id: Uuid,
     failure: &OrderFailure,
@@ -112,13 +151,13 @@ pub(super) async fn fail(
 }
 
 /// All orders, by subject.
-pub(super) async fn list(open: &mut Transaction) -> Result<Vec<CertificateOrder>, StoreError> {
+async fn list(open: &mut Transaction) -> Result<Vec<CertificateOrder>, StoreError> {
     let rows = open.all(SELECT_ALL, &[]).await?;
     rows.iter().map(order).collect()
 }
 
 /// Forgets an order; one that is gone already is no error.
-pub(super) async fn delete(open: &mut Transaction, id: Uuid) -> Result<(), StoreError> {
+async fn delete(open: &mut Transaction, id: Uuid) -> Result<(), StoreError> {
     open.execute("DELETE FROM certificate_orders WHERE id = $1", values![id]).await?;
     Ok(())
 }

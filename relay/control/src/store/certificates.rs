@@ -6,11 +6,43 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::audit::{self, Entry};
+use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
 use crate::certificate::{Certificate, RenewalWindow};
 
+/// The table of certificates.
+#[derive(Debug, Clone, Copy)]
+pub struct Certificates<'a>(pub(super) &'a Database);
+
+impl Certificates<'_> {
+    /// Adds a certificate in the place of the one that its subject has, and forgets the order that it came from.
+    pub async fn put(self, certificate: &Certificate, by: &Actor) -> Result<(), StoreError> {
+        write!(self.0, open => put(&mut open, certificate, by))
+    }
+
+    /// All certificates of all networks and of the cluster, by subject.
+    pub async fn list(self) -> Result<Vec<Certificate>, StoreError> {
+        read!(self.0, open => list(&mut open))
+    }
+
+    /// The certificate of a subject.
+    pub async fn of_subject(self, subject: &str) -> Result<Option<Certificate>, StoreError> {
+        read!(self.0, open => of_subject(&mut open, subject))
+    }
+
+    /// Notes when the CA wants a certificate renewed.
+    pub async fn set_renewal(self, id: Uuid, window: &RenewalWindow) -> Result<(), StoreError> {
+        write!(self.0, open => set_renewal(&mut open, id, window))
+    }
+
+    /// Removes a certificate.
+    pub async fn delete(self, id: Uuid, by: &Actor, at: Micros) -> Result<(), StoreError> {
+        write!(self.0, open => delete(&mut open, id, by, at))
+    }
+}
+
 /// Adds a certificate in the place of the one that its subject has; the order that it came from is done.
-pub(super) async fn put(
+async fn put(
     open: &mut Transaction,
     certificate: &Certificate,
     by: &Actor,
@@ -35,13 +67,13 @@ pub(super) async fn put(
 }
 
 /// All certificates, by subject.
-pub(super) async fn list(open: &mut Transaction) -> Result<Vec<Certificate>, StoreError> {
+async fn list(open: &mut Transaction) -> Result<Vec<Certificate>, StoreError> {
     let rows = open.all(SELECT_ALL, &[]).await?;
     rows.iter().map(certificate).collect()
 }
 
 /// The certificate of a subject.
-pub(super) async fn of_subject(
+async fn of_subject(
     open: &mut Transaction,
     subject: &str,
 ) -> Result<Option<Certificate>, StoreError> {
@@ -50,7 +82,7 @@ pub(super) async fn of_subject(
 }
 
 /// Notes when the CA wants a certificate renewed.
-pub(super) async fn set_renewal(
+async fn set_renewal(
     open: &mut Transaction,
     id: Uuid,
     window: &RenewalWindow,
@@ -65,7 +97,7 @@ pub(super) async fn set_renewal(
 }
 
 /// Removes a certificate.
-pub(super) async fn delete(
+async fn delete(
     open: &mut Transaction,
     id: Uuid,
     by: &Actor,

@@ -8,16 +8,52 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
+use super::database::{Database, read, write};
 use super::sql::{Row, Transaction, values};
 use super::{StoreError, networks};
 
+/// The table of custom domains.
+#[derive(Debug, Clone, Copy)]
+pub struct Domains<'a>(pub(super) &'a Database);
+
+impl Domains<'_> {
+    /// Adds a domain, or answers the one of the same network and name. `Taken` when the name, or one that it lies below, is another
+    /// network's by proof, or rests for it.
+    pub async fn add(self, domain: &Domain, by: &Actor) -> Result<Domain, StoreError> {
+        write!(self.0, open => add(&mut open, domain, by))
+    }
+
+    /// Domains of a network, or of all, by name.
+    pub async fn list(self, network: Option<Uuid>) -> Result<Vec<Domain>, StoreError> {
+        read!(self.0, open => list(&mut open, network))
+    }
+
+    /// Notes that a domain is proved; `Taken` as with [`Self::add`]. Proving it again changes nothing.
+    pub async fn verify(
+        self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<Domain, StoreError> {
+        write!(self.0, open => verify(&mut open, network, id, by, at))
+    }
+
+    /// Gives a domain back; one that was proved is refused to other networks for thirty days.
+    pub async fn release(
+        self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.0, open => release(&mut open, network, id, by, at))
+    }
+}
+
 /// Adds a domain; that of the same network and name is answered as it is. `Taken` while another network has it, or what it lies
 /// below, or it rests for that network.
-pub(super) async fn add(
-    open: &mut Transaction,
-    domain: &Domain,
-    by: &Actor,
-) -> Result<Domain, StoreError> {
+async fn add(open: &mut Transaction, domain: &Domain, by: &Actor) -> Result<Domain, StoreError> {
     networks::require(open, domain.network).await?;
     if let Some(stored) = find(open, domain.network, &domain.name).await? {
         return Ok(stored);
@@ -37,10 +73,7 @@ pub(super) async fn add(
 }
 
 /// Domains of a network, or of all, by name.
-pub(super) async fn list(
-    open: &mut Transaction,
-    network: Option<Uuid>,
-) -> Result<Vec<Domain>, StoreError> {
+async fn list(open: &mut Transaction, network: Option<Uuid>) -> Result<Vec<Domain>, StoreError> {
     let rows = match network {
         Some(network) => open.all(SELECT_OF_NETWORK, values![network]).await?,
         None => open.all(SELECT_ALL, &[]).await?,
@@ -49,7 +82,7 @@ pub(super) async fn list(
 }
 
 /// Notes that DNS has shown a domain to be its network's.
-pub(super) async fn verify(
+async fn verify(
     open: &mut Transaction,
     network: Uuid,
     id: Uuid,
@@ -69,7 +102,7 @@ pub(super) async fn verify(
 }
 
 /// Gives a domain back. One that was proved rests: its last owner may have it again at once, others after [`super::rest::REST`].
-pub(super) async fn release(
+async fn release(
     open: &mut Transaction,
     network: Uuid,
     id: Uuid,

@@ -7,15 +7,51 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
+use super::database::{Database, read, write};
 use super::sql::{Row, Transaction, values};
 use super::{StoreError, networks};
 
+/// The table of groups.
+#[derive(Debug, Clone, Copy)]
+pub struct Groups<'a>(pub(super) &'a Database);
+
+impl Groups<'_> {
+    /// Adds a group.
+    pub async fn create(self, group: &Group, by: &Actor) -> Result<(), StoreError> {
+        write!(self.0, open => create(&mut open, group, by))
+    }
+
+    /// Groups of a network with their nodes.
+    pub async fn list(self, network: Uuid) -> Result<Vec<Group>, StoreError> {
+        read!(self.0, open => list(&mut open, network))
+    }
+
+    /// Replaces the nodes of a group.
+    pub async fn set_nodes(
+        self,
+        network: Uuid,
+        id: Uuid,
+        nodes: &[Uuid],
+        by: &Actor,
+        at: Micros,
+    ) -> Result<Group, StoreError> {
+        write!(self.0, open => set_nodes(&mut open, network, id, nodes, by, at))
+    }
+
+    /// Removes a group; join keys that name it lose it.
+    pub async fn delete(
+        self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.0, open => delete(&mut open, network, id, by, at))
+    }
+}
+
 /// Adds a group.
-pub(super) async fn create(
-    open: &mut Transaction,
-    group: &Group,
-    by: &Actor,
-) -> Result<(), StoreError> {
+async fn create(open: &mut Transaction, group: &Group, by: &Actor) -> Result<(), StoreError> {
     networks::require(open, group.network).await?;
     if id_of(open, group.network, &group.name).await?.is_some() {
         return Err(StoreError::Taken {
@@ -35,7 +71,7 @@ pub(super) async fn create(
 }
 
 /// Groups of a network with their nodes, by name.
-pub(super) async fn list(open: &mut Transaction, network: Uuid) -> Result<Vec<Group>, StoreError> {
+async fn list(open: &mut Transaction, network: Uuid) -> Result<Vec<Group>, StoreError> {
     let groups =
         "SELECT id, network, name, created_at FROM node_groups WHERE network = $1 ORDER BY name";
     let groups = open.all(groups, values![network]).await?;
@@ -49,7 +85,7 @@ pub(super) async fn list(open: &mut Transaction, network: Uuid) -> Result<Vec<Gr
 }
 
 /// Replaces the nodes of a group.
-pub(super) async fn set_nodes(
+async fn set_nodes(
     open: &mut Transaction,
     network: Uuid,
     id: Uuid,
@@ -66,7 +102,7 @@ pub(super) async fn set_nodes(
 }
 
 /// Removes a group; join keys lose it too.
-pub(super) async fn delete(
+async fn delete(
     open: &mut Transaction,
     network: Uuid,
     id: Uuid,

@@ -9,11 +9,35 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
+use super::database::{read, write};
+use super::nodes::Nodes;
 use super::sql::{Transaction, values};
 use super::{JoinError, JoinRefusals, JoinRequest, StoreError, join_keys, leases, nodes};
 
+impl Nodes<'_> {
+    /// Checks the secret (constant time) and the key, spends one use, leases an IPv4 address, adds the node, writes the audit row: one
+    /// transaction. The same key id with the same public key gets the stored node again and spends nothing. A name that is taken or reserved
+    /// gets a numbered suffix (`laptop-2`). A refusal writes nothing.
+    pub async fn join(self, request: &JoinRequest) -> Result<Node, JoinError> {
+        self.may_join(request).await?;
+        write!(self.0, open => join(&mut open, request)).map_err(JoinError::Store)?
+    }
+
+    /// Refuses what [`Self::join`] would refuse, at the cost of one read and without the writers' turn. Returns true if a new node would be made.
+    pub async fn may_join(self, request: &JoinRequest) -> Result<bool, JoinError> {
+        let decided: Result<Result<bool, JoinError>, StoreError> =
+            async { read!(self.0, open => may_join(&mut open, request)) }.await;
+        decided.map_err(JoinError::Store)?
+    }
+
+    /// Writes an audit row about refused joins. A key that is gone has none.
+    pub async fn note_join_refusals(self, refusals: &JoinRefusals) -> Result<(), StoreError> {
+        write!(self.0, open => note_refusals(&mut open, refusals))
+    }
+}
+
 /// Whether [`join`] would let the caller in, short of a free address, and whether as a new node.
-pub(super) async fn may_join(
+async fn may_join(
     open: &mut Transaction,
     request: &JoinRequest,
 ) -> Result<Result<bool, JoinError>, StoreError> {
@@ -21,7 +45,7 @@ pub(super) async fn may_join(
 }
 
 /// Lets a caller in that proved the secret.
-pub(super) async fn join(
+async fn join(
     open: &mut Transaction,
     request: &JoinRequest,
 ) -> Result<Result<Node, JoinError>, StoreError> {
@@ -33,10 +57,7 @@ pub(super) async fn join(
 }
 
 /// Writes an audit row about refused joins.
-pub(super) async fn note_refusals(
-    open: &mut Transaction,
-    refusals: &JoinRefusals,
-) -> Result<(), StoreError> {
+async fn note_refusals(open: &mut Transaction, refusals: &JoinRefusals) -> Result<(), StoreError> {
     let Some((key, _)) = join_keys::find(open, refusals.key).await? else { return Ok(()) };
     let entry = Entry {
         network: Some(key.network),

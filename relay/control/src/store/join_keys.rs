@@ -7,11 +7,44 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
+use super::database::{Database, read, write};
 use super::sql::{Row, Transaction, values};
 use super::{StoreError, api_keys, groups, networks};
 
+/// The table of join keys.
+#[derive(Debug, Clone, Copy)]
+pub struct JoinKeys<'a>(pub(super) &'a Database);
+
+impl JoinKeys<'_> {
+    /// Adds a join key with the SHA-256 of its secret; [`StoreError::MakerEnded`] when its maker holds no more.
+    pub async fn create(
+        self,
+        key: &JoinKey,
+        secret_hash: [u8; 32],
+        by: &Actor,
+    ) -> Result<(), StoreError> {
+        write!(self.0, open => create(&mut open, key, &secret_hash, by))
+    }
+
+    /// Join keys of a network, newest first.
+    pub async fn list(self, network: Uuid) -> Result<Vec<JoinKey>, StoreError> {
+        read!(self.0, open => list(&mut open, network))
+    }
+
+    /// Revokes a join key; its nodes stay. Revoking it again changes nothing.
+    pub async fn revoke(
+        self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.0, open => revoke(&mut open, network, id, by, at))
+    }
+}
+
 /// Adds a join key with the SHA-256 of its secret.
-pub(super) async fn create(
+async fn create(
     open: &mut Transaction,
     key: &JoinKey,
     secret_hash: &[u8; 32],
@@ -60,10 +93,7 @@ pub(super) async fn create(
 }
 
 /// Join keys of a network, newest first.
-pub(super) async fn list(
-    open: &mut Transaction,
-    network: Uuid,
-) -> Result<Vec<JoinKey>, StoreError> {
+async fn list(open: &mut Transaction, network: Uuid) -> Result<Vec<JoinKey>, StoreError> {
     let find = "SELECT k.join_key, g.name FROM join_key_groups k JOIN node_groups g ON g.id = k.group_id \
                 WHERE g.network = $1 ORDER BY g.name";
     let mut groups: HashMap<Uuid, Vec<String>> = HashMap::new();

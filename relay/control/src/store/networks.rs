@@ -5,15 +5,33 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
+use super::database::{Database, read, write};
 use super::sql::{Row, Transaction, values};
 use super::{StoreError, domains};
 
+/// The table of networks.
+#[derive(Debug, Clone, Copy)]
+pub struct Networks<'a>(pub(super) &'a Database);
+
+impl Networks<'_> {
+    /// Adds a network.
+    pub async fn create(self, network: &Network, by: &Actor) -> Result<(), StoreError> {
+        write!(self.0, open => create(&mut open, network, by))
+    }
+
+    /// All networks, by name.
+    pub async fn list(self) -> Result<Vec<Network>, StoreError> {
+        read!(self.0, open => list(&mut open))
+    }
+
+    /// Removes a network with its keys, groups, policies and domains; `Conflict` while it has nodes. Its audit rows stay.
+    pub async fn delete(self, id: Uuid, by: &Actor, at: Micros) -> Result<(), StoreError> {
+        write!(self.0, open => delete(&mut open, id, by, at))
+    }
+}
+
 /// Adds a network.
-pub(super) async fn create(
-    open: &mut Transaction,
-    network: &Network,
-    by: &Actor,
-) -> Result<(), StoreError> {
+async fn create(open: &mut Transaction, network: &Network, by: &Actor) -> Result<(), StoreError> {
     refuse_taken_name(open, &network.name).await?;
     open.execute(
         "INSERT INTO networks (id, name, created_at) VALUES ($1, $2, $3)",
@@ -32,13 +50,13 @@ pub(super) async fn create(
 }
 
 /// All networks, by name.
-pub(super) async fn list(open: &mut Transaction) -> Result<Vec<Network>, StoreError> {
+async fn list(open: &mut Transaction) -> Result<Vec<Network>, StoreError> {
     let rows = open.all("SELECT id, name, created_at FROM networks ORDER BY name", &[]).await?;
     rows.iter().map(network).collect()
 }
 
 /// Removes a network that has no nodes, with its keys, groups, policies and domains. Its audit rows stay.
-pub(super) async fn delete(
+async fn delete(
     open: &mut Transaction,
     id: Uuid,
     by: &Actor,

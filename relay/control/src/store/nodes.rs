@@ -8,15 +8,51 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
+use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
 use super::{NewNode, StoreError, groups, hostnames, leases, networks};
 
+/// The table of nodes.
+#[derive(Debug, Clone, Copy)]
+pub struct Nodes<'a>(pub(super) &'a Database);
+
+impl Nodes<'_> {
+    /// Adds a node without a join key (a stock WireGuard client), leasing its address.
+    pub async fn add(self, node: &NewNode, by: &Actor) -> Result<Node, StoreError> {
+        write!(self.0, open => add(&mut open, node, by))
+    }
+
+    /// Nodes of a network, or of all, by name.
+    pub async fn list(self, network: Option<Uuid>) -> Result<Vec<Node>, StoreError> {
+        read!(self.0, open => list(&mut open, network))
+    }
+
+    /// Renames a node.
+    pub async fn rename(
+        self,
+        network: Uuid,
+        id: Uuid,
+        name: &str,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<Node, StoreError> {
+        write!(self.0, open => rename(&mut open, network, id, name, by, at))
+    }
+
+    /// Removes a node and its publications; its IPv4 address rests for 30 days, an ephemeral node's for one.
+    pub async fn delete(
+        self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.0, open => delete(&mut open, network, id, by, at))
+    }
+}
+
 /// Adds a node without a join key.
-pub(super) async fn add(
-    open: &mut Transaction,
-    new: &NewNode,
-    by: &Actor,
-) -> Result<Node, StoreError> {
+async fn add(open: &mut Transaction, new: &NewNode, by: &Actor) -> Result<Node, StoreError> {
     networks::require(open, new.network).await?;
     let groups = groups::require_all(open, new.network, &new.groups).await?;
     refuse_taken_name(open, new.network, &new.name).await?;
@@ -44,10 +80,7 @@ pub(super) async fn add(
 }
 
 /// Nodes of a network, or of all, by name.
-pub(super) async fn list(
-    open: &mut Transaction,
-    network: Option<Uuid>,
-) -> Result<Vec<Node>, StoreError> {
+async fn list(open: &mut Transaction, network: Option<Uuid>) -> Result<Vec<Node>, StoreError> {
     let (rows, members) = match network {
         Some(network) => (
             open.all(SELECT_OF_NETWORK, values![network]).await?,
@@ -63,7 +96,7 @@ pub(super) async fn list(
 }
 
 /// Renames a node.
-pub(super) async fn rename(
+async fn rename(
     open: &mut Transaction,
     network: Uuid,
     id: Uuid,
@@ -83,7 +116,7 @@ pub(super) async fn rename(
 }
 
 /// Removes a node and its publications; its address and its hostnames rest.
-pub(super) async fn delete(
+async fn delete(
     open: &mut Transaction,
     network: Uuid,
     id: Uuid,

@@ -5,11 +5,44 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
+use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
 use super::{StoreError, networks};
 
+/// The table of policies.
+#[derive(Debug, Clone, Copy)]
+pub struct Policies<'a>(pub(super) &'a Database);
+
+impl Policies<'_> {
+    /// Adds (`expected_revision` 0) or replaces a policy; `Conflict` when the stored revision is another.
+    pub async fn put(
+        self,
+        policy: &Policy,
+        expected_revision: i64,
+        by: &Actor,
+    ) -> Result<Policy, StoreError> {
+        write!(self.0, open => put(&mut open, policy, expected_revision, by))
+    }
+
+    /// Policies of a network, by name.
+    pub async fn list(self, network: Uuid) -> Result<Vec<Policy>, StoreError> {
+        read!(self.0, open => list(&mut open, network))
+    }
+
+    /// Removes a policy.
+    pub async fn delete(
+        self,
+        network: Uuid,
+        name: &str,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.0, open => delete(&mut open, network, name, by, at))
+    }
+}
+
 /// Adds or replaces a policy and answers what is stored.
-pub(super) async fn put(
+async fn put(
     open: &mut Transaction,
     policy: &Policy,
     expected_revision: i64,
@@ -34,13 +67,13 @@ pub(super) async fn put(
 }
 
 /// Policies of a network, by name.
-pub(super) async fn list(open: &mut Transaction, network: Uuid) -> Result<Vec<Policy>, StoreError> {
+async fn list(open: &mut Transaction, network: Uuid) -> Result<Vec<Policy>, StoreError> {
     let rows = open.all(SELECT_OF_NETWORK, values![network]).await?;
     rows.iter().map(policy).collect()
 }
 
 /// Removes a policy.
-pub(super) async fn delete(
+async fn delete(
     open: &mut Transaction,
     network: Uuid,
     name: &str,

@@ -11,12 +11,57 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
+use super::database::{Database, read, write};
 use super::ports::{self, protocol_text};
 use super::sql::{self, Row, Transaction, values};
 use super::{StoreError, hostnames, nodes};
 
+/// The table of publications.
+#[derive(Debug, Clone, Copy)]
+pub struct Publications<'a>(pub(super) &'a Database);
+
+impl Publications<'_> {
+    /// Adds a publication, or replaces the one of the same network, node and name (keeping its id, ports and hostnames unless the new one
+    /// names others, and when it was made). `created_at` is now. Allocates the overlay port when `overlay_port` is 0. `Taken` names the holder of a port,
+    /// hostname or name; a hostname that rests for another network is taken too, unless it lies below a domain that the
+    /// network has proved. Quotas are the caller's.
+    pub async fn put(
+        self,
+        publication: &Publication,
+        by: &Actor,
+    ) -> Result<Publication, StoreError> {
+        write!(self.0, open => put(&mut open, publication, by))
+    }
+
+    /// As [`Self::put`], once the publications `gone` of the same network are removed.
+    pub async fn replace(
+        self,
+        gone: &[Uuid],
+        publication: &Publication,
+        by: &Actor,
+    ) -> Result<Publication, StoreError> {
+        write!(self.0, open => replace(&mut open, gone, publication, by))
+    }
+
+    /// Publications of a network, or of all, by name.
+    pub async fn list(self, network: Option<Uuid>) -> Result<Vec<Publication>, StoreError> {
+        read!(self.0, open => list(&mut open, network))
+    }
+
+    /// Removes a publication.
+    pub async fn delete(
+        self,
+        network: Uuid,
+        id: Uuid,
+        by: &Actor,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        write!(self.0, open => delete(&mut open, network, id, by, at))
+    }
+}
+
 /// Adds a publication, or replaces the one of the same network, node and name, and answers what is stored.
-pub(super) async fn put(
+async fn put(
     open: &mut Transaction,
     wanted: &Publication,
     by: &Actor,
@@ -45,7 +90,7 @@ pub(super) async fn put(
 }
 
 /// Removes the publications `gone`, and puts another one.
-pub(super) async fn replace(
+async fn replace(
     open: &mut Transaction,
     gone: &[Uuid],
     wanted: &Publication,
@@ -58,7 +103,7 @@ pub(super) async fn replace(
 }
 
 /// Publications of a network, or of all, by name.
-pub(super) async fn list(
+async fn list(
     open: &mut Transaction,
     network: Option<Uuid>,
 ) -> Result<Vec<Publication>, StoreError> {
@@ -76,7 +121,7 @@ pub(super) async fn list(
 }
 
 /// Removes a publication.
-pub(super) async fn delete(
+async fn delete(
     open: &mut Transaction,
     network: Uuid,
     id: Uuid,

@@ -5,12 +5,29 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::audit::{self, Entry};
+use super::database::{Database, read, write};
 use super::sql::{Transaction, values};
 use crate::sealing::{Column, SealError, Sealed, Sealer};
 
+/// The sealed secrets of all tables.
+#[derive(Debug, Clone, Copy)]
+pub struct SealedSecrets<'a>(pub(super) &'a Database);
+
+impl SealedSecrets<'_> {
+    /// Opens every sealed secret, and counts them; [`StoreError::Sealed`] names the first that another key sealed. Damaged ones are told in the log.
+    pub async fn check(self, sealer: &Sealer) -> Result<u64, StoreError> {
+        read!(self.0, open => check(&mut open, sealer))
+    }
+
+    /// Seals every secret anew with the current key of `sealer`, in one transaction, and counts them.
+    pub async fn reseal(self, sealer: &Sealer, by: &Actor, at: Micros) -> Result<u64, StoreError> {
+        write!(self.0, open => reseal(&mut open, sealer, by, at))
+    }
+}
+
 /// Opens every secret with `sealer`, and counts them; the first that another key sealed is the error. A damaged one is told and passed over:
 /// whatever it belongs to is made anew when it is needed.
-pub(super) async fn check(open: &mut Transaction, sealer: &Sealer) -> Result<u64, StoreError> {
+async fn check(open: &mut Transaction, sealer: &Sealer) -> Result<u64, StoreError> {
     let mut opened = 0;
     for column in &COLUMNS {
         for (row, sealed) in secrets(open, column).await? {
@@ -26,7 +43,7 @@ pub(super) async fn check(open: &mut Transaction, sealer: &Sealer) -> Result<u64
 
 /// Seals every secret with the current key of `sealer`, and counts them. One that is damaged is forgotten: no key opens it, and under a new one
 /// nobody could tell that it is not a matter of the key.
-pub(super) async fn reseal(
+async fn reseal(
     open: &mut Transaction,
     sealer: &Sealer,
     by: &Actor,

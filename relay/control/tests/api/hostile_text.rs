@@ -103,7 +103,7 @@ async fn attack_45_reports_of_agents_are_cut_and_cleaned() {
             .ok();
         assert!(state["steps"].as_array().unwrap().len() <= 16);
         for step in lab.relay.steps.lock().unwrap().values().flatten() {
-            assert!(is_clean(&step.detail) && is_clean(&step.name), "{step:?}");
+            assert!(is_clean(&step.detail) && is_clean(step.name.as_str()), "{step:?}");
         }
     }
 }

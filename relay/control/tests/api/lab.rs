@@ -24,7 +24,7 @@ use crate::relay::FakeRelay;
 pub(crate) struct Lab {
     pub(crate) control: Control,
     pub(crate) relay: Arc<FakeRelay>,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     /// An API key of the cluster with every right.
     pub(crate) admin: String,
     machines: AtomicU64,
@@ -191,7 +191,7 @@ impl Lab {
 
     /// How many rows the audit trail has.
     pub(crate) async fn audit_rows(&self) -> usize {
-        self.store.audit(None, None, 0, 1_000).await.unwrap().len()
+        self.store.audit().list(None, None, 0, 1_000).await.unwrap().len()
     }
 }
 

@@ -160,8 +160,8 @@ async fn rules_that_do_not_compile_give_no_name_away_either() {
     lab.admin("POST", "/v1/networks/home/groups", json!({"name": "dev"})).await.ok();
     let rule = json!({"name": "pi", "effect": "allow", "who": ["node:pi", "group:dev"]});
     put(&lab, "office", json!({"publish": [rule]}), 0).await.ok();
-    let group = lab.store.groups(home).await.unwrap().remove(0);
-    lab.store.delete_group(home, group.id, &Actor::System, 1).await.unwrap();
+    let group = lab.store.groups().list(home).await.unwrap().remove(0);
+    lab.store.groups().delete(home, group.id, &Actor::System, 1).await.unwrap();
     lab.control.refresh().await.unwrap();
     assert_eq!(lab.node(home, "pi").await.name, "pi-2");
 }

@@ -320,7 +320,7 @@ async fn a_change_of_a_publication_is_written_down_when_it_was_made() {
     let first = lab.publish(&nas, udp("game", json!({"port": 7777}))).await.ok();
     let second = lab.publish(&nas, udp("game", json!({"port": 7778}))).await.ok();
     assert_eq!(second["created_at"], first["created_at"]);
-    let rows = lab.store.audit(None, Some("publication."), 0, 1_000).await.unwrap();
+    let rows = lab.store.audit().list(None, Some("publication."), 0, 1_000).await.unwrap();
     let [create, replace] = rows.as_slice() else { panic!("two rows: {rows:?}") };
     assert_eq!(
         (create.action.as_str(), replace.action.as_str()),

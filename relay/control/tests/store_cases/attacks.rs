@@ -24,7 +24,7 @@ async fn one_of_200_gets_in(lab: &Lab) {
     let joins = (0..200).map(|number| {
         let store = if number % 2 == 0 { lab.store.clone() } else { second.clone() };
         let request = lab.request(key);
-        tokio::spawn(async move { store.join(&request).await })
+        tokio::spawn(async move { store.nodes().join(&request).await })
     });
 
     let mut joined = 0;
@@ -38,8 +38,8 @@ async fn one_of_200_gets_in(lab: &Lab) {
     }
 
     assert_eq!((joined, spent), (1, 199));
-    assert_eq!(lab.store.nodes(None).await.unwrap().len(), 1);
-    assert_eq!(lab.store.join_keys(lab.network).await.unwrap()[0].uses, 1);
+    assert_eq!(lab.store.nodes().list(None).await.unwrap().len(), 1);
+    assert_eq!(lab.store.join_keys().list(lab.network).await.unwrap()[0].uses, 1);
     let actions = lab.actions().await;
     let count = |wanted: &str| actions.iter().filter(|action| *action == wanted).count();
     assert_eq!((count("node.join"), count("node.join_refused")), (1, 0));
@@ -50,7 +50,7 @@ pub(crate) async fn attack_02_only_who_proves_the_secret_learns_why(lab: Lab) {
     let expired = lab.add_key(|key| key.expires_at = Some(START)).await;
     let spent = lab.add_key(|key| (key.uses_max, key.uses) = (Some(3), 3)).await;
     let revoked = lab.add_key(|_| ()).await;
-    lab.store.revoke_join_key(lab.network, revoked, &ADMIN, START).await.unwrap();
+    lab.store.join_keys().revoke(lab.network, revoked, &ADMIN, START).await.unwrap();
     let elsewhere = lab.add_key(|_| ()).await;
     let other = lab.other_network().await;
 
@@ -64,13 +64,13 @@ pub(crate) async fn attack_02_only_who_proves_the_secret_learns_why(lab: Lab) {
         ),
     ];
     for (request, why) in cases {
-        let told = lab.store.join(&request).await.unwrap_err();
+        let told = lab.store.nodes().join(&request).await.unwrap_err();
         assert_eq!(told.to_string(), why);
         let guess = JoinRequest { secret_hash: [8; 32], ..request };
-        let told = lab.store.join(&guess).await.unwrap_err();
+        let told = lab.store.nodes().join(&guess).await.unwrap_err();
         assert!(matches!(told, JoinError::Invalid), "{told:?}");
     }
-    assert!(lab.store.nodes(None).await.unwrap().is_empty());
+    assert!(lab.store.nodes().list(None).await.unwrap().is_empty());
     assert!(!lab.actions().await.contains(&"node.join_refused".to_owned()));
 }
 
@@ -84,15 +84,15 @@ pub(crate) async fn attack_02_refused_joins_are_one_row_with_their_count(lab: La
         count: 1_430,
         at: START,
     };
-    lab.store.note_join_refusals(&refusals).await.unwrap();
+    lab.store.nodes().note_join_refusals(&refusals).await.unwrap();
 
-    let row = lab.store.audit(None, Some("refused"), 0, 10).await.unwrap().pop().unwrap();
+    let row = lab.store.audit().list(None, Some("refused"), 0, 10).await.unwrap().pop().unwrap();
     assert_eq!((row.actor, row.network), (format!("join-key:{key}"), Some(lab.network)));
     assert_eq!(row.detail["count"], 1_430);
     assert_eq!(row.detail["why"], refusals.why);
     let rows = lab.actions().await.len();
     let gone = JoinRefusals { key: Uuid::now_v7(), ..refusals };
-    lab.store.note_join_refusals(&gone).await.unwrap();
+    lab.store.nodes().note_join_refusals(&gone).await.unwrap();
     assert_eq!(lab.actions().await.len(), rows);
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn attack_02_strangers_write_nothing(lab: Lab) {
         lab.request(Uuid::now_v7()),
     ];
     for guess in guesses {
-        let told = lab.store.join(&guess).await.unwrap_err();
+        let told = lab.store.nodes().join(&guess).await.unwrap_err();
         assert!(matches!(told, JoinError::Invalid), "{told:?}");
     }
     assert_eq!(lab.actions().await, rows);

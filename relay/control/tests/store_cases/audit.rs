@@ -10,12 +10,12 @@ use super::lab::{ADMIN, DAY, Lab, START, audit_key, intact_rows, udp};
 
 pub(crate) async fn names_actor_action_and_thing_of_every_change(lab: Lab) {
     let admin = Actor::ApiKey(Uuid::from_u128(5));
-    let node = lab.store.add_node(&lab.new_node(lab.network, "nas"), &admin).await.unwrap();
+    let node = lab.store.nodes().add(&lab.new_node(lab.network, "nas"), &admin).await.unwrap();
     let by_node = Actor::Node(node.id);
-    let game = lab.store.put_publication(&udp(&node, "game", 7777), &by_node).await.unwrap();
-    lab.store.delete_publication(lab.network, game.id, &by_node, START + 7).await.unwrap();
+    let game = lab.store.publications().put(&udp(&node, "game", 7777), &by_node).await.unwrap();
+    lab.store.publications().delete(lab.network, game.id, &by_node, START + 7).await.unwrap();
 
-    let rows = lab.store.audit(None, None, 0, 1_000).await.unwrap();
+    let rows = lab.store.audit().list(None, None, 0, 1_000).await.unwrap();
     let told: Vec<(&str, &str, &str)> =
         rows.iter().map(|row| (&*row.actor, &*row.action, &*row.subject)).collect();
     let (home, node, game) = (lab.network.to_string(), node.id.to_string(), game.id.to_string());
@@ -34,14 +34,14 @@ pub(crate) async fn names_actor_action_and_thing_of_every_change(lab: Lab) {
     assert_eq!(rows[2].detail["public_port"], 7777);
     assert_eq!(rows[0].previous_hash, "0".repeat(64));
     assert_eq!(rows[1].previous_hash, rows[0].hash);
-    assert_eq!(intact_rows(&*lab.store).await, 4);
+    assert_eq!(intact_rows(&lab.store).await, 4);
 }
 
 pub(crate) async fn is_not_written_when_nothing_changed(lab: Lab) {
     let node = lab.add_node(lab.network, "nas").await;
     let rows = lab.actions().await;
-    lab.store.rename_node(lab.network, node.id, "nas", &ADMIN, START).await.unwrap();
-    lab.store.delete_node(lab.network, Uuid::now_v7(), &ADMIN, START).await.unwrap_err();
+    lab.store.nodes().rename(lab.network, node.id, "nas", &ADMIN, START).await.unwrap();
+    lab.store.nodes().delete(lab.network, Uuid::now_v7(), &ADMIN, START).await.unwrap_err();
     assert_eq!(lab.actions().await, rows);
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn is_searched_by_text_and_network_and_paged(lab: Lab) {
     lab.add_node(other, "nas").await;
 
     let found = async |network, text, after, limit| {
-        let rows = lab.store.audit(network, text, after, limit).await.unwrap();
+        let rows = lab.store.audit().list(network, text, after, limit).await.unwrap();
         rows.into_iter().map(|row| row.sequence).collect::<Vec<_>>()
     };
     assert_eq!(found(None, Some("NAS"), 0, 1_000).await, [3, 5, 6]);
@@ -69,7 +69,7 @@ pub(crate) async fn keeps_hostile_text_as_it_was(lab: Lab) {
     let name = "a\r\n\u{1b}[31m\u{202e}'; DROP TABLE audit; -- \"\\%_";
     lab.add_network(Uuid::now_v7(), name).await;
 
-    let rows = lab.store.audit(None, Some("drop table"), 0, 10).await.unwrap();
+    let rows = lab.store.audit().list(None, Some("drop table"), 0, 10).await.unwrap();
     assert_eq!(rows[0].detail["name"], name);
     lab.assert_intact().await;
 }
@@ -81,13 +81,13 @@ pub(crate) async fn stays_linear_under_parallel_writers(lab: Lab) {
         let name = format!("network-{number}");
         tokio::spawn(async move {
             let network = Network { id: Uuid::now_v7(), name, created_at: START };
-            store.create_network(&network, &ADMIN).await.unwrap();
+            store.networks().create(&network, &ADMIN).await.unwrap();
         })
     });
     for write in futures_util::future::join_all(writes).await {
         write.unwrap();
     }
-    assert_eq!(intact_rows(&*lab.store).await, 61);
+    assert_eq!(intact_rows(&lab.store).await, 61);
 }
 
 pub(crate) async fn refuses_change_removal_and_gaps_in_the_tables(lab: Lab) {
@@ -190,13 +190,13 @@ pub(crate) async fn shows_what_was_forged_also_after_the_next_change(lab: Lab) {
 pub(crate) async fn keeps_rows_that_were_made_to_look_old(lab: Lab) {
     let rows = TenRows::again(&lab).await;
     rows.tamper("UPDATE audit SET at = 1 WHERE sequence <= 5").await;
-    let refused = lab.store.trim_audit(START, START).await;
+    let refused = lab.store.audit().trim(START, START).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
     rows.assert_broken_at(1).await;
     assert_eq!(lab.actions().await.len(), 10);
 
     rows.compute_anew().await;
-    let refused = lab.store.trim_audit(START, START).await;
+    let refused = lab.store.audit().trim(START, START).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
     assert_eq!(lab.actions().await.len(), 10);
 }
@@ -215,8 +215,8 @@ pub(crate) async fn is_signed_although_the_relay_died_before_it_was(lab: Lab) {
         lab.tamper(&format!("ALTER TABLE {table} DROP COLUMN maker")).await.unwrap();
     }
     let store = bore_control::store::open(&lab.url, &lab.path(""), audit_key()).await.unwrap();
-    assert_eq!(intact_rows(&*store).await, 1);
-    assert!(store.join_keys(lab.network).await.unwrap().is_empty(), "the schema is whole");
+    assert_eq!(intact_rows(&store).await, 1);
+    assert!(store.join_keys().list(lab.network).await.unwrap().is_empty(), "the schema is whole");
 }
 
 pub(crate) async fn holds_what_is_expected_of_it_or_says_so(lab: Lab) {
@@ -224,7 +224,7 @@ pub(crate) async fn holds_what_is_expected_of_it_or_says_so(lab: Lab) {
     let rows = TenRows::again(&lab).await;
     let look = async |expected| {
         let walk = AuditWalk { expected: Some(expected), ..AuditWalk::default() };
-        lab.store.verify_audit(&walk).await.unwrap()
+        lab.store.audit().verify(&walk).await.unwrap()
     };
     assert!(matches!(look(old).await, AuditVerdict::Intact { rows: 10, .. }));
     let forged = AuditPoint { hash: [9; 32], ..old };
@@ -250,7 +250,7 @@ pub(crate) async fn is_verified_a_page_at_a_time(lab: Lab) {
     let mut walk = AuditWalk { rows_max: 3, ..AuditWalk::default() };
     let mut looks = Vec::new();
     loop {
-        match lab.store.verify_audit(&walk).await.unwrap() {
+        match lab.store.audit().verify(&walk).await.unwrap() {
             AuditVerdict::Continues { rows, last } => {
                 looks.push(rows);
                 walk.after = Some(last);
@@ -265,7 +265,7 @@ pub(crate) async fn is_verified_a_page_at_a_time(lab: Lab) {
     }
     assert_eq!(looks, [3, 3, 3, 1]);
     walk.after = Some(AuditPoint { sequence: 3, hash: [1; 32] });
-    let verdict = lab.store.verify_audit(&walk).await.unwrap();
+    let verdict = lab.store.audit().verify(&walk).await.unwrap();
     assert!(matches!(verdict, AuditVerdict::Broken { sequence: 4, .. }), "{verdict:?}");
 }
 
@@ -273,23 +273,24 @@ pub(crate) async fn loses_old_rows_behind_a_signed_checkpoint(lab: Lab) {
     let event =
         |at| AuditEvent { network: None, action: "relay.drain", subject: "relay".to_owned(), at };
     for day in 1..10 {
-        lab.store.note(&event(START + day * DAY), &ADMIN).await.unwrap();
+        lab.store.audit().note(&event(START + day * DAY), &ADMIN).await.unwrap();
     }
-    let trimmed = async |day: i64| lab.store.trim_audit(START + day * DAY, START + 99 * DAY).await;
+    let trimmed =
+        async |day: i64| lab.store.audit().trim(START + day * DAY, START + 99 * DAY).await;
     assert_eq!(trimmed(1).await.unwrap(), 0, "the oldest is not a day older than that");
     assert_eq!(trimmed(5).await.unwrap(), 5);
     assert_eq!(trimmed(5).await.unwrap(), 0);
 
-    let rows = lab.store.audit(None, None, 0, 100).await.unwrap();
+    let rows = lab.store.audit().list(None, None, 0, 100).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), [6, 7, 8, 9, 10, 11]);
     let (told, last) = (&rows[5], &rows[0].previous_hash);
     assert_eq!((&*told.action, &*told.actor), ("audit.trim", "system"));
     assert_eq!((&told.subject, &told.detail["rows"]), (&format!("5:{last}"), &5.into()));
-    assert_eq!(intact_rows(&*lab.store).await, 6);
+    assert_eq!(intact_rows(&lab.store).await, 6);
     assert!(lab.tamper("DELETE FROM audit WHERE sequence = 6").await.is_err());
     let expect = async |text: String| {
         let walk = AuditWalk { expected: Some(text.parse().unwrap()), ..AuditWalk::default() };
-        matches!(lab.store.verify_audit(&walk).await.unwrap(), AuditVerdict::Intact { .. })
+        matches!(lab.store.audit().verify(&walk).await.unwrap(), AuditVerdict::Intact { .. })
     };
     assert!(expect(format!("5:{last}")).await);
     assert!(!expect(format!("5:{}", "0".repeat(64))).await);
@@ -303,7 +304,7 @@ pub(crate) async fn loses_old_rows_behind_a_signed_checkpoint(lab: Lab) {
 }
 
 async fn head(lab: &Lab) -> AuditPoint {
-    match lab.store.verify_audit(&AuditWalk::default()).await.unwrap() {
+    match lab.store.audit().verify(&AuditWalk::default()).await.unwrap() {
         AuditVerdict::Intact { head, .. } => head,
         verdict @ (AuditVerdict::Continues { .. } | AuditVerdict::Broken { .. }) => {
             panic!("{verdict:?}")
@@ -315,10 +316,10 @@ pub(crate) async fn of_many_pages_is_verified_whole(lab: Lab) {
     let rows = 2_000;
     for _ in 0..rows / 2 {
         let group = lab.add_group(lab.network, "ops", Vec::new()).await;
-        lab.store.delete_group(lab.network, group.id, &ADMIN, START).await.unwrap();
+        lab.store.groups().delete(lab.network, group.id, &ADMIN, START).await.unwrap();
     }
-    assert_eq!(intact_rows(&*lab.store).await, rows + 1);
-    assert_eq!(lab.store.audit(None, None, 0, u32::MAX).await.unwrap().len(), 1_000);
+    assert_eq!(intact_rows(&lab.store).await, rows + 1);
+    assert_eq!(lab.store.audit().list(None, None, 0, u32::MAX).await.unwrap().len(), 1_000);
 }
 
 /// A trail of ten rows whose tables no longer defend themselves, as an attacker with the file has it.
@@ -350,7 +351,7 @@ impl<'a> TenRows<'a> {
     /// Gives every row the hash that belongs to its content and the row before, as an attacker does who knows the format but has no key.
     async fn compute_anew(&self) {
         let mut previous = [0; 32];
-        for row in self.lab.store.audit(None, None, 0, 1_000).await.unwrap() {
+        for row in self.lab.store.audit().list(None, None, 0, 1_000).await.unwrap() {
             let network = row.network.map(Uuid::into_bytes);
             let detail = row.detail.to_string();
             let fields: [&[u8]; 9] = [
@@ -393,7 +394,7 @@ impl<'a> TenRows<'a> {
     }
 
     async fn assert_broken_at(&self, wanted: i64) {
-        let verdict = self.lab.store.verify_audit(&AuditWalk::default()).await.unwrap();
+        let verdict = self.lab.store.audit().verify(&AuditWalk::default()).await.unwrap();
         assert!(
             matches!(verdict, AuditVerdict::Broken { sequence, .. } if sequence == wanted),
             "{verdict:?}"

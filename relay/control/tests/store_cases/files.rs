@@ -67,8 +67,8 @@ async fn opened_again_it_has_everything() {
 
     let again = reopen(&lab).await.unwrap();
 
-    assert_eq!(again.nodes(None).await.unwrap(), [node]);
-    assert_eq!(intact_rows(&*again).await, 2);
+    assert_eq!(again.nodes().list(None).await.unwrap(), [node]);
+    assert_eq!(intact_rows(&again).await, 2);
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_backup_under_load_is_private_whole_and_overwrites_nothing() {
         for number in 0..100 {
             let network =
                 Network { id: Uuid::now_v7(), name: format!("n{number}"), created_at: START };
-            store.create_network(&network, &ADMIN).await.unwrap();
+            store.networks().create(&network, &ADMIN).await.unwrap();
         }
     });
     let copy = lab.path("backup.db");
@@ -152,8 +152,8 @@ async fn a_backup_under_load_is_private_whole_and_overwrites_nothing() {
 
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     let restored = open_file(&copy).await.unwrap();
-    let networks = i64::try_from(restored.networks().await.unwrap().len()).unwrap();
-    assert_eq!(intact_rows(&*restored).await, networks);
+    let networks = i64::try_from(restored.networks().list().await.unwrap().len()).unwrap();
+    assert_eq!(intact_rows(&restored).await, networks);
     let refused = lab.store.backup(&copy).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
 }
@@ -166,11 +166,11 @@ async fn a_busy_file_is_refused_after_a_moment_instead_of_waited_for() {
     other.execute("BEGIN IMMEDIATE").await.unwrap();
 
     let network = Network { id: Uuid::now_v7(), name: "late".to_owned(), created_at: START };
-    let refused = lab.store.create_network(&network, &ADMIN).await;
+    let refused = lab.store.networks().create(&network, &ADMIN).await;
     assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
 
     other.execute("ROLLBACK").await.unwrap();
-    lab.store.create_network(&network, &ADMIN).await.unwrap();
+    lab.store.networks().create(&network, &ADMIN).await.unwrap();
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn a_full_disk_refuses_by_name_and_loses_nothing_acknowledged() {
     let refused = loop {
         let name = format!("{}-{}", acknowledged.len(), "x".repeat(2_000));
         let network = Network { id: Uuid::now_v7(), name, created_at: START };
-        match relay.create_network(&network, &ADMIN).await {
+        match relay.networks().create(&network, &ADMIN).await {
             Ok(()) => acknowledged.push(network),
             Err(error) => break error,
         }
@@ -190,16 +190,16 @@ async fn a_full_disk_refuses_by_name_and_loses_nothing_acknowledged() {
     assert!(matches!(refused, StoreError::DiskFull), "{refused:?}");
     assert!(acknowledged.len() > 10, "the disk was full at once");
     acknowledged.sort_by(|a, b| a.name.cmp(&b.name));
-    assert_eq!(relay.networks().await.unwrap(), acknowledged);
+    assert_eq!(relay.networks().list().await.unwrap(), acknowledged);
 
     let rows = i64::try_from(acknowledged.len()).unwrap();
     drop(relay);
     disk.grow();
     let again = open_file(&file).await.unwrap();
-    assert_eq!(again.networks().await.unwrap(), acknowledged);
-    assert_eq!(intact_rows(&*again).await, rows);
+    assert_eq!(again.networks().list().await.unwrap(), acknowledged);
+    assert_eq!(intact_rows(&again).await, rows);
     let network = Network { id: Uuid::now_v7(), name: "room".to_owned(), created_at: START };
-    again.create_network(&network, &ADMIN).await.unwrap();
+    again.networks().create(&network, &ADMIN).await.unwrap();
 }
 
 #[tokio::test]
@@ -209,16 +209,16 @@ async fn a_disk_with_room_again_takes_changes_again() {
     let network =
         |name: &str| Network { id: Uuid::now_v7(), name: name.to_owned(), created_at: START };
     let filler = disk.fill();
-    let refused = relay.create_network(&network("full"), &ADMIN).await;
+    let refused = relay.networks().create(&network("full"), &ADMIN).await;
     assert!(matches!(refused, Err(StoreError::DiskFull)), "{refused:?}");
     let health = relay.probe(START).await;
     assert!(matches!(health, Err(StoreError::DiskFull)), "{health:?}");
 
     std::fs::remove_file(filler).unwrap();
-    relay.create_network(&network("room"), &ADMIN).await.unwrap();
+    relay.networks().create(&network("room"), &ADMIN).await.unwrap();
     relay.probe(START).await.unwrap();
-    assert_eq!(relay.networks().await.unwrap().len(), 1);
-    assert_eq!(intact_rows(&*relay).await, 1);
+    assert_eq!(relay.networks().list().await.unwrap().len(), 1);
+    assert_eq!(intact_rows(&relay).await, 1);
 }
 
 #[tokio::test]
@@ -254,13 +254,13 @@ async fn a_disk_that_fails_and_works_again_takes_changes_again() {
     }
     let lab = Engine::Sqlite.lab().await;
     limit_files("20000");
-    let refused = lab.store.delete_network(lab.network, &ADMIN, START).await;
+    let refused = lab.store.networks().delete(lab.network, &ADMIN, START).await;
     let health = lab.store.probe(START).await;
     limit_files("unlimited");
     assert!(matches!(refused, Err(StoreError::Database(_))), "{refused:?}");
     assert!(matches!(health, Err(StoreError::Database(_))), "{health:?}");
 
-    lab.store.delete_network(lab.network, &ADMIN, START).await.unwrap();
+    lab.store.networks().delete(lab.network, &ADMIN, START).await.unwrap();
     lab.store.probe(START).await.unwrap();
     lab.assert_intact().await;
 }
@@ -285,11 +285,11 @@ async fn a_read_only_disk_refuses_by_name() {
     assert!(matches!(refused, Err(StoreError::ReadOnly)), "{refused:?}");
 }
 
-async fn reopen(lab: &Lab) -> Result<std::sync::Arc<dyn store::Store>, StoreError> {
+async fn reopen(lab: &Lab) -> Result<std::sync::Arc<store::Store>, StoreError> {
     store::create(&lab.url, &lab.path(""), audit_key()).await
 }
 
-async fn open_file(file: &Path) -> Result<std::sync::Arc<dyn store::Store>, StoreError> {
+async fn open_file(file: &Path) -> Result<std::sync::Arc<store::Store>, StoreError> {
     store::create(&format!("sqlite://{}", file.display()), Path::new("/"), audit_key()).await
 }
 

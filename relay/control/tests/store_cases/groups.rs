@@ -12,14 +12,14 @@ pub(crate) async fn are_listed_with_their_nodes(lab: Lab) {
     let ops = lab.add_group(lab.network, "ops", vec![nas]).await;
     let all = lab.add_group(lab.network, "all", vec![nas, attic, nas]).await;
 
-    let groups = lab.store.groups(lab.network).await.unwrap();
+    let groups = lab.store.groups().list(lab.network).await.unwrap();
     assert_eq!(groups[0], Group { nodes: vec![nas, attic], ..all });
     assert_eq!(groups[1], ops);
 
-    let set = lab.store.set_group_nodes(lab.network, ops.id, &[attic], &ADMIN, START).await;
+    let set = lab.store.groups().set_nodes(lab.network, ops.id, &[attic], &ADMIN, START).await;
     let set = set.unwrap();
     assert_eq!(set, Group { nodes: vec![attic], ..ops });
-    assert_eq!(lab.store.groups(lab.network).await.unwrap()[1], set);
+    assert_eq!(lab.store.groups().list(lab.network).await.unwrap()[1], set);
 }
 
 pub(crate) async fn take_only_nodes_of_their_network(lab: Lab) {
@@ -28,19 +28,24 @@ pub(crate) async fn take_only_nodes_of_their_network(lab: Lab) {
     let ours = lab.add_node(lab.network, "nas").await.id;
     let ops = lab.add_group(lab.network, "ops", vec![ours]).await;
 
-    let refused = lab.store.set_group_nodes(lab.network, ops.id, &[foreign], &ADMIN, START).await;
+    let refused =
+        lab.store.groups().set_nodes(lab.network, ops.id, &[foreign], &ADMIN, START).await;
     assert!(matches!(refused, Err(StoreError::NotFound("node"))), "{refused:?}");
-    assert_eq!(lab.store.groups(lab.network).await.unwrap()[0].nodes, [ours], "nothing was undone");
-    let refused = lab.store.set_group_nodes(other, ops.id, &[foreign], &ADMIN, START).await;
+    assert_eq!(
+        lab.store.groups().list(lab.network).await.unwrap()[0].nodes,
+        [ours],
+        "nothing was undone"
+    );
+    let refused = lab.store.groups().set_nodes(other, ops.id, &[foreign], &ADMIN, START).await;
     assert!(matches!(refused, Err(StoreError::NotFound("group"))), "{refused:?}");
 }
 
 pub(crate) async fn have_unique_names_and_can_be_removed(lab: Lab) {
     let ops = lab.add_group(lab.network, "ops", Vec::new()).await;
     let again = Group { id: Uuid::now_v7(), ..ops.clone() };
-    let refused = lab.store.create_group(&again, &ADMIN).await;
+    let refused = lab.store.groups().create(&again, &ADMIN).await;
     assert!(matches!(refused, Err(StoreError::Taken { what: "name", .. })), "{refused:?}");
 
-    lab.store.delete_group(lab.network, ops.id, &ADMIN, START).await.unwrap();
-    lab.store.create_group(&again, &ADMIN).await.unwrap();
+    lab.store.groups().delete(lab.network, ops.id, &ADMIN, START).await.unwrap();
+    lab.store.groups().create(&again, &ADMIN).await.unwrap();
 }

@@ -57,7 +57,7 @@ impl Engine {
 /// One store and the network `home`.
 #[derive(Debug)]
 pub(crate) struct Lab {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) url: String,
     pub(crate) network: Uuid,
     made: AtomicU64,
@@ -69,7 +69,7 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) async fn add_network(&self, id: Uuid, name: &str) {
         let network = Network { id, name: name.to_owned(), created_at: START };
-        self.store.create_network(&network, &ADMIN).await.unwrap();
+        self.store.networks().create(&network, &ADMIN).await.unwrap();
     }
 
     /// A second network.
@@ -82,7 +82,7 @@ impl Lab {
     pub(crate) async fn add_key(&self, change: impl FnOnce(&mut JoinKey)) -> Uuid {
         let mut key = join_key(self.network);
         change(&mut key);
-        self.store.create_join_key(&key, SECRET, &ADMIN).await.unwrap();
+        self.store.join_keys().create(&key, SECRET, &ADMIN).await.unwrap();
         key.id
     }
 
@@ -122,24 +122,24 @@ impl Lab {
 
     /// Adds an agent.
     pub(crate) async fn add_node(&self, network: Uuid, name: &str) -> Node {
-        self.store.add_node(&self.new_node(network, name), &ADMIN).await.unwrap()
+        self.store.nodes().add(&self.new_node(network, name), &ADMIN).await.unwrap()
     }
 
     pub(crate) async fn add_group(&self, network: Uuid, name: &str, nodes: Vec<Uuid>) -> Group {
         let group =
             Group { id: Uuid::now_v7(), network, name: name.to_owned(), nodes, created_at: START };
-        self.store.create_group(&group, &ADMIN).await.unwrap();
+        self.store.groups().create(&group, &ADMIN).await.unwrap();
         group
     }
 
     /// What the audit trail holds, as `action subject`.
     pub(crate) async fn actions(&self) -> Vec<String> {
-        let rows = self.store.audit(None, None, 0, 1_000).await.unwrap();
+        let rows = self.store.audit().list(None, None, 0, 1_000).await.unwrap();
         rows.into_iter().map(|row| row.action).collect()
     }
 
     pub(crate) async fn assert_intact(&self) {
-        intact_rows(&*self.store).await;
+        intact_rows(&self.store).await;
     }
 
     /// The URL of a database that holds nothing, not even a schema.
@@ -189,8 +189,8 @@ pub(crate) fn audit_key() -> AuditKey {
 }
 
 /// How many rows the audit trail has, all of which follow from the one before.
-pub(crate) async fn intact_rows(store: &dyn Store) -> i64 {
-    match store.verify_audit(&AuditWalk::default()).await.unwrap() {
+pub(crate) async fn intact_rows(store: &Store) -> i64 {
+    match store.audit().verify(&AuditWalk::default()).await.unwrap() {
         AuditVerdict::Intact { rows, .. } => rows,
         verdict @ (AuditVerdict::Continues { .. } | AuditVerdict::Broken { .. }) => {
             panic!("{verdict:?}")

@@ -17,8 +17,8 @@ pub(crate) async fn keep_hostnames_and_ports_of_the_first_schema(lab: Lab) {
 
     let store = store::create(&url, &lab.path(""), audit_key()).await.unwrap();
 
-    assert!(store.certificates().await.unwrap().is_empty());
-    let publications = store.publications(None).await.unwrap();
+    assert!(store.certificates().list().await.unwrap().is_empty());
+    let publications = store.publications().list(None).await.unwrap();
     let shown: Vec<_> = publications
         .iter()
         .map(|item| (item.name.as_str(), item.protocol, item.public_port, shown_names(item)))
@@ -30,14 +30,14 @@ pub(crate) async fn keep_hostnames_and_ports_of_the_first_schema(lab: Lab) {
     assert_eq!(shown, expected);
     let [app, game] = publications.as_slice() else { panic!("two publications") };
     let new = NewNode { kind: NodeKind::Agent, ..lab.new_node(app.network, "late") };
-    let late = store.add_node(&new, &ADMIN).await.unwrap();
+    let late = store.nodes().add(&new, &ADMIN).await.unwrap();
     for taken in [http(&late, "a", "app.t.example.org"), udp(&late, "b", 7778)] {
-        assert!(store.put_publication(&taken, &ADMIN).await.is_err(), "{} is held", taken.name);
+        assert!(store.publications().put(&taken, &ADMIN).await.is_err(), "{} is held", taken.name);
     }
-    store.delete_publication(game.network, game.id, &ADMIN, START).await.unwrap();
-    store.put_publication(&udp(&late, "b", 7778), &ADMIN).await.unwrap();
+    store.publications().delete(game.network, game.id, &ADMIN, START).await.unwrap();
+    store.publications().put(&udp(&late, "b", 7778), &ADMIN).await.unwrap();
     assert!(matches!(
-        store.verify_audit(&AuditWalk::default()).await.unwrap(),
+        store.audit().verify(&AuditWalk::default()).await.unwrap(),
         AuditVerdict::Intact { .. }
     ));
 }
@@ -54,11 +54,11 @@ pub(crate) async fn count_the_addresses_that_networks_have(lab: Lab) {
 
     let store = store::create(&url, &lab.path(""), audit_key()).await.unwrap();
 
-    let network = store.networks().await.unwrap()[0].id;
+    let network = store.networks().list().await.unwrap()[0].id;
     let limited = |name: &str| NewNode { addresses_max: 2, ..lab.new_node(network, name) };
-    store.add_node(&limited("a"), &ADMIN).await.unwrap();
-    store.delete_node(network, nas, &ADMIN, START).await.unwrap();
-    let refused = store.add_node(&limited("b"), &ADMIN).await;
+    store.nodes().add(&limited("a"), &ADMIN).await.unwrap();
+    store.nodes().delete(network, nas, &ADMIN, START).await.unwrap();
+    let refused = store.nodes().add(&limited("b"), &ADMIN).await;
     let taken = ShareTaken { most: 2, free_at: Some(START + 30 * DAY) };
     assert!(matches!(refused, Err(StoreError::ShareTaken(found)) if found == taken), "{refused:?}");
 }
@@ -71,9 +71,10 @@ pub(crate) async fn tell_whose_certificates_are_where_one_ca_was_asked(lab: Lab)
 
         let store = store::create(&url, &lab.path(""), audit_key()).await.unwrap();
 
-        let certificate = store.certificate("app.t.example.org").await.unwrap().unwrap();
+        let certificate =
+            store.certificates().of_subject("app.t.example.org").await.unwrap().unwrap();
         assert_eq!(certificate.directory.as_deref(), directory);
-        let order = store.certificate_orders().await.unwrap().remove(0);
+        let order = store.certificate_orders().list().await.unwrap().remove(0);
         assert_eq!((order.failures, order.proof_failures, order.retry_after), (3, 0, None));
     }
 }

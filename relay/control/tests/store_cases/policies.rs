@@ -9,31 +9,31 @@ use super::lab::{ADMIN, Lab, START};
 
 pub(crate) async fn count_revisions_and_refuse_a_stale_writer(lab: Lab) {
     let wanted = policy(lab.network, "main");
-    let first = lab.store.put_policy(&wanted, 0, &ADMIN).await.unwrap();
+    let first = lab.store.policies().put(&wanted, 0, &ADMIN).await.unwrap();
     assert_eq!(first, Policy { revision: 1, ..wanted.clone() });
     let second = Policy { id: Uuid::now_v7(), updated_at: START + 1, ..wanted };
-    let second = lab.store.put_policy(&second, 1, &ADMIN).await.unwrap();
+    let second = lab.store.policies().put(&second, 1, &ADMIN).await.unwrap();
     assert_eq!((second.id, second.revision), (first.id, 2));
 
     for stale in [0, 1, 3] {
-        let refused = lab.store.put_policy(&first, stale, &ADMIN).await;
+        let refused = lab.store.policies().put(&first, stale, &ADMIN).await;
         assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
     }
-    assert_eq!(lab.store.policies(lab.network).await.unwrap(), [second]);
+    assert_eq!(lab.store.policies().list(lab.network).await.unwrap(), [second]);
 }
 
 pub(crate) async fn are_removed_and_begin_again(lab: Lab) {
     let main = policy(lab.network, "main");
-    lab.store.put_policy(&main, 0, &ADMIN).await.unwrap();
+    lab.store.policies().put(&main, 0, &ADMIN).await.unwrap();
     let other = lab.other_network().await;
-    let refused = lab.store.delete_policy(other, "main", &ADMIN, START).await;
+    let refused = lab.store.policies().delete(other, "main", &ADMIN, START).await;
     assert!(matches!(refused, Err(StoreError::NotFound("policy"))), "{refused:?}");
 
-    lab.store.delete_policy(lab.network, "main", &ADMIN, START).await.unwrap();
+    lab.store.policies().delete(lab.network, "main", &ADMIN, START).await.unwrap();
 
-    let refused = lab.store.put_policy(&main, 1, &ADMIN).await;
+    let refused = lab.store.policies().put(&main, 1, &ADMIN).await;
     assert!(matches!(refused, Err(StoreError::NotFound("policy"))), "{refused:?}");
-    assert_eq!(lab.store.put_policy(&main, 0, &ADMIN).await.unwrap().revision, 1);
+    assert_eq!(lab.store.policies().put(&main, 0, &ADMIN).await.unwrap().revision, 1);
 }
 
 /// A policy with one rule.

@@ -30,7 +30,7 @@ pub(crate) async fn are_stored_as_given_with_an_overlay_port(lab: Lab) {
 
     assert_eq!(stored, Publication { overlay_port: 1024, ..wanted });
     for network in [Some(lab.network), None] {
-        let listed = lab.store.publications(network).await.unwrap();
+        let listed = lab.store.publications().list(network).await.unwrap();
         assert_eq!(listed, std::slice::from_ref(&stored));
     }
 }
@@ -45,7 +45,7 @@ pub(crate) async fn of_the_same_name_and_node_are_replaced_in_place(lab: Lab) {
     let replaced = put(&lab, &again).await;
 
     assert_eq!(replaced, Publication { target: "127.0.0.1:9".to_owned(), ..game });
-    assert_eq!(lab.store.publications(None).await.unwrap().len(), 2);
+    assert_eq!(lab.store.publications().list(None).await.unwrap().len(), 2);
     assert_eq!(lab.actions().await.last().unwrap(), "publication.replace");
 }
 
@@ -126,12 +126,12 @@ pub(crate) async fn leave_hostnames_that_rest_for_thirty_days_and_only_for_other
         ..http(node, name, &format!("{name}.t.example.org"))
     };
     let removed = put(&lab, &web(&nas, "removed", START)).await;
-    lab.store.delete_publication(lab.network, removed.id, &ADMIN, START).await.unwrap();
+    lab.store.publications().delete(lab.network, removed.id, &ADMIN, START).await.unwrap();
     let changed = put(&lab, &web(&nas, "changed", START)).await;
     let elsewhere = vec!["elsewhere.t.example.org".parse().unwrap()];
     put(&lab, &Publication { hostnames: elsewhere, ..changed }).await;
     put(&lab, &web(&pi, "with-its-node", START)).await;
-    lab.store.delete_node(lab.network, pi.id, &ADMIN, START).await.unwrap();
+    lab.store.nodes().delete(lab.network, pi.id, &ADMIN, START).await.unwrap();
 
     let holder = "another network, which gave it back: names rest for 30 days";
     assert_eq!(lab.store.end_rests(START + 30 * DAY - 1).await.unwrap(), 0);
@@ -140,7 +140,7 @@ pub(crate) async fn leave_hostnames_that_rest_for_thirty_days_and_only_for_other
         assert_taken(&lab, &early, ("hostname", &format!("{name}.t.example.org"), holder)).await;
     }
     let back = put(&lab, &web(&nas, "removed", START + DAY)).await;
-    lab.store.delete_publication(lab.network, back.id, &ADMIN, START + 2 * DAY).await.unwrap();
+    lab.store.publications().delete(lab.network, back.id, &ADMIN, START + 2 * DAY).await.unwrap();
     lab.store.end_rests(START + 30 * DAY).await.unwrap();
     let early = web(&foreign, "removed", START + 30 * DAY);
     assert_taken(&lab, &early, ("hostname", "removed.t.example.org", holder)).await;
@@ -154,7 +154,7 @@ pub(crate) async fn leave_hostnames_that_a_clock_far_ahead_does_not_free(lab: La
     let node = lab.add_node(lab.network, "nas").await;
     let foreign = lab.add_node(lab.other_network().await, "nas").await;
     let web = put(&lab, &http(&node, "web", "app.t.example.org")).await;
-    lab.store.delete_publication(lab.network, web.id, &ADMIN, START).await.unwrap();
+    lab.store.publications().delete(lab.network, web.id, &ADMIN, START).await.unwrap();
 
     let ahead = START + 400 * DAY;
     let late = |name: &str, hostname: &str| Publication {
@@ -162,7 +162,7 @@ pub(crate) async fn leave_hostnames_that_a_clock_far_ahead_does_not_free(lab: La
         ..http(&foreign, name, hostname)
     };
     let own = put(&lab, &late("own", "own.t.example.org")).await;
-    lab.store.delete_publication(own.network, own.id, &ADMIN, ahead).await.unwrap();
+    lab.store.publications().delete(own.network, own.id, &ADMIN, ahead).await.unwrap();
 
     let holder = "another network, which gave it back: names rest for 30 days";
     let wanted = late("a", "app.t.example.org");
@@ -175,7 +175,7 @@ pub(crate) async fn leave_hostnames_that_do_not_rest_below_a_domain_of_the_next(
     let node = lab.add_node(lab.network, "nas").await;
     for name in ["app.team.t.example.org", "203.0.113.5"] {
         let web = put(&lab, &http(&node, "web", name)).await;
-        lab.store.delete_publication(lab.network, web.id, &ADMIN, START).await.unwrap();
+        lab.store.publications().delete(lab.network, web.id, &ADMIN, START).await.unwrap();
     }
     let other = lab.other_network().await;
     let given = Domain {
@@ -185,7 +185,7 @@ pub(crate) async fn leave_hostnames_that_do_not_rest_below_a_domain_of_the_next(
         created_at: START,
         verified_at: Some(START),
     };
-    lab.store.add_domain(&given, &ADMIN).await.unwrap();
+    lab.store.domains().add(&given, &ADMIN).await.unwrap();
     let foreign = lab.add_node(other, "nas").await;
     put(&lab, &http(&foreign, "team", "app.team.t.example.org")).await;
     put(&lab, &http(&foreign, "address", "203.0.113.5")).await;
@@ -210,10 +210,10 @@ pub(crate) async fn leave_hostnames_that_no_other_node_of_the_network_pushes_out
         (lab.add_node(lab.network, "nas").await, lab.add_node(lab.network, "greedy").await);
     let old = START - 20 * DAY;
     let web = put(&lab, &http(&nas, "web", "app.t.example.org")).await;
-    lab.store.delete_publication(lab.network, web.id, &ADMIN, old).await.unwrap();
+    lab.store.publications().delete(lab.network, web.id, &ADMIN, old).await.unwrap();
     let_rest(&lab, greedy.id, 19_999).await;
     let more = put(&lab, &http(&greedy, "more", "more.t.example.org")).await;
-    lab.store.delete_publication(lab.network, more.id, &ADMIN, START).await.unwrap();
+    lab.store.publications().delete(lab.network, more.id, &ADMIN, START).await.unwrap();
 
     let foreign = lab.add_node(lab.other_network().await, "nas").await;
     let holder = "another network, which gave it back: names rest for 30 days";
@@ -228,7 +228,7 @@ pub(crate) async fn leave_no_more_hostnames_at_rest_than_a_network_may_have(lab:
     let_rest(&lab, Uuid::nil(), 20_000).await;
     let node = lab.add_node(lab.network, "nas").await;
     let web = put(&lab, &http(&node, "web", "app.t.example.org")).await;
-    lab.store.delete_publication(lab.network, web.id, &ADMIN, START).await.unwrap();
+    lab.store.publications().delete(lab.network, web.id, &ADMIN, START).await.unwrap();
 
     let foreign = lab.add_node(lab.other_network().await, "nas").await;
     let holder = "another network, which gave it back: names rest for 30 days";
@@ -245,7 +245,7 @@ pub(crate) async fn hold_several_hostnames_in_their_order_and_none_of_anothers(l
     let web =
         put(&lab, &Publication { hostnames: several.clone(), ..http(&node, "web", "") }).await;
     assert_eq!(web.hostnames, several);
-    assert_eq!(lab.store.publications(None).await.unwrap(), std::slice::from_ref(&web));
+    assert_eq!(lab.store.publications().list(None).await.unwrap(), std::slice::from_ref(&web));
 
     let late = Publication {
         hostnames: names(&["free.example.org", "*.example.org"]),
@@ -262,10 +262,10 @@ pub(crate) async fn hold_several_hostnames_in_their_order_and_none_of_anothers(l
 pub(crate) async fn whose_hostname_is_none_are_corrupt_rows(lab: Lab) {
     let node = lab.add_node(lab.network, "nas").await;
     let address = put(&lab, &http(&node, "web", "203.0.113.5")).await;
-    assert_eq!(lab.store.publications(None).await.unwrap(), [address]);
+    assert_eq!(lab.store.publications().list(None).await.unwrap(), [address]);
 
     lab.tamper("UPDATE public_hostnames SET hostname = 'a b'").await.unwrap();
-    let refused = lab.store.publications(None).await.unwrap_err();
+    let refused = lab.store.publications().list(None).await.unwrap_err();
     assert!(matches!(&refused, StoreError::Corrupt(what) if what == "hostname a b"), "{refused:?}");
 }
 
@@ -278,7 +278,7 @@ pub(crate) async fn of_tls_have_hostnames_and_no_port(lab: Lab) {
     };
     let stored = put(&lab, &tls).await;
     assert_eq!((stored.public_port, stored.hostnames.len()), (None, 1));
-    assert_eq!(lab.store.publications(None).await.unwrap(), [stored]);
+    assert_eq!(lab.store.publications().list(None).await.unwrap(), [stored]);
     let wanted = http(&node, "web", "app.example.org");
     assert_taken(&lab, &wanted, ("hostname", "app.example.org", "tls")).await;
 }
@@ -301,7 +301,7 @@ pub(crate) async fn of_ranges_get_runs_of_overlay_ports(lab: Lab) {
 
 pub(crate) async fn of_a_wireguard_node_keep_the_port_that_it_names(lab: Lab) {
     let new = NewNode { kind: NodeKind::Wireguard, ..lab.new_node(lab.network, "phone") };
-    let phone = lab.store.add_node(&new, &ADMIN).await.unwrap();
+    let phone = lab.store.nodes().add(&new, &ADMIN).await.unwrap();
     for (name, port) in [("a", 7000), ("b", 7001)] {
         let wanted = Publication { overlay_port: 80, ..udp(&phone, name, port) };
         assert_eq!(put(&lab, &wanted).await.overlay_port, 80);
@@ -310,14 +310,14 @@ pub(crate) async fn of_a_wireguard_node_keep_the_port_that_it_names(lab: Lab) {
     let agent = lab.add_node(lab.network, "nas").await;
     put(&lab, &Publication { overlay_port: 2000, ..udp(&agent, "c", 7002) }).await;
     let overlapping = Publication { overlay_port: 1999, ..range(&agent, "d", 7003, 2) };
-    let refused = lab.store.put_publication(&overlapping, &ADMIN).await;
+    let refused = lab.store.publications().put(&overlapping, &ADMIN).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
 }
 
 pub(crate) async fn that_end_above_the_last_port_are_refused(lab: Lab) {
     let node = lab.add_node(lab.network, "nas").await;
     for (first, count) in [(65_530, 7), (1, u16::MAX), (1, 0)] {
-        let refused = lab.store.put_publication(&range(&node, "a", first, count), &ADMIN).await;
+        let refused = lab.store.publications().put(&range(&node, "a", first, count), &ADMIN).await;
         assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
     }
     put(&lab, &range(&node, "a", 65_530, 6)).await;
@@ -328,8 +328,8 @@ pub(crate) async fn with_the_id_of_another_never_overwrite_it(lab: Lab) {
     let game = put(&lab, &udp(&node, "game", 7777)).await;
 
     let forged = Publication { id: game.id, ..udp(&node, "late", 7778) };
-    assert!(lab.store.put_publication(&forged, &ADMIN).await.is_err());
-    assert_eq!(lab.store.publications(None).await.unwrap(), [game]);
+    assert!(lab.store.publications().put(&forged, &ADMIN).await.is_err());
+    assert_eq!(lab.store.publications().list(None).await.unwrap(), [game]);
 }
 
 pub(crate) async fn of_another_network_are_not_there(lab: Lab) {
@@ -338,17 +338,17 @@ pub(crate) async fn of_another_network_are_not_there(lab: Lab) {
     let game = put(&lab, &udp(&node, "game", 7777)).await;
 
     let forged = Publication { network: other, ..udp(&node, "late", 7778) };
-    let refused = lab.store.put_publication(&forged, &ADMIN).await;
+    let refused = lab.store.publications().put(&forged, &ADMIN).await;
     assert!(matches!(refused, Err(StoreError::NotFound("node"))), "{refused:?}");
-    let refused = lab.store.delete_publication(other, game.id, &ADMIN, START).await;
+    let refused = lab.store.publications().delete(other, game.id, &ADMIN, START).await;
     assert!(matches!(refused, Err(StoreError::NotFound("publication"))), "{refused:?}");
-    assert!(lab.store.publications(Some(other)).await.unwrap().is_empty());
+    assert!(lab.store.publications().list(Some(other)).await.unwrap().is_empty());
 }
 
 pub(crate) async fn give_everything_back_when_removed(lab: Lab) {
     let node = lab.add_node(lab.network, "nas").await;
     let game = put(&lab, &range(&node, "game", 7000, 10)).await;
-    lab.store.delete_publication(lab.network, game.id, &ADMIN, START).await.unwrap();
+    lab.store.publications().delete(lab.network, game.id, &ADMIN, START).await.unwrap();
 
     let again = put(&lab, &range(&node, "game", 7000, 10)).await;
     assert_ne!(again.id, game.id);
@@ -357,13 +357,13 @@ pub(crate) async fn give_everything_back_when_removed(lab: Lab) {
 }
 
 async fn put(lab: &Lab, publication: &Publication) -> Publication {
-    lab.store.put_publication(publication, &ADMIN).await.unwrap()
+    lab.store.publications().put(publication, &ADMIN).await.unwrap()
 }
 
 async fn assert_taken(lab: &Lab, wanted: &Publication, expected: (&str, &str, &str)) {
     let rows = lab.actions().await.len();
     let wanted = Publication { id: Uuid::now_v7(), ..wanted.clone() };
-    match lab.store.put_publication(&wanted, &ADMIN).await {
+    match lab.store.publications().put(&wanted, &ADMIN).await {
         Err(StoreError::Taken { what, value, holder }) => {
             assert_eq!((what, value.as_str(), holder.as_str()), expected);
         }
@@ -378,18 +378,21 @@ fn range(node: &Node, name: &str, first: u16, count: u16) -> Publication {
 
 pub(crate) async fn that_take_the_place_of_others_do_so_whole_or_not_at_all(lab: Lab) {
     let (nas, pi) = (lab.add_node(lab.network, "nas").await, lab.add_node(lab.network, "pi").await);
-    let game = lab.store.put_publication(&udp(&nas, "game", 7777), &ADMIN).await.unwrap();
-    let other = lab.store.put_publication(&udp(&nas, "other", 8888), &ADMIN).await.unwrap();
+    let game = lab.store.publications().put(&udp(&nas, "game", 7777), &ADMIN).await.unwrap();
+    let other = lab.store.publications().put(&udp(&nas, "other", 8888), &ADMIN).await.unwrap();
     let rows = lab.actions().await;
 
     for (gone, wanted) in [(game.id, udp(&pi, "mine", 8888)), (Uuid::now_v7(), udp(&pi, "a", 1))] {
-        lab.store.replace_publications(&[gone], &wanted, &ADMIN).await.unwrap_err();
-        assert_eq!(lab.store.publications(None).await.unwrap(), [game.clone(), other.clone()]);
+        lab.store.publications().replace(&[gone], &wanted, &ADMIN).await.unwrap_err();
+        assert_eq!(
+            lab.store.publications().list(None).await.unwrap(),
+            [game.clone(), other.clone()]
+        );
     }
     assert_eq!(lab.actions().await, rows);
 
     let mine = udp(&pi, "game", 8888);
-    let mine = lab.store.replace_publications(&[game.id, other.id], &mine, &ADMIN).await.unwrap();
-    assert_eq!(lab.store.publications(None).await.unwrap(), [mine]);
+    let mine = lab.store.publications().replace(&[game.id, other.id], &mine, &ADMIN).await.unwrap();
+    assert_eq!(lab.store.publications().list(None).await.unwrap(), [mine]);
     lab.assert_intact().await;
 }

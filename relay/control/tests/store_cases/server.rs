@@ -30,8 +30,8 @@ async fn a_server_is_as_strict_as_a_file() {
 async fn sessions_that_were_ended_are_replaced(lab: &Lab) {
     for round in 0..5 {
         lab.tamper(END_SESSIONS).await.unwrap();
-        lab.store.create_network(&network(&format!("n{round}")), &ADMIN).await.unwrap();
-        lab.store.networks().await.unwrap();
+        lab.store.networks().create(&network(&format!("n{round}")), &ADMIN).await.unwrap();
+        lab.store.networks().list().await.unwrap();
     }
     lab.assert_intact().await;
 }
@@ -48,19 +48,19 @@ async fn a_server_that_was_read_only_takes_changes_again(lab: &Lab) {
     let never = network("never");
     for _ in 0..4 {
         let (one, other, health) = tokio::join!(
-            lab.store.create_network(&never, &ADMIN),
-            lab.store.delete_network(lab.network, &ADMIN, START),
+            lab.store.networks().create(&never, &ADMIN),
+            lab.store.networks().delete(lab.network, &ADMIN, START),
             lab.store.probe(START)
         );
         for refused in [one, other, health] {
             assert!(matches!(refused, Err(StoreError::ReadOnly)), "{refused:?}");
         }
     }
-    assert_eq!(lab.store.networks().await.unwrap().len(), 1, "reads go on");
+    assert_eq!(lab.store.networks().list().await.unwrap().len(), 1, "reads go on");
 
     lab.tamper(&format!("{}; COMMIT", set("RESET"))).await.unwrap();
     lab.store.probe(START).await.unwrap();
-    lab.store.create_network(&network("again"), &ADMIN).await.unwrap();
+    lab.store.networks().create(&network("again"), &ADMIN).await.unwrap();
     lab.assert_intact().await;
 }
 
@@ -73,12 +73,12 @@ async fn a_commit_that_was_not_made_is_called_so(lab: &Lab) {
     )
     .await
     .unwrap();
-    let lost = lab.store.create_network(&network("lost"), &ADMIN).await.unwrap_err();
+    let lost = lab.store.networks().create(&network("lost"), &ADMIN).await.unwrap_err();
     assert!(matches!(lost, StoreError::Database(_)), "{lost:?}");
-    assert_eq!(lab.store.networks().await.unwrap().len(), 1);
+    assert_eq!(lab.store.networks().list().await.unwrap().len(), 1);
 
     lab.tamper("DROP TRIGGER leave ON networks").await.unwrap();
-    lab.store.create_network(&network("kept"), &ADMIN).await.unwrap();
+    lab.store.networks().create(&network("kept"), &ADMIN).await.unwrap();
     lab.assert_intact().await;
 }
 
@@ -95,7 +95,7 @@ async fn a_commit_that_was_made_is_acknowledged_although_its_answer_was_lost(lab
     let change = loop {
         let (store, name) = (lab.store.clone(), format!("made-{made}"));
         let change =
-            tokio::spawn(async move { store.create_network(&network(&name), &ADMIN).await });
+            tokio::spawn(async move { store.networks().create(&network(&name), &ADMIN).await });
         made += 1;
         while !change.is_finished() && lab.tamper(waits).await.is_err() {}
         if !change.is_finished() {
@@ -109,20 +109,20 @@ async fn a_commit_that_was_made_is_acknowledged_although_its_answer_was_lost(lab
     set("ALTER SYSTEM RESET synchronous_standby_names").await;
 
     change.await.unwrap().unwrap();
-    assert_eq!(lab.store.networks().await.unwrap().len(), made);
+    assert_eq!(lab.store.networks().list().await.unwrap().len(), made);
     lab.assert_intact().await;
 }
 
 async fn lost_races_are_run_again(lab: &Lab) {
     lab.tamper(&failing_first(3)).await.unwrap();
-    lab.store.create_network(&network("late"), &ADMIN).await.unwrap();
+    lab.store.networks().create(&network("late"), &ADMIN).await.unwrap();
     lab.assert_intact().await;
     assert_eq!(lab.actions().await.len(), 2, "only the last try was kept");
 }
 
 async fn races_lost_too_often_are_the_callers(lab: &Lab) {
     lab.tamper(&failing_first(1_000)).await.unwrap();
-    let refused = lab.store.create_network(&network("late"), &ADMIN).await;
+    let refused = lab.store.networks().create(&network("late"), &ADMIN).await;
     assert!(matches!(refused, Err(StoreError::Database(_))), "{refused:?}");
     lab.assert_intact().await;
 }

@@ -18,14 +18,14 @@ pub(crate) async fn sessions_that_fell_silent_are_replaced(lab: &Lab) {
         let (first, second, third, fourth) = tokio::join!(
             store.probe(START),
             store.probe(START),
-            store.networks(),
-            store.networks()
+            store.networks().list(),
+            store.networks().list()
         );
         first.and(second).unwrap();
         third.and(fourth).unwrap();
         way.silence.send_replace(());
-        store.create_network(&network(&format!("n{round}")), &ADMIN).await.unwrap();
-        store.networks().await.unwrap();
+        store.networks().create(&network(&format!("n{round}")), &ADMIN).await.unwrap();
+        store.networks().list().await.unwrap();
     }
     lab.assert_intact().await;
 }
@@ -35,7 +35,7 @@ pub(crate) async fn sessions_that_fall_silent_after_their_change_are_replaced(la
     let way = Way::start(lab, Answers::UpToCommit);
     let store = store::open(&way.url, &lab.path(""), audit_key()).await.unwrap();
     for round in 0..5 {
-        store.create_network(&network(&format!("n{round}")), &ADMIN).await.unwrap();
+        store.networks().create(&network(&format!("n{round}")), &ADMIN).await.unwrap();
     }
     lab.assert_intact().await;
 }
