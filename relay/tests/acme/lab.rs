@@ -9,11 +9,11 @@ use bore_api::state::CertificateState;
 use bore_control::certificate::Certificate;
 use bore_control::sealing::{Sealer, SealingKey};
 use bore_control::store::Store;
+use bore_edge::tls::{Certificates, Challenges};
 use bore_relay::acme::{
     AcmeMetrics, AcmeSettings, ChallengeChoice, EabKey, Issuer, Name, Pace, Parts, Wanted,
 };
 use bore_relay::dns::TxtRecords;
-use bore_edge::tls::{Certificates, Challenges};
 use instant_acme::HttpClient;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bore_driver::{Ending, EndingSocket};
-use bore_policy::{AuthorityHost, Hostname};
+use bore_edge::tls::{CertificateOrigin, Tls, TlsMinimum};
 use bore_edge::{
     DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, Unopened,
     UpstreamConfig, UpstreamProtocol, serve,
 };
-use bore_edge::tls::{CertificateOrigin, Tls, TlsMinimum};
+use bore_policy::{AuthorityHost, Hostname};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bore_edge::tls::TlsMinimum;
 use bore_edge::{
     Deadline, DeadlineLabels, Door, DoorLabels, EdgeSettings, Handshake, HandshakeLabels,
 };
-use bore_edge::tls::TlsMinimum;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
