@@ -177,7 +177,8 @@ impl Listener {
     pub async fn close(mut self) {
         self.ends.queue.close();
         self.agent.shared.report_target(&self.name);
-        while self.ends.queue.try_recv().is_ok() {}
+        // Until the end: one more may be on its way into the queue.
+        while self.ends.queue.recv().await.is_some() {}
         self.ends.carried.closed().await;
         self.agent.end_listening(&self.name, &self.ends.acceptor).await;
     }
@@ -241,8 +242,9 @@ fn take(
     shared.counters.flows_opened.add_one();
     // One that is never accepted is reset with the queue.
     stream.ending().reset();
-    place.send((stream, visitor));
+    // Before it is sent: a listener that closes waits for all that it was given.
     let carried = acceptor.carried.subscribe();
+    place.send((stream, visitor));
     Some(async move {
         work.await;
         drop((permit, carried));

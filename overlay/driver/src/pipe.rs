@@ -1,6 +1,6 @@
 //! Hands a flow to another thread: a byte-bounded pipe, and a task on the shard that keeps it moving.
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,10 +82,16 @@ pub fn pipe(flow: TcpFlow) -> OverlayStream {
 }
 
 /// The same for a task of the caller's own: the flow moves while the work that comes with the stream is polled on the shard's thread. Work that is dropped
-/// before its end resets both sides.
+/// before its end resets both sides. It ends when the far end has taken all that was written, or takes no more of it.
 pub fn pipe_with_work(flow: TcpFlow) -> (OverlayStream, impl Future<Output = ()>) {
     let (near, stream, fate) = ends();
-    let work = async move { carry(&flow, near, &fate, &Meter::default(), pending()).await };
+    let work = async move {
+        carry(&flow, near, &fate, &Meter::default(), pending()).await;
+        let flushed = pin!(poll_fn(|context| flow.poll_flushed(context)));
+        let queued = || flow.info().send_queue_bytes as u64;
+        // The flow may be over.
+        let _ = while_moving(flushed, queued, LAST_WORDS_QUIET_MAX).await;
+    };
     (stream, work)
 }
 
