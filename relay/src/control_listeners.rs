@@ -12,6 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use bore_control::{Caller, Change, ChangeKind, Control};
 use bore_driver::{Local, OverlayStream, Shard, pipe};
+use bore_edge::source;
 use bore_netstack::Incoming;
 use bore_overlay::{
     CONTROL_PORT, GARDEN_PORT, GARDEN_RELAY, NetworkId, PeerId, PublicKey, RELAY_V4, overlay_v6,
@@ -34,7 +35,6 @@ use crate::limits::{
 };
 use crate::members::Members;
 use crate::per_caller_limit::{CallerPlace, PerCallerLimit};
-use bore_edge::source;
 
 /// Serves the API to automation until `closing`. Connections end with the task. No source has all places.
 pub(crate) async fn serve_tcp(

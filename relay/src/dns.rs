@@ -32,12 +32,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bore_edge::now_micros;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{BuiltIn, Config, ConfigError, DnsProvider};
-use bore_edge::now_micros;
 use counters::DnsCounters;
 use limits::{ADDRESSES_REFRESH, ADDRESSES_RETRY, DELEGATION_LOOK_MAX};
 use lookups::{LookupError, Lookups};

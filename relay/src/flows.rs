@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bore_api::model::Micros;
 use bore_api::state::FlowState;
 use bore_driver::Meter;
+use bore_edge::source;
 use prometheus_client::encoding::EncodeLabelValue;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -20,7 +21,6 @@ use crate::limits::{
     FLOWS_LISTED_MAX, TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX, TCP_FLOWS_PER_SOURCE_MAX,
     UDP_FLOWS_MAX, UDP_FLOWS_PER_PUBLICATION_MAX,
 };
-use bore_edge::source;
 
 /// What a flow runs over outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

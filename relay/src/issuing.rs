@@ -9,6 +9,8 @@ use bore_api::state::CertificateStatus;
 use bore_control::sealing::Sealer;
 use bore_control::store::Store;
 use bore_control::{Change, ChangeKind, Control};
+use bore_edge::now_micros;
+use bore_edge::tls::{Certificates, Challenges};
 use prometheus_client::registry::Registry;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
@@ -20,8 +22,6 @@ use crate::acme::{
 use crate::config::Config;
 use crate::dns::TxtRecords;
 use crate::server::StartError;
-use bore_edge::now_micros;
-use bore_edge::tls::{Certificates, Challenges};
 
 /// What certificates are made from.
 pub(crate) struct IssuerConfig<'a> {

@@ -8,6 +8,9 @@ use std::time::Instant;
 
 use bore_api::model::{Protocol, Publication};
 use bore_driver::{Ending, OverlayStream, pipe_opening};
+use bore_edge::now_micros;
+use bore_edge::tls::TlsMinimum;
+use bore_edge::{DenialKind, OriginId, Origins, Outage, Route, Unopened};
 use bore_netstack::ConnectError;
 use bore_policy::{AuthorityHost, DecidedBy, Hostname, Visitor};
 use uuid::Uuid;
@@ -16,9 +19,6 @@ use crate::flows::Carrier;
 use crate::ingress::Shared;
 use crate::publications::{Entry, Publications, Service};
 use crate::tunnels::Tunnels;
-use bore_edge::now_micros;
-use bore_edge::tls::TlsMinimum;
-use bore_edge::{DenialKind, OriginId, Origins, Outage, Route, Unopened};
 
 /// Answers the edge from the table of publications.
 #[derive(Debug)]

@@ -13,6 +13,9 @@ use bore_api::state::{
     Step, TargetReport,
 };
 use bore_control::runtime::{ClaimError, Runtime};
+use bore_edge::Scheme;
+use bore_edge::now_micros;
+use bore_edge::tls::Certificates;
 use bore_overlay::{
     CONTROL_PORT, ClusterPublicKey, JoinKey, JoinSecret, NetworkId, PublicKey, RELAY_V4,
     RelayAddress, overlay_v6,
@@ -25,9 +28,6 @@ use crate::limits::DOMAIN_LOOK_PATIENCE;
 use crate::publications::missing_certificate::MissingCertificate;
 use crate::publications::{Entry, Publications, Reconciler};
 use crate::tunnels::Tunnels;
-use bore_edge::Scheme;
-use bore_edge::now_micros;
-use bore_edge::tls::Certificates;
 
 /// Facts that never change while a relay runs.
 #[derive(Debug, Clone)]

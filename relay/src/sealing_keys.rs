@@ -19,13 +19,13 @@ use std::sync::Arc;
 use bore_api::model::Actor;
 use bore_control::sealing::{Sealer, SealingKey};
 use bore_control::store::{Store, StoreError};
+use bore_edge::now_micros;
 use data_encoding::BASE64;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::server::database_url;
 use crate::state_folder::{StateError, StateFolder, write_private};
-use bore_edge::now_micros;
 
 /// What a rotation did.
 #[derive(Debug)]

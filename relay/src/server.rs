@@ -8,6 +8,8 @@ use std::time::Duration;
 use bore_control::store::StoreError;
 use bore_control::{Absences, Control, Settings};
 use bore_driver::{Shard, ShardConfig};
+use bore_edge::tls::{FileError, Files, Tls};
+use bore_edge::{EdgeCounters, EdgeSettings, Scheme};
 use bore_overlay::limits::INNER_MTU;
 use bore_overlay::{Config as OverlayConfig, UnknownKeys};
 use bore_policy::Hostname;
@@ -34,8 +36,6 @@ use crate::runtime::{Identity, RelayRuntime};
 use crate::sealing_keys::{self, SealingKeyError};
 use crate::state_folder::{RelayKeys, StateError, StateFolder};
 use crate::tunnels::Tunnels;
-use bore_edge::tls::{FileError, Files, Tls};
-use bore_edge::{EdgeCounters, EdgeSettings, Scheme};
 
 /// A relay that runs in this process.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bore_api::model::Micros;
 use bore_control::clean_text;
 use bore_control::sealing::Secret;
+use bore_edge::tls::{CertifiedName, certified_names};
 use instant_acme::CertificateIdentifier;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -17,7 +18,6 @@ use zeroize::Zeroizing;
 
 use super::limits::{DETAIL_CHARS_MAX, NAMES_MAX};
 use super::name::Name;
-use bore_edge::tls::{CertifiedName, certified_names};
 
 /// What visitors can be answered with, and what it says about itself.
 #[derive(Debug, Clone)]

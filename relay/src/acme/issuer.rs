@@ -9,6 +9,7 @@ use std::time::Duration;
 use bore_api::model::{Actor, Micros};
 use bore_api::state::CertificateState;
 use bore_control::store::StoreError;
+use bore_edge::tls::CertificateOrigin;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -18,7 +19,6 @@ use super::name::Name;
 use super::parts::Parts;
 use super::schedule::Action;
 use super::wanted::Wanted;
-use bore_edge::tls::CertificateOrigin;
 
 /// Keeps certificates.
 #[derive(Debug)]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bore_control::certificate::Certificate;
 use bore_control::sealing::{Column, Sealer};
 use bore_control::store::Store;
+use bore_edge::tls::{CertificateOrigin, Certificates, Challenges};
 
 use super::certified::{Certified, KeyPem};
 use super::metrics::AcmeMetrics;
 use super::proof::Means;
 use super::settings::AcmeSettings;
 use crate::dns::TxtRecords;
-use bore_edge::tls::{CertificateOrigin, Certificates, Challenges};
 
 /// What an issuer works with.
 #[derive(Debug)]

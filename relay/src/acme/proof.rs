@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bore_edge::tls::{Challenges, Standing};
 use instant_acme::{ChallengeHandle, ChallengeType, KeyAuthorization};
 
 use super::certified::for_challenge;
@@ -13,7 +14,6 @@ use super::failure::{Failure, FailureKind};
 use super::name::Name;
 use super::settings::ChallengeChoice;
 use crate::dns::TxtRecords;
-use bore_edge::tls::{Challenges, Standing};
 
 /// What the relay can prove names by.
 #[derive(Debug, Clone)]

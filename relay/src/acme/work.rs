@@ -7,6 +7,7 @@ use bore_api::model::Actor;
 use bore_control::certificate::{Certificate, CertificateOrder};
 use bore_control::sealing::Column;
 use bore_control::store::{OrderClaim, OrderClaimed, StoreError};
+use bore_edge::tls::CertificateOrigin;
 use instant_acme::{Account, CertificateIdentifier};
 use uuid::Uuid;
 
@@ -17,7 +18,6 @@ use super::issuer::{Issuer, later};
 use super::metrics::OrderResult;
 use super::order::{Attempt, Issued};
 use super::wanted::Wanted;
-use bore_edge::tls::CertificateOrigin;
 
 impl Issuer {
     pub(super) async fn order(&self, wanted: &Wanted, is_urgent: bool) {

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use bore_edge::tls::{CertificateFiles, TlsMinimum};
 use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::ConfigError;
-use bore_edge::tls::{CertificateFiles, TlsMinimum};
 
 /// How the relay speaks HTTPS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use bore_control::runtime::ClaimError;
 use bore_driver::{Local, Near, OverlayStream, PumpEnd, pipe, pump};
+use bore_edge::keep_alive;
+use bore_edge::now_micros;
 use bore_netstack::{ConnectError, TcpFlow};
 use bore_overlay::PROBE_PORT;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -30,8 +32,6 @@ use crate::limits::{
     ACCEPT_BACKLOG, ACCEPT_PAUSE, AGENT_DIAL_TIMEOUT, DIALS_PER_PORT_MAX, PROBE_PEEK,
 };
 use crate::publications::agent_probe::{Question, ask};
-use bore_edge::keep_alive;
-use bore_edge::now_micros;
 
 /// A bound TCP port that listens only while it is served.
 pub(super) struct TcpPort {

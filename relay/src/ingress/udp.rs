@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bore_control::runtime::ClaimError;
 use bore_driver::{BoundUdp, Datagram, DatagramSink, Local, UdpBatch, UdpBinding, UdpPort};
+use bore_edge::now_micros;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -19,7 +20,6 @@ use self::visitors::{Asked, Ends, Visit, Visitors};
 use super::proof::{Budgets, Proof, Standing, ToldWords};
 use super::{Shared, TunnelRoute, refused};
 use crate::flows::{Carrier, Full, OpenFlow};
-use bore_edge::now_micros;
 
 /// What all UDP ports of a shard share.
 pub(super) struct Room {

@@ -18,10 +18,10 @@ use std::time::Instant;
 
 use bore_api::model::{HealthCheck, Protocol, Publication, PublishedHost};
 use bore_api::state::{ProbeReport, PublicationState, State, Step, StepName};
+use bore_edge::now_micros;
 use uuid::Uuid;
 
 use crate::limits::{CHECK_INTERVAL, LIVE_FOR, LOST_LINE_SHOWN, REPORT_PATIENCE};
-use bore_edge::now_micros;
 
 /// What a proof is about; another one needs proofs of its own. Rules, names and lifetimes prove nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

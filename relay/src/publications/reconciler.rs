@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bore_api::model::{NodeKind, Publication};
 use bore_control::{Change, ChangeKind, Control};
+use bore_edge::tls::Certificates;
 use bore_overlay::{Event, PeerId};
 use uuid::Uuid;
 
@@ -15,7 +16,6 @@ use super::checker::Checker;
 use super::table::{Entry, Publications};
 use crate::ingress::{Gate, Ingress, Shared};
 use crate::tunnels::Tunnels;
-use bore_edge::tls::Certificates;
 
 /// Follows what the store, the tunnels and the certificates say.
 #[derive(Debug)]

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use bore_api::model::{Protocol, Publication, PublishedHost, TlsVersion};
 use bore_api::state::PublicationState;
+use bore_edge::tls::TlsMinimum;
+use bore_edge::{UpstreamConfig, UpstreamProtocol};
 use bore_policy::{Hostname, Target, TargetScheme};
 use uuid::Uuid;
 
 use super::hosts::Hosts;
 use super::proof::{Evidence, Subject, not_checked};
 use crate::dns::zone::Standing;
-use bore_edge::tls::TlsMinimum;
-use bore_edge::{UpstreamConfig, UpstreamProtocol};
 
 /// A publication as visitors are served by it. It never changes: a publication that changed has another entry.
 #[derive(Debug, Clone)]
