@@ -29,10 +29,10 @@ use crate::tunnel::Keys;
 mod handshake;
 mod path;
 mod probing;
-mod timers;
+mod timeouts;
 mod transport;
 
-use path::Path;
+use path::Capacity;
 
 /// What all peers of an overlay share.
 pub(crate) struct Shared {
@@ -84,7 +84,7 @@ pub(crate) struct PeerState {
     answer_awaited: Option<Instant>,
     received_bytes: u64,
     sent_bytes: u64,
-    path: Path,
+    capacity: Capacity,
     /// No node of ours but a kernel answers probes of the path.
     is_kernel: bool,
     /// Of the peer's probes; none before the first.
@@ -119,7 +119,7 @@ impl PeerState {
             answer_awaited: None,
             received_bytes: 0,
             sent_bytes: 0,
-            path: Path::new(),
+            capacity: Capacity::new(),
             is_kernel: false,
             probe_answers: None,
         }
@@ -169,7 +169,7 @@ impl PeerState {
             last_received: self.last_received,
             received_bytes: self.received_bytes,
             sent_bytes: self.sent_bytes,
-            packet_bytes_shown: self.path.packet_bytes_shown(),
+            packet_bytes_shown: self.capacity.packet_bytes_shown(),
         }
     }
 

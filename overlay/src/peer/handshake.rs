@@ -170,7 +170,7 @@ impl PeerState {
         self.failures = 0;
         self.retry_at = None;
         self.answer_awaited = None;
-        self.path.note_session(now);
+        self.capacity.note_session(now);
         let replaced = match self.current.replace(session) {
             Some(before) if !before.is_expired(now) => self.previous.replace(before),
             expired => expired,

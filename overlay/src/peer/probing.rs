@@ -17,7 +17,7 @@ impl PeerState {
     pub(crate) fn allow_probes(&mut self, is_kernel: bool, now: Instant) {
         if !self.is_pending() {
             self.is_kernel = is_kernel;
-            self.path.allow_probes(now);
+            self.capacity.allow_probes(now);
         }
     }
 
@@ -46,24 +46,24 @@ impl PeerState {
 
     /// Length of the longest packet that the path carries.
     pub(crate) fn packet_bytes_max(&self) -> usize {
-        self.path.packet_bytes()
+        self.capacity.packet_bytes()
     }
 
     pub(crate) fn note_segments_refused(&mut self, shared: &mut Shared, now: Instant) {
         shared.out.counters.segments_refused += 1;
-        self.path.refuse_segments(now);
+        self.capacity.refuse_segments(now);
     }
 
     pub(crate) fn note_datagram_too_long(&mut self, shared: &mut Shared, now: Instant) {
-        let is_news = self.path.shrink(now);
+        let is_news = self.capacity.shrink(now);
         self.tell_length(shared, is_news);
     }
 
     /// Packets leave, the longest of `bytes`; of what is repeated something was lost.
     pub(super) fn note_packets(&mut self, bytes: usize, has_repeats: bool, now: Instant) {
-        self.path.note_packet(bytes, now);
+        self.capacity.note_packet(bytes, now);
         if has_repeats {
-            self.path.note_repeat(now);
+            self.capacity.note_repeat(now);
         }
     }
 
@@ -71,7 +71,7 @@ impl PeerState {
     pub(crate) fn handle_probe(&mut self, shared: &mut Shared, probe: Probe, now: Instant) {
         if probe.is_answer {
             shared.out.counters.path_probes_answered += 1;
-            self.path.handle_answer(probe.round, probe.part, now);
+            self.capacity.handle_answer(probe.round, probe.part, now);
         } else if self.may_answer(now) {
             let answer = Probe { is_answer: true, ..probe };
             self.send_probes(shared, &[answer], PROBE_BYTES_MIN, now);
@@ -87,10 +87,10 @@ impl PeerState {
 
     /// Ends a round whose time is over, and begins the next one that is due.
     pub(super) fn probe_path(&mut self, shared: &mut Shared, now: Instant) {
-        let change = self.path.end_round(now);
+        let change = self.capacity.end_round(now);
         shared.out.counters.segments_lost += u64::from(change.has_lost_segments);
         self.tell_length(shared, change.is_of_length);
-        if let Some(order) = self.path.begin_round(self.current.is_some(), now) {
+        if let Some(order) = self.capacity.begin_round(self.current.is_some(), now) {
             self.send_round(shared, order, now);
         }
     }

@@ -84,7 +84,7 @@ impl PeerState {
         self.note_packets(train.packet_bytes, train.has_repeats, now);
         let is_train = end > datagram_bytes && shared.may_segment;
         // What was lost once leaves alone, so that nothing is lost twice to a path that loses trains.
-        let is_segmented = is_train && !train.has_repeats && self.path.may_segment(now);
+        let is_segmented = is_train && !train.has_repeats && self.capacity.may_segment(now);
         Ok(SealedTrain { to, datagrams, datagram_bytes, is_segmented })
     }
 
@@ -190,7 +190,7 @@ impl PeerState {
             return;
         }
         self.previous_endpoint = before.or(self.previous_endpoint);
-        self.path.move_elsewhere(now);
+        self.capacity.move_elsewhere(now);
         if self.up {
             shared.out.emit(Event::EndpointMoved { peer: self.id, to: from });
         }

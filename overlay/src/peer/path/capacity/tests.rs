@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_path_that_has_become_much_slower_is_still_asked_with_success() {
-    let (mut path, mut now) = (Path::new(), Instant::now());
+    let (mut path, mut now) = (Capacity::new(), Instant::now());
     path.allow_probes(now);
     now = ask(&mut path, now, ms(10), &[LONGEST_PART, SINGLE_PART, SHORT_PART]);
     assert_eq!(path.packet_bytes(), INNER_MTU);
@@ -20,7 +20,7 @@ fn a_path_that_has_become_much_slower_is_still_asked_with_success() {
 
 #[test]
 fn a_burst_that_arrives_proves_no_length() {
-    let (mut path, mut now) = (Path::new(), Instant::now());
+    let (mut path, mut now) = (Capacity::new(), Instant::now());
     path.allow_probes(now);
     now = ask(&mut path, now, ms(10), &[LONGEST_PART, SINGLE_PART, SHORT_PART]);
     for _ in 0..FAILURES_MAX {
@@ -35,7 +35,7 @@ fn a_burst_that_arrives_proves_no_length() {
 
 #[test]
 fn rounds_without_answers_become_more_patient_and_end() {
-    let (mut path, mut now) = (Path::new(), Instant::now());
+    let (mut path, mut now) = (Capacity::new(), Instant::now());
     path.allow_probes(now);
     let mut waited = Vec::new();
     for _ in 0..FAILURES_MAX {
@@ -51,7 +51,7 @@ fn rounds_without_answers_become_more_patient_and_end() {
 
 #[test]
 fn a_length_that_does_not_last_is_tried_ever_more_seldom() {
-    let (mut path, mut now) = (Path::new(), Instant::now());
+    let (mut path, mut now) = (Capacity::new(), Instant::now());
     path.allow_probes(now);
     now = ask(&mut path, now, ms(10), &[LONGEST_PART, SINGLE_PART, SHORT_PART]);
     let mut waited = Vec::new();
@@ -66,7 +66,7 @@ fn a_length_that_does_not_last_is_tried_ever_more_seldom() {
 }
 
 /// Sends packets that would be longer if they might, until they may; gives how long that took.
-fn until_longer(path: &mut Path, now: &mut Instant) -> Duration {
+fn until_longer(path: &mut Capacity, now: &mut Instant) -> Duration {
     let since = *now;
     while path.packet_bytes() == INNER_MTU_BASE {
         *now += ms(1_000);
@@ -77,7 +77,7 @@ fn until_longer(path: &mut Path, now: &mut Instant) -> Duration {
 }
 
 /// Begins the next round at its time, and answers some of its parts after `round_trip`; gives when it has ended.
-fn ask(path: &mut Path, now: Instant, round_trip: Duration, parts: &[u8]) -> Instant {
+fn ask(path: &mut Capacity, now: Instant, round_trip: Duration, parts: &[u8]) -> Instant {
     let Some(due) = path.deadline() else { return now };
     let mut now = now.max(due);
     let order = path.begin_round(true, now).unwrap();

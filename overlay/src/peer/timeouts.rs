@@ -19,7 +19,7 @@ impl PeerState {
             (self.silence_ends_at(), "peer silent"),
             (self.answer_due_at(), "keepalive"),
             (self.keepalive_due_at(), "persistent keepalive"),
-            (self.path.deadline(), "path probes"),
+            (self.capacity.deadline(), "path probes"),
         ]
         .into_iter()
         .filter_map(|(at, reason)| Some((at?, reason)))
