@@ -58,6 +58,7 @@ mod network_watch;
 mod probe;
 mod prober;
 mod public_address;
+mod publishing;
 mod recent_addresses;
 mod registry;
 mod runner;
