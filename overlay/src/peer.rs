@@ -1,14 +1,17 @@
-//! One peer: its sessions, its handshakes, its endpoint, its timers.
+//! One peer: three states that know nothing of each other, and what of them follows from each other.
 //!
-//! | place | holds | becomes |
-//! |---|---|---|
-//! | `attempt` | our handshake in flight | `current`, when the response proves to be for it |
-//! | `candidates` | handshakes that we answered | `current`, when authentic transport data arrives on one |
-//! | `current` | the session that we send in | `previous`, when another becomes current |
-//! | `previous` | the session before, for receiving only | nothing; it ends at 180 s |
+//! | part | knows |
+//! |---|---|
+//! | [`sessions`] | which sessions stand, and the handshakes under way |
+//! | [`timers`] | what is owed and awaited, and since when |
+//! | [`path`] | where the peer is, and what the path there carries |
 //!
-//! Invariant: neither `current` nor `endpoint` changes by anything that can be replayed. An initiation only adds a candidate; a
-//! response is bound to our fresh ephemeral key; transport data has a counter.
+//! | here | is done |
+//! |---|---|
+//! | [`handshake`] | handshakes, both ways |
+//! | [`transport`] | transport data, both ways |
+//! | [`probing`] | probes of the path, both ways |
+//! | [`timeouts`] | what is due when nothing arrives |
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -18,21 +21,24 @@ use zeroize::Zeroizing;
 
 use crate::api::{Peer, PeerId, PeerStatus, Sources};
 use crate::key::PublicKey;
-use crate::limits::INITIATIONS_SEEN_MAX;
 use crate::outbox::Outbox;
-use crate::prefix::Bucket;
 use crate::reset::RecentTags;
-use crate::session::{Attempt, Session};
+use crate::session::Session;
 use crate::slots::Slots;
 use crate::tunnel::Keys;
 
 mod handshake;
 mod path;
 mod probing;
+mod sessions;
 mod timeouts;
+mod timers;
 mod transport;
 
-use path::Capacity;
+use path::Path;
+pub(crate) use path::canonical;
+use sessions::Sessions;
+use timers::Timers;
 
 /// What all peers of an overlay share.
 pub(crate) struct Shared {
@@ -53,75 +59,30 @@ pub(crate) struct PeerState {
     /// The wake-up that the schedule holds for this peer.
     pub(crate) scheduled: Option<Instant>,
     preshared_key: Option<Zeroizing<[u8; 32]>>,
-    endpoint: Option<SocketAddr>,
-    /// Where the peer was before its datagrams last came from another address.
-    previous_endpoint: Option<SocketAddr>,
-    keepalive: Option<Duration>,
     /// In the walled garden until then.
     garden_until: Option<Instant>,
-
-    current: Option<Session>,
-    previous: Option<Session>,
-    candidates: Vec<Session>,
-    attempt: Option<Attempt>,
-    /// First bytes of the ephemeral keys of initiations that were answered, newest last.
-    seen: [u64; INITIATIONS_SEEN_MAX],
-
-    /// Whether others think that this tunnel works.
-    up: bool,
-    /// Handshakes given up in a row.
-    failures: u32,
-    /// When the next handshake begins by itself.
-    retry_at: Option<Instant>,
-    last_reset: Option<Instant>,
-    /// The last response to a handshake of ours, and where it came from.
-    last_answer: Option<(Instant, SocketAddr)>,
-    last_received: Option<Instant>,
-    last_sent: Option<Instant>,
-    /// Since when we owe an answer, if only a keepalive.
-    answer_owed: Option<Instant>,
-    /// Since when we have heard nothing on what we sent.
-    answer_awaited: Option<Instant>,
+    sessions: Sessions,
+    timers: Timers,
+    path: Path,
     received_bytes: u64,
     sent_bytes: u64,
-    capacity: Capacity,
-    /// No node of ours but a kernel answers probes of the path.
-    is_kernel: bool,
-    /// Of the peer's probes; none before the first.
-    probe_answers: Option<Bucket>,
 }
 
 impl PeerState {
     pub(crate) fn new(id: PeerId, peer: Peer) -> Self {
+        let keepalive = keepalive(&peer);
         Self {
             id,
             public_key: peer.public_key,
             sources: peer.sources,
             scheduled: None,
             preshared_key: peer.preshared_key.map(Zeroizing::new),
-            endpoint: peer.endpoint.map(canonical),
-            previous_endpoint: None,
-            keepalive: keepalive(&peer),
             garden_until: None,
-            current: None,
-            previous: None,
-            candidates: Vec::new(),
-            attempt: None,
-            seen: [0; INITIATIONS_SEEN_MAX],
-            up: false,
-            failures: 0,
-            retry_at: None,
-            last_reset: None,
-            last_answer: None,
-            last_received: None,
-            last_sent: None,
-            answer_owed: None,
-            answer_awaited: None,
+            sessions: Sessions::default(),
+            timers: Timers::new(keepalive),
+            path: Path::new(peer.endpoint),
             received_bytes: 0,
             sent_bytes: 0,
-            capacity: Capacity::new(),
-            is_kernel: false,
-            probe_answers: None,
         }
     }
 
@@ -141,9 +102,9 @@ impl PeerState {
     pub(crate) fn promote(&mut self, peer: Peer) {
         self.garden_until = None;
         self.sources = peer.sources;
-        self.keepalive = keepalive(&peer);
+        self.timers.set_keepalive(keepalive(&peer));
         self.preshared_key = peer.preshared_key.map(Zeroizing::new);
-        self.endpoint = self.endpoint.or_else(|| peer.endpoint.map(canonical));
+        self.path.suggest_endpoint(peer.endpoint);
     }
 
     pub(crate) fn is_pending(&self) -> bool {
@@ -155,44 +116,27 @@ impl PeerState {
     }
 
     pub(crate) fn set_endpoint(&mut self, endpoint: SocketAddr) {
-        self.endpoint = Some(canonical(endpoint));
+        self.path.set_endpoint(endpoint);
     }
 
     pub(crate) fn status(&self, now: Instant) -> PeerStatus {
-        let current = self.current.as_ref().filter(|session| !session.is_expired(now));
+        let current = self.sessions.current().filter(|session| !session.is_expired(now));
         PeerStatus {
             public_key: self.public_key,
-            endpoint: self.endpoint,
-            session_established: current.map(|session| session.born),
-            previous_endpoint: self.previous_endpoint,
-            last_answer: self.last_answer,
-            last_received: self.last_received,
+            endpoint: self.path.endpoint(),
+            session_established: current.map(Session::born),
+            previous_endpoint: self.path.previous_endpoint(),
+            last_answer: self.path.last_answer(),
+            last_received: self.timers.last_received(),
             received_bytes: self.received_bytes,
             sent_bytes: self.sent_bytes,
-            packet_bytes_shown: self.capacity.packet_bytes_shown(),
+            packet_bytes_shown: self.path.capacity().packet_bytes_shown(),
         }
     }
 
     /// Gives back every receiver index.
     pub(crate) fn release(&mut self, slots: &mut Slots) {
-        let sessions = self.current.take().into_iter().chain(self.previous.take());
-        for session in sessions.chain(self.candidates.drain(..)) {
-            slots.release(session.slot);
-        }
-        if let Some(attempt) = self.attempt.take() {
-            slots.release(attempt.slot);
-        }
-    }
-}
-
-/// An IPv4 address is IPv4, however the socket shows it.
-pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(_) => address,
-        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
-            Some(v4) => SocketAddr::new(v4.into(), v6.port()),
-            None => address,
-        },
+        self.sessions.release(slots);
     }
 }
 

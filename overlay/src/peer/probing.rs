@@ -1,4 +1,4 @@
-//! Sends the probes that [`super::path`] wants, and answers the peer's.
+//! Sends the probes that the path's capacity wants, and answers the peer's.
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -7,8 +7,7 @@ use super::path::{LONGEST_PART, Order, SHORT_PART, SINGLE_PART};
 use super::{PeerState, Shared};
 use crate::api::Sources;
 use crate::counters::DropReason;
-use crate::limits::{INNER_MTU, PROBE_ANSWERS_PER_SECOND_MAX, SEGMENTS_PROBED};
-use crate::prefix::{Bucket, Rate};
+use crate::limits::{INNER_MTU, SEGMENTS_PROBED};
 use crate::probe::{PROBE_BYTES_MIN, Probe};
 use crate::tunnel::{INITIATION_BYTES, TRANSPORT_BYTES_MIN};
 
@@ -16,8 +15,7 @@ impl PeerState {
     /// A stranger in the walled garden is not probed.
     pub(crate) fn allow_probes(&mut self, is_kernel: bool, now: Instant) {
         if !self.is_pending() {
-            self.is_kernel = is_kernel;
-            self.capacity.allow_probes(now);
+            self.path.allow_probes(is_kernel, now);
         }
     }
 
@@ -32,7 +30,7 @@ impl PeerState {
     /// Where echo requests go, if they are what is answered.
     fn kernel_address(&self) -> Option<Ipv4Addr> {
         match self.sources {
-            Sources::Node { v4, .. } if self.is_kernel => Some(v4),
+            Sources::Node { v4, .. } if self.path.is_kernel() => Some(v4),
             Sources::Node { .. } | Sources::Relay | Sources::Garden => None,
         }
     }
@@ -46,24 +44,24 @@ impl PeerState {
 
     /// Length of the longest packet that the path carries.
     pub(crate) fn packet_bytes_max(&self) -> usize {
-        self.capacity.packet_bytes()
+        self.path.capacity().packet_bytes()
     }
 
     pub(crate) fn note_segments_refused(&mut self, shared: &mut Shared, now: Instant) {
         shared.out.counters.segments_refused += 1;
-        self.capacity.refuse_segments(now);
+        self.path.capacity_mut().refuse_segments(now);
     }
 
     pub(crate) fn note_datagram_too_long(&mut self, shared: &mut Shared, now: Instant) {
-        let is_news = self.capacity.shrink(now);
+        let is_news = self.path.capacity_mut().shrink(now);
         self.tell_length(shared, is_news);
     }
 
     /// Packets leave, the longest of `bytes`; of what is repeated something was lost.
     pub(super) fn note_packets(&mut self, bytes: usize, has_repeats: bool, now: Instant) {
-        self.capacity.note_packet(bytes, now);
+        self.path.capacity_mut().note_packet(bytes, now);
         if has_repeats {
-            self.capacity.note_repeat(now);
+            self.path.capacity_mut().note_repeat(now);
         }
     }
 
@@ -71,8 +69,8 @@ impl PeerState {
     pub(crate) fn handle_probe(&mut self, shared: &mut Shared, probe: Probe, now: Instant) {
         if probe.is_answer {
             shared.out.counters.path_probes_answered += 1;
-            self.capacity.handle_answer(probe.round, probe.part, now);
-        } else if self.may_answer(now) {
+            self.path.capacity_mut().handle_answer(probe.round, probe.part, now);
+        } else if self.path.may_answer_probe(now) {
             let answer = Probe { is_answer: true, ..probe };
             self.send_probes(shared, &[answer], PROBE_BYTES_MIN, now);
         } else {
@@ -80,17 +78,13 @@ impl PeerState {
         }
     }
 
-    /// What the overlay itself says leaves before every flow's data, so what a peer makes it say is bounded.
-    fn may_answer(&mut self, now: Instant) -> bool {
-        self.probe_answers.get_or_insert_with(|| Bucket::new(now)).take(PROBE_ANSWERS, now)
-    }
-
     /// Ends a round whose time is over, and begins the next one that is due.
     pub(super) fn probe_path(&mut self, shared: &mut Shared, now: Instant) {
-        let change = self.capacity.end_round(now);
+        let change = self.path.capacity_mut().end_round(now);
         shared.out.counters.segments_lost += u64::from(change.has_lost_segments);
         self.tell_length(shared, change.is_of_length);
-        if let Some(order) = self.capacity.begin_round(self.current.is_some(), now) {
+        let has_session = self.sessions.current().is_some();
+        if let Some(order) = self.path.capacity_mut().begin_round(has_session, now) {
             self.send_round(shared, order, now);
         }
     }
@@ -142,7 +136,3 @@ impl PeerState {
         }
     }
 }
-
-/// A round has seven probes, and several follow each other at once where something is lost.
-const PROBE_ANSWERS: Rate =
-    Rate { per_second: PROBE_ANSWERS_PER_SECOND_MAX, burst: PROBE_ANSWERS_PER_SECOND_MAX };

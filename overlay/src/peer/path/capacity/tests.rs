@@ -1,6 +1,11 @@
 //! What a path is taken to carry, by what its probes were answered.
 
+use std::time::Duration;
+
+use super::length::LASTS;
+use super::rounds::REST;
 use super::*;
+use crate::limits::{INNER_MTU, INNER_MTU_BASE};
 
 #[test]
 fn a_path_that_has_become_much_slower_is_still_asked_with_success() {
@@ -59,7 +64,7 @@ fn a_length_that_does_not_last_is_tried_ever_more_seldom() {
         assert!(path.shrink(now));
         waited.push(until_longer(&mut path, &mut now).as_secs() / 10);
     }
-    now += LENGTH_LASTS;
+    now += LASTS;
     assert!(path.shrink(now));
     waited.push(until_longer(&mut path, &mut now).as_secs() / 10);
     assert_eq!(waited, [1, 2, 4, 8, 1], "tens of seconds");
