@@ -26,6 +26,8 @@ pub(crate) const STEPS_MAX: usize = 16;
 pub(crate) const ACCESS_NOTES_MAX: usize = 128;
 /// Open TCP flows of all publications together.
 pub(crate) const FLOWS_MAX: usize = 16_384;
+/// Those of one publication: a crowd at one leaves room for the visitors of another.
+pub(crate) const FLOWS_PER_PUBLICATION_MAX: usize = FLOWS_MAX / 2;
 /// Dials of one publication that its target has not answered yet.
 pub(crate) const DIALS_MAX: usize = 256;
 /// Visitors of one publication that wait for their dial to begin, and how long: a burst of them passes, and a service that hangs keeps few.
@@ -106,6 +108,7 @@ pub(crate) const HOLD_GRACE: Duration = Duration::from_secs(10);
 pub(crate) struct Counters {
     pub(crate) flows_opened: Counter,
     pub(crate) flows_refused_by_limit: Counter,
+    pub(crate) flows_refused_by_share: Counter,
     pub(crate) streams_refused_by_limit: Counter,
     pub(crate) dials_failed: Counter,
     pub(crate) udp_flows_opened: Counter,
@@ -129,6 +132,8 @@ pub struct CounterValues {
     pub flows_opened: u64,
     /// Visitors reset because [`FLOWS_MAX`], [`DIALS_MAX`] or [`DIALS_WAITING_MAX`] was reached.
     pub flows_refused_by_limit: u64,
+    /// Visitors reset because [`FLOWS_PER_PUBLICATION_MAX`] of their publication's were open.
+    pub flows_refused_by_share: u64,
     /// Visitors reset because [`STREAMS_WAITING_MAX`] others waited for the program that listens to accept them.
     pub streams_refused_by_limit: u64,
     /// Visitors, TCP and UDP, refused because the limit of open files leaves no descriptor for them.
@@ -166,6 +171,7 @@ impl Counters {
             flows_refused_by_descriptors: room.refused_without_descriptor(),
             flows_opened: self.flows_opened.value(),
             flows_refused_by_limit: self.flows_refused_by_limit.value(),
+            flows_refused_by_share: self.flows_refused_by_share.value(),
             streams_refused_by_limit: self.streams_refused_by_limit.value(),
             dials_failed: self.dials_failed.value(),
             udp_flows_opened: self.udp_flows_opened.value(),
@@ -207,6 +213,27 @@ pub(crate) struct Room {
     udp_flows: Arc<Semaphore>,
     udp_waiting_bytes: Arc<Semaphore>,
     probes: Arc<Semaphore>,
+}
+
+/// Room for the visitors of one publication.
+#[derive(Debug, Clone)]
+pub(crate) struct Share {
+    flows: Arc<Semaphore>,
+    pub(crate) dials: Dials,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        let flows = Arc::new(Semaphore::new(FLOWS_PER_PUBLICATION_MAX));
+        Self { flows, dials: Dials::default() }
+    }
+}
+
+impl Share {
+    /// One more TCP flow, or `None` when it has as many as it may.
+    pub(crate) fn flow(&self) -> Option<OwnedSemaphorePermit> {
+        take(&self.flows)
+    }
 }
 
 /// Room for the dials of one publication: a service that hangs costs its own visitors, and no neighbour's.
@@ -342,6 +369,19 @@ mod tests {
         let waiting = (0..=DIALS_WAITING_MAX).map(|_| hanging.begin());
         let begun = futures_util::future::join_all(waiting).await;
         assert_eq!(begun.iter().flatten().count(), 1, "the place that was left");
+    }
+
+    #[test]
+    fn a_crowd_at_one_publication_leaves_room_for_another() {
+        let (room, [crowd, neighbour]) =
+            (Room::within(1 << 20), [(); 2].map(|()| Share::default()));
+        let visit =
+            |share: &Share| share.flow().and_then(|of_share| Some((of_share, room.stream()?)));
+        let held: Vec<_> = std::iter::from_fn(|| visit(&crowd)).collect();
+        assert_eq!(held.len(), FLOWS_PER_PUBLICATION_MAX);
+        assert!(visit(&neighbour).is_some());
+        drop(held);
+        assert!(visit(&crowd).is_some());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use bore_overlay::PeerId;
 use bore_policy::Target;
 use tokio::task::JoinSet;
 
-use super::limits::Dials;
+use super::limits::Share;
 use super::shared::{ServicePlan, Shared};
 use super::targets::{LocalStream, Place, place};
 use super::{listener, serve_tls, target_watch};
@@ -28,12 +28,12 @@ pub(crate) async fn run(local: Local, shared: Arc<Shared>, plan: ServicePlan) {
             return;
         }
     };
-    let (plan, dials) = (Arc::new(plan), Dials::default());
+    let (plan, share) = (Arc::new(plan), Share::default());
     let mut flows = JoinSet::new();
     loop {
         tokio::select! {
             incoming = listeners.accept() => {
-                flows.spawn_local(serve(Arc::clone(&shared), Arc::clone(&plan), dials.clone(), incoming));
+                flows.spawn_local(serve(Arc::clone(&shared), Arc::clone(&plan), share.clone(), incoming));
             }
             Some(_) = flows.join_next(), if !flows.is_empty() => {}
         }
@@ -68,13 +68,19 @@ impl Listeners {
     }
 }
 
-async fn serve(shared: Arc<Shared>, plan: Arc<ServicePlan>, dials: Dials, incoming: Incoming) {
+async fn serve(shared: Arc<Shared>, plan: Arc<ServicePlan>, share: Share, incoming: Incoming) {
+    let Some(_of_share) = share.flow() else {
+        shared.counters.flows_refused_by_share.add_one();
+        return incoming.reject_reset();
+    };
     if plan.target == Target::InProcess {
         return listener::serve(&shared, &plan.name, incoming).await;
     }
     let visitor = incoming.source;
     let room = match shared.room.flow() {
-        Some(flow_permit) => dials.begin().await.map(|dial_permit| (flow_permit, dial_permit)),
+        Some(flow_permit) => {
+            share.dials.begin().await.map(|dial_permit| (flow_permit, dial_permit))
+        }
         None => None,
     };
     let Some((_flow_permit, dial_permit)) = room else {
