@@ -152,10 +152,7 @@ pub(crate) fn success(answer: Answer) -> Result<Bytes, AgentError> {
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AgentError> {
     serde_json::from_slice(bytes).map_err(|error| {
         // It quotes the answer.
-        let error = bounded_text(error.to_string());
-        let cause =
-            format!("its answer is not understood ({error}); are both ends of one version?");
-        AgentError::ControlUnreachable { cause }
+        AgentError::NotUnderstood { cause: bounded_text(error.to_string()) }
     })
 }
 

@@ -46,6 +46,12 @@ pub enum AgentError {
         /// The part of the answer that is wrong.
         what: &'static str,
     },
+    /// The relay's answer is not of this version's form.
+    #[error("the relay's answer is not understood: {cause}")]
+    NotUnderstood {
+        /// What is wrong with it.
+        cause: String,
+    },
     /// Another agent took over this identity.
     #[error("another agent took over this node's identity")]
     Replaced,
@@ -90,6 +96,12 @@ pub enum AgentError {
     /// A listener has the name, or one without a name would get it.
     #[error("a listener of this program is published as `{name}` already")]
     Listening {
+        /// Its name.
+        name: String,
+    },
+    /// A publication that leads elsewhere has the name that a listener is to have.
+    #[error("`{name}` is published on this machine already, and leads elsewhere")]
+    Published {
         /// Its name.
         name: String,
     },
@@ -191,7 +203,7 @@ impl AgentError {
             Self::RelayUnreachable { .. }
             | Self::RelayUnresolved { .. }
             | Self::ControlUnreachable { .. } => Code::RELAY_UNREACHABLE,
-            Self::Distrusted { .. } => Code::RELAY_DISTRUSTED,
+            Self::Distrusted { .. } | Self::NotUnderstood { .. } => Code::RELAY_DISTRUSTED,
             Self::Replaced => Code::REPLACED,
             Self::State(error) => error.code(),
             Self::NotJoined { .. } => Code::NOT_JOINED,
@@ -199,7 +211,7 @@ impl AgentError {
             Self::Target(error) => error.code(),
             Self::BadTarget { .. } => Code::USAGE,
             Self::TooManyPublications { .. } => Code::QUOTA,
-            Self::Kept { .. } | Self::Listening { .. } => Code::NAME_TAKEN,
+            Self::Kept { .. } | Self::Listening { .. } | Self::Published { .. } => Code::NAME_TAKEN,
             Self::NotDeclared(_) => Code::PUBLICATION_NOT_FOUND,
             Self::Stopped | Self::NoAgent { .. } | Self::AgentSilent { .. } => Code::NO_AGENT,
             Self::Earlier(error) => return error.known_code(),
@@ -232,7 +244,7 @@ impl AgentError {
                     .to_owned()
             }
             Self::Refused(problem) => problem.next.clone(),
-            Self::Distrusted { .. } => {
+            Self::Distrusted { .. } | Self::NotUnderstood { .. } => {
                 "compare `bore version` here and on the relay; if they agree, ask who runs the relay".to_owned()
             }
             Self::Replaced => "start this agent with --takeover to take the identity back, or join \
@@ -249,7 +261,9 @@ impl AgentError {
             Self::Kept { name } => {
                 format!("`bore ls` shows it; to change it add --bg, to end it `bore rm {name}`")
             }
-            Self::Listening { .. } => "give each listener a name of its own".to_owned(),
+            Self::Listening { .. } | Self::Published { .. } => {
+                "give it another name, or take this one over with --replace (`replace` of a declaration)".to_owned()
+            }
             Self::NotDeclared(_) => "`bore ls` shows what is published here".to_owned(),
             Self::Stopped | Self::NoAgent { .. } => "start one with `bore join`".to_owned(),
             Self::AgentSilent { .. } => {
@@ -271,7 +285,7 @@ impl AgentError {
     /// | `OverlayEnded` | this process cannot go on; the service manager may start it again |
     /// | `Refused` with a code of [`DECISIONS`] | the administrator, or the version that is installed |
     /// | `Refused` with any other code | the relay's state right now: tried again |
-    /// | `NotJoined`, `OtherNetwork`, `BadTarget`, `TooManyPublications`, `Kept`, `NotDeclared` | the command line |
+    /// | `NotJoined`, `OtherNetwork`, `BadTarget`, `TooManyPublications`, `Kept`, `Listening`, `Published`, `NotDeclared` | the command line |
     /// | `State` | see [`StateError::is_final`] |
     /// | all others | networks, disks and limits of the machine, which recover: tried again |
     pub fn is_final(&self) -> bool {
@@ -285,6 +299,7 @@ impl AgentError {
             | Self::TooManyPublications { .. }
             | Self::Kept { .. }
             | Self::Listening { .. }
+            | Self::Published { .. }
             | Self::NotDeclared(_) => true,
             Self::Refused(problem) => {
                 problem.known_code().is_some_and(|code| DECISIONS.contains(&code))
@@ -295,6 +310,7 @@ impl AgentError {
             | Self::RelayUnresolved { .. }
             | Self::ControlUnreachable { .. }
             | Self::Distrusted { .. }
+            | Self::NotUnderstood { .. }
             | Self::Target(_)
             | Self::NoAgent { .. }
             | Self::AgentSilent { .. }

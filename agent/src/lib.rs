@@ -33,6 +33,9 @@
 //!
 //! `examples/echo.rs` is a whole program.
 //!
+//! A visitor's stream is an `AsyncRead + AsyncWrite` of tokio, so that a server such as hyper speaks on it; `examples/web.rs` is one. Everything that these
+//! calls take and give is exported here.
+//!
 //! Invariant: an agent never dials what was not declared on it. Declarations enter by [`Agent::publish`], [`Agent::listen`] and `publications.json` only;
 //! what the relay says can narrow them and never widen them.
 #![forbid(unsafe_code)]
@@ -75,18 +78,26 @@ mod target_health;
 mod target_watch;
 mod targets;
 #[cfg(test)]
+mod test_lab;
+#[cfg(test)]
 mod test_support;
 #[cfg(test)]
 mod tests;
 mod tls_client;
+mod turns;
 mod wire;
 
 pub use agent::{Agent, StartOptions, Status};
-pub use bore_api::model::Protocol;
-pub use bore_api::state::State;
+pub use bore_api::model::{
+    HealthCheck, HealthInterval, HealthOptions, Lifetime, Protocol, Publication, PublishedHost,
+    TlsVersion, WebOptions,
+};
+pub use bore_api::state::{PublicationState, State, Step, StepName};
 pub use bore_api::wire::PublicationView;
-pub use bore_driver::OverlayStream;
+pub use bore_api::{Code, Problem};
+pub use bore_driver::{Ending, OverlayStream};
 pub use bore_overlay::JoinKey;
+pub use bore_policy::{Access, Source, Target};
 pub use declaration::Declaration;
 pub use error::{AgentError, StateError, in_full};
 pub use join::JoinOptions;

@@ -7,9 +7,10 @@
 //! The registry alone holds the [`Acceptor`] of a publication: whatever ends or replaces the publication ends the listener. A listener that is
 //! dropped takes its own publication back, and none that came after it.
 
-use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
 
 use bore_api::model::{HealthCheck, Lifetime, Protocol};
 use bore_api::state::State;
@@ -17,15 +18,18 @@ use bore_api::wire::PublicationView;
 use bore_driver::{OverlayStream, pipe_with_work};
 use bore_netstack::Incoming;
 use bore_policy::Target;
+use tokio::runtime::Handle;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::agent::Agent;
 use super::declaration::Declaration;
 use super::error::AgentError;
 use super::limits::STREAMS_WAITING_MAX;
-use super::registry::Entry;
+use super::publishing::to_the_end;
+use super::registry::{Entry, Served};
 use super::shared::Shared;
 use super::targets::DialError;
 
@@ -39,8 +43,8 @@ pub struct Listener {
     agent: Agent,
     name: String,
     ends: Ends,
-    /// Its end tells the task that takes the publication back.
-    _lives: oneshot::Sender<Infallible>,
+    /// Where the publication is taken back, wherever this is dropped.
+    runtime: Handle,
 }
 
 /// A visitor that was not accepted yet.
@@ -64,43 +68,21 @@ pub(crate) struct Acceptor {
 
 impl Agent {
     /// Publishes [`Declaration::in_process`] and listens: answers when the relay has acknowledged it. Its target is up for as long as the listener takes
-    /// visitors.
+    /// visitors. Dropped before its end, the future leaves nothing published.
     ///
     /// # Errors
-    /// As [`Agent::publish`]; moreover the declaration is not of this kind (`B1001`), or another listener has the name (`B2104`).
+    /// As [`Agent::publish`]; moreover the declaration is not of this kind (`B1001`), or its name is published on this agent and [`Declaration::replace`] is
+    /// not set (`B2102`).
     pub async fn listen(&self, declaration: Declaration) -> Result<Listener, AgentError> {
         refuse_unsuitable(&declaration)?;
-        let _turn = self.shared.listening.lock().await;
-        self.refuse_second(&declaration)?;
         let (acceptor, ends) = ends();
-        let view = self.declare(declaration, Target::InProcess, Some(acceptor)).await?;
-        Ok(Listener::new(self.clone(), view.publication.name, ends))
-    }
-
-    /// The relay makes the name of one that has none of its protocol and target, which are those of every other listener.
-    fn refuse_second(&self, declaration: &Declaration) -> Result<(), AgentError> {
-        let registry = self.shared.registry();
-        let is_taken = |name: &str, protocol| match &declaration.name {
-            Some(wanted) => wanted == name,
-            None => declaration.protocol == protocol,
-        };
-        let listens =
-            |acceptor: &Option<Arc<Acceptor>>| acceptor.as_ref().is_some_and(|it| it.is_open());
-        let taken = registry.entries().find(|(name, entry)| {
-            listens(&entry.acceptor) && is_taken(name, entry.declaration.protocol)
-        });
-        taken.map_or(Ok(()), |(name, _)| Err(AgentError::Listening { name: name.clone() }))
-    }
-
-    /// Takes back what the listener of `acceptor` had published, unless it is another's by now.
-    async fn end_listening(&self, name: &str, acceptor: &Weak<Acceptor>) {
-        let _turn = self.shared.listening.lock().await;
-        if !self.shared.registry().entry(name).is_some_and(|entry| is_of(entry, acceptor)) {
-            return;
-        }
-        if let Err(error) = self.withdraw(name).await {
-            tracing::debug!(%name, %error, "the publication of a listener is gone already");
-        }
+        let served = Served { target: Target::InProcess, acceptor: Some(acceptor) };
+        let (agent, declaring) = (self.clone(), self.declare(declaration, served));
+        to_the_end(async move {
+            let view = declaring.await?;
+            Ok(Listener::new(agent, view.publication.name, ends))
+        })
+        .await
     }
 }
 
@@ -128,10 +110,7 @@ fn refuse_unsuitable(declaration: &Declaration) -> Result<(), AgentError> {
 
 impl Listener {
     fn new(agent: Agent, name: String, ends: Ends) -> Self {
-        let (lives, gone) = oneshot::channel();
-        let acceptor = ends.acceptor.clone();
-        tokio::spawn(end_with(gone, agent.clone(), name.clone(), acceptor));
-        Self { agent, name, ends, _lives: lives }
+        Self { agent, name, ends, runtime: Handle::current() }
     }
 
     /// Its publication as it is now; `None` once that was taken back or replaced, or the agent has ended.
@@ -163,13 +142,16 @@ impl Listener {
     /// What is written reaches the visitor also when the stream is dropped then. Shut down for writing it goes on reading. A visitor that broke off is
     /// an error, one that closed an end. Cancelling loses no visitor.
     pub async fn accept(&mut self) -> Option<(OverlayStream, SocketAddr)> {
-        let (stream, visitor) = tokio::select! {
-            biased;
-            waiting = self.ends.queue.recv() => waiting?,
-            _ = self.agent.ended() => return None,
-        };
-        stream.ending().in_order();
-        Some((stream, visitor))
+        poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    /// The same for a caller that polls by itself, as a server's own loop.
+    pub fn poll_accept(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<(OverlayStream, SocketAddr)>> {
+        let waiting = ready!(self.ends.queue.poll_recv(context));
+        Poll::Ready(waiting.inspect(|(stream, _)| stream.ending().in_order()))
     }
 
     /// Takes no more visitors, waits until the connections of those that were accepted have ended, and takes the publication back. Given up before its end,
@@ -180,7 +162,28 @@ impl Listener {
         // Until the end: one more may be on its way into the queue.
         while self.ends.queue.recv().await.is_some() {}
         self.ends.carried.closed().await;
-        self.agent.end_listening(&self.name, &self.ends.acceptor).await;
+        // It takes the publication back whether it is waited for or not.
+        let _ = self.end().await;
+    }
+
+    /// Takes back what it has published, unless that is another's by then. Its place among those of the name is taken by the call.
+    fn end(&self) -> JoinHandle<()> {
+        let (name, acceptor) = (self.name.clone(), self.ends.acceptor.clone());
+        let withdrawing = self.agent.withdraw_if(&name, move |entry| is_of(entry, &acceptor));
+        self.runtime.spawn(async move {
+            if let Err(error) = withdrawing.await {
+                tracing::debug!(%name, %error, "the publication of a listener is gone already");
+            }
+        })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // A listener that was replaced, or closed to its end, has no acceptor any more.
+        if self.ends.acceptor.strong_count() > 0 {
+            drop(self.end());
+        }
     }
 }
 
@@ -190,18 +193,6 @@ fn ends() -> (Arc<Acceptor>, Ends) {
     let acceptor = Arc::new(Acceptor { queue: sender, carried: carried.clone() });
     let ends = Ends { queue, carried, acceptor: Arc::downgrade(&acceptor) };
     (acceptor, ends)
-}
-
-/// Takes the publication back when the listener is gone.
-async fn end_with(
-    gone: oneshot::Receiver<Infallible>,
-    agent: Agent,
-    name: String,
-    acceptor: Weak<Acceptor>,
-) {
-    // Nothing is ever sent: this ends with the listener.
-    let _ = gone.await;
-    agent.end_listening(&name, &acceptor).await;
 }
 
 impl Acceptor {

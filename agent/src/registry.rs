@@ -43,8 +43,24 @@ pub(crate) struct Entry {
     pub(crate) holders: usize,
     /// The relay is being told, from here, to publish it no more.
     pub(crate) is_leaving: bool,
+    /// The relay has not answered in this session what it makes of it.
+    pub(crate) is_due: bool,
     /// Why the relay refuses it. Then there is no view: it is not served, and asked for again.
     pub(crate) refused: Option<Refused>,
+}
+
+/// What visitors of a publication are led to.
+#[derive(Debug, Clone)]
+pub(crate) struct Served {
+    pub(crate) target: Target,
+    /// Where visitors of [`Target::InProcess`] are given to the program that listens.
+    pub(crate) acceptor: Option<Arc<Acceptor>>,
+}
+
+impl From<Target> for Served {
+    fn from(target: Target) -> Self {
+        Self { target, acceptor: None }
+    }
 }
 
 /// A declaration that the relay refuses.
@@ -59,6 +75,22 @@ impl Entry {
     /// The relay's answer, or what is shown of it while the relay refuses it.
     pub(crate) fn shown(&self) -> Option<PublicationView> {
         self.view.clone().or_else(|| self.refused.as_ref().map(|refused| refused.shown.clone()))
+    }
+
+    /// Whether a listener of the program takes its visitors.
+    pub(crate) fn is_listened_to(&self) -> bool {
+        self.acceptor.as_ref().is_some_and(|acceptor| acceptor.is_open())
+    }
+
+    /// Whether it ends with the last local client that holds it.
+    pub(crate) fn is_let_go(&self) -> bool {
+        let ends = self.declaration.lifetime == Lifetime::Session && self.acceptor.is_none();
+        ends && self.holders == 0
+    }
+
+    /// How it is asked for again once it was refused. Taking over is for the moment when a person asked for it.
+    pub(crate) fn request_again(&self) -> PublishRequest {
+        PublishRequest { replace: false, ..self.declaration.request(&self.target) }
     }
 
     /// How the target is checked.
@@ -125,17 +157,30 @@ impl Registry {
         &mut self,
         name: &str,
         declaration: Declaration,
-        target: Target,
+        served: impl Into<Served>,
         view: Option<PublicationView>,
     ) {
+        let Served { target, acceptor } = served.into();
         let before = self.entries.remove(name);
         let holders = before.as_ref().map_or(0, |entry| entry.holders);
         let seen = Seen::default();
-        let is_leaving = false;
-        let (acceptor, refused) = (None, None);
-        let entry =
-            Entry { declaration, target, acceptor, view, seen, holders, is_leaving, refused };
+        let entry = Entry {
+            declaration,
+            target,
+            acceptor,
+            view,
+            seen,
+            holders,
+            is_leaving: false,
+            is_due: false,
+            refused: None,
+        };
         self.entries.insert(name.to_owned(), entry);
+    }
+
+    /// No listener gets a visitor any more.
+    pub(crate) fn end_listeners(&mut self) {
+        self.entries.values_mut().for_each(|entry| entry.acceptor = None);
     }
 
     /// Takes back what is declared under `name`.
@@ -196,6 +241,7 @@ impl Registry {
             awaits_certificate: false,
         };
         entry.seen = Seen::default();
+        entry.is_due = false;
         entry.refused = Some(Refused { problem, shown });
         news
     }
@@ -206,18 +252,21 @@ impl Registry {
         let before = entry.view.as_ref().map(|before| &before.publication);
         let is_other = before != Some(&view.publication);
         entry.view = Some(view);
+        entry.is_due = false;
         entry.refused = None;
         is_other
     }
 
-    /// What is refused, and how it is asked for again. Taking over is for the moment when a person asked for it.
-    pub(crate) fn refused_requests(&self) -> Vec<(String, PublishRequest)> {
-        let refused = self.entries.iter().filter(|(_, entry)| entry.refused.is_some());
-        let request = |entry: &Entry| PublishRequest {
-            replace: false,
-            ..entry.declaration.request(&entry.target)
-        };
-        refused.map(|(name, entry)| (name.clone(), request(entry))).collect()
+    /// A session begins, in which the relay has answered to nothing yet.
+    pub(crate) fn set_all_due(&mut self) {
+        self.entries.values_mut().for_each(|entry| entry.is_due = true);
+    }
+
+    /// What the relay is asked for: what it has not answered to, and what it refuses.
+    pub(crate) fn names_to_ask_for(&self) -> Vec<String> {
+        let is_wanted = |entry: &Entry| entry.is_due || entry.refused.is_some();
+        let wanted = self.entries.iter().filter(|(_, entry)| is_wanted(entry));
+        wanted.map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether the target of `name` failed when it was last dialled.
@@ -240,7 +289,8 @@ impl Registry {
 
     /// Takes the relay's whole list. It tells states of what is declared here and acknowledged; it adds and moves nothing.
     pub(crate) fn narrow(&mut self, list: Vec<PublicationView>) -> Narrowed {
-        let acknowledged = self.entries.iter().filter(|(_, entry)| entry.view.is_some());
+        let is_acknowledged = |entry: &Entry| entry.view.is_some() && !entry.is_due;
+        let acknowledged = self.entries.iter().filter(|(_, entry)| is_acknowledged(entry));
         let missing = acknowledged
             .map(|(name, _)| name)
             .filter(|name| !list.iter().any(|view| view.publication.name == **name))

@@ -11,14 +11,12 @@ use std::time::Duration;
 
 use bore_api::model::Lifetime;
 use bore_api::wire::PublicationView;
-use bore_policy::Target;
 use tokio::sync::Notify;
 
 use super::connect::RelayPeer;
 use super::declaration::Declaration;
 use super::error::{AgentError, in_full};
-use super::listener::Acceptor;
-use super::registry::stored;
+use super::registry::{Served, stored};
 use super::shared::{Shared, StateChange};
 use super::state::StoredPublication;
 
@@ -63,7 +61,7 @@ impl Shared {
     pub(crate) async fn keep(
         self: &Arc<Self>,
         declaration: Declaration,
-        (target, acceptor): (Target, Option<Arc<Acceptor>>),
+        served: Served,
         view: PublicationView,
     ) -> Result<(), AgentError> {
         let name = view.publication.name.clone();
@@ -79,27 +77,13 @@ impl Shared {
             self.save_soon();
             return Err(error);
         }
-        self.declare(&name, declaration, (target, acceptor), view.clone());
+        self.registry().declare(&name, declaration, served, Some(view.clone()));
         drop(on_disk);
         if !self.replan(None) {
             self.report_target(&name);
         }
         self.tell_publications(vec![view]);
         Ok(())
-    }
-
-    fn declare(
-        &self,
-        name: &str,
-        declaration: Declaration,
-        (target, acceptor): (Target, Option<Arc<Acceptor>>),
-        view: PublicationView,
-    ) {
-        let mut registry = self.registry();
-        registry.declare(name, declaration, target, Some(view));
-        if let Some(entry) = registry.entry_mut(name) {
-            entry.acceptor = acceptor;
-        }
     }
 
     /// Forgets a declaration: it is served no more. The disk follows.

@@ -15,6 +15,7 @@ use bore_api::{Code, Problem};
 use bore_overlay::RelayAddress;
 use http::Method;
 use rand::Rng;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::answers::{acknowledged, bounded_problem, bounded_text};
@@ -24,8 +25,9 @@ use super::error::AgentError;
 use super::limits::{HEARTBEAT_MISSING, STORED_MAX, STORED_PAGES_MAX};
 use super::ndjson::Lines;
 use super::network_watch::{NetworkChange, NetworkWatch};
+use super::registry::Entry;
 use super::shared::{Online, Shared, StateChange, WebPorts};
-use super::wire::{Stored, VERSION};
+use super::wire::{Stored, Unread, VERSION, WatchLine};
 
 /// How a session ended.
 #[derive(Debug)]
@@ -45,8 +47,10 @@ pub(crate) async fn open(
 ) -> Result<(Lines, WebPorts), AgentError> {
     let request = SessionRequest { boot: shared.boot, takeover, version: VERSION.to_owned() };
     let claimed: SelfView = control.send(Method::PUT, "/v1/nodes/self/session", &request).await?;
+    shared.doubt_leftovers();
     remove_leftovers(shared, control).await?;
-    renew_declared(shared, control).await?;
+    shared.registry().set_all_due();
+    ask_for_missing(shared, control).await;
     Ok((open_watch(shared, control).await?, claimed.relay.into()))
 }
 
@@ -55,14 +59,33 @@ async fn open_watch(shared: &Shared, control: &ControlClient) -> Result<Lines, A
     control.stream(&watch).await.map(Lines::new)
 }
 
-/// A session publication of this node that nobody here declared belonged to an agent that was killed.
-async fn remove_leftovers(shared: &Arc<Shared>, control: &ControlClient) -> Result<(), AgentError> {
+/// A session publication of this node that nobody here declared belonged to an agent that was killed, or the answer to a request for it was lost.
+pub(crate) async fn remove_leftovers(
+    shared: &Shared,
+    control: &ControlClient,
+) -> Result<(), AgentError> {
+    // What is being found a name is declared in a moment.
+    let Ok(_found) = shared.finding.try_write() else { return Ok(()) };
+    if !shared.take_leftovers() {
+        return Ok(());
+    }
+    let removed = remove_undeclared(shared, control).await;
+    if removed.is_err() {
+        shared.doubt_leftovers();
+    }
+    removed
+}
+
+async fn remove_undeclared(shared: &Shared, control: &ControlClient) -> Result<(), AgentError> {
     for publication in stored(control).await? {
-        let declared = shared.registry().entry(publication.name.as_str()).is_some();
+        let name = publication.name.as_str();
+        // Who has the turn is about to declare it, or to take it back.
+        let Some(_turn) = shared.turns.take(name) else { continue };
+        let declared = shared.registry().entry(name).is_some();
         if declared || publication.lifetime == Lifetime::Persistent {
             continue;
         }
-        tracing::info!(name = %publication.name, "taking back what a killed agent left published");
+        tracing::info!(%name, "taking back what nobody here declares");
         remove(control, &publication.id.to_string()).await?;
     }
     Ok(())
@@ -81,33 +104,54 @@ async fn stored(control: &ControlClient) -> Result<Vec<Stored>, AgentError> {
     Ok(stored)
 }
 
-async fn renew_declared(shared: &Arc<Shared>, control: &ControlClient) -> Result<(), AgentError> {
-    let declared: Vec<_> =
-        shared.registry().entries().map(|(name, entry)| (name.clone(), entry.clone())).collect();
-    for (name, entry) in declared {
-        let first = entry.declaration.request(&entry.target);
-        let request = match &entry.view {
-            Some(view) => entry.declaration.renewal(&entry.target, view),
-            None => first.clone(),
+/// Asks for what the relay has not answered to in this session, and again for what it refuses: another node may have given it back, or a rule changed.
+/// The first request without an answer leaves the rest to the next time: the watch tells whether the relay is there.
+async fn ask_for_missing(shared: &Arc<Shared>, control: &ControlClient) {
+    let names = shared.registry().names_to_ask_for();
+    let is_news = !names.is_empty();
+    for name in names {
+        // Who has the turn asks by itself.
+        let Some(_turn) = shared.turns.take(&name) else { continue };
+        let Some(entry) = shared.registry().entry(&name).cloned() else { continue };
+        let answer = if entry.is_due {
+            renew(control, &entry).await
+        } else {
+            publish(control, &entry.request_again()).await
         };
-        let mut answer = publish(control, &request).await;
-        if request != first && matches!(&answer, Err(AgentError::Refused(_))) {
-            // The address that was given is not to be had any more; what was declared may still be.
-            answer = publish(control, &first).await;
+        if let Err(error) = take_answer(shared, &name, &entry, answer) {
+            tracing::warn!(%name, %error, "the relay does not answer to a publication");
+            break;
         }
-        take_answer(shared, &name, answer)?;
     }
-    shared.save_soon();
-    Ok(())
+    if is_news {
+        shared.save_soon();
+    }
 }
 
-/// Takes the answer to what is declared under `name`, which may have been withdrawn meanwhile.
+async fn renew(control: &ControlClient, entry: &Entry) -> Result<PublicationView, AgentError> {
+    let first = entry.declaration.request(&entry.target);
+    let request = match &entry.view {
+        Some(view) => entry.declaration.renewal(&entry.target, view),
+        None => first.clone(),
+    };
+    let answer = publish(control, &request).await;
+    if request != first && matches!(&answer, Err(AgentError::Refused(_))) {
+        // The address that was given is not to be had any more; what was declared may still be.
+        return publish(control, &first).await;
+    }
+    answer
+}
+
+/// Takes the answer to what is declared under `name`.
+///
+/// # Errors
+/// There was none.
 fn take_answer(
     shared: &Arc<Shared>,
     name: &str,
+    entry: &Entry,
     answer: Result<PublicationView, AgentError>,
 ) -> Result<(), AgentError> {
-    let Some(entry) = shared.registry().entry(name).cloned() else { return Ok(()) };
     let answer = answer.and_then(|view| acknowledged(view, &entry.declaration, &entry.target));
     match answer {
         Ok(view) => shared.renew(name, view),
@@ -116,22 +160,11 @@ fn take_answer(
             tracing::warn!(%name, code = %problem.code, %problem, "a publication was not renewed");
         }
         Err(AgentError::Refused(problem)) => shared.refuse(name, *problem),
-        Err(error @ AgentError::Distrusted { .. }) => shared.refuse(name, error.problem()),
+        Err(error @ (AgentError::Distrusted { .. } | AgentError::NotUnderstood { .. })) => {
+            shared.refuse(name, error.problem());
+        }
         Err(error) => return Err(error),
     }
-    Ok(())
-}
-
-/// Asks again for what the relay refuses: another node may have given it back, or a rule changed.
-async fn ask_again(shared: &Arc<Shared>, control: &ControlClient) -> Result<(), AgentError> {
-    let refused = shared.registry().refused_requests();
-    if refused.is_empty() {
-        return Ok(());
-    }
-    for (name, request) in refused {
-        take_answer(shared, &name, publish(control, &request).await)?;
-    }
-    shared.save_soon();
     Ok(())
 }
 
@@ -167,7 +200,8 @@ pub(crate) async fn watch(
     let relays = shared.identity().relays.clone();
     let resolved = resolve(&relays).await.map(BTreeSet::from_iter).unwrap_or_default();
     let tunnel_session = connector.session_established().await;
-    let mut session = Session { shared, online, lines, relays, resolved, tunnel_session };
+    let asking = JoinSet::new();
+    let mut session = Session { shared, online, lines, relays, resolved, tunnel_session, asking };
     loop {
         if let Err(lost) = session.step(connector, network).await {
             return lost;
@@ -183,6 +217,8 @@ struct Session<'a> {
     resolved: BTreeSet<SocketAddr>,
     /// The tunnel's session that the watch is known to live in.
     tunnel_session: Option<std::time::Instant>,
+    /// Asks for what is missing. Ends with the session.
+    asking: JoinSet<()>,
 }
 
 impl Session<'_> {
@@ -200,7 +236,7 @@ impl Session<'_> {
         let mut heartbeat_due = Instant::now() + HEARTBEAT_MISSING;
         loop {
             tokio::select! {
-                line = tokio::time::timeout_at(heartbeat_due, self.lines.next::<WatchEvent>()) => {
+                line = tokio::time::timeout_at(heartbeat_due, self.lines.next::<WatchLine>()) => {
                     let silent = format!("the relay was silent for {} s", HEARTBEAT_MISSING.as_secs());
                     let line = line.map_err(|_| lost(silent))?;
                     // A line that is not understood is quoted.
@@ -215,7 +251,7 @@ impl Session<'_> {
                     self.tunnel_looked_at(established).await?;
                 }
                 () = tokio::time::sleep_until(ask_again_at) => {
-                    ask_again(self.shared, &self.online.control).await.map_err(doubted)?;
+                    self.ask_again();
                     ask_again_at = Instant::now() + ASK_AGAIN.mul_f64(rand::rng().random_range(0.75..1.25));
                 }
                 () = &mut look_up => return self.look_up_again().await,
@@ -223,7 +259,23 @@ impl Session<'_> {
         }
     }
 
-    async fn handle(&self, event: Option<WatchEvent>) -> Result<(), Lost> {
+    /// A request that is not answered keeps nobody from hearing the watch.
+    fn ask_again(&mut self) {
+        while self.asking.try_join_next().is_some() {}
+        if self.asking.is_empty() {
+            let (shared, control) = (Arc::clone(self.shared), self.online.control.clone());
+            self.asking.spawn(async move {
+                if let Err(error) = remove_leftovers(&shared, &control).await {
+                    tracing::debug!(%error, "what nobody declares here is looked for later");
+                }
+                ask_for_missing(&shared, &control).await;
+            });
+        }
+    }
+
+    async fn handle(&self, line: Option<WatchLine>) -> Result<(), Lost> {
+        let (event, unread) =
+            line.map_or((None, Vec::new()), |line| (Some(line.event), line.unread));
         match event {
             None => {
                 let cause = "the relay ended the watch".to_owned();
@@ -232,7 +284,7 @@ impl Session<'_> {
             }
             Some(WatchEvent::Replaced) => Err(final_loss(AgentError::Replaced)),
             Some(WatchEvent::Publications { publications, displaced }) => {
-                self.take_list(publications, displaced).await.map_err(doubted)
+                self.take_list(publications, displaced, unread).await.map_err(doubted)
             }
             Some(WatchEvent::Draining) => {
                 tracing::info!("the relay is draining");
@@ -251,8 +303,13 @@ impl Session<'_> {
         &self,
         list: Vec<PublicationView>,
         displaced: Vec<Displaced>,
+        unread: Vec<Unread>,
     ) -> Result<(), AgentError> {
         let mut narrowed = self.shared.registry().narrow(list);
+        for Unread { name, cause } in unread {
+            narrowed.missing.retain(|missing| *missing != name);
+            self.shared.note_unread(&name, &cause);
+        }
         let was_displaced = self.take_displaced(&mut narrowed.missing, displaced);
         for view in narrowed.undeclared {
             self.shared.counters.undeclared_ignored.add_one();

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bore_api::Problem;
 use bore_api::model::Protocol;
-use bore_api::state::{PublicationState, RelayInfo, TargetReport};
+use bore_api::state::{PublicationState, RelayInfo, State, TargetReport};
 use bore_api::wire::PublicationView;
 use bore_driver::Shard;
 use bore_overlay::PeerId;
@@ -28,6 +29,7 @@ use super::registry::Registry;
 use super::saving::Saving;
 use super::state::{Identity, Membership, StateFolder};
 use super::target_watch::check_target;
+use super::turns::Turns;
 
 /// The agent's common state.
 #[derive(Debug)]
@@ -46,8 +48,11 @@ pub(crate) struct Shared {
     plan: watch::Sender<Plan>,
     changes: broadcast::Sender<StateChange>,
     stopping: watch::Sender<bool>,
-    /// Held while a listener comes or goes, so that the end of one takes nothing of the next one's.
-    pub(crate) listening: tokio::sync::Mutex<()>,
+    pub(crate) turns: Turns,
+    /// Read while the relay finds the name of a publication: what it has then is nobody's leftover.
+    pub(crate) finding: tokio::sync::RwLock<()>,
+    /// The relay may have publications that nobody declares here.
+    leftovers: AtomicBool,
 }
 
 /// How the relay is reached right now.
@@ -188,7 +193,9 @@ impl Shared {
             plan: watch::channel(Plan::default()).0,
             changes: broadcast::channel(CHANGES_MAX).0,
             stopping: watch::channel(false).0,
-            listening: tokio::sync::Mutex::default(),
+            turns: Turns::default(),
+            finding: tokio::sync::RwLock::default(),
+            leftovers: AtomicBool::new(false),
         })
     }
 
@@ -225,6 +232,16 @@ impl Shared {
     /// Asks every task to stop.
     pub(crate) fn stop(&self) {
         self.stopping.send_replace(true);
+    }
+
+    /// Has the relay asked soon for publications that nobody declares here.
+    pub(crate) fn doubt_leftovers(&self) {
+        self.leftovers.store(true, Ordering::Release);
+    }
+
+    /// Returns true if it has to be asked, once.
+    pub(crate) fn take_leftovers(&self) -> bool {
+        self.leftovers.swap(false, Ordering::AcqRel)
     }
 
     /// Tells listeners. Nobody listening is fine.
@@ -285,6 +302,7 @@ impl Shared {
         }
         let (code, cause) = (error.code().to_owned(), error.to_string());
         self.link.send_replace(Link::Ended(Arc::new(error)));
+        self.registry().end_listeners();
         self.stop();
         self.tell(StateChange::Stopped { code, cause });
     }
@@ -321,6 +339,19 @@ impl Shared {
     /// Takes a proved state.
     pub(crate) fn set_state(&self, name: &str, state: PublicationState) {
         let changed = self.registry().set_state(name, state);
+        self.tell_publications(changed.into_iter().collect());
+    }
+
+    /// What the relay says of a publication is not understood: it is served as it was acknowledged, and nothing is proved of it.
+    pub(crate) fn note_unread(&self, name: &str, cause: &str) {
+        let cause = format!("what the relay says of it is not understood: {cause}");
+        let steps = Vec::new();
+        let (state, cause) = (State::Offline, Some(cause));
+        let state = PublicationState { state, cause, steps, at: 0, awaits_certificate: false };
+        let changed = self.registry().set_state(name, state);
+        if changed.is_some() {
+            tracing::warn!(%name, "a publication in the relay's list is not understood");
+        }
         self.tell_publications(changed.into_iter().collect());
     }
 
@@ -394,7 +425,12 @@ mod tests {
         let mut greedy = view("web", Protocol::Tcp);
         greedy.publication.port_count = 1000;
         greedy.publication.target = "10.0.0.1:22".into();
-        registry.declare("web", declared, "127.0.0.1:3000".parse().unwrap(), Some(greedy));
+        registry.declare(
+            "web",
+            declared,
+            "127.0.0.1:3000".parse::<Target>().unwrap(),
+            Some(greedy),
+        );
 
         let plans = plan_of(&registry);
         assert_eq!(plans.len(), 1);
@@ -406,7 +442,7 @@ mod tests {
     fn what_the_relay_has_not_acknowledged_is_not_served() {
         let mut registry = Registry::default();
         let declared = declaration("web", Protocol::Tcp, "3000");
-        registry.declare("web", declared, "3000".parse().unwrap(), None);
+        registry.declare("web", declared, "3000".parse::<Target>().unwrap(), None);
         assert!(plan_of(&registry).is_empty());
     }
 

@@ -27,7 +27,7 @@ async fn an_agent_whose_overlay_fails_ends_so_that_its_service_starts_it_again()
     let lab = Lab::start().await;
     lab.agent.shared().shard.stop().await;
     let ended = lab.agent.ended().await;
-    assert_eq!(ended.known_code(), Some(bore_api::Code::INTERNAL), "{ended}");
+    assert_eq!(ended.known_code(), Some(Code::INTERNAL), "{ended}");
     lab.agent.stop().await;
 }
 

@@ -1,18 +1,12 @@
 //! A whole agent whose relay is a second shard on loopback: visitors come through a tunnel, and nothing is asked of control.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
-use bore_driver::{Dial, Events, Shard, ShardConfig};
-use bore_overlay::{Config, Event, Peer, PeerId, PrivateKey, Sources, UnknownKeys};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::state::Identity;
 use crate::target_watch::check_target;
-use crate::test_support::{closed_folder, join_key, membership, view};
-use crate::{StartOptions, StateFolder};
+use crate::test_lab::{Lab, VISITOR, within};
 
 #[tokio::test]
 async fn a_visitor_comes_as_a_stream_with_its_address_and_each_side_closes_by_itself() {
@@ -71,10 +65,7 @@ async fn a_dropped_listener_takes_its_publication_back_and_resets_who_waits() {
     drop(listener);
     let error = within(visitor.read_u8()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    let mut changes = lab.agent.subscribe();
-    while lab.agent.shared.registry().entry("web").is_some() {
-        within(changes.recv()).await.unwrap();
-    }
+    lab.is_withdrawn("web").await;
     lab.visit_refused().await;
 }
 
@@ -111,9 +102,8 @@ async fn a_listener_that_was_replaced_ends_and_takes_nothing_of_the_next_one() {
     let mut listener = lab.listen("web").await;
     assert!(within(replaced.accept()).await.is_none());
     assert!(replaced.publication().is_none() && listener.publication().is_some());
-    let acceptor = replaced.ends.acceptor.clone();
+    within(replaced.end()).await.unwrap();
     drop(replaced);
-    lab.agent.end_listening("web", &acceptor).await;
 
     let _visitor = lab.visit().await;
     assert!(within(listener.accept()).await.is_some());
@@ -157,108 +147,3 @@ async fn a_listener_refuses_what_it_cannot_keep() {
         assert!(matches!(refused(second).await, AgentError::Listening { .. }));
     }
 }
-
-struct Lab {
-    agent: Agent,
-    relay: Shard,
-    /// The agent, as the relay knows it.
-    agent_peer: PeerId,
-    _events: Events,
-    _folder: tempfile::TempDir,
-}
-
-impl Lab {
-    async fn build() -> Self {
-        let root = closed_folder();
-        let folder = StateFolder::open(root.path()).unwrap();
-        let mut identity = Identity::new(&join_key());
-        identity.membership = Some(membership());
-        folder.write_identity(&identity).unwrap();
-        let agent = Agent::start(folder, StartOptions::default()).await.unwrap();
-
-        let relay_key = PrivateKey::from_bytes([9; 32]);
-        let relay_public = relay_key.public();
-        let (relay, mut events) = relay_shard(relay_key);
-        let (v4, v6) = (membership().overlay_v4, membership().overlay_v6);
-        let node = peer(identity.private_key().public(), None, Sources::Node { v4, v6 });
-        let agent_peer = add(&relay, node).await;
-        let endpoint = SocketAddr::from((Ipv4Addr::LOCALHOST, relay.local_addr().port()));
-        let shard = &agent.shared.shard;
-        let relay_peer = add(shard, peer(relay_public, Some(endpoint), Sources::Relay)).await;
-        shard.run(move |local| async move { local.start_handshake(relay_peer) }).await.unwrap();
-        while !matches!(within(events.recv()).await, Some(Event::TunnelUp { .. })) {}
-        agent.shared.replan(Some(relay_peer));
-        Self { agent, relay, agent_peer, _events: events, _folder: root }
-    }
-
-    /// As [`Agent::listen`] does once the relay has acknowledged it; serves when this returns.
-    async fn listen(&self, name: &str) -> Listener {
-        let (acceptor, ends) = ends();
-        let declaration =
-            Declaration { name: Some(name.to_owned()), ..Declaration::in_process(Protocol::Tcp) };
-        let declared = (Target::InProcess, Some(acceptor));
-        let shared = &self.agent.shared;
-        shared.keep(declaration, declared, view(name, Protocol::Tcp)).await.unwrap();
-        // What is served anew is reported once its ports are open.
-        let is_served = async {
-            while shared.registry().entry(name).unwrap().seen.reported_ok.is_none() {
-                tokio::task::yield_now().await;
-            }
-        };
-        within(is_served).await;
-        Listener::new(self.agent.clone(), name.to_owned(), ends)
-    }
-
-    async fn visit(&self) -> OverlayStream {
-        within(self.relay.connect(self.dial())).await.unwrap()
-    }
-
-    async fn visit_refused(&self) {
-        let refused = within(self.relay.connect(self.dial())).await.unwrap_err();
-        assert!(refused.to_string().contains("refused"), "{refused}");
-    }
-
-    fn dial(&self) -> Dial {
-        Dial {
-            peer: self.agent_peer,
-            source: SocketAddr::from((VISITOR, 0)),
-            destination: SocketAddr::from((membership().overlay_v4, OVERLAY_PORT)),
-            timeout: Duration::from_secs(5),
-        }
-    }
-}
-
-fn relay_shard(private_key: PrivateKey) -> (Shard, Events) {
-    let overlay = Config {
-        private_key,
-        shard: 0,
-        unknown_keys: UnknownKeys::Refuse,
-        identity: None,
-        handshakes_per_second_max: 100,
-        seed: 7,
-    };
-    let listen = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
-    Shard::start(ShardConfig { listen, overlay, mtu: 1200, segmentation: true }).unwrap()
-}
-
-fn peer(
-    public_key: bore_overlay::PublicKey,
-    endpoint: Option<SocketAddr>,
-    sources: Sources,
-) -> Peer {
-    let persistent_keepalive = None;
-    Peer { public_key, preshared_key: None, endpoint, persistent_keepalive, sources }
-}
-
-async fn add(shard: &Shard, peer: Peer) -> PeerId {
-    shard.run(move |local| async move { local.add_peer(peer, false).unwrap() }).await.unwrap()
-}
-
-async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), work).await.expect("in time")
-}
-
-/// The visitor's own address, as the relay has it travel.
-const VISITOR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
-/// What `view` has.
-const OVERLAY_PORT: u16 = 1024;

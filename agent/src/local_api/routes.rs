@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 
 use super::stream::{Hold, changes};
 use crate::limits::HOLD_GRACE;
+use crate::publishing::to_the_end;
+use crate::registry::Entry;
 use crate::{Agent, AgentError, Declaration, Status, in_full};
 
 pub(super) async fn status(State(agent): State<Agent>) -> Json<Status> {
@@ -29,13 +31,11 @@ pub(super) async fn declare(
     body: Bytes,
 ) -> Result<Json<PublicationView>, Refusal> {
     let declaration: Declaration = read(&body)?;
-    // A client that stops waiting, as for Ctrl-C, leaves nothing behind on the relay that this agent does not know.
-    let declared = tokio::spawn(declare_to_the_end(agent, declaration)).await;
-    let view = declared.map_err(|error| AgentError::Internal(error.to_string()))??;
-    Ok(Json(view))
+    // A client that stops waiting, as for Ctrl-C, leaves nothing behind that nobody will hold.
+    Ok(Json(to_the_end(declare_to_be_held(agent, declaration)).await?))
 }
 
-async fn declare_to_the_end(
+async fn declare_to_be_held(
     agent: Agent,
     declaration: Declaration,
 ) -> Result<PublicationView, AgentError> {
@@ -75,12 +75,8 @@ pub(super) async fn stop(State(agent): State<Agent>) -> StatusCode {
 
 async fn withdraw_unless_held(agent: Agent, name: String) {
     tokio::time::sleep(HOLD_GRACE).await;
-    let forgotten =
-        agent.shared().registry().entry(&name).is_some_and(|entry| {
-            entry.holders == 0 && entry.declaration.lifetime == Lifetime::Session
-        });
-    if forgotten && let Err(error) = agent.withdraw(&name).await {
-        tracing::warn!(%name, %error, "a publication that nobody holds could not be taken back");
+    if let Err(error) = agent.withdraw_if(&name, Entry::is_let_go).await {
+        tracing::debug!(%name, %error, "a publication that nobody holds was not taken back");
     }
 }
 

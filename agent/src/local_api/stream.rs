@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
-use bore_api::model::Lifetime;
 use futures_util::stream::{self, Stream};
 use http::header;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::registry::Entry;
 use crate::{Agent, StateChange};
 
 /// A client's claim on a publication. When the last one of a session publication is dropped, it is taken back.
@@ -46,16 +46,17 @@ impl Drop for Hold {
     fn drop(&mut self) {
         let last = self.agent.shared().registry().entry_mut(&self.name).is_some_and(|entry| {
             entry.holders = entry.holders.saturating_sub(1);
-            entry.holders == 0 && entry.declaration.lifetime == Lifetime::Session
+            entry.is_let_go()
         });
         if !last {
             return;
         }
         // Without a runtime the process is ending, and its session with the relay too.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (agent, name) = (self.agent.clone(), self.name.clone());
+        let name = self.name.clone();
+        let withdrawing = self.agent.withdraw_if(&name, Entry::is_let_go);
         runtime.spawn(async move {
-            if let Err(error) = agent.withdraw(&name).await {
+            if let Err(error) = withdrawing.await {
                 tracing::debug!(%name, %error, "a publication that nobody holds was not taken back");
             }
         });

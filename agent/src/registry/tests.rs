@@ -82,11 +82,23 @@ fn what_the_relay_refuses_is_kept_shown_and_asked_for_again_without_taking_over(
     );
     assert!(shown.state.cause.unwrap().contains("(B2104)"));
     assert_eq!(registry.persistent()[0].refused, Some(problem));
-    assert!(!registry.refused_requests().remove(0).1.replace);
+    assert_eq!(registry.names_to_ask_for(), ["web"]);
+    assert!(!registry.entry("web").unwrap().request_again().replace);
     assert!(registry.narrow(Vec::new()).missing.is_empty(), "a list without it is no news");
 
     registry.acknowledge("web", view("web", Protocol::Tcp));
-    assert!(registry.refused_requests().is_empty() && registry.views().len() == 1);
+    assert!(registry.names_to_ask_for().is_empty() && registry.views().len() == 1);
+}
+
+#[test]
+fn what_the_relay_has_not_answered_to_in_this_session_is_asked_for_and_not_missing() {
+    let mut registry = declared("web");
+    registry.set_all_due();
+    assert_eq!(registry.names_to_ask_for(), ["web"]);
+    assert!(registry.narrow(Vec::new()).missing.is_empty(), "it was not asked for yet");
+    registry.acknowledge("web", view("web", Protocol::Tcp));
+    assert!(registry.names_to_ask_for().is_empty());
+    assert_eq!(registry.narrow(Vec::new()).missing, ["web"]);
 }
 
 #[test]
@@ -144,7 +156,7 @@ fn a_visitor_judges_one_port_and_no_range() {
         let mut registry = Registry::default();
         let mut declaration = declaration("web", Protocol::Tcp, target);
         declaration.health.check = health.parse().ok();
-        registry.declare("web", declaration, target.parse().unwrap(), None);
+        registry.declare("web", declaration, target.parse::<Target>().unwrap(), None);
         registry.entry("web").unwrap().is_judged_by_visitors()
     };
     assert!(judged("3000", "tcp") && judged("3000", "http"));
@@ -166,7 +178,7 @@ fn only_persistent_declarations_survive_a_restart() {
     assert!(registry.persistent().is_empty());
     let persistent =
         Declaration { lifetime: Lifetime::Persistent, ..declaration("db", Protocol::Tcp, "5432") };
-    registry.declare("db", persistent, "5432".parse().unwrap(), None);
+    registry.declare("db", persistent, "5432".parse::<Target>().unwrap(), None);
     assert_eq!(registry.persistent().len(), 1);
 }
 
