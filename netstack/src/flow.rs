@@ -140,6 +140,12 @@ impl TcpFlow {
         self.stack.act(|core| core.poll_reset(self.id, context))
     }
 
+    /// Returns true once the other side has sent its FIN and everything before it, read or not, also when a RST followed.
+    #[must_use]
+    pub fn has_heard_end(&self) -> bool {
+        self.stack.act(|core| core.has_heard_end(self.id))
+    }
+
     /// Gives the flow up at once; the other side is reset.
     pub fn abort(&self) {
         self.stack.act(|core| core.abort(self.id));

@@ -307,14 +307,18 @@ impl Connection {
 
     /// Whether [`Self::receive_with`] would not give `Empty`.
     pub(crate) fn is_readable(&self) -> bool {
-        let has_ended = self.receiver.as_ref().is_some_and(Receiver::has_ended);
-        self.unread_bytes() > 0 || has_ended || self.ending.is_some()
+        self.unread_bytes() > 0 || self.has_heard_end() || self.ending.is_some()
     }
 
     /// Whether [`Self::send_with`] would give `Room`.
     pub(crate) fn is_writable(&self) -> bool {
         let is_open = !self.sender.stream.is_shut() && self.ending.is_none();
         is_open && self.sender.room() > 0
+    }
+
+    /// Whether FIN has come, and everything before it, whatever came afterwards.
+    pub(crate) fn has_heard_end(&self) -> bool {
+        self.receiver.as_ref().is_some_and(Receiver::has_ended)
     }
 
     /// Sends FIN after everything written so far.

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::limits::{
     FLOWS_LISTED_MAX, TCP_FLOWS_MAX, TCP_FLOWS_PER_PUBLICATION_MAX, TCP_FLOWS_PER_SOURCE_MAX,
-    UDP_FLOWS_MAX, UDP_FLOWS_PER_PUBLICATION_MAX,
+    UDP_FLOWS_MAX, UDP_FLOWS_PER_PUBLICATION_MAX, WITHDRAWN_FLOW_MAX,
 };
 
 /// What a flow runs over outside.
@@ -62,27 +62,57 @@ pub(crate) struct Flow {
     pub(crate) opened_at: Micros,
     pub(crate) meter: Arc<Meter>,
     carrier: Carrier,
-    cut: AtomicBool,
-    cut_notice: Notify,
+    is_cut: AtomicBool,
+    is_withdrawn: AtomicBool,
+    /// One of the two has become true.
+    notice: Notify,
+}
+
+/// Why a flow is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// It was cut, and counted.
+    Counted,
+    /// Its publication was withdrawn, and what its service has said is not all, or was not taken in time.
+    Withdrawn,
 }
 
 impl Flow {
-    /// Ends the flow; its task sees it. Says whether it was not cut before.
+    /// Ends the flow; its task sees it. Returns true if it was not cut before.
     pub(crate) fn cut(&self) -> bool {
-        let first = !self.cut.swap(true, Ordering::AcqRel);
-        self.cut_notice.notify_one();
+        let first = !self.is_cut.swap(true, Ordering::AcqRel);
+        self.notice.notify_one();
         first
     }
 
     pub(crate) fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Acquire)
+        self.is_cut.load(Ordering::Acquire)
     }
 
-    /// Waits for [`Self::cut`].
-    pub(crate) async fn until_cut(&self) {
-        while !self.is_cut() {
-            self.cut_notice.notified().await;
+    /// Its publication was taken back by the node that it leads to.
+    fn withdraw(&self) {
+        self.is_withdrawn.store(true, Ordering::Release);
+        self.notice.notify_one();
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        self.is_withdrawn.load(Ordering::Acquire)
+    }
+
+    /// Waits until the flow is to end. A withdrawal leaves one whose service has said its end, which `has_heard_end` tells, [`WITHDRAWN_FLOW_MAX`] to
+    /// deliver what was said.
+    pub(crate) async fn until_cut(&self, has_heard_end: impl Fn() -> bool) -> Cut {
+        let until = async |is_so: &dyn Fn() -> bool| {
+            while !is_so() {
+                self.notice.notified().await;
+            }
+        };
+        until(&|| self.is_cut() || self.is_withdrawn()).await;
+        if !self.is_cut() && has_heard_end() {
+            // One whose time is over is cut as well.
+            let _ = tokio::time::timeout(WITHDRAWN_FLOW_MAX, until(&|| self.is_cut())).await;
         }
+        if self.is_cut() { Cut::Counted } else { Cut::Withdrawn }
     }
 
     fn carried(&self) -> Carried {
@@ -259,8 +289,9 @@ impl Flows {
             opened_at,
             meter: Arc::default(),
             carrier,
-            cut: AtomicBool::new(false),
-            cut_notice: Notify::new(),
+            is_cut: AtomicBool::new(false),
+            is_withdrawn: AtomicBool::new(false),
+            notice: Notify::new(),
         });
         let mut table = self.table();
         table.check(&flow)?;
@@ -299,14 +330,27 @@ impl Flows {
         self.table().of_publication.keys().copied().collect()
     }
 
-    /// Cuts every flow of a publication for which `may_stay` says no; returns how many.
+    /// Cuts every flow of a publication for which `may_stay` says no; returns how many. One that ends by a withdrawal is left to it.
     pub(crate) fn cut_unless(&self, publication: Uuid, may_stay: impl Fn(&Flow) -> bool) -> usize {
-        let open: Vec<Arc<Flow>> = {
-            let table = self.table();
-            let open = table.of_publication.get(&publication).into_iter();
-            open.flat_map(BTreeMap::values).cloned().collect()
-        };
+        let open = self.of(publication);
+        let may_stay = |flow: &Flow| flow.is_withdrawn() || may_stay(flow);
         open.iter().filter(|flow| !may_stay(flow) && flow.cut()).count()
+    }
+
+    /// The publication was taken back by the node that it leads to: see [`Flow::until_cut`]. Datagrams have no end that could be said, and are cut;
+    /// returns how many.
+    pub(crate) fn withdraw(&self, publication: Uuid) -> usize {
+        let open = self.of(publication);
+        let (ending, cut): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|flow| flow.carrier != Carrier::Udp);
+        ending.iter().for_each(|flow| flow.withdraw());
+        cut.iter().filter(|flow| flow.cut()).count()
+    }
+
+    fn of(&self, publication: Uuid) -> Vec<Arc<Flow>> {
+        let table = self.table();
+        let open = table.of_publication.get(&publication).into_iter();
+        open.flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// Cuts every flow; returns how many.
@@ -353,6 +397,40 @@ mod tests {
         assert_eq!(flows.cut_unless(Uuid::nil(), may_stay), 1);
         assert_eq!(flows.cut_unless(Uuid::nil(), may_stay), 0, "it is cut already");
         assert!(goes.is_cut() && !stays.is_cut());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_withdrawal_spares_what_a_service_has_said_to_its_end_for_a_time() {
+        let flows = Arc::new(Flows::default());
+        let open = |carrier| flows.open(carrier, Uuid::nil(), at("192.0.2.1:5"), 1).unwrap();
+        let [said, saying, web] = [Carrier::Tcp, Carrier::Tcp, Carrier::Http].map(open);
+        let datagrams = open(Carrier::Udp);
+        assert_eq!(flows.withdraw(Uuid::nil()), 1);
+        assert!(datagrams.is_cut());
+        assert_eq!(flows.cut_unless(Uuid::nil(), |_| false), 0, "its publication is gone");
+
+        let began = tokio::time::Instant::now();
+        for unfinished in [&saying, &web] {
+            assert_eq!(unfinished.until_cut(|| false).await, Cut::Withdrawn);
+        }
+        assert_eq!(began.elapsed(), std::time::Duration::ZERO);
+        assert_eq!(said.until_cut(|| true).await, Cut::Withdrawn);
+        assert_eq!(began.elapsed(), WITHDRAWN_FLOW_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flow_that_is_spared_ends_with_the_relay() {
+        let flows = Arc::new(Flows::default());
+        let flow = open(&flows, Uuid::nil(), at("192.0.2.1:5")).unwrap();
+        flows.withdraw(Uuid::nil());
+        let began = tokio::time::Instant::now();
+        let ending = async {
+            tokio::task::yield_now().await;
+            flows.cut_all()
+        };
+        let (cut, counted) = tokio::join!(flow.until_cut(|| true), ending);
+        assert_eq!((cut, counted), (Cut::Counted, 1));
+        assert!(began.elapsed() < WITHDRAWN_FLOW_MAX);
     }
 
     #[test]

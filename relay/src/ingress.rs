@@ -25,7 +25,7 @@ use bore_api::limits::PORT_COUNT_MAX;
 use bore_api::model::{Protocol, Publication};
 use bore_control::runtime::ClaimError;
 use bore_driver::{Dial, Local, Shard};
-use bore_netstack::ConnectError;
+use bore_netstack::{ConnectError, TcpFlow};
 use bore_overlay::PeerId;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -35,6 +35,7 @@ pub(crate) use probes::Expected;
 pub(crate) use spoof::AnswerBudget;
 
 use self::sockets::{HeldSockets, PortSockets};
+use crate::flows::{Cut, Flow};
 use crate::limits::{AGENT_DIAL_TIMEOUT, COMMANDS_MAX};
 use crate::metrics::IngressMetrics;
 use crate::publications::Publications;
@@ -100,6 +101,14 @@ impl Shared {
             entry.evidence.note_visit_came(hostname, Instant::now());
         }
         Ok(())
+    }
+
+    /// Waits until a visitor's flow is to be reset; `carried` is its side in the tunnel, once it has one.
+    pub(crate) async fn until_cut(&self, flow: &Flow, carried: Option<&TcpFlow>) {
+        let cut = flow.until_cut(|| carried.is_some_and(TcpFlow::has_heard_end)).await;
+        if cut == Cut::Withdrawn {
+            self.metrics.flows_cut.inc();
+        }
     }
 
     /// Notes how a visitor's flow began: that the target took it, or that the target is to be looked at.

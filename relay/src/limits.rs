@@ -19,6 +19,8 @@ pub(crate) const UDP_FLOWS_MAX: usize = 131_072;
 pub(crate) const UDP_FLOWS_PER_PUBLICATION_MAX: usize = 10_000;
 /// Connections that the kernel holds for one public port until they are accepted.
 pub(crate) const ACCEPT_BACKLOG: i32 = 1_024;
+/// How long a flow whose service has ended it may take to reach its visitor, once its publication was taken back by the node that it leads to.
+pub(crate) const WITHDRAWN_FLOW_MAX: Duration = Duration::from_secs(60);
 /// How long an agent may take to reach its target.
 pub(crate) const AGENT_DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes a second that all unproved UDP visitors of one prefix may be answered with.

@@ -11,7 +11,7 @@ use bore_driver::{Ending, OverlayStream, pipe_opening};
 use bore_edge::now_micros;
 use bore_edge::tls::TlsMinimum;
 use bore_edge::{DenialKind, OriginId, Origins, Outage, Route, Unopened};
-use bore_netstack::ConnectError;
+use bore_netstack::{ConnectError, TcpFlow};
 use bore_policy::{AuthorityHost, DecidedBy, Hostname, Visitor};
 use uuid::Uuid;
 
@@ -141,13 +141,14 @@ impl OverlayOrigins {
             return Err(Outage::Offline.into());
         }
         self.admit(publication, visitor).map_err(|by| Unopened::Denied { by })?;
-        let noting = Arc::clone(&self.shared);
+        let [noting, cutting] = [&self.shared; 2].map(Arc::clone);
         let note = move |opened| note_flow(&noting, publication, carrier, opened);
         let calling = self.tunnels.shard.run(move |local| async move {
             // What the visitor sent follows at once: with the call, where the agent takes it.
             let connect = local.call(&dial).inspect_err(|error| note(Err(*error)))?;
             let meter = Arc::clone(&flow.meter);
-            Ok(pipe_opening(connect, meter, async move { flow.until_cut().await }, note))
+            let cut = async move |carried: Option<&TcpFlow>| cutting.until_cut(&flow, carried).await;
+            Ok(pipe_opening(connect, meter, cut, note))
         });
         let called = calling.await.unwrap_or(Err(ConnectError::PeerGone));
         called.map_err(|error| {

@@ -178,6 +178,10 @@ impl Core {
         }
     }
 
+    pub(crate) fn has_heard_end(&self, id: FlowId) -> bool {
+        self.flows.get(id).is_some_and(|flow| flow.connection.has_heard_end())
+    }
+
     pub(crate) fn shutdown(&mut self, id: FlowId) {
         if let Some(flow) = self.flows.get_mut(id).filter(|flow| flow.end.is_none()) {
             flow.connection.shutdown();

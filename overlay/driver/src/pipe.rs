@@ -108,25 +108,25 @@ pub fn pipe_until(
     stream
 }
 
-/// The same for a flow that is still being opened: what is written at once travels with the call. `opened` hears how that went.
+/// The same for a flow that is still being opened: what is written at once travels with the call. `cut` is asked anew once there is a flow, and
+/// given it; `opened` hears how that went.
 pub fn pipe_opening(
     connect: Connect,
     meter: Arc<Meter>,
-    cut: impl Future<Output = ()> + 'static,
+    cut: impl AsyncFn(Option<&TcpFlow>) + 'static,
     opened: impl FnOnce(Result<(), ConnectError>) + 'static,
 ) -> OverlayStream {
     let (near, stream, fate) = ends();
     tokio::task::spawn_local(async move {
-        let mut cut = Box::pin(cut);
         let connected = tokio::select! {
             biased;
-            () = &mut cut => Err(ConnectError::Abandoned),
+            () = cut(None) => Err(ConnectError::Abandoned),
             connected = connect_with(connect, &near, &meter) => connected,
         };
         match connected {
             Ok(flow) => {
                 opened(Ok(()));
-                carry(&flow, near, &fate, &meter, cut).await;
+                carry(&flow, near, &fate, &meter, cut(Some(&flow))).await;
             }
             Err(error) => {
                 // Set before the pipe is dropped: the far end must not see an end before it.

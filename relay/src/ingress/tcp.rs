@@ -182,7 +182,7 @@ impl PortVisitors {
         let near = Near::tcp(socket);
         let dialled = tokio::select! {
             biased;
-            () = open.until_cut() => return,
+            () = self.shared.until_cut(&open, None) => return,
             dialled = self.dial(&near, &open, &route) => dialled,
         };
         self.shared.note_dial(self.publication, &dialled);
@@ -231,7 +231,7 @@ impl PortVisitors {
         let end = tokio::select! {
             biased;
             // The pump that is dropped with this resets both sides.
-            () = open.until_cut() => PumpEnd::FlowReset,
+            () = self.shared.until_cut(&open, Some(&flow)) => PumpEnd::FlowReset,
             end = pump(&flow, &near, &open.meter) => end,
         };
         tracing::debug!(flow = open.id, ?end, "tcp flow ended");
