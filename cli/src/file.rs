@@ -24,18 +24,17 @@ mod reader;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use bore_api::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::model::{Lifetime, Protocol};
 use bore_policy::{Access, Target};
 use toml::de::{DeTable, DeValue};
 
-use self::reader::Reader;
 use crate::error::{CliError, CliResult};
 use crate::hostname::parse_hostname;
-use crate::wanted::{
-    check, parse_health, parse_health_interval, parse_host_header, parse_name, parse_source,
-    parse_target, parse_tls_min, set_port,
-};
+use crate::options::{self, OptionFlags};
+use crate::wanted::{check, parse_name, parse_source, parse_target, set_port};
 use bore_agent::Declaration;
+
+pub(crate) use self::reader::Reader;
 
 /// Values that flags and `BORE_*` precede.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -129,20 +128,8 @@ pub(crate) fn is_closed(path: &Path) -> bool {
     opened.is_err_and(|error| matches!(error.kind(), PermissionDenied | NotADirectory))
 }
 
-const PUBLISH: &[&str] = &[
-    "http",
-    "tls",
-    "tcp",
-    "udp",
-    "host",
-    "port",
-    "allow",
-    "deny",
-    "host_header",
-    "tls_min",
-    "health",
-    "health_interval",
-];
+/// Keys of a section, beside those of options.
+const PUBLISH: &[&str] = &["http", "tls", "tcp", "udp", "host", "port", "allow", "deny"];
 
 fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>, kind: Kind, file: &mut File) {
     reader.known_keys(root, "", ROOT);
@@ -201,31 +188,21 @@ fn read_section(
     name: Option<String>,
     section: &DeTable<'_>,
 ) -> Option<Declaration> {
-    reader.known_keys(section, "publish.NAME", PUBLISH);
+    reader.known_keys(section, "publish.NAME", &[PUBLISH, &options::KEYS].concat());
     let port = reader.port(section, "port");
     let hostnames = reader.parsed_one_or_many(section, "host", parse_hostname);
     let allow = reader.parsed_list(section, "allow", parse_source);
     let deny = reader.parsed_list(section, "deny", parse_source);
-    let host_header = reader.parsed(section, "host_header", parse_host_header).unwrap_or_default();
-    let tls_min = reader.parsed(section, "tls_min", parse_tls_min);
-    let health = HealthOptions {
-        check: reader.parsed(section, "health", parse_health),
-        interval_seconds: reader.parsed(section, "health_interval", parse_health_interval),
-    };
+    let options = OptionFlags::read(reader, section);
     let (protocol, target) = read_target(reader, span.clone(), section)?;
     let mut declaration = Declaration {
         name: Some(name?),
-        protocol,
-        target: target.to_string(),
-        port: None,
-        any_port: false,
         hostnames,
         access: Access { allow, deny },
-        web: WebOptions { host_header: host_header.towards(&target), tls_min },
-        health,
         lifetime: Lifetime::Persistent,
-        replace: false,
+        ..Declaration::new(protocol, target.to_string())
     };
+    options.apply(&mut declaration, &target);
     set_port(&mut declaration, port);
     if let Err(mistake) = check(&declaration, &target) {
         reader.mistake(Some(span), mistake);

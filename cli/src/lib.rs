@@ -17,6 +17,7 @@ mod link;
 mod log_writer;
 mod memory;
 mod open_files;
+mod options;
 mod output;
 mod owner;
 mod project;

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{CliError, CliResult};
+use crate::options;
 use bore_agent::Declaration;
 use bore_api::Code;
 use bore_api::model::Publication;
@@ -67,19 +68,9 @@ fn differences(wanted: &Declaration, stored: &Publication) -> Vec<String> {
     if !wanted.hostnames.is_empty() && !same_hostnames(&hosts, &wanted.hostnames) {
         compare("host", hosts.join(","), wanted.hostnames.join(","));
     }
-    compare(
-        "host_header",
-        or_default(&stored.web.host_header),
-        or_default(&wanted.web.host_header),
-    );
-    compare("tls_min", or_default(&stored.web.tls_min), or_default(&wanted.web.tls_min));
-    let (old, new) = (&stored.health, &wanted.health);
-    compare("health", or_default(&old.check), or_default(&new.check));
-    compare(
-        "health_interval",
-        or_default(&old.interval_seconds),
-        or_default(&new.interval_seconds),
-    );
+    for (option, old, new) in options::differences(stored, wanted) {
+        compare(option, old, new);
+    }
     compare("allow", listed(&stored.access.allow), listed(&wanted.access.allow));
     compare("deny", listed(&stored.access.deny), listed(&wanted.access.deny));
     found
@@ -106,10 +97,6 @@ fn wanted_port(wanted: &Declaration) -> Option<u16> {
 fn canonical(target: &str) -> String {
     bore_policy::Target::parse(target)
         .map_or_else(|_| target.to_owned(), |target| target.to_string())
-}
-
-fn or_default<T: ToString>(option: &Option<T>) -> String {
-    option.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string)
 }
 
 fn listed<T: ToString>(items: &[T]) -> String {

@@ -5,9 +5,7 @@ mod report;
 
 use std::time::Duration;
 
-use bore_api::model::{
-    HealthCheck, HealthInterval, HealthOptions, Lifetime, Protocol, TlsVersion, WebOptions,
-};
+use bore_api::model::{HealthCheck, Lifetime, Protocol};
 use bore_api::wire::PublicationView;
 use bore_policy::{Access, Source, Target};
 
@@ -16,11 +14,9 @@ use crate::context::Context;
 use crate::error::{CliError, CliResult};
 use crate::hostname::parse_hostname;
 use crate::link::{Feed, Link};
+use crate::options::OptionFlags;
 use crate::signal::Interrupt;
-use crate::wanted::{
-    HostHeader, check, parse_health_interval, parse_host_header, parse_name, parse_source,
-    parse_target, parse_tls_min, set_port,
-};
+use crate::wanted::{check, parse_name, parse_source, parse_target, set_port};
 use bore_agent::{Declaration, check_target};
 
 pub(super) use report::{
@@ -82,18 +78,8 @@ pub(crate) struct Flags {
     /// Take any certificate of an https:// target
     #[arg(long)]
     insecure_origin: bool,
-    /// What the service sees as its host: rewrite (the target's own), preserve (the visitor's), or a name (http) [default: preserve]
-    #[arg(long, value_name = "HOST", value_parser = parse_host_header)]
-    host_header: Option<HostHeader>,
-    /// Oldest TLS that visitors may speak, 1.2 or 1.3 (http) [default: what the relay says]
-    #[arg(long, value_name = "VERSION", value_parser = parse_tls_min)]
-    tls_min: Option<TlsVersion>,
-    /// How to check that the service is there: tcp (it takes connections), http or http:/PATH (it answers 200 to 399), none [default: tcp; none for udp and for a range]
-    #[arg(long, value_name = "CHECK")]
-    health: Option<HealthCheck>,
-    /// Time between two checks, 1s to 1h [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = parse_health_interval)]
-    health_interval: Option<HealthInterval>,
+    #[command(flatten)]
+    options: OptionFlags,
     /// Leave it to the running agent and return; it stays until `bore rm NAME`
     #[arg(long)]
     bg: bool,
@@ -125,7 +111,7 @@ impl Publish {
             return remote::publish(context, node, declaration, &flags.target).await;
         }
         let mut interrupt = Interrupt::listen()?;
-        let health = flags.health_options().effective(protocol, flags.target.port_count());
+        let health = declaration.health.effective(protocol, flags.target.port_count());
         try_target(context, protocol, &flags.dialled()?, &health).await;
         if flags.bg {
             return interrupt.or(flags.in_background(context, declaration)).await;
@@ -146,35 +132,22 @@ impl Flags {
 
     fn declaration(&self, protocol: Protocol) -> CliResult<Declaration> {
         let target = self.dialled()?;
-        let mut declaration = Declaration {
-            name: self.name.clone(),
-            protocol,
-            target: target.to_string(),
-            port: None,
-            any_port: false,
-            hostnames: self.host.clone(),
-            access: Access { allow: self.allow.clone(), deny: self.deny.clone() },
-            web: self.web(&target)?,
-            health: self.health_options(),
-            lifetime: if self.bg { Lifetime::Persistent } else { Lifetime::Session },
-            replace: self.replace,
-        };
-        set_port(&mut declaration, self.port);
-        check(&declaration, &target).map_err(CliError::usage)?;
-        Ok(declaration)
-    }
-
-    fn health_options(&self) -> HealthOptions {
-        HealthOptions { check: self.health.clone(), interval_seconds: self.health_interval }
-    }
-
-    fn web(&self, target: &Target) -> CliResult<WebOptions> {
-        let wish = self.host_header.clone().unwrap_or_default();
-        if self.node.is_some() && wish == HostHeader::Rewrite {
+        if self.node.is_some() && self.options.rewrites_host() {
             let what = "only an agent knows what its target is called: name it, as in --host-header app.local";
             return Err(CliError::usage(what));
         }
-        Ok(WebOptions { host_header: wish.towards(target), tls_min: self.tls_min })
+        let mut declaration = Declaration {
+            name: self.name.clone(),
+            hostnames: self.host.clone(),
+            access: Access { allow: self.allow.clone(), deny: self.deny.clone() },
+            lifetime: if self.bg { Lifetime::Persistent } else { Lifetime::Session },
+            replace: self.replace,
+            ..Declaration::new(protocol, target.to_string())
+        };
+        self.options.apply(&mut declaration, &target);
+        set_port(&mut declaration, self.port);
+        check(&declaration, &target).map_err(CliError::usage)?;
+        Ok(declaration)
     }
 
     async fn in_background(&self, context: &Context<'_>, declaration: Declaration) -> CliResult {
@@ -292,10 +265,7 @@ mod tests {
             allow: Vec::new(),
             deny: Vec::new(),
             insecure_origin: false,
-            host_header: None,
-            tls_min: None,
-            health: None,
-            health_interval: None,
+            options: OptionFlags::default(),
             bg: false,
             wait: false,
             no_wait: false,

@@ -10,7 +10,7 @@ use crate::error::{CliError, CliResult};
 
 /// One file on its way from text to values.
 #[derive(Debug)]
-pub(super) struct Reader<'t> {
+pub(crate) struct Reader<'t> {
     name: &'t str,
     text: &'t str,
     mistakes: Vec<(usize, String)>,
@@ -64,7 +64,7 @@ impl<'t> Reader<'t> {
     }
 
     /// A string that `parse` understands.
-    pub(super) fn parsed<T>(
+    pub(crate) fn parsed<T>(
         &mut self,
         table: &DeTable<'_>,
         key: &str,
