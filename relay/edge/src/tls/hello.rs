@@ -4,43 +4,68 @@
 //! [`HELLO_BYTES_MAX`]; how long it may take is the caller's.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use rustls::internal::msgs::enums::AlertLevel;
 use rustls::internal::msgs::message::{Message, PlainMessage};
-use rustls::server::Acceptor;
+use rustls::server::{Accepted, AcceptedAlert, Acceptor};
 use rustls::{AlertDescription, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
-use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::limits::{HELLO_BYTES_MAX, TLS_BUFFER_BYTES, WORD_BYTES_MAX};
 
 /// A connection whose ClientHello has come.
-pub(crate) struct Hello<S>(StartHandshake<Recorded<S>>);
+pub(crate) struct Hello<S> {
+    accepted: Accepted,
+    stream: S,
+    /// Everything that was read of it.
+    recorded: Vec<u8>,
+}
 
 /// Why there is no ClientHello.
 #[derive(Debug, thiserror::Error)]
-#[error("no ClientHello came")]
-pub(crate) struct HelloError(#[from] io::Error);
+pub(crate) enum HelloError {
+    #[error("the connection ended before a ClientHello")]
+    Ended(#[from] io::Error),
+    #[error("no ClientHello in the first {HELLO_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("no ClientHello came")]
+    Malformed(#[from] rustls::Error),
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Hello<S> {
     /// Reads until the ClientHello is complete. A visitor that speaks something else gets the alert for it.
-    pub(crate) async fn read(stream: S) -> Result<Self, HelloError> {
-        let recorded = Recorded { stream, bytes: Vec::new() };
-        Ok(Self(LazyConfigAcceptor::new(Acceptor::default(), recorded).await?))
+    pub(crate) async fn read(mut stream: S) -> Result<Self, HelloError> {
+        let (mut acceptor, mut recorded) = (Acceptor::default(), Vec::new());
+        while recorded.len() < HELLO_BYTES_MAX {
+            let before = recorded.len();
+            read_some(&mut stream, &mut recorded).await?;
+            let mut came = recorded.get(before..).unwrap_or_default();
+            while !came.is_empty() {
+                acceptor.read_tls(&mut came)?;
+            }
+            match acceptor.accept() {
+                Ok(Some(accepted)) => return Ok(Self { accepted, stream, recorded }),
+                Ok(None) => {}
+                Err((error, alert)) => {
+                    tell(&mut stream, alert).await?;
+                    return Err(error.into());
+                }
+            }
+        }
+        Err(HelloError::TooLong)
     }
 
     /// The name that the visitor asks for.
     pub(crate) fn server_name(&self) -> Option<String> {
-        self.0.client_hello().server_name().map(str::to_owned)
+        self.accepted.client_hello().server_name().map(str::to_owned)
     }
 
     /// Whether the visitor speaks `protocol` and nothing else.
     pub(crate) fn speaks_only(&self, protocol: &[u8]) -> bool {
-        let hello = self.0.client_hello();
+        let hello = self.accepted.client_hello();
         hello
             .alpn()
             .is_some_and(|mut offered| offered.next() == Some(protocol) && offered.next().is_none())
@@ -48,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Hello<S> {
 
     /// What follows `prefix` in the name of the only protocol that the visitor speaks, where that is a short word.
     pub(crate) fn only_protocol_after(&self, prefix: &[u8]) -> Option<String> {
-        let hello = self.0.client_hello();
+        let hello = self.accepted.client_hello();
         let mut offered = hello.alpn()?;
         let (first, more) = (offered.next()?, offered.next());
         let word = first.strip_prefix(prefix).filter(|_| more.is_none())?;
@@ -59,15 +84,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Hello<S> {
 
     /// Answers with `bytes`, which are no TLS, and closes.
     pub(crate) async fn answer(self, bytes: &[u8]) -> io::Result<()> {
-        let mut stream = self.0.io.stream;
+        let mut stream = self.stream;
         stream.write_all(bytes).await?;
         stream.shutdown().await
     }
 
     /// Goes on with the handshake.
     pub(crate) async fn finish(self, config: Arc<ServerConfig>) -> io::Result<TlsStream<S>> {
-        let Self(StartHandshake { accepted, io, .. }) = self;
-        let start = StartHandshake::from_parts(accepted, io.stream);
+        let start = StartHandshake::from_parts(self.accepted, self.stream);
         start
             .into_stream_with(config, |session| session.set_buffer_limit(Some(TLS_BUFFER_BYTES)))
             .await
@@ -75,12 +99,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Hello<S> {
 
     /// Leaves TLS to somebody else: the stream, and everything that was read of it.
     pub(crate) fn into_recorded(self) -> (Vec<u8>, S) {
-        (self.0.io.bytes, self.0.io.stream)
+        (self.recorded, self.stream)
     }
 
     /// Says why there will be no handshake, and closes.
     pub(crate) async fn refuse(self, alert: AlertDescription) -> io::Result<()> {
-        let mut stream = self.0.io.stream;
+        let mut stream = self.stream;
         // rustls offers no other way to say something before it has a configuration.
         let message = PlainMessage::from(Message::build_alert(AlertLevel::Fatal, alert));
         stream.write_all(&message.into_unencrypted_opaque().encode()).await?;
@@ -88,56 +112,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Hello<S> {
     }
 }
 
-/// A stream that keeps what is read from it.
-#[derive(Debug)]
-struct Recorded<S> {
-    stream: S,
-    bytes: Vec<u8>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Recorded<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let left = HELLO_BYTES_MAX - self.bytes.len();
-        if left == 0 {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "it is too long")));
-        }
-        let room = buffer.remaining().min(left);
-        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
-        self.bytes.extend_from_slice(part.filled());
-        let came = part.filled().len();
-        buffer.advance(came);
-        Poll::Ready(Ok(()))
+/// Reads no more at a time than rustls takes at a time, so that nothing of a connection stays behind between them.
+async fn read_some<S: AsyncRead + Unpin>(stream: &mut S, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let room = READ_BYTES.min(HELLO_BYTES_MAX - bytes.len());
+    bytes.reserve(room);
+    match stream.take(room as u64).read_buf(bytes).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Recorded<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+async fn tell<S: AsyncWrite + Unpin>(stream: &mut S, mut alert: AcceptedAlert) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    alert.write_all(&mut bytes)?;
+    stream.write_all(&bytes).await?;
+    stream.flush().await
 }
+
+/// What rustls reads at a time.
+const READ_BYTES: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
     use rustls::ClientConfig;
     use rustls::pki_types::ServerName;
-    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::io::duplex;
 
     use super::*;
 
