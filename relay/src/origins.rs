@@ -10,7 +10,7 @@ use bore_api::model::{Protocol, Publication};
 use bore_driver::{Ending, OverlayStream, pipe_opening};
 use bore_edge::now_micros;
 use bore_edge::tls::TlsMinimum;
-use bore_edge::{DenialKind, OriginId, Origins, Outage, Route, Unopened};
+use bore_edge::{DenialKind, OriginId, Origins, Outage, Route, RouteRequest, Unopened};
 use bore_netstack::{ConnectError, TcpFlow};
 use bore_policy::{AuthorityHost, DecidedBy, Hostname, Visitor};
 use uuid::Uuid;
@@ -31,8 +31,8 @@ pub(crate) struct OverlayOrigins {
 impl Origins for OverlayOrigins {
     type Stream = OverlayStream;
 
-    fn route(&self, host: &AuthorityHost, visitor: SocketAddr) -> Route {
-        self.decide(self.find_web(host), visitor)
+    fn route(&self, request: &RouteRequest<'_>) -> Route {
+        self.decide(self.find_web(request.host), request.visitor)
     }
 
     fn passthrough(&self, sni: &Hostname, visitor: SocketAddr) -> Route {

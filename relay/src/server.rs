@@ -9,7 +9,7 @@ use bore_control::store::StoreError;
 use bore_control::{Absences, Control, Settings};
 use bore_driver::{Shard, ShardConfig};
 use bore_edge::tls::{FileError, Files, Tls};
-use bore_edge::{EdgeCounters, EdgeSettings, Scheme};
+use bore_edge::{Edge, EdgeCounters, EdgeSettings, Scheme};
 use bore_overlay::limits::INNER_MTU;
 use bore_overlay::{Config as OverlayConfig, UnknownKeys};
 use bore_policy::Hostname;
@@ -28,8 +28,7 @@ use crate::flows::Flows;
 use crate::ingress::{Expected, Gate, Ingress, Shared};
 use crate::issuing;
 use crate::members::Members;
-use crate::metrics::IngressMetrics;
-use crate::metrics::Scrape;
+use crate::metrics::{AccessMetrics, IngressMetrics, Scrape};
 use crate::origins::OverlayOrigins;
 use crate::publications::{Checker, Publications, Reconciler};
 use crate::runtime::{Identity, RelayRuntime};
@@ -153,7 +152,8 @@ impl Relay {
             publications: Arc::clone(&publications),
             port_sockets_max: shares.ports,
         });
-        let edge_counters = EdgeCounters::register(&mut registry);
+        let counters = EdgeCounters::register(&mut registry);
+        let observer = Arc::new(AccessMetrics::register(&mut registry));
         let members = Arc::new(Members::new(Endpoints::load(state.path())));
         let ingress = Ingress::start(&shard, Arc::clone(&shared));
         let tunnels = Arc::new(Tunnels {
@@ -240,7 +240,8 @@ impl Relay {
         ];
         tasks.extend(answering);
         let visitors = edge_settings(&config, addresses, shares);
-        let edge = start_edge([http, https], visitors, &origins, &tls, &edge_counters, &closed);
+        let edge = Edge { origins, observer, tls, counters };
+        let edge = start_edge([http, https], visitors, edge, &closed);
         Ok(Self {
             shard,
             shared,
@@ -358,16 +359,14 @@ impl Listeners {
 fn start_edge(
     listeners: [TcpListener; 2],
     settings: [EdgeSettings; 2],
-    origins: &Arc<OverlayOrigins>,
-    tls: &Arc<Tls>,
-    counters: &EdgeCounters,
+    edge: Edge<OverlayOrigins>,
     closing: &watch::Receiver<bool>,
 ) -> JoinHandle<()> {
+    let edge = Arc::new(edge);
     let serving = listeners.into_iter().zip(settings).map(|(listener, settings)| {
         let mut closing = closing.clone();
         let shutdown = async move { until(&mut closing).await };
-        let (origins, tls) = (Arc::clone(origins), Arc::clone(tls));
-        Box::pin(bore_edge::serve(listener, origins, tls, settings, counters.clone(), shutdown))
+        Box::pin(bore_edge::serve(listener, Arc::clone(&edge), settings, shutdown))
     });
     let serving: Vec<_> = serving.collect();
     tokio::spawn(async move {

@@ -61,6 +61,8 @@ async fn every_series_moves_or_it_is_said_why_a_test_cannot_move_it() {
     let after = at_rest(&lab).await;
     let still: BTreeSet<&str> = after
         .series()
+        // The buckets of a histogram move with its count, each for some durations only.
+        .filter(|(series, _)| !series.contains("_bucket{"))
         .filter(|(series, value)| {
             before.value(series) == Some(*value) && during.value(series) == Some(*value)
         })

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::access::Observer;
 use super::connection::Shared;
 use super::counters::{EdgeCounters, Limit};
 use super::door::Arrival;
@@ -31,28 +32,49 @@ use super::sources::{Place, Sources};
 use crate::keepalive::keep_alive;
 use crate::tls::Tls;
 
+/// What the visitors of all listeners are served with.
+#[derive(Debug)]
+pub struct Edge<O> {
+    /// Where requests go.
+    pub origins: Arc<O>,
+    /// Is told what has passed.
+    pub observer: Arc<dyn Observer>,
+    /// The certificates, and what TLS is spoken with.
+    pub tls: Arc<Tls>,
+    /// What is counted.
+    pub counters: EdgeCounters,
+}
+
 /// Serves visitors from `listener`, by TLS when the settings' scheme is HTTPS, until `shutdown` completes, then lets the requests in hand
 /// finish for at most [`EdgeSettings::drain_max`].
 pub async fn serve<O: Origins>(
     listener: TcpListener,
-    origins: Arc<O>,
-    tls: Arc<Tls>,
+    edge: Arc<Edge<O>>,
     settings: EdgeSettings,
-    counters: EdgeCounters,
     shutdown: impl Future<Output = ()> + Send,
 ) {
+    let Edge { origins, observer, tls, counters } = &*edge;
     let (drain, draining) = watch::channel(false);
     let drain_max = settings.drain_max;
     let port = settings.public_port.or_else(|| local_port(&listener));
     let port = port.unwrap_or_else(|| settings.scheme.default_port());
     let mut acceptor = Acceptor::new(listener, &settings, counters.clone());
     let versions = Versions::default();
-    let owners = Arc::clone(&origins);
+    let owners = Arc::clone(origins);
     let odd_lines = OddLines::new(counters.origin_lines_changed.clone(), move |origin, text| {
         owners.note_lost_line(origin, text);
     });
-    let shared = Shared { origins, settings, counters, tls, odd_lines, versions, port, draining };
-    let shared = Arc::new(shared);
+    let shared = Arc::new(Shared {
+        origins: Arc::clone(origins),
+        observer: Arc::clone(observer),
+        settings,
+        counters: counters.clone(),
+        tls: Arc::clone(tls),
+        odd_lines,
+        versions,
+        port,
+        draining,
+    });
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
+use super::access::{Access, End};
 use super::ledger::Account;
 use super::rendezvous::Rendezvous;
 use super::request_body::Upload;
@@ -24,6 +25,7 @@ pub(super) struct EdgeBody {
     rendezvous: Rendezvous,
     /// Where the answer is one of many on its connection.
     account: Option<Account>,
+    access: Option<Access>,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,7 @@ impl EdgeBody {
     /// A body of our own.
     pub(super) fn own(bytes: Bytes, rendezvous: Rendezvous) -> Self {
         let source = Source::Own(Some(bytes).filter(|bytes| !bytes.is_empty()));
-        Self { source, rendezvous, account: None }
+        Self { source, rendezvous, account: None, access: None }
     }
 
     /// Settles `account` when this answer ends. To HEAD there is nothing but the head, which hyper knows in HTTP/1 only.
@@ -131,7 +133,23 @@ impl EdgeBody {
     pub(super) fn origin(incoming: Incoming, exchange: Exchange, rendezvous: Rendezvous) -> Self {
         let complete = incoming.is_end_stream();
         let source = Source::Origin { incoming, complete, broken: None, exchange };
-        Self { source, rendezvous, account: None }
+        Self { source, rendezvous, account: None, access: None }
+    }
+
+    /// The same as the answer of a request that is recorded: `access` ends with it.
+    pub(super) fn recorded(mut self, access: Access) -> Self {
+        self.access = Some(access);
+        self
+    }
+
+    /// Notes what is given in the record.
+    fn record(&mut self, frame: &Option<Result<Frame<Bytes>, hyper::Error>>) {
+        let Some(access) = &mut self.access else { return };
+        match frame {
+            Some(Ok(frame)) => access.send(frame.data_ref().map_or(0, Bytes::len)),
+            Some(Err(_)) => access.end(End::OriginClosed),
+            None => {}
+        }
     }
 }
 
@@ -150,6 +168,7 @@ impl Body for EdgeBody {
         let flushing = this.account.is_none().then_some(&this.rendezvous);
         let frame = ready!(this.source.poll_frame(flushing, cx));
         self.settle(&frame);
+        self.record(&frame);
         Poll::Ready(frame)
     }
 
@@ -170,6 +189,12 @@ impl Body for EdgeBody {
 
 impl Drop for EdgeBody {
     fn drop(&mut self) {
+        let is_complete = self.is_complete();
+        // Nothing but the head answers HEAD, whatever body there is.
+        if let Some(access) = self.access.as_mut().filter(|access| is_complete || access.is_head())
+        {
+            access.end(End::Complete);
+        }
         if let Source::Origin { complete: true, exchange, .. } = &mut self.source {
             exchange.settle();
         }

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use super::access::Observer;
 use super::counters::EdgeCounters;
 use super::door::{Arrival, Secured};
 use super::guard::Guard;
@@ -23,7 +24,7 @@ use super::origin_stream::OddLines;
 use super::origins::Origins;
 use super::rendezvous::Rendezvous;
 use super::request_body::Inbound;
-use super::service::Visit;
+use super::service::{Switched, Visit};
 use super::settings::EdgeSettings;
 use super::splice::splice;
 use super::upstream::Kept;
@@ -33,6 +34,7 @@ use crate::tls::Tls;
 #[derive(Debug)]
 pub(super) struct Shared<O> {
     pub(super) origins: Arc<O>,
+    pub(super) observer: Arc<dyn Observer>,
     pub(super) settings: EdgeSettings,
     pub(super) counters: EdgeCounters,
     pub(super) tls: Arc<Tls>,
@@ -65,7 +67,7 @@ impl<O: Origins> Shared<O> {
             return;
         }
         if let Err(error) = self.speak_otherwise(&visit).await {
-            tracing::debug!(%error, "upgraded connection failed");
+            tracing::debug!(%error, "the visitor left before the change of protocol");
         }
     }
 
@@ -78,6 +80,7 @@ impl<O: Origins> Shared<O> {
         let is_http2 = secured.as_ref().is_some_and(Secured::is_http2);
         Visit {
             origins: Arc::clone(&self.origins),
+            observer: Arc::clone(&self.observer),
             settings: self.settings.clone(),
             counters: self.counters.clone(),
             visitor: arrival.visitor,
@@ -125,20 +128,15 @@ impl<O: Origins> Shared<O> {
         connection.await
     }
 
-    async fn speak_otherwise(&self, visit: &Visit<O>) -> Result<(), UpgradeError> {
-        let Some(switched) = visit.take_switched() else { return Ok(()) };
-        let visitor = TokioIo::new(switched.visitor.await?);
-        let origin = TokioIo::new(switched.origin);
-        let ends = [&visit.ending, &switched.ending];
-        Ok(splice(visitor, origin, ends, self.settings.half_closed_max).await?)
+    async fn speak_otherwise(&self, visit: &Visit<O>) -> Result<(), hyper::Error> {
+        let Some(Switched { visitor, origin, ending, access }) = visit.take_switched() else {
+            return Ok(());
+        };
+        let Some(mut access) = access else { return Ok(()) };
+        let (visitor, origin) = (TokioIo::new(visitor.await?), TokioIo::new(origin));
+        let (ends, quiet_max) = ([&visit.ending, &ending], self.settings.half_closed_max);
+        let end = splice(visitor, origin, ends, access.transferred(), quiet_max).await;
+        access.end(end);
+        Ok(())
     }
-}
-
-/// Why an upgraded connection broke off.
-#[derive(Debug, thiserror::Error)]
-enum UpgradeError {
-    #[error("the visitor left before the change of protocol")]
-    Left(#[from] hyper::Error),
-    #[error("the connection broke")]
-    Broke(#[from] std::io::Error),
 }

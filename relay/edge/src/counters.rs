@@ -23,8 +23,6 @@ pub struct EdgeCounters {
     pub unproxied: Counter,
     /// Requests refused because of their framing.
     pub malformed: Family<FaultLabels, Counter>,
-    /// Requests, by what became of them.
-    pub requests: Family<OutcomeLabels, Counter>,
     /// Requests sent again because a kept origin connection had closed.
     pub retried: Counter,
     /// Connections to origins.
@@ -52,7 +50,6 @@ impl EdgeCounters {
         edge.register("tls_handshakes", "TLS handshakes", this.handshakes.clone());
         edge.register("proxy_headers_absent", "No PROXY header", this.unproxied.clone());
         edge.register("requests_malformed", "Requests of bad framing", this.malformed.clone());
-        edge.register("requests", "Requests by outcome", this.requests.clone());
         edge.register("requests_retried", "Requests sent again", this.retried.clone());
         edge.register("origins_opened", "Connections to origins", this.origins_opened.clone());
         let lines = this.origin_lines_changed.clone();
@@ -85,9 +82,6 @@ impl EdgeCounters {
         }
         for fault in super::framing::Fault::ALL {
             drop(self.malformed.get_or_create(&FaultLabels { fault }));
-        }
-        for outcome in Outcome::ALL {
-            drop(self.requests.get_or_create(&OutcomeLabels { outcome }));
         }
     }
 }
@@ -217,54 +211,4 @@ impl Handshake {
 pub struct FaultLabels {
     /// What was wrong.
     pub fault: super::framing::Fault,
-}
-
-/// Labels of `bore_edge_requests_total`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct OutcomeLabels {
-    /// What became of the request.
-    pub outcome: Outcome,
-}
-
-/// The values that `outcome` can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Outcome {
-    /// The origin answered.
-    Answered,
-    /// A probe was answered.
-    Probed,
-    /// A certificate authority got its answer.
-    Challenged,
-    /// Sent from plain HTTP to HTTPS.
-    Redirected,
-    /// For a name that the connection's certificate does not speak for.
-    Misdirected,
-    /// The request itself was at fault.
-    Invalid,
-    /// Nobody publishes the host.
-    Unknown,
-    /// The visitor may not see it.
-    Denied,
-    /// No agent.
-    Offline,
-    /// The agent or its service failed.
-    Down,
-    /// A bound on connections was met.
-    Full,
-}
-
-impl Outcome {
-    pub(super) const ALL: [Self; 11] = [
-        Self::Answered,
-        Self::Probed,
-        Self::Challenged,
-        Self::Redirected,
-        Self::Misdirected,
-        Self::Invalid,
-        Self::Unknown,
-        Self::Denied,
-        Self::Offline,
-        Self::Down,
-        Self::Full,
-    ];
 }

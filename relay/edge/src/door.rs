@@ -25,9 +25,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
 
+use super::access::{Access, End, Outcome};
 use super::connection::Shared;
 use super::counters::{Deadline, DeadlineLabels, Door, DoorLabels, Handshake, HandshakeLabels};
-use super::origins::{OriginId, Origins, Route};
+use super::origins::{OriginId, Origins, Outage, Route, Unopened};
+use super::pages::Notice;
 use super::splice::splice;
 use crate::tls::{ACME_TLS, CARRIER, Entry, H2, Hello, TlsMinimum};
 
@@ -77,7 +79,7 @@ enum Way {
     Carrier,
     Challenge(Arc<rustls::sign::CertifiedKey>),
     Visit(Visited),
-    Through(OriginId),
+    Through(OriginId, Hostname),
     Closed(Door, AlertDescription),
     /// With visitors who speak at least this, if it is particular to the name.
     Https(Arc<Entry>, Option<TlsMinimum>),
@@ -135,9 +137,10 @@ impl<O: Origins> Shared<O> {
                     None => hello.refuse(AlertDescription::InternalError).await?,
                 }
             }
-            Way::Through(origin) => {
+            Way::Through(origin, name) => {
                 self.count_door(Door::Passthrough);
-                self.pass_through(hello, origin, &arrival).await?;
+                let access = Access::of_connection(&self.observer, arrival.visitor, name, origin);
+                self.pass_through(hello, origin, &arrival, access).await?;
             }
             Way::Closed(door, alert) => {
                 self.count_door(door);
@@ -169,7 +172,7 @@ impl<O: Origins> Shared<O> {
             return Way::Visit(visited);
         }
         match route {
-            Route::To(origin, _) => Way::Through(origin),
+            Route::To(origin, _) => Way::Through(origin, name),
             Route::Denied { .. } => Way::Closed(Door::Denied, AlertDescription::AccessDenied),
             Route::Unavailable(_) => Way::Closed(Door::Away, AlertDescription::InternalError),
             Route::Unknown => {
@@ -236,23 +239,41 @@ impl<O: Origins> Shared<O> {
         hello: Hello<S>,
         origin: OriginId,
         arrival: &Arrival,
+        mut access: Access,
     ) -> Result<(), DoorError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let opening = timeout(self.settings.open_max, self.origins.open(origin, arrival.visitor));
-        let Ok(Ok(mut stream)) = opening.await else {
-            hello.refuse(AlertDescription::InternalError).await?;
-            return Err(DoorError::Origin);
+        let opened = opening.await.unwrap_or(Err(Unopened::Away(Outage::Down)));
+        let mut stream = match opened {
+            Ok(stream) => stream,
+            Err(unopened) => {
+                access.record.outcome = Notice::from(unopened).outcome();
+                hello.refuse(AlertDescription::InternalError).await?;
+                access.end(End::Complete);
+                return Err(DoorError::Origin);
+            }
         };
+        access.record.outcome = Outcome::Answered;
         self.counters.origins_opened.inc();
         let (recorded, visitor) = hello.into_recorded();
-        stream.write_all(&recorded).await?;
-        stream.flush().await?;
+        access.receive(recorded.len());
+        let sent = async {
+            stream.write_all(&recorded).await?;
+            stream.flush().await
+        };
+        if let Err(error) = sent.await {
+            access.end(End::OriginClosed);
+            return Err(error.into());
+        }
         drop(recorded);
         let origin_ending = O::ending(&stream);
         let ends = [&arrival.ending, &origin_ending];
-        Ok(splice(visitor, stream, ends, self.settings.half_closed_max).await?)
+        let quiet_max = self.settings.half_closed_max;
+        let end = splice(visitor, stream, ends, access.transferred(), quiet_max).await;
+        access.end(end);
+        Ok(())
     }
 
     fn count_door(&self, door: Door) {

@@ -9,13 +9,15 @@
 //!
 //! Generic over [`Origins`], so that it opens no tunnels (of the netstack it knows why a flow was not opened). It buffers no body but for services without chunks, never
 //! shares an origin connection between two visitor connections, and has no rules of its own: who
-//! may see what is one call of [`Origins::route`] with the value that is then routed by.
+//! may see what is one call of [`Origins::route`] with the value that is then routed by. When a request has ended, an [`Observer`] is told its
+//! figures.
 //!
 //! Source: RFC 9110, RFC 9112, RFC 9113.
 
 #![forbid(unsafe_code)]
 
 mod accept;
+mod access;
 mod body;
 mod claims;
 mod clock;
@@ -54,16 +56,18 @@ mod target;
 pub mod tls;
 mod upstream;
 
-pub use accept::serve;
+pub use accept::{Edge, serve};
+pub use access::{AccessRecord, End, Observer, Outcome, RequestRecord};
 pub use clock::now_micros;
 pub use counters::{
     Deadline, DeadlineLabels, Door, DoorLabels, EdgeCounters, FaultLabels, Handshake,
-    HandshakeLabels, Limit, LimitLabels, Outcome, OutcomeLabels,
+    HandshakeLabels, Limit, LimitLabels,
 };
 pub use framing::Fault;
 pub use keepalive::keep_alive;
 pub use origins::{
-    DenialKind, OriginId, Origins, Outage, Route, Unopened, UpstreamConfig, UpstreamProtocol,
+    Credentials, DenialKind, OriginId, Origins, Outage, Route, RouteRequest, Unopened,
+    UpstreamConfig, UpstreamProtocol,
 };
 pub use settings::{EdgeSettings, Scheme};
 pub use source::source;

@@ -2,15 +2,19 @@
 //! it, and how is it reached. The relay answers from its tables and opens overlay flows; tests
 //! answer with plain TCP.
 
+use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bore_driver::Ending;
 use bore_policy::{AuthorityHost, Hostname, OriginHost};
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
+use http::{Method, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
 
+use super::settings::Scheme;
 use crate::tls::TlsMinimum;
 
 /// What the edge needs from the rest of the relay.
@@ -18,9 +22,9 @@ pub trait Origins: Send + Sync + 'static {
     /// One connection to a service.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Who serves `host`, decided for this visitor. Called once for each request, with the same
+    /// Where `request` goes, decided for its visitor. Called once for each request, with the same
     /// canonical values that the request is then routed and logged by.
-    fn route(&self, host: &AuthorityHost, visitor: SocketAddr) -> Route;
+    fn route(&self, request: &RouteRequest<'_>) -> Route;
 
     /// Who gets the TLS connections for `sni` as they come, decided for this visitor like
     /// [`Self::route`]. [`Route::Unknown`]: nobody, TLS ends here.
@@ -58,6 +62,51 @@ pub trait Origins: Send + Sync + 'static {
         sni: &Hostname,
         token: &str,
     ) -> Option<impl Future<Output = Option<String>> + Send + 'static>;
+}
+
+/// What a decision about a request may look at. All of it is borrowed from the request: nothing is copied or parsed for a decision that does
+/// not ask for it.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteRequest<'r> {
+    /// The host that is asked for.
+    pub host: &'r AuthorityHost,
+    /// The visitor's address; behind a trusted load balancer the one that the load balancer names.
+    pub visitor: SocketAddr,
+    /// What the visitor speaks to the edge.
+    pub scheme: Scheme,
+    /// The method.
+    pub method: &'r Method,
+    /// The target: path and query, over HTTP/2 with scheme and authority.
+    pub uri: &'r Uri,
+    /// By what the visitor may prove who it is.
+    pub credentials: Credentials<'r>,
+}
+
+/// The fields of a request by which a visitor may prove who it is (RFC 9110 §11.6.2, RFC 6265 §5.4). `Debug` does not print them.
+#[derive(Clone, Copy)]
+pub struct Credentials<'r>(&'r HeaderMap);
+
+impl<'r> Credentials<'r> {
+    /// Those among `headers`.
+    pub fn of(headers: &'r HeaderMap) -> Self {
+        Self(headers)
+    }
+
+    /// The value of `Authorization`: a scheme and what belongs to it.
+    pub fn authorization(self) -> Option<&'r HeaderValue> {
+        self.0.get(AUTHORIZATION)
+    }
+
+    /// The values of `Cookie`: each has one cookie or several. Over HTTP/2 there may be many (RFC 9113 §8.2.3).
+    pub fn cookies(self) -> impl Iterator<Item = &'r HeaderValue> {
+        self.0.get_all(COOKIE).iter()
+    }
+}
+
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(***)")
+    }
 }
 
 /// Names what a request goes to; two requests with the same one may share an origin connection

@@ -9,13 +9,13 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{Response, StatusCode, Uri};
 use tokio::time::timeout;
 
+use super::access::Outcome;
 use super::body::EdgeBody;
-use super::counters::Outcome;
 use super::door::Secured;
 use super::limits::TOKEN_BYTES_MAX;
 use super::origins::{Origins, Route};
 use super::pages::Notice;
-use super::service::{Visit, down};
+use super::service::{Answer, Visit, down};
 use super::settings::Scheme;
 use crate::tls::TlsMinimum;
 
@@ -25,17 +25,17 @@ impl<O: Origins> Visit<O> {
         &self,
         host: &AuthorityHost,
         uri: &Uri,
-    ) -> Result<Option<Response<EdgeBody>>, Notice> {
+    ) -> Result<Option<Answer>, Notice> {
         if let Some(response) = self.challenged(host, uri.path()) {
-            return Ok(Some(response));
+            return Ok(Some((Outcome::Challenged, response)));
         }
         if self.secured.as_ref().is_some_and(|secured| !self.serves(secured, host)) {
             return Err(Notice::Misdirected);
         }
-        match self.probed(host, uri.path()).await? {
-            Some(response) => Ok(Some(response)),
-            None => Ok(self.sent_to_https(host, uri)),
+        if let Some(response) = self.probed(host, uri.path()).await? {
+            return Ok(Some((Outcome::Probed, response)));
         }
+        Ok(self.sent_to_https(host, uri).map(|response| (Outcome::Redirected, response)))
     }
 
     /// What was decided in the handshake for one name has to do for another as well (RFC 9110 §7.4).
@@ -67,7 +67,6 @@ impl<O: Origins> Visit<O> {
     fn challenged(&self, host: &AuthorityHost, path: &str) -> Option<Response<EdgeBody>> {
         let token = path.strip_prefix(CHALLENGE_PATH).filter(|token| is_token(token))?;
         let authorization = self.tls.challenges.http01(&plain(host), token)?;
-        self.count(Outcome::Challenged);
         Some(self.text(authorization))
     }
 
@@ -82,7 +81,6 @@ impl<O: Origins> Visit<O> {
         let Some(answer) = self.origins.probe(host, token) else { return Ok(None) };
         let body = timeout(self.settings.open_max, answer).await.ok().flatten();
         let body = body.ok_or_else(|| down("The agent did not answer the probe."))?;
-        self.count(Outcome::Probed);
         Ok(Some(self.text(body)))
     }
 
@@ -98,7 +96,6 @@ impl<O: Origins> Visit<O> {
             AuthorityHost::Address(IpAddr::V4(_)) | AuthorityHost::Name(_) => plain(host),
         };
         let location = HeaderValue::from_str(&format!("https://{host}{port}{path}")).ok()?;
-        self.count(Outcome::Redirected);
         let mut response = self.text(String::new());
         *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
         response.headers_mut().insert(LOCATION, location);

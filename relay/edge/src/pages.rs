@@ -11,7 +11,7 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
-use super::counters::Outcome;
+use super::access::Outcome;
 use super::limits::{CAUSE_BYTES_MAX, RETRY_AFTER_SECONDS};
 use super::origins::{DenialKind, Outage, Unopened};
 

@@ -108,6 +108,7 @@ struct Progress {
     answered: AtomicBool,
     awaited: AtomicBool,
     taken: AtomicU64,
+    received_bytes: AtomicU64,
 }
 
 impl Upload {
@@ -139,6 +140,11 @@ impl Upload {
     /// How often the origin has got some of it, or its end.
     pub(super) fn taken(&self) -> u64 {
         self.0.taken.load(Ordering::Acquire)
+    }
+
+    /// How many bytes of it have come from the visitor.
+    pub(super) fn received_bytes(&self) -> u64 {
+        self.0.received_bytes.load(Ordering::Relaxed)
     }
 
     fn asked<T>(&self, frame: &Poll<T>) {
@@ -261,6 +267,8 @@ impl RequestBody {
             self.upload.0.broken.store(true, Ordering::Release);
         }
         if let Some(Ok(frame)) = &mut frame {
+            let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+            self.upload.0.received_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.weigh(frame);
             if let Some(trailers) = frame.trailers_mut() {
                 clean_trailers(trailers);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bore_driver::Ending;
 use bore_netstack::ConnectError;
+use bore_policy::AuthorityHost;
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue,
@@ -21,8 +22,9 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use tokio::time::timeout;
 
+use super::access::{Access, Observer, Outcome};
 use super::body::{EdgeBody, Exchange};
-use super::counters::{EdgeCounters, Outcome, OutcomeLabels};
+use super::counters::EdgeCounters;
 use super::door::Secured;
 use super::headers::{
     Statement, X_REQUEST_ID, clean_request, clean_response, expects_continue, idle_max,
@@ -34,7 +36,9 @@ use super::ledger::Ledger;
 use super::lengths::{Versions, state_length};
 use super::limits::HEADERS_MAX;
 use super::origin_stream::OddLines;
-use super::origins::{OriginId, Origins, Route, UpstreamConfig, UpstreamProtocol};
+use super::origins::{
+    Credentials, OriginId, Origins, Route, RouteRequest, UpstreamConfig, UpstreamProtocol,
+};
 use super::pages::{Format, Notice};
 use super::renamed::Renamed;
 use super::rendezvous::{Beyond, Ended, Rendezvous};
@@ -48,6 +52,7 @@ use crate::tls::Tls;
 #[derive(Debug)]
 pub(super) struct Visit<O> {
     pub(super) origins: Arc<O>,
+    pub(super) observer: Arc<dyn Observer>,
     pub(super) settings: EdgeSettings,
     pub(super) counters: EdgeCounters,
     pub(super) visitor: SocketAddr,
@@ -73,7 +78,12 @@ pub(super) struct Switched {
     pub(super) origin: Upgraded,
     /// How the origin's connection ends.
     pub(super) ending: Ending,
+    /// The record of the request that was granted this; there as soon as the 101 is given to be sent.
+    pub(super) access: Option<Access>,
 }
+
+/// An answer, and what it means for the request.
+pub(super) type Answer = (Outcome, Response<EdgeBody>);
 
 /// A request on its way to its origin.
 struct Passage {
@@ -94,18 +104,23 @@ impl<O: Origins> Visit<O> {
         let (parts, body) = request.into_parts();
         let account = self.ledger.as_ref().map(|ledger| ledger.open(&parts));
         let body = self.body(&parts.headers, body);
-        let mut response = match self.answer(parts, body).await {
-            Ok(response) => response,
-            Err(notice) => self.page(&notice, format, has_body),
+        let upload = body.upload();
+        let mut access = Access::of_request(&self.observer, self.visitor, &parts, upload);
+        let (outcome, mut response) = match self.answer(parts, body, &mut access).await {
+            Ok(answer) => answer,
+            Err(notice) => (notice.outcome(), self.page(&notice, format, has_body)),
         };
+        access.answer(outcome, response.status());
         self.demand_https(response.headers_mut());
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.hand_over(access);
+            return response;
+        }
+        let mut response = response.map(|body| body.recorded(access));
         if account.is_some() {
             // Nothing in HTTP/2 speaks of the connection.
             response.headers_mut().remove(CONNECTION);
             return response.map(|body| body.on(account, is_head));
-        }
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return response;
         }
         if asks_upgrade {
             self.rendezvous.decide(Beyond::Sealed);
@@ -114,6 +129,14 @@ impl<O: Origins> Visit<O> {
             close_after(response.headers_mut());
         }
         response
+    }
+
+    /// The record of a request that was granted an upgrade ends with the connection.
+    fn hand_over(&self, access: Access) {
+        let mut switched = self.switched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(switched) = switched.as_mut() {
+            switched.access = Some(access);
+        }
     }
 
     /// Takes the connection that has left HTTP, if it has.
@@ -130,20 +153,41 @@ impl<O: Origins> Visit<O> {
         }
     }
 
-    async fn answer(&self, parts: Parts, body: RequestBody) -> Result<Response<EdgeBody>, Notice> {
+    async fn answer(
+        &self,
+        parts: Parts,
+        body: RequestBody,
+        access: &mut Access,
+    ) -> Result<Answer, Notice> {
         check_method(&parts.method)?;
         check_target(&parts)?;
         check_fields(&parts.headers)?;
         let host = host::requested(&parts, self.settings.scheme)
             .map_err(|error| invalid(StatusCode::BAD_REQUEST, &error.to_string()))?;
-        if let Some(response) = self.own_answer(&host, &parts.uri).await? {
-            return Ok(response);
+        let host = &*access.record.host.insert(host);
+        if let Some(answer) = self.own_answer(host, &parts.uri).await? {
+            return Ok(answer);
         }
-        match self.origins.route(&host, self.visitor) {
-            Route::To(origin, config) => self.pass((origin, &config), parts, body).await,
+        match self.origins.route(&self.route_request(host, &parts)) {
+            Route::To(origin, config) => {
+                access.record.origin = Some(origin);
+                let response = self.pass((origin, &config), parts, body, access).await?;
+                Ok((Outcome::Answered, response))
+            }
             Route::Denied { by } => Err(Notice::Denied(by)),
             Route::Unavailable(outage) => Err(Notice::Away(outage)),
-            Route::Unknown => Err(self.nobody(&host)),
+            Route::Unknown => Err(self.nobody(host)),
+        }
+    }
+
+    fn route_request<'r>(&self, host: &'r AuthorityHost, parts: &'r Parts) -> RouteRequest<'r> {
+        RouteRequest {
+            host,
+            visitor: self.visitor,
+            scheme: self.settings.scheme,
+            method: &parts.method,
+            uri: &parts.uri,
+            credentials: Credentials::of(&parts.headers),
         }
     }
 
@@ -152,6 +196,7 @@ impl<O: Origins> Visit<O> {
         (origin, config): (OriginId, &UpstreamConfig),
         parts: Parts,
         body: RequestBody,
+        access: &mut Access,
     ) -> Result<Response<EdgeBody>, Notice> {
         let is_http2 = speaks_http2(config.protocol, &parts);
         // An answer without a length ends with its connection (RFC 9112 §6.3), so that only a reset tells that it broke off.
@@ -159,7 +204,7 @@ impl<O: Origins> Visit<O> {
         let body = if is_http2 { body } else { self.measured(origin, &parts, body).await? };
         let passage = self.prepare((origin, config, is_http2), parts, body)?;
         let id = passage.request.headers().get(X_REQUEST_ID).cloned();
-        tracing::debug!(publication = %origin.0, visitor = %self.visitor, ?id, "request passed on");
+        access.identify(id.clone());
         let upload = passage.request.body().upload();
         let way = (passage.origin, passage.is_http2);
         let (mut upstream, response) = self.exchange(way, passage.request, &upload).await?;
@@ -167,7 +212,6 @@ impl<O: Origins> Visit<O> {
         if let Some(idle_max) = idle_max(response.headers()) {
             upstream.announce(idle_max);
         }
-        self.count(Outcome::Answered);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(passage.upgrade, response, upstream.ending()).await;
         }
@@ -378,7 +422,7 @@ impl<O: Origins> Visit<O> {
             .await
             .map_err(|_| down("The service closed the connection while changing the protocol."))?;
         *self.switched.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Switched { visitor, origin, ending });
+            Some(Switched { visitor, origin, ending, access: None });
         self.counters.upgraded.inc();
         self.rendezvous.decide(Beyond::Open);
         parts.extensions.remove::<OnUpgrade>();
@@ -387,16 +431,11 @@ impl<O: Origins> Visit<O> {
     }
 
     fn page(&self, notice: &Notice, format: Format, has_body: bool) -> Response<EdgeBody> {
-        self.count(notice.outcome());
         let mut response = notice.respond(format);
         if has_body || notice.outcome() == Outcome::Invalid {
             close_after(response.headers_mut());
         }
         response.map(|bytes| EdgeBody::own(bytes, self.rendezvous.clone()))
-    }
-
-    pub(super) fn count(&self, outcome: Outcome) {
-        self.counters.requests.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 }
 

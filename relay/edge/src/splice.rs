@@ -3,7 +3,6 @@
 //! A side that breaks is read to its end first (see [`bore_driver::join`]).
 
 use std::future::pending;
-use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use bore_driver::{Broken, Ending, Side, join, while_moving};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::Notify;
 
+use super::access::{End, Transferred};
 use super::limits::SPLICE_BUFFER_BYTES;
 
 /// Copies both ways until both sides have ended, one has failed, or one has ended and nothing
@@ -21,53 +21,49 @@ pub(super) async fn splice<A, B>(
     mut visitor: A,
     mut origin: B,
     [visitors_ending, origins_ending]: [&Ending; 2],
+    transferred: &Transferred,
     half_closed_max: Duration,
-) -> io::Result<()>
+) -> End
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
     [visitors_ending, origins_ending].into_iter().for_each(Ending::reset);
-    let moved = Moved::default();
+    let half_closed = Notify::new();
     let (visitor_read, visitor_write) = split(&mut visitor);
     let (origin_read, origin_write) = split(&mut origin);
-    let up = copy(visitor_read, (origin_write, origins_ending), &moved);
-    let down = copy(origin_read, (visitor_write, visitors_ending), &moved);
-    let end = tokio::select! {
-        end = join(up, down, || moved.bytes()) => end,
-        () = moved.until_quiet(half_closed_max) => return Err(io::ErrorKind::TimedOut.into()),
-    };
-    end.map_err(|side| match side {
-        Side::Near => io::ErrorKind::ConnectionReset.into(),
-        Side::Far => io::ErrorKind::BrokenPipe.into(),
-    })
+    let passed_up = Passed { bytes: &transferred.received, half_closed: &half_closed };
+    let passed_down = Passed { bytes: &transferred.sent, half_closed: &half_closed };
+    let up = copy(visitor_read, (origin_write, origins_ending), passed_up);
+    let down = copy(origin_read, (visitor_write, visitors_ending), passed_down);
+    tokio::select! {
+        ended = join(up, down, || transferred.bytes()) => match ended {
+            Ok(()) => End::Complete,
+            Err(Side::Near) => End::VisitorClosed,
+            Err(Side::Far) => End::OriginClosed,
+        },
+        () = until_quiet(transferred, &half_closed, half_closed_max) => End::TimedOut,
+    }
 }
 
-/// What has passed in both directions.
-#[derive(Debug, Default)]
-struct Moved {
-    bytes: AtomicU64,
-    half_closed: Notify,
+/// Ready when one direction has ended and the other has moved nothing for `quiet_max`.
+async fn until_quiet(transferred: &Transferred, half_closed: &Notify, quiet_max: Duration) {
+    half_closed.notified().await;
+    let forever = pin!(pending::<()>());
+    // It never completes: what comes back is that nothing has moved.
+    while_moving(forever, || transferred.bytes(), quiet_max).await;
 }
 
-impl Moved {
-    fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Ready when one direction has ended and the other has moved nothing for `quiet_max`.
-    async fn until_quiet(&self, quiet_max: Duration) {
-        self.half_closed.notified().await;
-        let forever = pin!(pending::<()>());
-        // It never completes: what comes back is that nothing has moved.
-        while_moving(forever, || self.bytes(), quiet_max).await;
-    }
+/// What one direction tells of itself.
+struct Passed<'s> {
+    bytes: &'s AtomicU64,
+    half_closed: &'s Notify,
 }
 
 async fn copy<A: AsyncRead, B: AsyncWrite>(
     mut from: ReadHalf<A>,
     (mut to, ending): (WriteHalf<B>, &Ending),
-    moved: &Moved,
+    passed: Passed<'_>,
 ) -> Result<(), Broken> {
     let mut buffer = vec![0; SPLICE_BUFFER_BYTES];
     loop {
@@ -82,9 +78,9 @@ async fn copy<A: AsyncRead, B: AsyncWrite>(
         put.await.map_err(|_| Broken::Sink)?;
         if bytes == 0 {
             ending.in_order();
-            moved.half_closed.notify_one();
+            passed.half_closed.notify_one();
             return Ok(());
         }
-        moved.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        passed.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }

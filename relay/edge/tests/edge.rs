@@ -27,6 +27,8 @@ mod http2;
 mod lab;
 #[path = "edge/lifetime.rs"]
 mod lifetime;
+#[path = "edge/observed.rs"]
+mod observed;
 #[path = "edge/pages.rs"]
 mod pages;
 #[path = "edge/proxied.rs"]
@@ -37,6 +39,8 @@ mod raw_http2;
 mod redirects;
 #[path = "edge/referees.rs"]
 mod referees;
+#[path = "edge/routed.rs"]
+mod routed;
 #[path = "edge/smuggling.rs"]
 mod smuggling;
 #[path = "edge/tls.rs"]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
+use super::exposed::Exposed;
 use super::relay_lab::{Agent, Lab, Service, within};
 
 pub(crate) async fn tcp(lab: &Lab, agent: &Agent) {
@@ -113,6 +114,7 @@ pub(crate) async fn http(lab: &Lab, agent: &Agent) -> TcpStream {
     let token = order["token"].as_str().unwrap();
     request(lab, &format!("GET /.well-known/bore/{token} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
     refused(lab, agent, &host).await;
+    abandoned(lab, agent).await;
     let mut visitor = TcpStream::connect(lab.at().http).await.unwrap();
     visitor.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await.unwrap();
     within("an answer", visitor.read_exact(&mut [0])).await.unwrap();
@@ -148,6 +150,25 @@ async fn refused(lab: &Lab, agent: &Agent, host: &str) {
     ] {
         request(lab, text).await;
     }
+}
+
+/// A visitor that does not wait for the answer of a slow service.
+async fn abandoned(lab: &Lab, agent: &Agent) {
+    let slow = published(lab, agent, json!({"name": "slow-web", "protocol": "http"})).await;
+    agent.serve(slow.overlay_port, Service::Hold).await;
+    lab.until_state(&slow, "reachable").await;
+    let received = |text: &str| {
+        Exposed::parse(text).value("bore_edge_received_bytes_total").unwrap_or_default()
+    };
+    let before = received(&lab.scrape().await);
+    let mut visitor = TcpStream::connect(lab.at().http).await.unwrap();
+    let text = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", slow.hostnames[0]);
+    visitor.write_all(text.as_bytes()).await.unwrap();
+    // A reset would overtake a request that nobody has read.
+    lab.until_scraped(|text| received(text) > before).await;
+    socket2::SockRef::from(&visitor).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(visitor);
+    lab.until_scraped(|text| !text.contains("requests_total{outcome=\"Abandoned\"} 0\n")).await;
 }
 
 async fn request(lab: &Lab, text: &str) {

@@ -28,6 +28,8 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_edge_origin_lines_changed_total", EDGE),
     ("bore_edge_proxy_headers_absent_total", EDGE),
     ("bore_edge_requests_malformed_total{fault=\"TooLong\"}", EDGE),
+    ("bore_edge_request_duration_seconds_count{status_class=\"3xx\"}", TLS),
+    ("bore_edge_request_duration_seconds_sum{status_class=\"3xx\"}", TLS),
     ("bore_edge_requests_retried_total", EDGE),
     ("bore_edge_requests_total{outcome=\"Challenged\"}", TLS),
     ("bore_edge_requests_total{outcome=\"Full\"}", FLOWS),

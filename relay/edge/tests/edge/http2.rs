@@ -4,9 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use bore_edge::limits::H2_OVERHEAD_BYTES_MAX;
-use bore_edge::{
-    Deadline, DeadlineLabels, EdgeSettings, Limit, LimitLabels, Outcome, OutcomeLabels,
-};
+use bore_edge::{Deadline, DeadlineLabels, EdgeSettings, Limit, LimitLabels, Outcome};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
@@ -16,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
-use super::lab::{Lab, Wire, header, within};
+use super::lab::{Lab, Wire, eventually, header, within};
 use super::raw_http2::{DATA, END_STREAM, RST_STREAM, Raw, floods};
 
 #[tokio::test]
@@ -210,7 +208,7 @@ async fn uploads_that_are_refused_are_no_flood() {
     assert_eq!(flooded(&lab), 0);
     raw.head_to("nobody.example", 41, "/", &[], true).await;
     raw.until_refused(41).await;
-    assert_eq!(lab.counters.requests.get_or_create(&MISDIRECTED).get(), 21);
+    eventually("the outcomes", || lab.counted(Outcome::Misdirected) == 21).await;
 }
 
 #[tokio::test]
@@ -502,7 +500,7 @@ where
     speak_for(lab, "app.example").await
 }
 
-async fn speak_for<B>(lab: &Lab, name: &str) -> SendRequest<B>
+pub(crate) async fn speak_for<B>(lab: &Lab, name: &str) -> SendRequest<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -513,11 +511,11 @@ where
     sender
 }
 
-fn get(path: &str) -> Request<Empty<Bytes>> {
+pub(crate) fn get(path: &str) -> Request<Empty<Bytes>> {
     request(Method::GET, path, Empty::new())
 }
 
-fn get_of(host: &str) -> Request<Empty<Bytes>> {
+pub(crate) fn get_of(host: &str) -> Request<Empty<Bytes>> {
     Request::get(format!("https://{host}/")).body(Empty::new()).unwrap()
 }
 
@@ -525,7 +523,7 @@ fn request<B>(method: Method, path: &str, body: B) -> Request<B> {
     Request::builder().method(method).uri(format!("https://app.example{path}")).body(body).unwrap()
 }
 
-async fn text(response: Response<Incoming>) -> String {
+pub(crate) async fn text(response: Response<Incoming>) -> String {
     let body = within("a body", response.into_body().collect()).await.unwrap().to_bytes();
     String::from_utf8(body.to_vec()).unwrap()
 }
@@ -538,8 +536,6 @@ pub(crate) fn impatient() -> EdgeSettings {
         ..Default::default()
     }
 }
-
-const MISDIRECTED: OutcomeLabels = OutcomeLabels { outcome: Outcome::Misdirected };
 
 fn flooded(lab: &Lab) -> u64 {
     lab.counters.limited.get_or_create(&LimitLabels { limit: Limit::Flood }).get()

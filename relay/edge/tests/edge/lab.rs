@@ -9,8 +9,8 @@ use std::time::Duration;
 use bore_driver::{Ending, EndingSocket};
 use bore_edge::tls::{CertificateOrigin, Tls, TlsMinimum};
 use bore_edge::{
-    DenialKind, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Route, Scheme, Unopened,
-    UpstreamConfig, UpstreamProtocol, serve,
+    AccessRecord, DenialKind, Edge, EdgeCounters, EdgeSettings, OriginId, Origins, Outage, Outcome,
+    Route, RouteRequest, Scheme, Unopened, UpstreamConfig, UpstreamProtocol, serve,
 };
 use bore_policy::{AuthorityHost, Hostname};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -21,6 +21,8 @@ use tokio_rustls::client::TlsStream;
 use uuid::Uuid;
 
 use super::authority::Authority;
+use super::observed::Recorder;
+use super::routed::is_member;
 
 /// An edge in front of one origin listener. `app.example` and `second.example` lead to it.
 pub(crate) struct Lab {
@@ -31,6 +33,7 @@ pub(crate) struct Lab {
     /// How often the edge has asked for anything that it does not have itself.
     pub(crate) asked: Arc<AtomicUsize>,
     pub(crate) counters: EdgeCounters,
+    pub(crate) recorder: Arc<Recorder>,
     pub(crate) tls: Arc<Tls>,
     pub(crate) authority: Authority,
     pub(crate) stop: Option<oneshot::Sender<()>>,
@@ -57,8 +60,12 @@ impl Lab {
 
     pub(crate) async fn secure_speaking(settings: EdgeSettings, minimum: TlsMinimum) -> Self {
         let lab = Self::speaking(EdgeSettings { scheme: Scheme::Https, ..settings }, minimum).await;
-        let names = ["app.example", "second.example", "gone.example", "h2c.example"];
-        lab.certify(1, &[&names[..], &["renamed.example", "old.example", "new.example"]].concat());
+        let names = ["app.example", "second.example", "gone.example", "members.example"];
+        lab.certify(
+            1,
+            &[&names[..], &["h2c.example", "renamed.example", "old.example", "new.example"]]
+                .concat(),
+        );
         lab.certify(2, &["other.example"]);
         lab.certify(3, &["*.wild.example"]);
         lab
@@ -87,16 +94,16 @@ impl Lab {
             let _ = stopped.await;
         };
         let tls = Arc::new(Tls::new(minimum).unwrap());
-        let serving = tokio::spawn(serve(
-            listener,
+        let recorder = Arc::<Recorder>::default();
+        let served = Edge {
             origins,
-            Arc::clone(&tls),
-            settings,
-            counters.clone(),
-            shutdown,
-        ));
+            observer: Arc::clone(&recorder) as _,
+            tls: Arc::clone(&tls),
+            counters: counters.clone(),
+        };
+        let serving = tokio::spawn(serve(listener, Arc::new(served), settings, shutdown));
         let (authority, stop) = (Authority::new(), Some(stop));
-        Self { edge, origin, lost, asked, counters, tls, authority, stop, serving }
+        Self { edge, origin, lost, asked, counters, recorder, tls, authority, stop, serving }
     }
 
     /// A visitor that has shaken hands for `name`.
@@ -121,6 +128,19 @@ impl Lab {
         visitor.send(request).await;
         let origin = self.accept().await;
         (visitor, origin)
+    }
+
+    /// How many requests have ended with this outcome.
+    pub(crate) fn counted(&self, outcome: Outcome) -> usize {
+        self.recorder
+            .with(|records| records.iter().filter(|record| record.outcome == outcome).count())
+    }
+
+    /// Every record there is when the edge has ended.
+    pub(crate) async fn records(mut self) -> Vec<AccessRecord> {
+        self.stop.take();
+        within("the end of serving", self.serving).await.unwrap();
+        self.recorder.with(|records| records.clone())
     }
 
     /// A well-behaved visitor gets an answer.
@@ -262,10 +282,13 @@ struct Fixed {
 impl Origins for Fixed {
     type Stream = EndingSocket<()>;
 
-    fn route(&self, host: &AuthorityHost, visitor: SocketAddr) -> Route {
+    fn route(&self, request: &RouteRequest<'_>) -> Route {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        assert!(visitor.ip().is_loopback() || BALANCED.contains(&visitor.ip()));
-        match text(host).as_str() {
+        let visitor = request.visitor.ip();
+        assert!(visitor.is_loopback() || BALANCED.contains(&visitor));
+        match text(request.host).as_str() {
+            "members.example" if is_member(request) => to(OriginId(Uuid::from_u128(1))),
+            "members.example" => Route::Denied { by: DenialKind::Rule },
             ADDRESS => to(OriginId(Uuid::from_u128(18))),
             "app.example" => to(OriginId(Uuid::from_u128(1))),
             "second.example" => to(OriginId(Uuid::from_u128(2))),
@@ -286,6 +309,7 @@ impl Origins for Fixed {
         self.asked.fetch_add(1, Ordering::Relaxed);
         match sni.as_str() {
             "through.example" | "through.wild.example" => to(OriginId(Uuid::from_u128(4))),
+            "gone-through.example" => to(GONE),
             "hidden-through.example" => Route::Denied { by: DenialKind::AllowList },
             _ => Route::Unknown,
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bore_edge::limits::HELD_BYTES_MAX;
-use bore_edge::{EdgeSettings, Outcome, OutcomeLabels};
+use bore_edge::{EdgeSettings, Outcome};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
@@ -237,8 +237,8 @@ async fn a_visitor_that_breaks_off_its_upload_closes_its_origin() {
     origin.head().await;
     drop(visitor);
     assert_eq!(origin.rest().await, "abc");
-    eventually("the outcome", || counted(&lab, Outcome::Invalid) == 1).await;
-    assert_eq!(counted(&lab, Outcome::Down), 0, "the service is not at fault");
+    eventually("the outcome", || lab.counted(Outcome::Invalid) == 1).await;
+    assert_eq!(lab.counted(Outcome::Down), 0, "the service is not at fault");
 }
 
 #[tokio::test]
@@ -460,10 +460,6 @@ async fn shutting_down_lets_the_request_in_hand_finish() {
     origin.send(OK).await;
     assert!(visitor.rest().await.ends_with("ok"));
     within("the end of serving", lab.serving).await.unwrap();
-}
-
-fn counted(lab: &Lab, outcome: Outcome) -> u64 {
-    lab.counters.requests.get_or_create(&OutcomeLabels { outcome }).get()
 }
 
 const COUNT: usize = 500;
