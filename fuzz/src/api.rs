@@ -115,18 +115,18 @@ impl Lab {
 async fn open(folder: &std::path::Path) -> (Control, Uuid, Node, String) {
     let url = format!("sqlite://{}", folder.join("bore.db").display());
     let store = bore_control::store::create(&url, folder, AuditKey::from_cluster_key(&[7; 32])).await.expect("a store");
-    let control = Control::new(store, Arc::new(FakeRelay::default()), Settings { quotas: QUOTAS, ..Settings::default() });
-    control.refresh().await.expect("an empty store");
+    let settings = Settings { quotas: QUOTAS, ..Settings::default() };
+    let control = Arc::new(FakeRelay::default()).control(store, settings).await;
     let wanted = NewApiKey { scopes: vec![Scope::Admin], ..NewApiKey::default() };
-    let admin = control.create_api_key(None, &wanted, &Actor::System).await.expect("a key").key;
-    let network = control.create_network("home", &Actor::System).await.expect("a network").id;
-    control.create_join_key(network, &NewJoinKey::default(), &Actor::System).await.expect("a key");
+    let admin = control.api_keys().create(None, &wanted, &Actor::System).await.expect("a key").key;
+    let network = control.networks().create("home", &Actor::System).await.expect("a network").id;
+    control.join_keys().create(network, &NewJoinKey::default(), &Actor::System).await.expect("a key");
     let wanted = NewWireguardNode {
         name: "nas".to_owned(),
         public_key: "AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned(),
         groups: Vec::new(),
     };
-    let node = control.add_wireguard_node(network, &wanted, &Actor::System).await;
+    let node = control.nodes().add_wireguard(network, &wanted, &Actor::System).await;
     (control, network, node.expect("a node").node, admin)
 }
 

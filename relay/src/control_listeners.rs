@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use bore_control::{Caller, Change, ChangeKind, Control};
+use bore_control::event::{Event, Subject};
+use bore_control::{Caller, Control, Directory};
 use bore_driver::{Local, OverlayStream, Shard, pipe};
 use bore_edge::source;
 use bore_netstack::Incoming;
@@ -111,15 +112,16 @@ pub(crate) async fn keep_overlay(
         garden_caller(local, incoming)
     });
     doors.open(IpAddr::V4(RELAY_V4), CONTROL_PORT, node_caller);
-    tokio::join!(receive(arrivals, control.clone()), open_networks(doors, control, relay_key));
+    let directory = control.directory().clone();
+    tokio::join!(receive(arrivals, control), open_networks(doors, directory, relay_key));
 }
 
 /// The relay's overlay IPv6 address differs by network, so each network gets a door of its own.
-async fn open_networks(doors: Doors, control: Control, relay_key: PublicKey) {
-    let mut changes = control.subscribe();
+async fn open_networks(doors: Doors, directory: Directory, relay_key: PublicKey) {
+    let mut changes = directory.subscribe();
     let mut opened: HashSet<Uuid> = HashSet::new();
     loop {
-        for network in control.snapshot_networks() {
+        for network in directory.networks() {
             let network = network.id;
             if opened.insert(network) {
                 let address = overlay_v6(NetworkId(*network.as_bytes()), &relay_key);
@@ -133,8 +135,8 @@ async fn open_networks(doors: Doors, control: Control, relay_key: PublicKey) {
 }
 
 /// A reader that fell behind looks at everything.
-fn may_add_networks(change: &Result<Change, RecvError>) -> bool {
-    !matches!(change, Ok(change) if change.kind != ChangeKind::Networks)
+fn may_add_networks(change: &Result<Arc<Event>, RecvError>) -> bool {
+    change.as_ref().map_or(true, |event| matches!(event.subject, Subject::Network(_)))
 }
 
 impl Doors {

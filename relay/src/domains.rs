@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use bore_api::model::{DnsRecord, Domain, PublishedHost};
 use bore_api::state::{Step, StepName};
-use bore_control::{Change, ChangeKind, Control};
+use bore_control::Directory;
+use bore_control::event::{Event, Subject};
 use bore_policy::PublicHost;
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, watch};
@@ -93,53 +94,50 @@ impl Domains {
     }
 
     /// Looks after all domains until `closed`.
-    pub(crate) async fn keep(self: Arc<Self>, control: Control, mut closed: watch::Receiver<bool>) {
-        let mut changes = control.subscribe();
+    pub(crate) async fn keep(
+        self: Arc<Self>,
+        directory: Directory,
+        mut closed: watch::Receiver<bool>,
+    ) {
+        let mut changes = directory.subscribe();
         let mut tick = tokio::time::interval(TICK);
         let mut looking: JoinSet<()> = JoinSet::new();
-        let mut domains = control.snapshot_domains();
+        let mut domains = directory.domains();
         self.resolve_host().await;
         loop {
             tokio::select! {
                 change = changes.recv() => {
                     // A reader that fell behind looks at everything.
-                    if self.note(&control, change.ok().as_ref()) {
-                        domains = control.snapshot_domains();
+                    if self.note(&directory, change.ok().as_deref()) {
+                        domains = directory.domains();
                         self.forget_all_but(&domains);
                     }
                 }
                 Some(_) = looking.join_next(), if !looking.is_empty() => {}
-                _ = tick.tick() => self.begin_due(&control, &domains, &mut looking),
+                _ = tick.tick() => self.begin_due(&directory, &domains, &mut looking),
                 _ = closed.wait_for(|closed| *closed) => return,
             }
         }
     }
 
-    /// Makes domains due that a change concerns. Says whether there may be other domains than before.
-    fn note(&self, control: &Control, change: Option<&Change>) -> bool {
-        match change.map(|change| (change.kind, change.subject)) {
-            Some((ChangeKind::Publications, Some(publication))) => {
-                let published = control.publication(publication);
-                let hostnames = published.map(|item| item.hostnames).unwrap_or_default();
-                let names = hostnames.iter().filter_map(PublishedHost::name);
-                let domains = names.filter_map(|name| control.domain_of(name));
+    /// Makes domains due that a change concerns. Returns true if there may be other domains than before.
+    fn note(&self, directory: &Directory, change: Option<&Event>) -> bool {
+        match change.map(|event| &event.subject) {
+            Some(Subject::Publication(change)) => {
+                let hostnames = change.after().map(|item| item.hostnames.as_slice());
+                let names = hostnames.into_iter().flatten().filter_map(PublishedHost::name);
+                let domains = names.filter_map(|name| directory.domain_of(name));
                 domains.for_each(|domain| self.make_due(domain));
                 false
             }
-            Some((ChangeKind::Domains | ChangeKind::Networks, _)) | None => true,
-            Some((
-                ChangeKind::Publications
-                | ChangeKind::Nodes
-                | ChangeKind::Policies
-                | ChangeKind::Keys,
-                _,
-            )) => false,
+            Some(Subject::Domain(_) | Subject::Network(_)) | None => true,
+            Some(_) => false,
         }
     }
 
     fn begin_due(
         self: &Arc<Self>,
-        control: &Control,
+        directory: &Directory,
         domains: &[Domain],
         looking: &mut JoinSet<()>,
     ) {
@@ -149,15 +147,16 @@ impl Domains {
                 return;
             }
             if self.take_due(domain.id, now) {
-                let (this, control, domain) = (Arc::clone(self), control.clone(), domain.clone());
-                looking.spawn(async move { this.look(&control, &domain).await });
+                let (this, directory, domain) =
+                    (Arc::clone(self), directory.clone(), domain.clone());
+                looking.spawn(async move { this.look(&directory, &domain).await });
             }
         }
     }
 
     /// Looks where the names under a domain lead, and writes it down.
-    pub(crate) async fn look(&self, control: &Control, domain: &Domain) {
-        let mut names = control.hostnames_under(domain);
+    pub(crate) async fn look(&self, directory: &Directory, domain: &Domain) {
+        let mut names = directory.hostnames_under(domain);
         names.sort_unstable();
         if names.is_empty() {
             return self.write_down(domain.id, None, DOMAIN_LOOK_WAIT_MAX);

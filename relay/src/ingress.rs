@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use bore_api::limits::PORT_COUNT_MAX;
 use bore_api::model::{Protocol, Publication};
-use bore_control::runtime::ClaimError;
+use bore_control::doors::ClaimError;
 use bore_driver::{Dial, Local, Shard};
 use bore_netstack::{ConnectError, TcpFlow};
 use bore_overlay::PeerId;

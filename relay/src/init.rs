@@ -12,13 +12,14 @@ use bore_api::model::{Actor, Scope};
 use bore_api::wire::{NewApiKey, NewJoinKey};
 use bore_control::limits::API_KEY_LIFE_MAX;
 use bore_control::refusal::Refusal;
+use bore_control::service::{ApiKeys, JoinKeys, Networks};
 use bore_control::store::{Store, StoreError};
-use bore_control::{Control, Settings};
+use bore_control::{Clock, Core, Settings};
 
 use bore_edge::now_micros;
 
 use crate::config::{Config, ConfigError, Database, DnsProvider};
-use crate::runtime::{Identity, RelayRuntime};
+use crate::identity::{PublicPorts, identity};
 use crate::server::database_url;
 use crate::state_folder::{RelayKeys, StateError, StateFolder};
 
@@ -119,24 +120,17 @@ pub async fn init(options: &InitOptions) -> Result<Initialised, InitError> {
         configure(options)?
     };
     let (store, keys) = open_store(options, &config, &state).await?;
-    let identity = Identity {
-        host: config.host.clone(),
-        domain: config.domain.clone(),
-        relay_key: keys.relay.public(),
-        cluster_key: keys.cluster.public(),
-        overlay_port: config.overlay_listen.port(),
-        http_port: config.http_listen.port(),
-        https_port: config.https_listen.port(),
-        public_addresses: config.public_addresses.clone(),
-        public_ports: config.public_ports.clone(),
-        open_ports: config.open_ports.clone(),
+    let ports = PublicPorts {
+        overlay: config.overlay_listen.port(),
+        http: config.http_listen.port(),
+        https: config.https_listen.port(),
     };
-    let runtime = Arc::new(RelayRuntime::new(identity, Arc::default(), Arc::default()));
-    let control = Control::new(store, runtime, Settings::default());
-    control.refresh().await.map_err(InitError::Store)?;
-    let admin_key = admin_key(&control, &state).await?;
-    let join_key = first_join_key(&control).await.map_err(unmade)?;
-    control.settle().await.map_err(InitError::Store)?;
+    let (identity, clock) = (identity(&config, &keys, ports), Clock::new(now_micros));
+    let core = Core::load(store, identity, clock, Settings::default());
+    let core = core.await.map_err(InitError::Store)?;
+    let admin_key = admin_key(&core, &state).await?;
+    let join_key = first_join_key(&core).await.map_err(unmade)?;
+    core.settle().await.map_err(InitError::Store)?;
     Ok(Initialised { config, existed, join_key, admin_key })
 }
 
@@ -181,11 +175,12 @@ fn configure(options: &InitOptions) -> Result<(Config, StateFolder), InitError> 
 
 /// The administrator's key in the state folder: the one that is there and holds, or a new one. It is as safe there as the cluster's key beside it, and
 /// no key that it makes outlives it: it lives as long as a key can.
-async fn admin_key(control: &Control, state: &StateFolder) -> Result<PathBuf, InitError> {
+async fn admin_key(core: &Core, state: &StateFolder) -> Result<PathBuf, InitError> {
     let path = state.path().join(ADMIN_KEY);
+    let keys = ApiKeys::load(core.clone()).await.map_err(InitError::Store)?;
     let stored = std::fs::read_to_string(&path).unwrap_or_default();
     if let Ok(token) = ApiToken::parse(stored.trim())
-        && control.holds(&token).await
+        && keys.holds(&token).await
     {
         return Ok(path);
     }
@@ -195,15 +190,15 @@ async fn admin_key(control: &Control, state: &StateFolder) -> Result<PathBuf, In
         scopes: vec![Scope::Admin],
         expires_at: Some(now_micros() + life),
     };
-    let made = control.create_api_key(None, &wanted, &Actor::System).await.map_err(unmade)?;
+    let made = keys.create(None, &wanted, &Actor::System).await.map_err(unmade)?;
     Ok(state.write_private(ADMIN_KEY, made.key.as_bytes())?)
 }
 
 /// A join key for one node, good for a day, of the first network.
-pub async fn first_join_key(control: &Control) -> Result<String, Refusal> {
-    let network = match control.snapshot_networks().into_iter().next() {
+pub async fn first_join_key(core: &Core) -> Result<String, Refusal> {
+    let network = match core.directory().networks().into_iter().next() {
         Some(network) => network,
-        None => control.create_network(FIRST_NETWORK, &Actor::System).await?,
+        None => Networks::new(core.clone()).create(FIRST_NETWORK, &Actor::System).await?,
     };
     let wanted = NewJoinKey {
         description: "made by relay init".to_owned(),
@@ -211,7 +206,8 @@ pub async fn first_join_key(control: &Control) -> Result<String, Refusal> {
         expires_at: Some(now_micros() + JOIN_KEY_LIFE_MICROS),
         ..NewJoinKey::default()
     };
-    Ok(control.create_join_key(network.id, &wanted, &Actor::System).await?.key)
+    let made = JoinKeys::new(core.clone()).create(network.id, &wanted, &Actor::System).await?;
+    Ok(made.key)
 }
 
 fn unmade(refusal: Refusal) -> InitError {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bore_api::model::{Protocol, Publication};
 use bore_api::state::CertificateStatus;
+use bore_control::Directory;
+use bore_control::event::{Event, Subject};
 use bore_control::sealing::Sealer;
 use bore_control::store::Store;
-use bore_control::{Change, ChangeKind, Control};
 use bore_edge::now_micros;
 use bore_edge::tls::{Certificates, Challenges};
 use prometheus_client::registry::Registry;
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::acme::{
-    AcmeMetrics, AcmeSettings, CaRoots, Issuer, Name, Pace, Parts, Wanted, WantedNames, Wire,
+    AcmeMetrics, AcmeSettings, CaRoots, Parts, Issuer, Name, Pace, Wanted, WantedNames, Wire,
 };
 use crate::config::Config;
 use crate::dns::TxtRecords;
@@ -27,7 +28,7 @@ use crate::server::StartError;
 pub(crate) struct IssuerConfig<'a> {
     pub(crate) config: &'a Config,
     pub(crate) store: Arc<Store>,
-    pub(crate) sealer: Sealer,
+    pub(crate) sealer: Arc<Sealer>,
     /// This relay, by a name that it keeps over restarts.
     pub(crate) holder: String,
     pub(crate) certificates: Arc<Certificates>,
@@ -56,7 +57,6 @@ pub(crate) async fn issuer(
         clock: Arc::new(now_micros),
     };
     let metrics = AcmeMetrics::register(registry);
-    let sealer = Arc::new(sealer);
     let parts = Parts::new(store, sealer, settings, certificates, challenges, txt, metrics);
     Issuer::load(parts).await.map_err(StartError::Store)
 }
@@ -75,7 +75,7 @@ pub(crate) fn names(config: &Config, takes_txt: bool) -> WantedNames {
 #[derive(Debug)]
 pub(crate) struct CertificateDemand {
     pub(crate) names: WantedNames,
-    pub(crate) control: Control,
+    pub(crate) directory: Directory,
     pub(crate) certificates: Arc<Certificates>,
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn keep(
     wishes: CertificateDemand,
     mut closing: watch::Receiver<bool>,
 ) {
-    let mut changes = wishes.control.subscribe();
+    let mut changes = wishes.directory.subscribe();
     let mut served = wishes.certificates.changes();
     let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
     let (sender, wanted) = watch::channel(wishes.now(&issuer));
@@ -108,7 +108,7 @@ pub(crate) async fn keep(
             });
         }
     };
-    let showing = show_agents(&issuer, &wishes.control);
+    let showing = show_agents(&issuer, &wishes.directory);
     tokio::select! {
         () = Arc::clone(&issuer).run(wanted) => {}
         () = telling => {}
@@ -119,7 +119,7 @@ pub(crate) async fn keep(
 }
 
 /// Tells agents whose publications lack a certificate when there is news of it.
-async fn show_agents(issuer: &Issuer, control: &Control) {
+async fn show_agents(issuer: &Issuer, directory: &Directory) {
     let mut changes = issuer.changes();
     let mut shown = Vec::new();
     // The issuer lives as long as the relay.
@@ -133,15 +133,15 @@ async fn show_agents(issuer: &Issuer, control: &Control) {
         }
         shown = states;
         let lacking = |(name, _): &(String, Uuid)| issuer.state_of(name).is_some();
-        let names = web_names(control, |publication| publication.node);
+        let names = web_names(directory, |publication| publication.node);
         let nodes: HashSet<Uuid> = names.filter(lacking).map(|(_, node)| node).collect();
-        nodes.into_iter().for_each(|node| control.notify_node(node));
+        nodes.into_iter().for_each(|node| directory.notify_node(node));
     }
 }
 
 impl CertificateDemand {
     fn now(&self, issuer: &Issuer) -> Vec<Wanted> {
-        let (mut wanted, more) = self.names.of(published(&self.control));
+        let (mut wanted, more) = self.names.of(published(&self.directory));
         issuer.note_refused(&more);
         let states = issuer.states();
         let issued = states.iter().filter(|state| state.not_after.is_some());
@@ -162,16 +162,16 @@ impl CertificateDemand {
 }
 
 /// Hostnames that should have a certificate, with their networks.
-fn published(control: &Control) -> impl Iterator<Item = (String, Uuid)> {
-    web_names(control, |publication| publication.network)
+fn published(directory: &Directory) -> impl Iterator<Item = (String, Uuid)> {
+    web_names(directory, |publication| publication.network)
 }
 
 /// The same with something else of their publications.
 fn web_names(
-    control: &Control,
+    directory: &Directory,
     of: fn(&Publication) -> Uuid,
 ) -> impl Iterator<Item = (String, Uuid)> {
-    let publications = control.snapshot_publications().into_iter();
+    let publications = directory.publications().into_iter();
     let http = publications.filter(|publication| publication.protocol == Protocol::Http);
     http.flat_map(move |publication| {
         let id = of(&publication);
@@ -180,9 +180,9 @@ fn web_names(
 }
 
 /// A reader that fell behind looks at everything.
-fn may_change_names(change: &Result<Change, RecvError>) -> bool {
-    let Ok(change) = change else { return true };
-    matches!(change.kind, ChangeKind::Nodes | ChangeKind::Publications | ChangeKind::Networks)
+fn may_change_names(change: &Result<Arc<Event>, RecvError>) -> bool {
+    let Ok(event) = change else { return true };
+    matches!(&event.subject, Subject::Node(_) | Subject::Publication(_) | Subject::Network(_))
 }
 
 const BURST: Duration = Duration::from_millis(100);

@@ -54,7 +54,7 @@ impl Origins for OverlayOrigins {
         if let Some(entry) = self.publications.get(origin.0)
             && entry.evidence.note_lost_line(text, Instant::now())
         {
-            self.shared.gate.control.notify_node(entry.publication.node);
+            self.shared.gate.directory.notify_node(entry.publication.node);
         }
     }
 
@@ -147,7 +147,8 @@ impl OverlayOrigins {
             // What the visitor sent follows at once: with the call, where the agent takes it.
             let connect = local.call(&dial).inspect_err(|error| note(Err(*error)))?;
             let meter = Arc::clone(&flow.meter);
-            let cut = async move |carried: Option<&TcpFlow>| cutting.until_cut(&flow, carried).await;
+            let cut =
+                async move |carried: Option<&TcpFlow>| cutting.until_cut(&flow, carried).await;
             Ok(pipe_opening(connect, meter, cut, note))
         });
         let called = calling.await.unwrap_or(Err(ConnectError::PeerGone));
@@ -160,7 +161,7 @@ impl OverlayOrigins {
     /// Asks the rules, and counts a refusal.
     fn admit(&self, publication: Uuid, visitor: SocketAddr) -> Result<(), DenialKind> {
         let visitor = Visitor::public(visitor.ip());
-        let decision = self.shared.gate.control.visitor_decision(publication, &visitor);
+        let decision = self.shared.gate.directory.visitor_decision(publication, &visitor);
         if decision.allowed {
             return Ok(());
         }

@@ -2,8 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
-use bore_api::model::{NodeKind, Publication};
+use async_trait::async_trait;
+use bore_api::model::{Node, NodeKind, Publication};
+use bore_api::state::NodeState;
+use bore_control::doors;
 use bore_driver::{Dial, Shard};
 use bore_overlay::{NetworkId, PROBE_PORT, PublicKey, RELAY_V4, overlay_v6};
 use uuid::Uuid;
@@ -18,6 +22,21 @@ pub(crate) struct Tunnels {
     pub(crate) shard: Shard,
     pub(crate) members: Arc<Members>,
     pub(crate) relay_key: PublicKey,
+}
+
+#[async_trait]
+impl doors::Tunnels for Tunnels {
+    async fn admit(&self, node: &Node) {
+        self.members.admit(&self.shard, node).await;
+    }
+
+    async fn call_back(&self, node: Uuid) -> bool {
+        self.members.call_back(&self.shard, node).await
+    }
+
+    fn state(&self, node: Uuid) -> NodeState {
+        self.members.state(node, Instant::now())
+    }
 }
 
 impl Tunnels {

@@ -8,6 +8,8 @@
 )]
 #![expect(dead_code, reason = "the lab has parts that only the metrics need")]
 
+#[path = "metrics/exposed.rs"]
+mod exposed;
 #[path = "relay_lab/mod.rs"]
 mod relay_lab;
 #[path = "metrics/scenes.rs"]
@@ -147,12 +149,13 @@ async fn a_port_of_another_program_or_relay_is_refused_by_name() {
     let stolen = serde_json::from_value(stolen).unwrap();
     let by = bore_api::model::Actor::Node(rival.node);
     let control = second.relay.control();
-    let refused = control.publish(rival.network, rival.node, &stolen, &by).await.unwrap_err();
+    let refused =
+        control.publications().publish(rival.network, rival.node, &stolen, &by).await.unwrap_err();
     assert_eq!(refused.code, bore_api::Code::PORT_USED_ELSEWHERE, "{refused:?}");
 
     let deleted = lab.relay.control();
-    deleted.delete_publication(web.network, None, "web", &by).await.unwrap();
-    control.publish(rival.network, rival.node, &stolen, &by).await.unwrap();
+    deleted.publications().delete(web.network, None, "web", &by).await.unwrap();
+    control.publications().publish(rival.network, rival.node, &stolen, &by).await.unwrap();
     for (lab, agent) in [(lab, agent), (second, rival)] {
         lab.stop().await;
         agent.shard.stop().await;

@@ -188,7 +188,7 @@ async fn start_relay(folder: &Path) -> CliResult<Relay> {
 
 /// Joins with a key made now, which names the port that the kernel chose.
 async fn start_agent(relay: &Relay, folder: &Path) -> CliResult<Link> {
-    let key = bore_relay::first_join_key(relay.control()).await;
+    let key = bore_relay::first_join_key(relay.control().core()).await;
     let key = key.map_err(|refusal| CliError::wrap(Code::STORE_UNAVAILABLE, &refusal))?;
     let key = JoinKey::parse(&key).map_err(|error| CliError::wrap(Code::INTERNAL, &error))?;
     let state = StateFolder::open(&folder.join("agent"))?;

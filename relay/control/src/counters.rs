@@ -11,6 +11,7 @@ pub(crate) struct Counters {
     pub(crate) authentications_failed: Counter,
     pub(crate) authentications_limited: Counter,
     pub(crate) requests_limited: Counter,
+    pub(crate) events: Counter,
 }
 
 /// Counts up.
@@ -25,7 +26,7 @@ impl Counter {
 
 impl Counters {
     /// Each counter with its name, its meaning and its value.
-    pub(crate) fn named(&self) -> [(&'static str, &'static str, u64); 6] {
+    pub(crate) fn named(&self) -> [(&'static str, &'static str, u64); 7] {
         [
             ("joins_refused", "Joins refused after a look at the key", &self.joins_refused),
             (
@@ -49,6 +50,7 @@ impl Counters {
                 &self.authentications_limited,
             ),
             ("requests_limited", "Requests over the rate of a key or node", &self.requests_limited),
+            ("events", "Rows of the audit trail that were written", &self.events),
         ]
         .map(|(name, help, Counter(value))| (name, help, value.load(Ordering::Relaxed)))
     }

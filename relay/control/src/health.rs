@@ -5,9 +5,9 @@
 
 use std::time::Instant;
 
+use bore_api::model::Micros;
 use tokio::sync::Mutex;
 
-use crate::clock;
 use crate::limits::HEALTH_AGE_MAX;
 use crate::store::{Store, StoreError};
 
@@ -20,13 +20,13 @@ impl StoreHealth {
     ///
     /// # Errors
     /// What the next change would meet.
-    pub(crate) async fn check(&self, store: &Store) -> Result<(), StoreError> {
+    pub(crate) async fn check(&self, store: &Store, now: Micros) -> Result<(), StoreError> {
         let mut succeeded_at = self.0.lock().await;
         if succeeded_at.is_some_and(|at| at.elapsed() < HEALTH_AGE_MAX) {
             return Ok(());
         }
         *succeeded_at = None;
-        store.probe(clock::now()).await?;
+        store.probe(now).await?;
         *succeeded_at = Some(Instant::now());
         Ok(())
     }

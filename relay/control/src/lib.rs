@@ -1,7 +1,7 @@
 //! The control room: resources, store, services and REST API of a relay.
 //!
-//! It never touches packets: what it needs of the data path comes through [`runtime`], and the data path asks it ([`Control`]) from memory,
-//! never from a database.
+//! It never touches packets: what it needs of the data path comes through [`doors`], and the data path asks [`Directory`], which is memory,
+//! never a database.
 #![forbid(unsafe_code)]
 
 pub mod api;
@@ -10,23 +10,30 @@ mod authentications;
 pub mod certificate;
 mod clock;
 mod control;
+mod core;
 mod counters;
+mod directory;
+pub mod doors;
+pub mod event;
 mod health;
+mod identity;
 pub mod limits;
 mod memory;
 mod names;
 mod rate;
 pub mod refusal;
-pub mod runtime;
 pub mod sealing;
-mod service;
+pub mod service;
 mod session;
 pub mod store;
 mod text;
 pub mod token;
 
 pub use api::{Caller, garden_router, openapi, overlay_router, tcp_router};
-pub use control::{Change, ChangeKind, Control, Settings};
+pub use clock::Clock;
+pub use control::Control;
+pub use core::{Core, Settings};
+pub use directory::Directory;
+pub use identity::{Identity, OverlayAddressing};
 pub use memory::CompiledNetwork;
-pub use service::Absences;
 pub use text::clean_text;

@@ -53,8 +53,8 @@ pub(crate) const HOSTNAMES_RESTING_MAX: i64 = 20_000;
 /// Ports that are tried on the relay before "any free port" gives up.
 pub const PORT_TRIES_MAX: usize = 64;
 
-/// Changes that a subscriber may lie behind before it is told that it lost some.
-pub const CHANGES_BEHIND_MAX: usize = 1_024;
+/// Events that a subscriber may lie behind before it is told that it lost some.
+pub const EVENTS_BEHIND_MAX: usize = 1_024;
 
 /// Callers whose rate is remembered; beyond it the idlest is forgotten.
 pub const RATE_CALLERS_MAX: usize = 16_384;

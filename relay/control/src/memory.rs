@@ -1,8 +1,9 @@
 //! Everything that the data path and the lists ask for, in memory: networks with their compiled rules, nodes, publications.
 //!
-//! The store comes first: a row enters here after it was acknowledged, and the owner ([`crate::Control`]) serialises the changes of a network.
+//! The store comes first: what it has committed enters here (`follow`), before whoever changed it hears that it is done.
 //! Reading here never waits for a database.
 
+mod follow;
 mod tenant;
 
 use std::collections::{BTreeSet, HashMap};
@@ -21,6 +22,7 @@ pub use tenant::CompiledNetwork;
 pub(crate) use tenant::Tenant;
 
 use crate::limits::DISPLACED_PER_NODE_MAX;
+use crate::refusal::Refusal;
 
 /// A node and what decisions need of it.
 #[derive(Debug, Clone)]
@@ -73,6 +75,14 @@ impl Memory {
 
     pub(crate) fn tenant(&self, id: Uuid) -> Option<&Tenant> {
         self.tenants.get(&id)
+    }
+
+    /// The network of this id.
+    ///
+    /// # Errors
+    /// B3205 when there is none.
+    pub(crate) fn wanted_tenant(&self, id: Uuid) -> Result<&Tenant, Refusal> {
+        self.tenant(id).ok_or_else(|| Refusal::not_here("network", &id.to_string()))
     }
 
     pub(crate) fn tenant_mut(&mut self, id: Uuid) -> Option<&mut Tenant> {

@@ -35,9 +35,9 @@ mod sqlite;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use bore_api::model::{Actor, Micros};
+use bore_api::model::Micros;
 use bore_api::{AuditPoint, utc_text};
 use uuid::Uuid;
 
@@ -59,8 +59,9 @@ pub use sealed_columns::SealedSecrets;
 
 pub use crate::audit_key::AuditKey;
 
+use crate::event::Event;
 use crate::sealing::SealError;
-use database::{Database, Engine, read, write};
+use database::{Database, Engine, Follower, read, write};
 use sql::values;
 
 /// Opens the store of `url` and brings it to the newest schema. `audit_key` signs the audit trail.
@@ -105,7 +106,7 @@ async fn open_or_create(
         let text = "the store's URL must begin with sqlite:// or postgres://".to_owned();
         return Err(StoreError::Unsupported(text));
     };
-    let database = Database { engine, audit_key };
+    let database = Database { engine, audit_key, followers: RwLock::default() };
     if found <= migrations::AUDIT_SIGNATURES {
         sign_audit_head(&database).await?;
         finish_schema(&database, url).await?;
@@ -140,6 +141,13 @@ impl Store {
             Engine::Sqlite { .. } => "sqlite",
             Engine::Postgres { .. } => "postgresql",
         }
+    }
+
+    /// Has `follow` hear of every event from now on, in the order of their commits within one network, before the call that made it returns. It must
+    /// not wait.
+    pub fn follow(&self, follow: impl Fn(&Arc<Event>) + Send + Sync + 'static) {
+        let followers = &self.database.followers;
+        followers.write().unwrap_or_else(PoisonError::into_inner).push(Follower(Box::new(follow)));
     }
 
     /// Waits until everything committed so far is on disk. Whoever tells anybody of a change waits for this first.
@@ -273,32 +281,6 @@ pub struct JoinRequest {
     pub node: Uuid,
     /// Now.
     pub at: Micros,
-}
-
-/// Something that happened to the relay itself.
-#[derive(Debug, Clone)]
-pub struct AuditEvent {
-    /// The network concerned; `None` for the cluster.
-    pub network: Option<Uuid>,
-    /// What, as `resource.verb`.
-    pub action: &'static str,
-    /// Which thing.
-    pub subject: String,
-    /// When.
-    pub at: Micros,
-}
-
-impl AuditEvent {
-    fn entry<'a>(&self, by: &'a Actor) -> audit::Entry<'a> {
-        audit::Entry {
-            network: self.network,
-            at: self.at,
-            by,
-            action: self.action,
-            subject: self.subject.clone(),
-            detail: serde_json::json!({}),
-        }
-    }
 }
 
 /// Whether a database must be there already.

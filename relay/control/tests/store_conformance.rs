@@ -14,6 +14,7 @@ mod store_cases {
     pub(crate) mod audit;
     pub(crate) mod certificates;
     pub(crate) mod domains;
+    pub(crate) mod events;
     pub(crate) mod files;
     pub(crate) mod groups;
     pub(crate) mod join;
@@ -69,6 +70,7 @@ macro_rules! cases {
 }
 
 cases! {
+    events::tell_followers_of_every_row_and_of_nothing_else,
     networks::are_listed_by_name,
     networks::have_unique_names,
     networks::cannot_be_named_what_one_engine_refuses,

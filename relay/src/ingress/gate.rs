@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bore_control::Control;
+use bore_control::Directory;
 use bore_policy::{Access, DecidedBy, Source, Visitor};
 use uuid::Uuid;
 
@@ -11,9 +11,9 @@ use crate::flows::Flows;
 use crate::metrics::IngressMetrics;
 
 /// Decides who comes in, and lists who did.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Gate {
-    pub(crate) control: Control,
+    pub(crate) directory: Directory,
     pub(crate) flows: Arc<Flows>,
 }
 
@@ -35,16 +35,16 @@ impl Gate {
 
     /// Whether the publication's own allow list admits `address`, and names those that it comes from.
     pub(crate) fn names(&self, publication: Uuid, address: IpAddr) -> bool {
-        let decision = self.control.visitor_decision(publication, &Visitor::public(address));
+        let decision = self.directory.visitor_decision(publication, &Visitor::public(address));
         let is_listed = decision.allowed && decision.by == DecidedBy::PublicationAllow;
-        let publication = is_listed.then(|| self.control.publication(publication)).flatten();
+        let publication = is_listed.then(|| self.directory.publication(publication)).flatten();
         publication.is_some_and(|item| is_named(&item.access, address))
     }
 
     /// The decision alone.
     pub(crate) fn allows(&self, publication: Uuid, address: IpAddr) -> bool {
         let visitor = Visitor::public(address);
-        self.control.visitor_decision(publication, &visitor).allowed
+        self.directory.visitor_decision(publication, &visitor).allowed
     }
 }
 

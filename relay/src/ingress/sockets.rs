@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use bore_control::runtime::ClaimError;
+use bore_control::doors::ClaimError;
 use uuid::Uuid;
 
 /// How many are held, by network. An absent network holds none.

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore_control::runtime::ClaimError;
+use bore_control::doors::ClaimError;
 use bore_driver::{Local, Near, OverlayStream, PumpEnd, pipe, pump};
 use bore_edge::keep_alive;
 use bore_edge::now_micros;

@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bore_control::runtime::ClaimError;
+use bore_control::doors::ClaimError;
 use bore_driver::{BoundUdp, Datagram, DatagramSink, Local, UdpBatch, UdpBinding, UdpPort};
 use bore_edge::now_micros;
 use tokio::sync::Notify;

@@ -13,6 +13,8 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use bore_control::Core;
+
 use super::snapshot::{Snapshot, SnapshotCollector};
 use crate::ingress::Shared;
 use crate::limits::SCRAPE_TIMEOUT;
@@ -26,6 +28,7 @@ pub(crate) struct Scrape {
     snapshot: Arc<Mutex<Snapshot>>,
     tunnels: Arc<Tunnels>,
     shared: Arc<Shared>,
+    core: Core,
 }
 
 impl Scrape {
@@ -33,12 +36,13 @@ impl Scrape {
         mut registry: Registry,
         tunnels: Arc<Tunnels>,
         shared: Arc<Shared>,
+        core: Core,
     ) -> Self {
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("bore_build", "The version that runs", version);
         let snapshot = Arc::<Mutex<Snapshot>>::default();
         registry.register_collector(Box::new(SnapshotCollector(Arc::clone(&snapshot))));
-        Self { scrape: tokio::sync::Mutex::new(registry), snapshot, tunnels, shared }
+        Self { scrape: tokio::sync::Mutex::new(registry), snapshot, tunnels, shared, core }
     }
 
     /// Serves `GET /metrics`.
@@ -57,7 +61,7 @@ impl Scrape {
             nodes_online: self.tunnels.members.online_count(),
             flows: self.shared.gate.flows.count(),
             carried: self.shared.gate.flows.carried(),
-            control: self.shared.gate.control.counted().collect(),
+            control: self.core.counted().collect(),
         };
         let mut text = String::new();
         // Writing to memory does not fail.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bore_api::model::{HealthCheck, NodeKind, Protocol, Publication};
 use bore_api::state::{Step, StepName};
-use bore_control::Control;
+use bore_control::Directory;
 use bore_netstack::ConnectError;
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ use crate::tunnels::Tunnels;
 /// Checks the publications of a relay.
 #[derive(Debug)]
 pub(crate) struct Checker {
-    control: Control,
+    directory: Directory,
     tunnels: Arc<Tunnels>,
     ingress: Ingress,
     publications: Arc<Publications>,
@@ -32,13 +32,13 @@ pub(crate) struct Checker {
 
 impl Checker {
     pub(crate) fn new(
-        control: Control,
+        directory: Directory,
         tunnels: Arc<Tunnels>,
         ingress: Ingress,
         publications: Arc<Publications>,
     ) -> Self {
         let (checks, concluding) = (Checks::default(), tokio::sync::Mutex::default());
-        Self { control, tunnels, ingress, publications, checks, concluding }
+        Self { directory, tunnels, ingress, publications, checks, concluding }
     }
 
     /// Checks a publication in the background.
@@ -133,7 +133,7 @@ impl Checker {
         let due = Instant::now() + self.check_again_after(publication, &base);
         if entry.evidence.conclude(base.clone(), steps, due) {
             tracing::info!(publication = publication.name, state = ?base, "state changed");
-            self.control.notify_node(publication.node);
+            self.directory.notify_node(publication.node);
         }
     }
 

@@ -6,8 +6,9 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bore_api::model::{NodeKind, Publication};
-use bore_control::{Change, ChangeKind, Control};
+use bore_api::model::{Actor, NodeKind, Publication};
+use bore_control::Directory;
+use bore_control::event::{Change, Event as StoreEvent, Subject};
 use bore_edge::tls::Certificates;
 use bore_overlay::{Event, PeerId};
 use uuid::Uuid;
@@ -20,11 +21,9 @@ use crate::tunnels::Tunnels;
 /// Follows what the store, the tunnels and the certificates say.
 #[derive(Debug)]
 pub(crate) struct Reconciler {
-    pub(crate) control: Control,
     pub(crate) tunnels: Arc<Tunnels>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) ingress: Ingress,
-    pub(crate) publications: Arc<Publications>,
     pub(crate) checker: Arc<Checker>,
     pub(crate) certificates: Arc<Certificates>,
     /// Held while an entry is made of what the store says, so that none is made of what it said before.
@@ -34,7 +33,7 @@ pub(crate) struct Reconciler {
 impl Reconciler {
     /// Runs until the shard ends.
     pub(crate) async fn run(self: Arc<Self>, mut events: bore_driver::Events) {
-        let mut changes = self.control.subscribe();
+        let mut changes = self.directory().subscribe();
         let mut certificates = self.certificates.changes();
         self.reconcile().await;
         let mut tick = tokio::time::interval(TICK);
@@ -45,7 +44,7 @@ impl Reconciler {
                     None => return,
                 },
                 // A reader that fell behind reconciles everything.
-                change = changes.recv() => self.handle_change(change.ok().as_ref()).await,
+                change = changes.recv() => self.handle_change(change.ok().as_deref()).await,
                 _ = certificates.changed() => self.handle_certificates(),
                 _ = tick.tick() => self.tick(),
             }
@@ -67,7 +66,7 @@ impl Reconciler {
     async fn tunnel_changed(&self, peer: PeerId, up: bool) {
         let Some(node) = self.tunnels.members.set_online(peer, up) else { return };
         tracing::debug!(%node, up, "tunnel changed");
-        for entry in self.publications.list(|item| item.node == node) {
+        for entry in self.publications().list(|item| item.node == node) {
             if up {
                 self.checker.start(&entry);
             } else {
@@ -77,30 +76,29 @@ impl Reconciler {
     }
 
     /// One thing that changed is brought in step by itself; anything wider, or news that were missed, by everything.
-    async fn handle_change(&self, change: Option<&Change>) {
-        let network = change.and_then(|change| change.network);
-        match change.map(|change| (change.kind, change.subject)) {
-            Some((ChangeKind::Keys | ChangeKind::Domains, _)) => {}
-            Some((ChangeKind::Nodes, Some(node))) => self.reconcile_node(node).await,
-            Some((ChangeKind::Publications, Some(publication))) => {
-                self.reconcile_publication(publication).await;
+    async fn handle_change(&self, change: Option<&StoreEvent>) {
+        if let Some(gone) = change.and_then(withdrawn) {
+            let cut = self.gate().flows.withdraw(gone.id);
+            self.shared.metrics.flows_cut.inc_by(cut as u64);
+        }
+        match change.map(|event| &event.subject) {
+            Some(Subject::Node(node)) => self.reconcile_node(node.change.newest().id).await,
+            Some(Subject::Publication(change)) => {
+                self.reconcile_publication(change.newest().id).await;
             }
-            Some((ChangeKind::Policies, _)) => {
-                self.cut_flows(|item| network.is_none_or(|of| of == item.network))
-            }
-            Some((ChangeKind::Nodes | ChangeKind::Publications | ChangeKind::Networks, _))
-            | None => {
-                self.reconcile().await;
-            }
+            Some(Subject::Policy(change)) => self.cut_flows_of_network(change.newest().network),
+            Some(Subject::Group(change)) => self.cut_flows_of_network(change.newest().network),
+            Some(Subject::Network(_)) | None => self.reconcile().await,
+            Some(_) => {}
         }
     }
 
     /// A name that got its certificate, or lost it, has another public address.
     fn handle_certificates(&self) {
         let _turn = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        for entry in self.publications.list(|_| true) {
+        for entry in self.publications().list(|_| true) {
             if self.note_secured(&entry) {
-                self.control.notify_node(entry.publication.node);
+                self.directory().notify_node(entry.publication.node);
             }
         }
     }
@@ -115,10 +113,10 @@ impl Reconciler {
     /// Brings the data path in step with all that the store says.
     pub(crate) async fn reconcile(&self) {
         let Tunnels { members, shard, .. } = &*self.tunnels;
-        members.reconcile(shard, &self.control.snapshot_nodes()).await;
-        let stored = self.control.snapshot_publications();
+        members.reconcile(shard, &self.directory().nodes()).await;
+        let stored = self.directory().publications();
         let stored: HashSet<Uuid> = stored.iter().map(|item| item.id).collect();
-        for gone in self.publications.list(|item| !stored.contains(&item.id)) {
+        for gone in self.publications().list(|item| !stored.contains(&item.id)) {
             // It may have come since, by an agent's report.
             if self.open(gone.id()).is_none() {
                 self.close(gone.id()).await;
@@ -130,12 +128,12 @@ impl Reconciler {
 
     async fn reconcile_node(&self, id: Uuid) {
         let Tunnels { members, shard, .. } = &*self.tunnels;
-        match self.control.node(id) {
+        match self.directory().node(id) {
             Some(node) => members.admit(shard, &node).await,
             None => members.dismiss(shard, id).await,
         }
         // A node that is gone has taken its publications with it.
-        for entry in self.publications.list(|item| item.node == id) {
+        for entry in self.publications().list(|item| item.node == id) {
             self.reconcile_publication(entry.id()).await;
         }
     }
@@ -149,7 +147,7 @@ impl Reconciler {
 
     /// Lets go of a publication that is gone: its name does not resolve and its ports are free when this returns.
     pub(crate) async fn close(&self, id: Uuid) {
-        self.publications.remove(id);
+        self.publications().remove(id);
         self.checker.release(id).await;
     }
 
@@ -157,19 +155,19 @@ impl Reconciler {
     fn open(&self, id: Uuid) -> Option<Arc<Entry>> {
         let _turn = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let stored = self.control.publication(id);
+            let stored = self.directory().publication(id);
             match stored.clone() {
                 Some(publication) => self.put(publication),
-                None => self.publications.remove(id),
+                None => self.publications().remove(id),
             }
-            if self.control.publication(id) == stored {
-                return self.publications.get(id);
+            if self.directory().publication(id) == stored {
+                return self.publications().get(id);
             }
         }
     }
 
     fn put(&self, publication: Publication) {
-        let Some(entry) = self.publications.put(publication, Instant::now()) else { return };
+        let Some(entry) = self.publications().put(publication, Instant::now()) else { return };
         self.note_secured(&entry);
         if !self.will_report(entry.publication.node) {
             self.checker.start(&entry);
@@ -183,13 +181,20 @@ impl Reconciler {
         }
     }
 
+    /// Makes the entry of what the store says, and finds out at once what is true of it.
+    pub(super) fn check_anew(&self, id: Uuid) {
+        if let Some(entry) = self.open(id) {
+            self.checker.start(&entry);
+        }
+    }
+
     /// Nothing that an absent agent proved is called live; whether it is still there is asked at once.
     pub(crate) fn doubt(&self, node: Uuid) {
-        for entry in self.publications.list(|item| item.node == node) {
+        for entry in self.publications().list(|item| item.node == node) {
             entry.evidence.doubt();
             self.checker.start(&entry);
         }
-        self.control.notify_node(node);
+        self.directory().notify_node(node);
     }
 
     /// An agent that is there says so as soon as it serves a publication; asking before would find nothing.
@@ -201,26 +206,27 @@ impl Reconciler {
 
     /// A publication's ports were claimed for what it is to become, or for what it still is when that could not be stored.
     pub(crate) fn note_claim(&self, claimed: &Publication) {
-        if let Some(entry) = self.publications.note_claim(claimed, Instant::now()) {
+        if let Some(entry) = self.publications().note_claim(claimed, Instant::now()) {
             self.checker.start(&entry);
         }
     }
 
     /// All public ports were closed, or may open again: what is said of them has to follow.
     pub(crate) fn check_ports(&self) {
-        let with_port = self.publications.list(|item| item.public_port.is_some());
+        let with_port = self.publications().list(|item| item.public_port.is_some());
         with_port.iter().for_each(|entry| self.checker.start(entry));
     }
 
-    /// Ends the flows that would not be let in now, of publications that `concerns`.
-    fn cut_flows(&self, concerns: impl Fn(&Publication) -> bool) {
-        self.publications.list(concerns).iter().for_each(|entry| self.cut_flows_of(entry.id()));
+    /// Ends the flows of a network that would not be let in now.
+    fn cut_flows_of_network(&self, network: Uuid) {
+        let concerned = self.publications().list(|item| item.network == network);
+        concerned.iter().for_each(|entry| self.cut_flows_of(entry.id()));
     }
 
     /// The same of one publication; of one that is gone, all.
     fn cut_flows_of(&self, id: Uuid) {
         let gate = self.gate();
-        let is_carried = self.publications.get(id).is_some();
+        let is_carried = self.publications().get(id).is_some();
         let may_stay = |visitor| is_carried && gate.allows(id, visitor);
         let cut = gate.flows.cut_unless(id, |flow| may_stay(flow.visitor.ip()));
         if cut > 0 {
@@ -229,15 +235,23 @@ impl Reconciler {
         }
     }
 
+    pub(super) fn directory(&self) -> &Directory {
+        &self.gate().directory
+    }
+
+    pub(super) fn publications(&self) -> &Publications {
+        &self.shared.publications
+    }
+
     fn gate(&self) -> &Gate {
         &self.shared.gate
     }
 
     fn tick(&self) {
         let now = Instant::now();
-        for entry in self.publications.list(|_| true) {
+        for entry in self.publications().list(|_| true) {
             if entry.evidence.forget_lost_line(now) {
-                self.control.notify_node(entry.publication.node);
+                self.directory().notify_node(entry.publication.node);
             }
             // Without a tunnel there is nothing new to find out; its return is an event.
             let is_online = || self.tunnels.members.is_online(entry.publication.node);
@@ -245,6 +259,16 @@ impl Reconciler {
                 self.checker.start(&entry);
             }
         }
+    }
+}
+
+/// The publication that its own node has taken back: what its service has said to its end still reaches visitors.
+fn withdrawn(event: &StoreEvent) -> Option<&Publication> {
+    match (&event.subject, &event.actor) {
+        (Subject::Publication(Change::Went(gone)), Actor::Node(by)) if gone.node == *by => {
+            Some(gone)
+        }
+        _ => None,
     }
 }
 

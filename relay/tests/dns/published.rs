@@ -22,7 +22,7 @@ async fn attack_27_removing_a_publication_removes_its_name_in_the_same_operation
     assert_eq!(dug.answers(), ["app.test.example. 60 IN A 127.0.0.1"]);
 
     let by = Actor::Node(agent.node);
-    lab.relay.control().delete_publication(agent.network, None, "app", &by).await.unwrap();
+    lab.relay.control().publications().delete(agent.network, None, "app", &by).await.unwrap();
     assert_eq!(dig(at, "app.test.example A").await.status(), "NXDOMAIN");
     lab.stop().await;
     agent.shard.stop().await;

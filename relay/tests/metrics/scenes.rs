@@ -34,7 +34,7 @@ pub(crate) async fn tcp(lab: &Lab, agent: &Agent) {
     delayed(lab, agent).await;
 
     let control = lab.relay.control();
-    control.delete_publication(echo.network, None, "echo", &Actor::System).await.unwrap();
+    control.publications().delete(echo.network, None, "echo", &Actor::System).await.unwrap();
     is_reset(Ok(visitor)).await;
 }
 
@@ -51,7 +51,7 @@ async fn delayed(lab: &Lab, agent: &Agent) {
     is_reset(TcpStream::connect(public(&slow)).await).await;
     // The next scene's visitors have the same address.
     let control = lab.relay.control();
-    control.delete_publication(slow.network, None, "slow", &Actor::System).await.unwrap();
+    control.publications().delete(slow.network, None, "slow", &Actor::System).await.unwrap();
     let few = |line: &str| {
         let open = line.strip_prefix("bore_flows_open ").map(|open| open.parse::<usize>().unwrap());
         open.is_some_and(|open| open < FLOWS_PER_SOURCE / 2)
@@ -220,7 +220,7 @@ pub(crate) async fn roaming(lab: &Lab, agent: &Agent) {
 }
 
 pub(crate) async fn removal(lab: &Lab, agent: Agent) {
-    lab.relay.control().delete_node(agent.network, "laptop", &Actor::System).await.unwrap();
+    lab.relay.control().nodes().delete(agent.network, "laptop", &Actor::System).await.unwrap();
     agent.shard.stop().await;
 }
 

@@ -62,7 +62,7 @@ impl Lab {
     }
 
     pub(crate) async fn join_key(&self) -> JoinKey {
-        let text = bore_relay::first_join_key(self.relay.control()).await.unwrap();
+        let text = bore_relay::first_join_key(self.relay.control().core()).await.unwrap();
         JoinKey::parse(&text).unwrap()
     }
 
@@ -97,7 +97,7 @@ impl Lab {
         let (control, last) = (self.relay.control(), std::sync::Mutex::new(String::new()));
         let look = async {
             loop {
-                let views = control.publications_of(item.network, item.node);
+                let views = control.publications().of_node(item.network, item.node);
                 let view = views.iter().find(|view| view.publication.id == item.id).unwrap();
                 let shown = serde_json::to_value(&view.state).unwrap();
                 if shown["state"] == state {
@@ -202,7 +202,12 @@ impl Agent {
     pub(crate) async fn publish(&self, lab: &Lab, request: Value) -> PublicationView {
         let request = serde_json::from_value(request).unwrap();
         let by = Actor::Node(self.node);
-        lab.relay.control().publish(self.network, self.node, &request, &by).await.unwrap()
+        lab.relay
+            .control()
+            .publications()
+            .publish(self.network, self.node, &request, &by)
+            .await
+            .unwrap()
     }
 
     /// Says that it serves a publication, which the relay waits for before it looks.

@@ -23,7 +23,7 @@ pub(super) async fn list(
     Params(page): Params<PageParams>,
 ) -> Result<Json<Page<ApiKey>>, Refusal> {
     scope.may(Right::ReadKeys)?;
-    page_of(&page, control.api_keys(Some(scope.id())).await?)
+    page_of(&page, control.api_keys().list(Some(scope.id())).await?)
 }
 
 /// Makes an API key of a network, with no scope that its maker lacks and no longer life. The answer shows its text this once.
@@ -34,7 +34,7 @@ pub(super) async fn create(
     Input(wanted): Input<NewApiKey>,
 ) -> Result<Created, Refusal> {
     scope.principal.may_grant(&wanted.scopes)?;
-    let created = control.create_api_key(Some(scope.id()), &wanted, scope.actor()).await?;
+    let created = control.api_keys().create(Some(scope.id()), &wanted, scope.actor()).await?;
     Ok((StatusCode::CREATED, Json(created)))
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn show(
     State(control): State<Control>,
 ) -> Result<Json<ApiKey>, Refusal> {
     scope.may(Right::ReadKeys)?;
-    Ok(Json(control.api_key(Some(scope.id()), subject.id("API key")?).await?))
+    Ok(Json(control.api_keys().find(Some(scope.id()), subject.id("API key")?).await?))
 }
 
 /// Revokes an API key of a network at once, and with `made` what it made.
@@ -59,7 +59,7 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, Refusal> {
     scope.may(Right::WriteKeys)?;
     let key = subject.id("API key")?;
-    control.revoke_api_key(Some(scope.id()), key, params.made, scope.actor()).await?;
+    control.api_keys().revoke(Some(scope.id()), key, params.made, scope.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn list_cluster(
     Params(page): Params<PageParams>,
 ) -> Result<Json<Page<ApiKey>>, Refusal> {
     principal.may(Right::Administer)?;
-    page_of(&page, control.api_keys(None).await?)
+    page_of(&page, control.api_keys().list(None).await?)
 }
 
 /// Makes an API key of the cluster. The answer shows its text this once.
@@ -82,7 +82,7 @@ pub(super) async fn create_cluster(
     Input(wanted): Input<NewApiKey>,
 ) -> Result<Created, Refusal> {
     principal.may(Right::Administer)?;
-    let created = control.create_api_key(None, &wanted, &principal.actor).await?;
+    let created = control.api_keys().create(None, &wanted, &principal.actor).await?;
     Ok((StatusCode::CREATED, Json(created)))
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn show_cluster(
     State(control): State<Control>,
 ) -> Result<Json<ApiKey>, Refusal> {
     principal.may(Right::Administer)?;
-    Ok(Json(control.api_key(None, subject.id("API key")?).await?))
+    Ok(Json(control.api_keys().find(None, subject.id("API key")?).await?))
 }
 
 /// Revokes an API key of the cluster at once, and with `made` what it made.
@@ -106,7 +106,7 @@ pub(super) async fn revoke_cluster(
     Params(params): Params<RevokeParams>,
 ) -> Result<StatusCode, Refusal> {
     principal.may(Right::Administer)?;
-    control.revoke_api_key(None, subject.id("API key")?, params.made, &principal.actor).await?;
+    control.api_keys().revoke(None, subject.id("API key")?, params.made, &principal.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn verify(
 ) -> Result<Json<AuditReport>, Refusal> {
     principal.of_cluster()?;
     principal.may(Right::ReadAudit)?;
-    Ok(Json(control.verify_audit(&params.walk()?).await?))
+    Ok(Json(control.audit().verify(&params.walk()?).await?))
 }
 
 async fn page(
@@ -58,7 +58,7 @@ async fn page(
 ) -> Result<Json<Page<AuditRow>>, Refusal> {
     let limit = rows_of_page(params.limit)?;
     let query = AuditQuery { network, text: params.text.as_deref(), after: params.after, limit };
-    let items = control.audit(query).await?;
+    let items = control.audit().list(query).await?;
     let full = items.len() >= limit as usize;
     let next = items.last().filter(|_| full).map(|row| row.sequence.to_string());
     Ok(Json(Page { items, next }))

@@ -55,8 +55,8 @@ impl FromRequestParts<Control> for SelfNode {
                 "only a node can ask this, through its tunnel",
             ));
         };
-        control.admit(*node)?;
-        let found = control.node(*node).filter(|found| found.network == *network);
+        control.callers().admit(*node)?;
+        let found = control.directory().node(*node).filter(|found| found.network == *network);
         found.map(Self).ok_or_else(|| Refusal::not_here("node", &node.to_string()))
     }
 }

@@ -25,7 +25,7 @@ pub(super) async fn list(
         principal.network.is_none() || state.network == principal.network
     };
     let subject = |state: &CertificateState| state.names.first().cloned().unwrap_or_default();
-    let mut states = control.runtime().certificates();
+    let mut states = control.certificates().list();
     states.retain(sees);
     states.sort_by_key(subject);
     params.page(states, subject, |state| state)
@@ -40,7 +40,7 @@ pub(super) async fn renew(
     State(control): State<Control>,
 ) -> Result<(StatusCode, Json<CertificateState>), Refusal> {
     principal.may(Right::Administer)?;
-    let state = control.renew_certificate_by(&subject.0, &principal.actor).await;
+    let state = control.certificates().renew(&subject.0, &principal.actor).await;
     let none = || {
         let detail = format!("the relay wants no certificate for `{}`", subject.0);
         Refusal::new(Code::OTHER_NETWORK, detail).next("bore certificate ls")

@@ -20,9 +20,9 @@ pub(super) async fn list(
 ) -> Result<Json<Page<DomainView>>, Refusal> {
     scope.may(Right::ReadDomains)?;
     page.page(
-        control.domains(scope.id())?,
+        control.domains().list(scope.id())?,
         |domain| domain.name.clone(),
-        |domain| control.domain_view(domain),
+        |domain| control.domains().view(domain),
     )
 }
 
@@ -35,7 +35,8 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<DomainView>), Refusal> {
     scope.may(Right::WriteDomains)?;
     let administrator = scope.principal.is_admin();
-    let view = control.add_domain(scope.id(), &wanted.name, administrator, scope.actor()).await?;
+    let view =
+        control.domains().add(scope.id(), &wanted.name, administrator, scope.actor()).await?;
     Ok((StatusCode::CREATED, Json(view)))
 }
 
@@ -47,8 +48,8 @@ pub(super) async fn show(
     State(control): State<Control>,
 ) -> Result<Json<DomainView>, Refusal> {
     scope.may(Right::ReadDomains)?;
-    let domain = control.domain(scope.id(), &subject.0)?;
-    Ok(Json(control.domain_view(domain)))
+    let domain = control.domains().find(scope.id(), &subject.0)?;
+    Ok(Json(control.domains().view(domain)))
 }
 
 /// Asks DNS for the proof of a domain, and for where it leads.
@@ -59,7 +60,7 @@ pub(super) async fn verify(
     State(control): State<Control>,
 ) -> Result<Json<DomainView>, Refusal> {
     scope.may(Right::WriteDomains)?;
-    Ok(Json(control.verify_domain(scope.id(), &subject.0, scope.actor()).await?))
+    Ok(Json(control.domains().verify(scope.id(), &subject.0, scope.actor()).await?))
 }
 
 /// Gives a domain back that nothing is published under. One that was proved is refused to other networks for 30 days.
@@ -70,6 +71,6 @@ pub(super) async fn delete(
     State(control): State<Control>,
 ) -> Result<StatusCode, Refusal> {
     scope.may(Right::WriteDomains)?;
-    control.release_domain(scope.id(), &subject.0, scope.actor()).await?;
+    control.domains().release(scope.id(), &subject.0, scope.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -21,14 +21,15 @@ pub(super) async fn list(
 ) -> Result<Json<Page<FlowState>>, Refusal> {
     scope.may(Right::ReadPublications)?;
     let publications = match params.publication {
-        Some(wanted) => vec![control.served(scope.id(), &wanted)?.publication.id],
+        Some(wanted) => vec![control.directory().served(scope.id(), &wanted)?.publication.id],
         None => control
-            .publications(scope.id())?
+            .publications()
+            .list(scope.id())?
             .into_iter()
             .map(|publication| publication.id)
             .collect(),
     };
-    let flows = |id: uuid::Uuid| control.runtime().flows(Some(id));
+    let flows = |id: uuid::Uuid| control.doors().facts.flows(id);
     let mut items: Vec<FlowState> = publications.into_iter().flat_map(flows).collect();
     items.sort_by_key(|flow| std::cmp::Reverse(flow.id));
     items.truncate(PAGE_ROWS_MAX as usize);

@@ -25,5 +25,5 @@ pub(super) async fn join(
     tracing::debug!(%key, ?version, ephemeral, "join asked for");
     let Stranger { public_key, source } = stranger;
     let form = JoinForm { key, secret, network, name, ephemeral, public_key, source };
-    Ok(Json(control.join(form).await?))
+    Ok(Json(control.nodes().join(form).await?))
 }

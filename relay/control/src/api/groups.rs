@@ -20,7 +20,7 @@ pub(super) async fn list(
     Params(page): Params<PageParams>,
 ) -> Result<Json<Page<Group>>, Refusal> {
     scope.may(Right::ReadRules)?;
-    page.page(control.groups(scope.id())?, |group| group.name.clone(), |group| group)
+    page.page(control.groups().list(scope.id())?, |group| group.name.clone(), |group| group)
 }
 
 /// Adds a group.
@@ -31,7 +31,7 @@ pub(super) async fn create(
     Input(wanted): Input<NewGroup>,
 ) -> Result<(StatusCode, Json<Group>), Refusal> {
     scope.may(Right::WriteRules)?;
-    let group = control.create_group(scope.id(), &wanted, scope.actor()).await?;
+    let group = control.groups().create(scope.id(), &wanted, scope.actor()).await?;
     Ok((StatusCode::CREATED, Json(group)))
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn show(
     State(control): State<Control>,
 ) -> Result<Json<Group>, Refusal> {
     scope.may(Right::ReadRules)?;
-    Ok(Json(control.group(scope.id(), &subject.0)?))
+    Ok(Json(control.groups().find(scope.id(), &subject.0)?))
 }
 
 /// Replaces the nodes of a group.
@@ -55,7 +55,9 @@ pub(super) async fn replace(
     Input(wanted): Input<GroupNodes>,
 ) -> Result<Json<Group>, Refusal> {
     scope.may(Right::WriteRules)?;
-    Ok(Json(control.set_group_nodes(scope.id(), &subject.0, &wanted.nodes, scope.actor()).await?))
+    Ok(Json(
+        control.groups().set_nodes(scope.id(), &subject.0, &wanted.nodes, scope.actor()).await?,
+    ))
 }
 
 /// Removes a group that nothing names any more.
@@ -66,6 +68,6 @@ pub(super) async fn delete(
     State(control): State<Control>,
 ) -> Result<StatusCode, Refusal> {
     scope.may(Right::WriteRules)?;
-    control.delete_group(scope.id(), &subject.0, scope.actor()).await?;
+    control.groups().delete(scope.id(), &subject.0, scope.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -15,14 +15,13 @@ use crate::refusal::Refusal;
 /// 503 when the store does not answer or takes no changes, 507 when its disk is full: what runs goes on, changes do not.
 #[utoipa::path(get, path = "/v1/health", tag = "health", responses((status = 200, body = Health)))]
 pub(super) async fn show(State(control): State<Control>) -> Result<Json<Health>, Refusal> {
-    let store = control.store();
     let away = || Refusal::new(Code::STORE_UNAVAILABLE, "the relay's database does not answer");
-    let probe = control.store_health().check(store.as_ref());
+    let probe = control.check_store();
     tokio::time::timeout(PROBE_TIME_MAX, probe).await.map_err(|_| away())??;
     Ok(Json(Health {
         status: "ok".to_owned(),
         store: "ok".to_owned(),
-        database: store.kind().to_owned(),
+        database: control.core().store.kind().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }))
 }

@@ -20,7 +20,7 @@ pub(super) async fn list(
     Params(page): Params<PageParams>,
 ) -> Result<Json<Page<JoinKey>>, Refusal> {
     scope.may(Right::ReadKeys)?;
-    let mut keys = control.join_keys(scope.id()).await?;
+    let mut keys = control.join_keys().list(scope.id()).await?;
     keys.sort_by_key(|key| key.id);
     page.page(keys, |key| key.id.to_string(), |key| key)
 }
@@ -33,7 +33,7 @@ pub(super) async fn create(
     Input(wanted): Input<NewJoinKey>,
 ) -> Result<(StatusCode, Json<CreatedJoinKey>), Refusal> {
     scope.may(Right::WriteKeys)?;
-    let created = control.create_join_key(scope.id(), &wanted, scope.actor()).await?;
+    let created = control.join_keys().create(scope.id(), &wanted, scope.actor()).await?;
     Ok((StatusCode::CREATED, Json(created)))
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn show(
     State(control): State<Control>,
 ) -> Result<Json<JoinKey>, Refusal> {
     scope.may(Right::ReadKeys)?;
-    Ok(Json(control.join_key(scope.id(), subject.id("join key")?).await?))
+    Ok(Json(control.join_keys().find(scope.id(), subject.id("join key")?).await?))
 }
 
 /// Revokes a join key; its nodes stay.
@@ -56,6 +56,6 @@ pub(super) async fn revoke(
     State(control): State<Control>,
 ) -> Result<StatusCode, Refusal> {
     scope.may(Right::WriteKeys)?;
-    control.revoke_join_key(scope.id(), subject.id("join key")?, scope.actor()).await?;
+    control.join_keys().revoke(scope.id(), subject.id("join key")?, scope.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

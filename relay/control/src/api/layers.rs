@@ -26,7 +26,7 @@ pub(super) async fn finish_changes(
     }
     let change = async move {
         let response = next.run(request).await;
-        match control.settle().await {
+        match control.core().settle().await {
             Ok(()) => response,
             Err(error) => Refusal::from(error).into_response(),
         }
@@ -85,7 +85,9 @@ pub(super) async fn refuse_browsers(
 fn is_called_by_address(control: &Control, request: &Request) -> bool {
     let Some(host) = host_address(request) else { return false };
     match request.extensions().get::<Caller>() {
-        Some(Caller::Node { network, .. }) => control.is_relay_address(*network, host),
+        Some(Caller::Node { network, .. }) => {
+            control.core().identity.is_relay_address(*network, host)
+        }
         Some(Caller::Pending { .. } | Caller::Tcp { .. }) | None => true,
     }
 }

@@ -19,10 +19,10 @@ pub(super) async fn list(
     Params(page): Params<PageParams>,
 ) -> Result<Json<Page<NetworkView>>, Refusal> {
     principal.may(Right::Any)?;
-    let mut networks = control.snapshot_networks();
+    let mut networks = control.directory().networks();
     networks.retain(|network| principal.sees(network.id));
     networks.sort_by(|one, other| one.name.cmp(&other.name));
-    page.page(networks, |network| network.name.clone(), |network| control.network_view(network))
+    page.page(networks, |network| network.name.clone(), |network| control.networks().view(network))
 }
 
 /// Adds a network.
@@ -33,8 +33,8 @@ pub(super) async fn create(
     Input(wanted): Input<Named>,
 ) -> Result<(StatusCode, Json<NetworkView>), Refusal> {
     principal.may(Right::Administer)?;
-    let network = control.create_network(&wanted.name, &principal.actor).await?;
-    Ok((StatusCode::CREATED, Json(control.network_view(network))))
+    let network = control.networks().create(&wanted.name, &principal.actor).await?;
+    Ok((StatusCode::CREATED, Json(control.networks().view(network))))
 }
 
 /// Shows a network with the relay's addresses in it.
@@ -44,7 +44,7 @@ pub(super) async fn show(
     State(control): State<Control>,
 ) -> Result<Json<NetworkView>, Refusal> {
     scope.may(Right::Any)?;
-    Ok(Json(control.network_view(scope.network)))
+    Ok(Json(control.networks().view(scope.network)))
 }
 
 /// Removes a network that has no nodes.
@@ -54,6 +54,6 @@ pub(super) async fn delete(
     State(control): State<Control>,
 ) -> Result<StatusCode, Refusal> {
     scope.may(Right::Administer)?;
-    control.delete_network(scope.id(), scope.actor()).await?;
+    control.networks().delete(scope.id(), scope.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -19,7 +19,11 @@ pub(super) async fn list(
     Params(page): Params<PageParams>,
 ) -> Result<Json<Page<NodeView>>, Refusal> {
     scope.may(Right::ReadNodes)?;
-    page.page(control.nodes(scope.id())?, |node| node.name.clone(), |node| control.node_view(node))
+    page.page(
+        control.nodes().list(scope.id())?,
+        |node| node.name.clone(),
+        |node| control.nodes().view(node),
+    )
 }
 
 /// Adds a stock WireGuard client by its public key.
@@ -30,7 +34,7 @@ pub(super) async fn create(
     Input(wanted): Input<NewWireguardNode>,
 ) -> Result<(StatusCode, Json<NodeView>), Refusal> {
     scope.may(Right::WriteNodes)?;
-    let node = control.add_wireguard_node(scope.id(), &wanted, scope.actor()).await?;
+    let node = control.nodes().add_wireguard(scope.id(), &wanted, scope.actor()).await?;
     Ok((StatusCode::CREATED, Json(node)))
 }
 
@@ -42,8 +46,8 @@ pub(super) async fn show(
     State(control): State<Control>,
 ) -> Result<Json<NodeView>, Refusal> {
     scope.may(Right::ReadNodes)?;
-    let member = control.member(scope.id(), &subject.0)?;
-    Ok(Json(control.node_view(member.node.clone())))
+    let member = control.directory().member(scope.id(), &subject.0)?;
+    Ok(Json(control.nodes().view(member.node.clone())))
 }
 
 /// Renames a node.
@@ -55,7 +59,7 @@ pub(super) async fn rename(
     Input(wanted): Input<Named>,
 ) -> Result<Json<NodeView>, Refusal> {
     scope.may(Right::WriteNodes)?;
-    Ok(Json(control.rename_node(scope.id(), &subject.0, &wanted.name, scope.actor()).await?))
+    Ok(Json(control.nodes().rename(scope.id(), &subject.0, &wanted.name, scope.actor()).await?))
 }
 
 /// Removes a node and its publications.
@@ -66,6 +70,6 @@ pub(super) async fn delete(
     State(control): State<Control>,
 ) -> Result<StatusCode, Refusal> {
     scope.may(Right::WriteNodes)?;
-    control.delete_node(scope.id(), &subject.0, scope.actor()).await?;
+    control.nodes().delete(scope.id(), &subject.0, scope.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

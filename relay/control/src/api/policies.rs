@@ -20,7 +20,7 @@ pub(super) async fn list(
     Params(page): Params<PageParams>,
 ) -> Result<Json<Page<Policy>>, Refusal> {
     scope.may(Right::ReadRules)?;
-    page.page(control.policies(scope.id())?, |policy| policy.name.clone(), |policy| policy)
+    page.page(control.policies().list(scope.id())?, |policy| policy.name.clone(), |policy| policy)
 }
 
 /// Shows a policy.
@@ -31,7 +31,7 @@ pub(super) async fn show(
     State(control): State<Control>,
 ) -> Result<Json<Policy>, Refusal> {
     scope.may(Right::ReadRules)?;
-    Ok(Json(control.stored_policy(scope.id(), &subject.0)?))
+    Ok(Json(control.policies().find(scope.id(), &subject.0)?))
 }
 
 /// Adds or replaces a policy.
@@ -46,7 +46,7 @@ pub(super) async fn put(
     Input(draft): Input<PolicyDraft>,
 ) -> Result<Json<Policy>, Refusal> {
     scope.may(Right::WriteRules)?;
-    Ok(Json(control.put_policy(scope.id(), &subject.0, &draft, scope.actor()).await?))
+    Ok(Json(control.policies().put(scope.id(), &subject.0, &draft, scope.actor()).await?))
 }
 
 /// Removes a policy.
@@ -57,7 +57,7 @@ pub(super) async fn delete(
     State(control): State<Control>,
 ) -> Result<StatusCode, Refusal> {
     scope.may(Right::WriteRules)?;
-    control.delete_policy(scope.id(), &subject.0, scope.actor()).await?;
+    control.policies().delete(scope.id(), &subject.0, scope.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -69,5 +69,5 @@ pub(super) async fn explain(
     Input(request): Input<ExplainRequest>,
 ) -> Result<Json<Explained>, Refusal> {
     scope.may(Right::ReadRules)?;
-    Ok(Json(control.explain_visit(scope.id(), &request)?))
+    Ok(Json(control.policies().explain_visit(scope.id(), &request)?))
 }

@@ -117,8 +117,8 @@ impl FromRequestParts<Control> for Principal {
 
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refusal> {
         let (token, source) = bearer(parts)?;
-        let key = control.authenticate_from(&token, source).await?;
-        control.admit(key.id)?;
+        let key = control.api_keys().authenticate_from(&token, source).await?;
+        control.callers().admit(key.id)?;
         Ok(Self { actor: Actor::ApiKey(key.id), network: key.network, scopes: key.scopes })
     }
 }
@@ -174,7 +174,8 @@ impl FromRequestParts<Control> for InNetwork {
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refusal> {
         let principal = Principal::from_request_parts(parts, control).await?;
         let wanted = path_parameter(parts, |name| name == NETWORK).await?;
-        let found = control.read().find_tenant(&wanted).map(|tenant| tenant.network.clone());
+        let found =
+            control.directory().read().find_tenant(&wanted).map(|tenant| tenant.network.clone());
         let seen = found.filter(|network| principal.sees(network.id));
         let network = seen.ok_or_else(|| Refusal::not_here("network", &wanted))?;
         Ok(Self { principal, network })

@@ -21,11 +21,11 @@ pub(super) async fn list(
     Params(page): Params<PageParams>,
 ) -> Result<Json<Page<PublicationView>>, Refusal> {
     scope.may(Right::ReadPublications)?;
-    let publications = control.publications(scope.id())?;
+    let publications = control.publications().list(scope.id())?;
     page.page(
         publications,
         |publication| publication.name.clone(),
-        |publication| control.publication_view(publication),
+        |publication| control.publications().view(publication),
     )
 }
 
@@ -39,13 +39,15 @@ pub(super) async fn create(
     scope.may(Right::WritePublications)?;
     let missing =
         || Refusal::new(Code::BAD_REQUEST, "`node` is missing: the WireGuard node that serves it");
-    let node = control.member(scope.id(), request.node.as_deref().ok_or_else(missing)?)?;
+    let node =
+        control.directory().member(scope.id(), request.node.as_deref().ok_or_else(missing)?)?;
     if node.node.kind == NodeKind::Agent {
         let detail =
             format!("node {} is an agent: it dials only what was declared on it", node.name);
         return Err(Refusal::new(Code::TARGET_NOT_DECLARED, detail));
     }
-    let view = control.publish(scope.id(), node.node.id, &request, scope.actor()).await?;
+    let view =
+        control.publications().publish(scope.id(), node.node.id, &request, scope.actor()).await?;
     Ok((StatusCode::CREATED, Json(view)))
 }
 
@@ -57,8 +59,8 @@ pub(super) async fn show(
     State(control): State<Control>,
 ) -> Result<Json<PublicationView>, Refusal> {
     scope.may(Right::ReadPublications)?;
-    let served = control.served(scope.id(), &subject.0)?;
-    Ok(Json(control.publication_view(served.publication.clone())))
+    let served = control.directory().served(scope.id(), &subject.0)?;
+    Ok(Json(control.publications().view(served.publication.clone())))
 }
 
 /// Takes a publication back.
@@ -69,6 +71,6 @@ pub(super) async fn delete(
     State(control): State<Control>,
 ) -> Result<StatusCode, Refusal> {
     scope.may(Right::WritePublications)?;
-    control.delete_publication(scope.id(), None, &subject.0, scope.actor()).await?;
+    control.publications().delete(scope.id(), None, &subject.0, scope.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -16,7 +16,7 @@ pub(super) async fn show(
     State(control): State<Control>,
 ) -> Result<Json<RelayInfo>, Refusal> {
     principal.may(Right::Any)?;
-    Ok(Json(control.runtime().relay_info()))
+    Ok(Json(control.core().relay_info()))
 }
 
 /// Takes no new flows from now on and tells the agents.

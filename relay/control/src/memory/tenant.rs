@@ -10,6 +10,7 @@ use bore_policy::{
 use uuid::Uuid;
 
 use super::places;
+use crate::event::Change;
 
 /// The rules of a network, ready for decisions. A change makes a new one.
 #[derive(Debug, Clone)]
@@ -25,6 +26,9 @@ pub struct CompiledNetwork {
     /// Grows with every change.
     pub revision: Micros,
 }
+
+/// Compiled rules, or what is wrong with them.
+pub(crate) type Rules = Result<Arc<CompiledNetwork>, Vec<PolicyError>>;
 
 #[derive(Debug)]
 pub(crate) struct Tenant {
@@ -69,12 +73,12 @@ impl Tenant {
     }
 
     /// Compiles the rules as they would be with these groups and policies.
-    pub(crate) fn compile<'a>(
+    fn compile<'a>(
         &self,
         groups: impl Iterator<Item = &'a Group>,
         policies: impl Iterator<Item = &'a Policy>,
         revision: Micros,
-    ) -> Result<Arc<CompiledNetwork>, Vec<PolicyError>> {
+    ) -> Rules {
         let groups = named_groups(groups);
         let documents: Vec<PolicyDocument> = policies.map(named_document).collect();
         let policy = bore_policy::Policy::compile(&documents, &groups)?;
@@ -84,19 +88,33 @@ impl Tenant {
         Ok(Arc::new(CompiledNetwork { network, policy, groups, named_nodes, revision }))
     }
 
-    /// Compiles what was loaded. Stored rules that do not compile admit nobody, and are reported.
-    pub(crate) fn recompile(&mut self, revision: Micros) -> Result<(), Vec<PolicyError>> {
-        let compiled = self.compile(self.groups.values(), self.policies.values(), revision);
-        match compiled {
-            Ok(compiled) => {
-                self.compiled = compiled;
-                Ok(())
-            }
-            Err(errors) => {
-                self.compiled = Arc::new(self.closed(revision));
-                Err(errors)
-            }
-        }
+    /// As they would be after a change of a policy.
+    pub(crate) fn compile_with_policy(&self, change: &Change<Policy>, revision: Micros) -> Rules {
+        let changed = &change.newest().name;
+        let others = self.policies.values().filter(|policy| policy.name != *changed);
+        self.compile(self.groups.values(), others.chain(change.after()), revision)
+    }
+
+    /// As they would be after a change of a group.
+    pub(crate) fn compile_with_group(&self, change: &Change<Group>, revision: Micros) -> Rules {
+        let changed = change.newest().id;
+        let others = self.groups.values().filter(|group| group.id != changed);
+        self.compile(others.chain(change.after()), self.policies.values(), revision)
+    }
+
+    /// Compiles what was loaded.
+    pub(crate) fn recompile(&mut self, revision: Micros) {
+        let rules = self.compile(self.groups.values(), self.policies.values(), revision);
+        self.set_rules(rules, revision);
+    }
+
+    /// Stored rules that do not compile admit nobody, and are told in the log.
+    pub(crate) fn set_rules(&mut self, rules: Rules, revision: Micros) {
+        self.compiled = rules.unwrap_or_else(|errors| {
+            let network = self.network.id;
+            tracing::error!(%network, ?errors, "stored policies do not compile: the network is closed");
+            Arc::new(self.closed(revision))
+        });
     }
 
     pub(crate) fn put_node(&mut self, node: &Node) {

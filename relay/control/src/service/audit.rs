@@ -1,15 +1,14 @@
 //! The audit trail: read, verified and kept short. The store writes a row with each change; what changes nothing in the store is noted here.
 
 use bore_api::model::{Actor, AuditRow, Micros};
-use bore_api::state::CertificateState;
 use bore_api::wire::AuditReport;
 use uuid::Uuid;
 
-use crate::clock;
-use crate::control::Control;
+use crate::core::Core;
+use crate::event::{Event, Subject};
 use crate::limits::SEARCH_CHARS_MAX;
 use crate::refusal::Refusal;
-use crate::store::{AuditEvent, AuditVerdict, AuditWalk};
+use crate::store::{AuditVerdict, AuditWalk};
 use crate::text::check_text;
 
 /// Which rows.
@@ -21,20 +20,35 @@ pub(crate) struct AuditQuery<'a> {
     pub(crate) limit: u32,
 }
 
-impl Control {
-    pub(crate) async fn audit(&self, query: AuditQuery<'_>) -> Result<Vec<AuditRow>, Refusal> {
+/// The audit trail.
+#[derive(Debug)]
+pub struct Audit {
+    core: Core,
+}
+
+impl Audit {
+    pub(crate) fn new(core: Core) -> Self {
+        Self { core }
+    }
+
+    pub(crate) async fn list(&self, query: AuditQuery<'_>) -> Result<Vec<AuditRow>, Refusal> {
         if let Some(text) = query.text {
             check_text("text", text, SEARCH_CHARS_MAX)?;
         }
-        Ok(self.store().audit().list(query.network, query.text, query.after, query.limit).await?)
+        Ok(self
+            .core
+            .store
+            .audit()
+            .list(query.network, query.text, query.after, query.limit)
+            .await?)
     }
 
     /// Recomputes the chain, a bounded number of rows at a time.
     ///
     /// # Errors
     /// The store's.
-    pub async fn verify_audit(&self, walk: &AuditWalk) -> Result<AuditReport, Refusal> {
-        Ok(match self.store().audit().verify(walk).await? {
+    pub async fn verify(&self, walk: &AuditWalk) -> Result<AuditReport, Refusal> {
+        Ok(match self.core.store.audit().verify(walk).await? {
             AuditVerdict::Intact { rows, head } => AuditReport {
                 intact: true,
                 rows: Some(rows),
@@ -54,11 +68,11 @@ impl Control {
     }
 
     /// Removes rows that are older than the trail is kept.
-    pub(super) async fn trim_audit(&self) {
-        let Some(kept) = self.audit_retention() else { return };
-        let now = clock::now();
+    pub(super) async fn trim(&self) {
+        let Some(kept) = self.core.settings.audit_retention else { return };
+        let now = self.core.now();
         let kept = Micros::try_from(kept.as_micros()).unwrap_or(Micros::MAX);
-        match self.store().audit().trim(now.saturating_sub(kept), now).await {
+        match self.core.store.audit().trim(now.saturating_sub(kept), now).await {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "old audit rows removed"),
             Err(error) => tracing::warn!(%error, "old audit rows could not be removed"),
@@ -67,32 +81,15 @@ impl Control {
 
     /// Writes down what an administrator does to the relay itself. It is done meanwhile, and even when it cannot be written: a relay whose disk is full or
     /// whose database does not answer can be drained.
-    async fn note(&self, action: &'static str, subject: String, by: &Actor) {
-        let event = AuditEvent { network: None, action, subject, at: clock::now() };
-        if let Err(error) = self.store().audit().note(&event, by).await {
+    pub(crate) async fn note(&self, action: &'static str, subject: String, by: &Actor) {
+        let event = Event {
+            at: self.core.now(),
+            network: None,
+            actor: by.clone(),
+            subject: Subject::Act { action, subject },
+        };
+        if let Err(error) = self.core.store.audit().note(&event).await {
             tracing::error!(action, actor = ?by, %error, "this is not in the audit trail");
         }
-    }
-
-    /// Drains the relay, as an administrator wants it.
-    pub(crate) async fn drain_by(&self, by: &Actor) {
-        tokio::join!(self.drain(), self.note("relay.drain", self.runtime().relay_info().host, by));
-    }
-
-    /// Takes a drain back, as an administrator wants it.
-    pub(crate) async fn undrain_by(&self, by: &Actor) {
-        let host = self.runtime().relay_info().host;
-        tokio::join!(self.undrain(), self.note("relay.undrain", host, by));
-    }
-
-    /// Has a certificate replaced, as an administrator wants it; `None` when the relay wants none for `name`.
-    pub(crate) async fn renew_certificate_by(
-        &self,
-        name: &str,
-        by: &Actor,
-    ) -> Option<CertificateState> {
-        let state = self.runtime().renew_certificate(name)?;
-        self.note("certificate.renew", name.to_owned(), by).await;
-        Some(state)
     }
 }

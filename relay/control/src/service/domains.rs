@@ -9,23 +9,35 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use bore_api::Code;
-use bore_api::model::{Actor, DnsRecord, Domain, PublishedHost};
+use bore_api::model::{Actor, DnsRecord, Domain};
 use bore_api::wire::DomainView;
-use bore_policy::{Hostname, PublicHost};
+use bore_policy::Hostname;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::below_quota;
-use crate::control::{ChangeKind, Control};
+use crate::core::Core;
+use crate::doors::Doors;
 use crate::refusal::Refusal;
 
-impl Control {
+/// Custom domains: asked for, proved, given back.
+#[derive(Debug)]
+pub struct Domains {
+    core: Core,
+    doors: Doors,
+}
+
+impl Domains {
+    pub(crate) fn new(core: Core, doors: Doors) -> Self {
+        Self { core, doors }
+    }
+
     /// Adds a domain that is to be proved; one that is there is answered as it is. Names below the relay's own domain are its
     /// administrators', who prove nothing.
     ///
     /// # Errors
     /// B2109, B2301 when another network has it, B2304 for what cannot be a custom domain, or the store's.
-    pub async fn add_domain(
+    pub async fn add(
         &self,
         network: Uuid,
         wanted: &str,
@@ -34,17 +46,17 @@ impl Control {
     ) -> Result<DomainView, Refusal> {
         let name = domain_name(wanted)?;
         let waived = self.check_addable(&name, administrator)?;
-        let _turn = self.turn(network).await?;
+        let _turn = self.core.directory.turn(network).await?;
         let (count, known) = {
-            let memory = self.read();
+            let memory = self.core.directory.read();
             let domains = memory.tenant(network).map(|tenant| &tenant.domains);
             let known = domains.is_some_and(|domains| domains.contains_key(name.as_str()));
             (domains.map_or(0, std::collections::BTreeMap::len), known)
         };
         if !known {
-            below_quota("domains of a network", count, self.quotas().domains_per_network)?;
+            below_quota("domains of a network", count, self.core.quotas().domains_per_network)?;
         }
-        let created_at = self.runtime().now();
+        let created_at = self.core.now();
         let domain = Domain {
             id: Uuid::now_v7(),
             network,
@@ -52,56 +64,47 @@ impl Control {
             created_at,
             verified_at: waived.then_some(created_at),
         };
-        let stored = self.store().domains().add(&domain, by).await?;
-        self.enter_domain(stored.clone());
-        Ok(self.domain_view(stored))
+        let stored = self.core.store.domains().add(&domain, by).await?;
+        Ok(self.view(stored))
     }
 
     /// Asks DNS for the proof, and notes it.
     ///
     /// # Errors
     /// B2301 when another network has it, B2302 with what DNS says when that is no proof, B3205, or the store's.
-    pub async fn verify_domain(
+    pub async fn verify(
         &self,
         network: Uuid,
         wanted: &str,
         by: &Actor,
     ) -> Result<DomainView, Refusal> {
-        let domain = self.domain(network, wanted)?;
+        let domain = self.find(network, wanted)?;
         if domain.verified_at.is_some() {
-            self.runtime().look_at_domain(&domain).await;
-            return Ok(self.domain_view(domain));
+            self.doors.naming.look_at_domain(&domain).await;
+            return Ok(self.view(domain));
         }
         // DNS may take seconds, in which the network's other changes need not wait.
         let proofs = self.proofs(&domain);
-        let shown = self.runtime().prove_domain(&proofs).await;
+        let shown = self.doors.naming.prove_domain(&proofs).await;
         if !shown.ok {
             return Err(Refusal::new(Code::DOMAIN_UNPROVED, shown.detail).next(advice(&proofs)));
         }
-        let _turn = self.turn(network).await?;
-        let at = self.runtime().now();
-        let verified = self.store().domains().verify(network, domain.id, by, at).await?;
-        self.enter_domain(verified.clone());
-        self.runtime().look_at_domain(&verified).await;
-        Ok(self.domain_view(verified))
+        let _turn = self.core.directory.turn(network).await?;
+        let at = self.core.now();
+        let verified = self.core.store.domains().verify(network, domain.id, by, at).await?;
+        self.doors.naming.look_at_domain(&verified).await;
+        Ok(self.view(verified))
     }
 
     /// Gives a domain back that nothing is published under.
     ///
     /// # Errors
     /// B2303 while something is, B3205, or the store's.
-    pub async fn release_domain(
-        &self,
-        network: Uuid,
-        wanted: &str,
-        by: &Actor,
-    ) -> Result<(), Refusal> {
-        let _turn = self.turn(network).await?;
-        let domain = self.domain(network, wanted)?;
+    pub async fn release(&self, network: Uuid, wanted: &str, by: &Actor) -> Result<(), Refusal> {
+        let _turn = self.core.directory.turn(network).await?;
+        let domain = self.find(network, wanted)?;
         self.check_unused(&domain)?;
-        self.store().domains().release(network, domain.id, by, self.runtime().now()).await?;
-        self.write().remove_domain(&domain);
-        self.announce(Some(network), ChangeKind::Domains, Some(domain.id));
+        self.core.store.domains().release(network, domain.id, by, self.core.now()).await?;
         Ok(())
     }
 
@@ -109,76 +112,40 @@ impl Control {
     ///
     /// # Errors
     /// B3205 when there is no such network.
-    pub fn domains(&self, network: Uuid) -> Result<Vec<Domain>, Refusal> {
-        let memory = self.read();
-        let tenant = memory
-            .tenant(network)
-            .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
+    pub fn list(&self, network: Uuid) -> Result<Vec<Domain>, Refusal> {
+        let memory = self.core.directory.read();
+        let tenant = memory.wanted_tenant(network)?;
         Ok(tenant.domains.values().cloned().collect())
     }
 
-    /// Every verified domain of all networks.
-    pub fn snapshot_domains(&self) -> Vec<Domain> {
-        let memory = self.read();
-        let domains = memory.tenants().flat_map(|tenant| tenant.domains.values());
-        domains.filter(|domain| domain.verified_at.is_some()).cloned().collect()
-    }
-
-    /// The names that are published because of a domain, each with its publication.
-    pub fn hostnames_under(&self, domain: &Domain) -> Vec<(PublicHost, Uuid)> {
-        let memory = self.read();
-        let publications = memory.all_served().map(|served| &served.publication);
-        let own = publications.filter(|publication| publication.network == domain.network);
-        let names = own.flat_map(|publication| {
-            let names = publication.hostnames.iter().filter_map(PublishedHost::name);
-            names.map(|name| (name.clone(), publication.id))
-        });
-        names.filter(|(name, _)| memory.lives_under(name, domain)).collect()
-    }
-
-    /// The verified domain that a published hostname is there because of.
-    pub fn domain_of(&self, hostname: &PublicHost) -> Option<Uuid> {
-        let memory = self.read();
-        let (name, network) = memory.domain_above(hostname.base().as_str())?;
-        Some(memory.tenant(network)?.domains.get(&name)?.id)
-    }
-
     /// A domain by id or name, in whatever case.
-    pub(crate) fn domain(&self, network: Uuid, wanted: &str) -> Result<Domain, Refusal> {
+    pub(crate) fn find(&self, network: Uuid, wanted: &str) -> Result<Domain, Refusal> {
         let id = Uuid::try_parse(wanted).ok();
         let name = Hostname::parse(wanted).ok();
         let is_it = |domain: &Domain| {
             Some(domain.id) == id || name.as_ref().is_some_and(|name| name.as_str() == domain.name)
         };
-        self.domains(network)?
+        self.list(network)?
             .into_iter()
             .find(is_it)
             .ok_or_else(|| Refusal::not_here("domain", wanted))
     }
 
     /// A domain with what its DNS has to say.
-    pub(crate) fn domain_view(&self, domain: Domain) -> DomainView {
+    pub(crate) fn view(&self, domain: Domain) -> DomainView {
         let waived = self.is_the_relays(&domain.name);
         DomainView {
             proofs: if waived { Vec::new() } else { self.proofs(&domain) },
-            visitors: self.runtime().visitor_records(&domain.name),
-            pointing: self.runtime().domain_state(domain.id),
+            visitors: self.doors.naming.visitor_records(&domain.name),
+            pointing: self.doors.naming.domain_state(domain.id),
             domain,
         }
-    }
-
-    fn enter_domain(&self, domain: Domain) {
-        let (network, id) = (domain.network, domain.id);
-        self.write().put_domain(domain);
-        self.announce(Some(network), ChangeKind::Domains, Some(id));
     }
 
     /// Whether the proof is waived.
     fn check_addable(&self, name: &Hostname, administrator: bool) -> Result<bool, Refusal> {
         let refused = |why: &str| Err(Refusal::new(Code::DOMAIN_REFUSED, format!("{name} {why}")));
-        let is_host = self.runtime().relay_info().host.eq_ignore_ascii_case(name.as_str());
-        let is_domain = self.relay_domain().is_some_and(|domain| domain == *name);
-        if is_host || is_domain {
+        if self.core.identity.is_own(name) {
             return refused("is the relay's own");
         }
         match (self.is_the_relays(name.as_str()), administrator) {
@@ -193,16 +160,23 @@ impl Control {
 
     fn is_the_relays(&self, name: &str) -> bool {
         let name = Hostname::parse(name).ok();
-        name.zip(self.relay_domain()).is_some_and(|(name, domain)| name.is_below(&domain))
+        name.zip(self.core.identity.relay_domain())
+            .is_some_and(|(name, domain)| name.is_below(&domain))
     }
 
     fn check_unused(&self, domain: &Domain) -> Result<(), Refusal> {
-        let publications: BTreeSet<Uuid> =
-            self.hostnames_under(domain).into_iter().map(|(_, publication)| publication).collect();
+        let publications: BTreeSet<Uuid> = self
+            .core
+            .directory
+            .hostnames_under(domain)
+            .into_iter()
+            .map(|(_, publication)| publication)
+            .collect();
         if publications.is_empty() {
             return Ok(());
         }
-        let publications = publications.into_iter().filter_map(|id| self.publication(id));
+        let publications =
+            publications.into_iter().filter_map(|id| self.core.directory.publication(id));
         let names: Vec<String> = publications.map(|publication| publication.name).collect();
         let detail = format!("{} is in use by {}", domain.name, names.join(", "));
         Err(Refusal::new(Code::DOMAIN_IN_USE, detail))
@@ -217,7 +191,7 @@ impl Control {
             kind: "TXT".to_owned(),
             value: format!("{PROOF}{token}"),
         };
-        let host = Hostname::parse(&self.runtime().relay_info().host).ok();
+        let host = Hostname::parse(&self.core.identity.host).ok();
         let cname = host.map(|host| DnsRecord {
             name,
             kind: "CNAME".to_owned(),

@@ -27,7 +27,6 @@ pub(super) struct Draft {
     /// The port on a WireGuard node; an agent's is the store's to choose.
     pub(super) overlay_port: Option<u16>,
     pub(super) access: Access,
-    pub(super) compiled: CompiledAccess,
     pub(super) web: WebOptions,
     pub(super) health: HealthOptions,
     pub(super) lifetime: Lifetime,
@@ -53,10 +52,7 @@ impl Draft {
     ) -> Result<Self, Refusal> {
         check_text("target", &request.target, TARGET_CHARS_MAX)?;
         let access = parse_access(&request.access)?;
-        let compiled = CompiledAccess::new(&access, groups).map_err(|errors| {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            Refusal::new(Code::BAD_ACCESS, errors.join("; ")).errors(errors)
-        })?;
+        check_access(&access, groups)?;
         Ok(Self {
             name: request.name.as_deref().map(label).transpose()?,
             protocol: request.protocol,
@@ -66,7 +62,6 @@ impl Draft {
             target: request.target.clone(),
             overlay_port: overlay_port(request, kind)?,
             access,
-            compiled,
             web: web_options(request)?,
             health: health_options(request, kind)?,
             lifetime: request.lifetime,
@@ -85,6 +80,13 @@ impl Draft {
         let seed: [&[u8]; 3] = [node.as_bytes(), protocol.as_bytes(), self.target.as_bytes()];
         self.name.as_ref().map_or_else(|| readable_label(&seed, attempt), ToString::to_string)
     }
+}
+
+fn check_access(access: &Access, groups: &Groups) -> Result<(), Refusal> {
+    CompiledAccess::new(access, groups).map(drop).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Refusal::new(Code::BAD_ACCESS, errors.join("; ")).errors(errors)
+    })
 }
 
 fn parse_access(lists: &AccessLists) -> Result<Access, Refusal> {

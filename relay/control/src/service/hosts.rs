@@ -9,8 +9,6 @@
 //!
 //! Of several verified domains above a name the nearest decides. A name below another node's wildcard is taken from that node (`place`).
 
-use std::net::IpAddr;
-
 use bore_api::Code;
 use bore_api::model::Protocol;
 use bore_policy::{Hostname, PublicHost};
@@ -18,25 +16,18 @@ use uuid::Uuid;
 
 use super::label;
 use super::place::{Job, Place};
-use crate::control::Control;
+use super::publications::Publications;
 use crate::refusal::Refusal;
 
-impl Control {
+impl Publications {
     /// What takes the place of a port.
     pub(super) fn named_place(&self, job: &Job<'_>) -> Result<Place, Refusal> {
         let is_web = job.draft.protocol == Protocol::Http;
-        match self.only_address().filter(|_| is_web && job.draft.hostnames.is_empty()) {
+        match self.core.identity.only_address().filter(|_| is_web && job.draft.hostnames.is_empty())
+        {
             Some(address) => Ok(Place::Address(address)),
             None => self.hosts(job).map(Place::Hosts),
         }
-    }
-
-    /// The address of a relay that has no name to give.
-    fn only_address(&self) -> Option<IpAddr> {
-        if self.runtime().domain().is_some() {
-            return None;
-        }
-        self.runtime().relay_info().host.parse().ok().map(|address: IpAddr| address.to_canonical())
     }
 
     /// The hostnames that are meant, canonical, each once.
@@ -54,7 +45,7 @@ impl Control {
     }
 
     fn host(&self, network: Uuid, wanted: &str) -> Result<PublicHost, Refusal> {
-        let relay = self.relay_domain();
+        let relay = self.core.identity.relay_domain();
         let whole = wanted.strip_suffix('.').unwrap_or(wanted).to_ascii_lowercase();
         if !whole.contains('.') {
             return self.tenant_host(network, relay.as_ref(), &whole);
@@ -85,7 +76,7 @@ impl Control {
         let name = Hostname::parse(&format!("{}.{relay}", label(front)?));
         let host = PublicHost::Exact(name.map_err(|error| outside(error.to_string()))?);
         self.check_not_the_relay(&host)?;
-        match self.read().domain_above(host.base().as_str()) {
+        match self.core.directory.read().domain_above(host.base().as_str()) {
             Some((domain, owner)) if owner != network => Err(of_another(&host, &domain)),
             Some(_) | None => Ok(host),
         }
@@ -97,7 +88,7 @@ impl Control {
         relay: Option<&Hostname>,
         host: &PublicHost,
     ) -> Result<(), Refusal> {
-        let owner = self.read().domain_above(host.base().as_str());
+        let owner = self.core.directory.read().domain_above(host.base().as_str());
         match owner {
             Some((_, owner)) if owner == network => Ok(()),
             Some((domain, _)) => Err(of_another(host, &domain)),
@@ -112,17 +103,11 @@ impl Control {
 
     fn check_not_the_relay(&self, host: &PublicHost) -> Result<(), Refusal> {
         let PublicHost::Exact(name) = host else { return Ok(()) };
-        let is_host = self.runtime().relay_info().host.eq_ignore_ascii_case(name.as_str());
-        if is_host || self.relay_domain().is_some_and(|domain| domain == *name) {
+        if self.core.identity.is_own(name) {
             let detail = format!("hostname {name} is the relay's own");
             return Err(Refusal::new(Code::HOSTNAME_TAKEN, detail));
         }
         Ok(())
-    }
-
-    /// The relay's own domain, canonical.
-    pub(crate) fn relay_domain(&self) -> Option<Hostname> {
-        Hostname::parse(&self.runtime().domain()?).ok()
     }
 }
 

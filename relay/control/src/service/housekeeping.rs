@@ -9,7 +9,6 @@ use bore_api::model::{Actor, Lifetime, Micros, Node};
 use uuid::Uuid;
 
 use super::steady_clock::SteadyClock;
-use crate::clock;
 use crate::control::Control;
 use crate::limits::{AWAY_MAX, EPHEMERAL_AWAY_MAX};
 
@@ -23,14 +22,14 @@ pub struct Absences {
 impl Control {
     /// Removes what outlived its node's absence. Called every minute or so; a failure is logged and tried again the next time.
     pub async fn housekeep(&self, absences: &mut Absences) {
-        self.write_due_join_refusals().await;
-        let now = clock::now();
+        self.nodes().write_due_join_refusals().await;
+        let now = self.core().now();
         if absences.clock.is_steady(Instant::now(), now) {
-            self.trim_audit().await;
+            self.audit().trim().await;
             self.end_rests(now).await;
         }
-        let nodes = self.snapshot_nodes();
-        let away = absences.update(&nodes, now, |node| self.runtime().node_state(node.id).online);
+        let nodes = self.directory().nodes();
+        let away = absences.update(&nodes, now, |node| self.doors().tunnels.state(node.id).online);
         for (node, since) in away {
             let away_for = Duration::from_micros(u64::try_from(now - since).unwrap_or(0));
             if node.ephemeral && away_for >= EPHEMERAL_AWAY_MAX {
@@ -43,7 +42,7 @@ impl Control {
 
     /// Makes names and addresses free again that have rested.
     async fn end_rests(&self, now: Micros) {
-        match self.store().end_rests(now).await {
+        match self.core().store.end_rests(now).await {
             Ok(0) => {}
             Ok(rested) => tracing::debug!(rested, "names and addresses have rested"),
             Err(error) => {
@@ -53,7 +52,7 @@ impl Control {
     }
 
     async fn remove_absent_node(&self, node: &Node) {
-        match self.delete_node(node.network, &node.id.to_string(), &Actor::System).await {
+        match self.nodes().delete(node.network, &node.id.to_string(), &Actor::System).await {
             Ok(()) => tracing::info!(node = %node.id, "ephemeral node removed"),
             Err(error) => {
                 tracing::warn!(node = %node.id, %error, "ephemeral node could not be removed")
@@ -62,11 +61,12 @@ impl Control {
     }
 
     async fn remove_session_publications(&self, node: &Node) {
-        let served = self.read().served_by(node.network, node.id);
+        let served = self.directory().read().served_by(node.network, node.id);
         for each in served.iter().filter(|each| each.publication.lifetime == Lifetime::Session) {
             let id = each.publication.id;
             match self
-                .delete_publication(node.network, Some(node.id), &id.to_string(), &Actor::System)
+                .publications()
+                .delete(node.network, Some(node.id), &id.to_string(), &Actor::System)
                 .await
             {
                 Ok(()) => {

@@ -7,15 +7,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use bore_api::Code;
-use bore_api::model::{Network, Node, parse_id};
-use bore_api::wire::{JoinSecret, Joined, NetworkView, SelfView};
+use bore_api::model::{Node, parse_id};
+use bore_api::wire::{JoinSecret, Joined, SelfView};
 use bore_policy::Label;
 use bore_policy::limits::LABEL_BYTES_MAX;
 use uuid::Uuid;
 
-use crate::clock;
-use crate::control::{ChangeKind, Control};
-use crate::memory::Member;
+use super::nodes::Nodes;
 use crate::refusal::Refusal;
 use crate::store::{JoinError, JoinRequest, StoreError};
 use crate::token::join_secret_hash;
@@ -35,22 +33,26 @@ pub(crate) struct JoinForm {
     pub(crate) source: IpAddr,
 }
 
-impl Control {
+impl Nodes {
     pub(crate) async fn join(&self, form: JoinForm) -> Result<Joined, Refusal> {
         let invalid = || Refusal::new(Code::JOIN_KEY_INVALID, "the join key is not valid");
         let request = JoinRequest {
             network: form.network,
             key: form.key,
             secret_hash: join_secret_hash(&form.secret),
-            overlay_v6: self.node_address(form.network, &form.public_key).ok_or_else(invalid)?,
+            overlay_v6: self
+                .core
+                .identity
+                .node_address(form.network, &form.public_key)
+                .ok_or_else(invalid)?,
             public_key: form.public_key,
             name: fit_name(&form.name),
             names_reserved: BTreeSet::new(),
             ephemeral: form.ephemeral,
-            nodes_max: self.quotas().nodes_per_network,
-            addresses_max: self.quotas().addresses_per_network,
+            nodes_max: self.core.quotas().nodes_per_network,
+            addresses_max: self.core.quotas().addresses_per_network,
             node: Uuid::now_v7(),
-            at: clock::now(),
+            at: self.core.now(),
         };
         self.check_join_rates(&request, form.source)?;
         let node = match self.let_in(&request).await {
@@ -67,8 +69,8 @@ impl Control {
 
     /// A stranger that is refused never gets the turn of a network.
     async fn let_in(&self, request: &JoinRequest) -> Result<Node, JoinError> {
-        let is_new = self.store().nodes().may_join(request).await?;
-        let _turn = match self.turn(request.network).await {
+        let is_new = self.core.store.nodes().may_join(request).await?;
+        let _turn = match self.core.directory.turn(request.network).await {
             Ok(turn) => Some(turn),
             Err(refusal) if refusal.code == Code::STORE_UNAVAILABLE => {
                 return Err(JoinError::Store(StoreError::Locked));
@@ -81,66 +83,43 @@ impl Control {
             return Err(JoinError::TooManyNew);
         }
         let names_reserved = self.names_in_rules(request.network);
-        let node =
-            self.store().nodes().join(&JoinRequest { names_reserved, ..request.clone() }).await?;
+        let node = self
+            .core
+            .store
+            .nodes()
+            .join(&JoinRequest { names_reserved, ..request.clone() })
+            .await?;
 
         if node.id == request.node {
             self.charge_new_node(request.network, Some(request.key));
         }
-        self.enter_node(node.clone());
-        self.runtime().admit(&node).await;
+        self.doors.tunnels.admit(&node).await;
         Ok(node)
     }
 
     /// A joiner chooses its name, so that a name that counts in a rule is an administrator's to give: by adding or renaming a node.
     fn names_in_rules(&self, network: Uuid) -> BTreeSet<String> {
-        let rules = self.policy(network);
+        let rules = self.core.directory.policy(network);
         rules.map(|rules| rules.named_nodes.keys().cloned().collect()).unwrap_or_default()
     }
 
-    /// Puts a stored node in memory, unless it is there: the answer to a repeated join may be older than memory.
-    pub(super) fn enter_node(&self, node: Node) {
-        let (id, network) = (node.id, node.network);
-        let known = self.read().member(id).is_some();
-        if let Some(member) = Member::new(node).filter(|_| !known) {
-            self.write().put_node(member);
-            self.announce(Some(network), ChangeKind::Nodes, Some(id));
-        }
-    }
-
     fn joined(&self, node: Node) -> Result<Joined, Refusal> {
-        let view = self.network_view(self.network(node.network)?);
+        let identity = &self.core.identity;
+        let network = self.core.directory.network(node.network)?;
         Ok(Joined {
+            relay: self.core.relay_info(),
+            relay_v4: identity.overlay.relay_v4(),
+            relay_v6: identity.relay_v6(network.id),
+            control_port: identity.overlay.control_port(),
+            network,
             node,
-            network: view.network,
-            relay: self.runtime().relay_info(),
-            relay_v4: view.relay_v4,
-            relay_v6: view.relay_v6,
-            control_port: self.runtime().control_inside().port(),
         })
     }
 
-    /// Returns true if `address` is one of the relay's inside a network.
-    pub(crate) fn is_relay_address(&self, network: Uuid, address: IpAddr) -> bool {
-        let own_v6 = || self.runtime().overlay_v6(network, &self.runtime().relay_info().public_key);
-        match address {
-            IpAddr::V4(address) => address == *self.runtime().control_inside().ip(),
-            IpAddr::V6(address) => own_v6() == Some(address),
-        }
-    }
-
+    /// What a node is to its relay.
     pub(crate) fn self_view(&self, node: Node) -> Result<SelfView, Refusal> {
-        let network = self.network(node.network)?;
-        Ok(SelfView { node, network, relay: self.runtime().relay_info() })
-    }
-
-    pub(crate) fn network_view(&self, network: Network) -> NetworkView {
-        let relay = self.runtime().relay_info();
-        let relay_v6 = self.runtime().overlay_v6(network.id, &relay.public_key);
-        // The relay's own key is always one; the unspecified address routes nowhere.
-        let relay_v6 = relay_v6.unwrap_or(std::net::Ipv6Addr::UNSPECIFIED);
-        let relay_v4 = *self.runtime().control_inside().ip();
-        NetworkView { network, relay_v4, relay_v6 }
+        let network = self.core.directory.network(node.network)?;
+        Ok(SelfView { node, network, relay: self.core.relay_info() })
     }
 }
 

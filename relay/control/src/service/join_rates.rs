@@ -10,7 +10,7 @@ use std::time::Instant;
 use bore_api::Code;
 use uuid::Uuid;
 
-use crate::control::Control;
+use super::nodes::Nodes;
 use crate::limits::{
     GARDEN_CALLERS_MAX, JOIN_REFUSALS_OF_KEY, JOIN_REFUSALS_OF_PUBLIC_KEY, JOIN_REFUSALS_OF_SOURCE,
     NEW_NODES_NETWORKS_MAX, Quotas,
@@ -64,17 +64,17 @@ impl JoinRates {
     }
 }
 
-impl Control {
+impl Nodes {
     /// Refuses a stranger of whose kind too many were refused lately.
     pub(super) fn check_join_rates(
         &self,
         request: &JoinRequest,
         source: IpAddr,
     ) -> Result<(), Refusal> {
-        if self.join_rates().admits(request, source, Instant::now()) {
+        if self.rates.admits(request, source, Instant::now()) {
             return Ok(());
         }
-        self.counters().joins_limited.increment();
+        self.core.counters.joins_limited.increment();
         let detail =
             "too many joins with this join key, from this machine or from its address were refused";
         Err(Refusal::new(Code::QUOTA, detail).next("try again in a minute, with a key that holds"))
@@ -82,18 +82,18 @@ impl Control {
 
     /// Returns true if a key, where the node comes with one, and its network may make another node now.
     pub(super) fn admits_new_node(&self, network: Uuid, key: Option<Uuid>) -> bool {
-        let (rates, now) = (self.join_rates(), Instant::now());
+        let (rates, now) = (&self.rates, Instant::now());
         let admits = key.is_none_or(|key| rates.new_nodes_of_keys.has_token(&key, now))
             && rates.new_nodes_of_networks.has_token(&network, now);
         if !admits {
-            self.counters().new_nodes_limited.increment();
+            self.core.counters.new_nodes_limited.increment();
         }
         admits
     }
 
     /// Counts a node that was made.
     pub(super) fn charge_new_node(&self, network: Uuid, key: Option<Uuid>) {
-        let (rates, now) = (self.join_rates(), Instant::now());
+        let (rates, now) = (&self.rates, Instant::now());
         if let Some(key) = key {
             rates.new_nodes_of_keys.charge(&key, now);
         }
@@ -102,7 +102,7 @@ impl Control {
 
     /// Counts a refused stranger.
     pub(super) fn charge_join(&self, request: &JoinRequest, source: IpAddr, error: &JoinError) {
-        self.counters().joins_refused.increment();
-        self.join_rates().charge(request, source, error, Instant::now());
+        self.core.counters.joins_refused.increment();
+        self.rates.charge(request, source, error, Instant::now());
     }
 }

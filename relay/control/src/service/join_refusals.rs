@@ -9,14 +9,13 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use crate::clock;
-use crate::control::Control;
+use super::nodes::Nodes;
 use crate::limits::{JOIN_REFUSAL_ROW_INTERVAL, JOIN_REFUSALS_REMEMBERED_MAX};
 use crate::store::{JoinError, JoinRefusals, JoinRequest};
 
 /// Refusals that were written lately, and those that were not.
 #[derive(Debug, Default)]
-pub(crate) struct RefusalBook(Mutex<HashMap<(Uuid, &'static str), Hour>>);
+pub(crate) struct JoinRefusalBook(Mutex<HashMap<(Uuid, &'static str), Hour>>);
 
 #[derive(Debug)]
 struct Hour {
@@ -25,7 +24,7 @@ struct Hour {
     unwritten: Option<JoinRefusals>,
 }
 
-impl RefusalBook {
+impl JoinRefusalBook {
     /// Counts a refusal, and returns it if its row has to be written now.
     fn note(
         &self,
@@ -73,7 +72,7 @@ impl RefusalBook {
     }
 }
 
-impl Control {
+impl Nodes {
     /// Counts a refused join, and writes it down if it is the first of its hour. A trail that cannot be written changes nothing for the joiner.
     pub(super) async fn note_join_refusal(&self, request: &JoinRequest, error: &JoinError) {
         let Some(cause) = error.cause_of_key() else { return };
@@ -85,22 +84,22 @@ impl Control {
             count: 1,
             at: request.at,
         };
-        if let Some(due) = self.join_refusals().note(cause, refusal, Instant::now()) {
+        if let Some(due) = self.refusals.note(cause, refusal, Instant::now()) {
             self.write_join_refusals(cause, due).await;
         }
     }
 
     /// Writes the rows of the hours that are over.
     pub(super) async fn write_due_join_refusals(&self) {
-        for (cause, due) in self.join_refusals().take_due(Instant::now()) {
-            self.write_join_refusals(cause, JoinRefusals { at: clock::now(), ..due }).await;
+        for (cause, due) in self.refusals.take_due(Instant::now()) {
+            self.write_join_refusals(cause, JoinRefusals { at: self.core.now(), ..due }).await;
         }
     }
 
     async fn write_join_refusals(&self, cause: &'static str, refusals: JoinRefusals) {
-        if let Err(error) = self.store().nodes().note_join_refusals(&refusals).await {
+        if let Err(error) = self.core.store.nodes().note_join_refusals(&refusals).await {
             tracing::warn!(key = %refusals.key, count = refusals.count, %error, "refused joins are not in the audit trail yet");
-            self.join_refusals().keep(cause, refusals);
+            self.refusals.keep(cause, refusals);
         }
     }
 }
@@ -113,7 +112,7 @@ mod tests {
 
     #[test]
     fn an_hour_of_refusals_has_two_rows_and_loses_no_count() {
-        let (book, start) = (RefusalBook::default(), Instant::now());
+        let (book, start) = (JoinRefusalBook::default(), Instant::now());
         let written: Vec<_> =
             (0..100_000).filter_map(|_| book.note("revoked", refusal(1), start)).collect();
         assert_eq!(written.len(), 1, "the first is told at once");
@@ -130,7 +129,7 @@ mod tests {
 
     #[test]
     fn refusals_that_could_not_be_written_are_not_forgotten() {
-        let (book, start) = (RefusalBook::default(), Instant::now());
+        let (book, start) = (JoinRefusalBook::default(), Instant::now());
         let first = book.note("revoked", refusal(1), start).unwrap();
         book.keep("revoked", first);
         assert!(book.note("revoked", refusal(1), start).is_none());
@@ -145,7 +144,7 @@ mod tests {
 
     #[test]
     fn keys_and_causes_are_told_apart_and_bounded() {
-        let (book, now) = (RefusalBook::default(), Instant::now());
+        let (book, now) = (JoinRefusalBook::default(), Instant::now());
         assert!(book.note("revoked", refusal(1), now).is_some());
         assert!(book.note("expired", refusal(1), now).is_some());
         let keys = 2..JOIN_REFUSALS_REMEMBERED_MAX as u128 * 2;

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use bore_api::model::{Micros, Publication};
-use bore_policy::{CompiledAccess, Label};
+use bore_api::model::Micros;
 
-use crate::memory::{Member, Memory, Served};
+use crate::memory::{Member, Memory};
 use crate::store::{Store, StoreError};
 
 /// Reads every network, and compiles its rules.
@@ -19,9 +18,7 @@ pub(crate) async fn load(store: &Arc<Store>) -> Result<Memory, StoreError> {
         let revision = policies.iter().map(|policy| policy.updated_at).max().unwrap_or(Micros::MIN);
         tenant.groups.extend(groups.into_iter().map(|group| (group.name.clone(), group)));
         tenant.policies.extend(policies.into_iter().map(|policy| (policy.name.clone(), policy)));
-        if let Err(errors) = tenant.recompile(revision) {
-            tracing::error!(network = %id, ?errors, "stored policies do not compile: the network is closed");
-        }
+        tenant.recompile(revision);
     }
     for domain in store.domains().list(None).await? {
         memory.put_domain(domain);
@@ -34,19 +31,12 @@ pub(crate) async fn load(store: &Arc<Store>) -> Result<Memory, StoreError> {
         }
     }
     for publication in store.publications().list(None).await? {
-        let id = publication.id;
-        match served(&memory, publication) {
+        match memory.compile_access(&publication) {
             Some(served) => memory.put_publication(served),
             None => {
-                tracing::error!(publication = %id, "a stored publication is not valid: left out")
+                tracing::error!(publication = %publication.id, "a stored publication is not valid: left out");
             }
         }
     }
     Ok(memory)
-}
-
-fn served(memory: &Memory, publication: Publication) -> Option<Served> {
-    let groups = &memory.tenant(publication.network)?.compiled.groups;
-    let access = CompiledAccess::new(&publication.access, groups).ok()?;
-    Some(Served { name: Label::parse(&publication.name).ok()?, publication, access })
 }

@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use super::draft::{Draft, PortWish};
 use super::hosts::front_of;
-use crate::control::Control;
+use super::publications::Publications;
+use crate::doors::ClaimError;
 use crate::memory::{Member, Served, places};
 use crate::refusal::Refusal;
-use crate::runtime::ClaimError;
 
 /// One public address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) struct Job<'a> {
     pub(super) at: bore_api::model::Micros,
 }
 
-impl Control {
+impl Publications {
     /// Candidates, best first. "Any" begins with the port that an update has, then anywhere in the range, so that two relays' first choices differ.
     pub(super) fn candidates(&self, job: &Job<'_>) -> Result<Vec<Place>, Refusal> {
         match job.draft.wish {
@@ -57,8 +57,11 @@ impl Control {
             PortWish::Exact(first) => Ok(vec![Place::Port(first)]),
             PortWish::Any => {
                 let kept = job.before.as_ref().and_then(|before| before.publication.public_port);
-                let others =
-                    any_ports(self.runtime().public_ports(), job.draft.port_count, rand::random());
+                let others = any_ports(
+                    self.core.identity.public_ports.clone(),
+                    job.draft.port_count,
+                    rand::random(),
+                );
                 Ok(kept.into_iter().chain(others).map(Place::Port).collect())
             }
         }
@@ -71,9 +74,7 @@ impl Control {
         place: Option<&Place>,
     ) -> Result<(), Refusal> {
         let network = job.member.node.network;
-        let compiled = self
-            .policy(network)
-            .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
+        let compiled = self.core.directory.rules(network)?;
         for wanted in job.wishes(place) {
             let decision = compiled.policy.decide_publish(&job.publisher(), &wanted);
             if !decision.allowed {
@@ -89,7 +90,7 @@ impl Control {
 
     /// Low ports, and those that the administrator left out of `public_ports`, are services' own: no default gives them. What has one keeps it.
     fn demand_open_port(&self, job: &Job<'_>, wanted: Option<PortRange>) -> Result<(), Refusal> {
-        let open = self.runtime().open_ports();
+        let open = self.core.identity.open_ports.clone();
         let is_open =
             |ports: PortRange| open.contains(&ports.first()) && open.contains(&ports.last());
         let kept = job.before.as_ref().and_then(|before| before.publication.public_port);
@@ -111,7 +112,9 @@ impl Control {
     /// Names that programs look up in a domain by themselves, and trust, speak for all of it: no default gives them below the relay's domain. What has
     /// one keeps it.
     fn demand_open_name(&self, job: &Job<'_>, wanted: Option<&PublicHost>) -> Result<(), Refusal> {
-        let (Some(PublicHost::Exact(name)), Some(relay)) = (wanted, self.relay_domain()) else {
+        let (Some(PublicHost::Exact(name)), Some(relay)) =
+            (wanted, self.core.identity.relay_domain())
+        else {
             return Ok(());
         };
         let is_spoken_for =
@@ -162,9 +165,7 @@ impl Control {
         taken: impl IntoIterator<Item = Wanted<'a>>,
     ) -> Result<(), Refusal> {
         let network = job.member.node.network;
-        let compiled = self
-            .policy(network)
-            .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
+        let compiled = self.core.directory.rules(network)?;
         for wanted in taken {
             let decision = compiled.policy.decide_replace(&job.publisher(), &wanted);
             if !decision.allowed {
@@ -182,7 +183,7 @@ impl Control {
 
     /// Who has what this publication wants, and is not this publication.
     pub(super) fn holders(&self, publication: &Publication) -> Vec<Holder> {
-        let memory = self.read();
+        let memory = self.core.directory.read();
         let mut holders = Vec::new();
         if let Some(served) = memory.served_as(publication.network, &publication.name) {
             holders.push((
@@ -213,7 +214,7 @@ impl Control {
 
     /// Wildcards of other nodes of the network from which this publication would take a hostname that it does not have yet: a whole name goes before.
     pub(super) fn wildcards_above(&self, job: &Job<'_>, publication: &Publication) -> Vec<Holder> {
-        let memory = self.read();
+        let memory = self.core.directory.read();
         let had = job.before.as_ref().map(|before| &before.publication.hostnames);
         let new =
             publication.hostnames.iter().filter(|name| !had.is_some_and(|had| had.contains(name)));
@@ -235,8 +236,12 @@ impl Control {
         if served.publication.network != network {
             return Refusal::new(*code, format!("{thing} is held by another network"));
         }
-        let node =
-            self.read().member(served.publication.node).map(|member| member.name.to_string());
+        let node = self
+            .core
+            .directory
+            .read()
+            .member(served.publication.node)
+            .map(|member| member.name.to_string());
         let node = node.unwrap_or_else(|| served.publication.node.to_string());
         Refusal::new(*code, format!("{thing} is held by \"{}\" (agent {node})", served.name))
     }
@@ -374,7 +379,6 @@ pub(super) fn unclaimed(error: ClaimError) -> Refusal {
         ClaimError::Refused { .. } => Code::PORT_REFUSED,
         ClaimError::Limit(_) => Code::QUOTA,
         ClaimError::Leaving(_) => Code::RELAY_DRAINING,
-        ClaimError::Starting => Code::RELAY_UNREACHABLE,
     };
     Refusal::new(code, error.to_string())
 }

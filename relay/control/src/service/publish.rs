@@ -19,13 +19,13 @@ use uuid::Uuid;
 use super::below_quota;
 use super::draft::{Draft, PortWish};
 use super::place::{Holder, Job, Place, unclaimed};
-use crate::clock;
-use crate::control::{ChangeKind, Control};
+use super::publications::Publications;
+use crate::doors::ClaimError;
 use crate::limits::{ACCESS_ENTRIES_PER_NODE_MAX, PORT_TRIES_MAX};
 use crate::memory::{Member, Served};
 use crate::refusal::Refusal;
 
-impl Control {
+impl Publications {
     /// Publishes for `node`, or changes what it publishes under this name.
     ///
     /// # Errors
@@ -37,16 +37,19 @@ impl Control {
         request: &PublishRequest,
         by: &Actor,
     ) -> Result<PublicationView, Refusal> {
-        let _turn = match self.free_turn(network) {
+        let _turn = match self.core.directory.free_turn(network) {
             Some(turn) => turn,
             None => match self.standing(network, node, request, by) {
-                Some(standing) => return Ok(self.publication_view(standing)),
-                None => self.turn(network).await?,
+                Some(standing) => return Ok(self.view(standing)),
+                None => self.core.directory.turn(network).await?,
             },
         };
-        let member = self.member(network, &node.to_string())?;
-        let compiled =
-            self.policy(network).ok_or_else(|| Refusal::not_here("node", &node.to_string()))?;
+        let member = self.core.directory.member(network, &node.to_string())?;
+        let compiled = self
+            .core
+            .directory
+            .policy(network)
+            .ok_or_else(|| Refusal::not_here("node", &node.to_string()))?;
         let draft = Draft::check(request, member.node.kind, &compiled.groups)?;
         let mut attempt = 0;
         loop {
@@ -61,7 +64,7 @@ impl Control {
                 {
                     attempt += 1;
                 }
-                placed => return placed.map(|publication| self.publication_view(publication)),
+                placed => return placed.map(|publication| self.view(publication)),
             }
         }
     }
@@ -75,8 +78,8 @@ impl Control {
         request: &PublishRequest,
         by: &Actor,
     ) -> Option<Publication> {
-        let member = self.member(network, &node.to_string()).ok()?;
-        let compiled = self.policy(network)?;
+        let member = self.core.directory.member(network, &node.to_string()).ok()?;
+        let compiled = self.core.directory.policy(network)?;
         let draft = Draft::check(request, member.node.kind, &compiled.groups).ok()?;
         let job = self.job(&draft, member, by, 0);
         let place = self.candidates(&job).ok()?.into_iter().next()?;
@@ -89,14 +92,14 @@ impl Control {
     fn job<'a>(&self, draft: &'a Draft, member: Arc<Member>, by: &Actor, attempt: u32) -> Job<'a> {
         let (network, node) = (member.node.network, member.node.id);
         let (name, before) = self.name_and_before(draft, network, node, attempt);
-        let others = self.read().served_by(network, node);
+        let others = self.core.directory.read().served_by(network, node);
         let already = others.iter().filter(|other| other.publication.name != name).count();
         let key = match by {
             Actor::ApiKey(key) => Some(*key),
             Actor::Node(_) | Actor::JoinKey(_) | Actor::System => member.node.join_key,
         };
         let already = u32::try_from(already).unwrap_or(u32::MAX);
-        Job { draft, name, member, before, key, already, at: clock::now() }
+        Job { draft, name, member, before, key, already, at: self.core.now() }
     }
 
     /// The name, and the publication that it is an update of. A generated name that another node has is drawn again.
@@ -107,7 +110,7 @@ impl Control {
         node: Uuid,
         first: u32,
     ) -> (String, Option<Arc<Served>>) {
-        let memory = self.read();
+        let memory = self.core.directory.read();
         let holder = |name: &str| memory.served_as(network, name).cloned();
         let foreign =
             |name: &String| holder(name).is_some_and(|served| served.publication.node != node);
@@ -124,10 +127,9 @@ impl Control {
     }
 
     fn check_quotas(&self, job: &Job<'_>) -> Result<(), Refusal> {
-        let (memory, quotas, network) = (self.read(), self.quotas(), job.member.node.network);
-        let tenant = memory
-            .tenant(network)
-            .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
+        let (memory, quotas, network) =
+            (self.core.directory.read(), self.core.quotas(), job.member.node.network);
+        let tenant = memory.wanted_tenant(network)?;
         check_hostnames(job, tenant.hostnames, quotas.hostnames_per_network)?;
         let all = memory.served_by(network, job.member.node.id);
         check_access_entries(job, all.iter().map(|served| &served.publication))?;
@@ -237,17 +239,17 @@ impl Control {
         if publication.node != job.member.node.id {
             let cause =
                 format!("{thing} was taken by \"{}\" (agent {})", job.name, job.member.name);
-            self.write().displace(publication, cause);
+            self.core.directory.write().displace(publication, cause);
         }
-        self.write().remove_publication(publication.id);
-        self.runtime().release(publication.id).await;
+        self.core.directory.write().remove_publication(publication.id);
+        self.doors.ports.release(publication.id).await;
     }
 
     async fn step_back(&self, served: &Served) {
-        self.write().restore(&served.publication);
-        self.write().put_publication(served.clone());
+        self.core.directory.write().restore(&served.publication);
+        self.core.directory.write().put_publication(served.clone());
         self.reclaim(&served.publication).await;
-        self.sessions().signal_node(served.publication.node);
+        self.core.directory.sessions().signal_node(served.publication.node);
     }
 
     async fn claim_and_store(
@@ -257,53 +259,40 @@ impl Control {
         giving_way: &[Holder],
         by: &Actor,
     ) -> Result<Publication, Refusal> {
-        self.runtime().claim(&publication).await.map_err(unclaimed)?;
+        self.claim(&publication).await.map_err(unclaimed)?;
         if let Some(before) = job.before.as_ref().filter(|before| before.is(&publication)) {
             return Ok(before.publication.clone());
         }
         let gone: Vec<Uuid> = giving_way.iter().map(|(.., served)| served.publication.id).collect();
-        let stored = match self.store().publications().replace(&gone, &publication, by).await {
-            Ok(stored) => stored,
-            Err(error) => {
-                self.unclaim(job, publication.id).await;
-                return Err(error.into());
-            }
-        };
-        for (_, _, served) in giving_way {
-            let Publication { id, network, node, .. } = served.publication;
-            self.sessions().signal_node(node);
-            self.announce(Some(network), ChangeKind::Publications, Some(id));
+        let stored = self.core.store.publications().replace(&gone, &publication, by).await;
+        if stored.is_err() {
+            self.unclaim(job, publication.id).await;
         }
-        self.enter_publication(job, stored.clone());
-        Ok(stored)
+        Ok(stored?)
+    }
+
+    async fn claim(&self, publication: &Publication) -> Result<(), ClaimError> {
+        if self.core.is_draining() {
+            return Err(ClaimError::Leaving("draining"));
+        }
+        self.doors.ports.claim(publication).await
     }
 
     /// Back to the claim that the stored row has, if there is one.
     async fn unclaim(&self, job: &Job<'_>, id: Uuid) {
         match &job.before {
             Some(before) => self.reclaim(&before.publication).await,
-            None => self.runtime().release(id).await,
+            None => self.doors.ports.release(id).await,
         }
     }
 
     /// Opens the address of a publication that stays after all.
     async fn reclaim(&self, publication: &Publication) {
-        let Publication { id, network, .. } = *publication;
-        if let Err(error) = self.runtime().claim(publication).await {
+        let id = publication.id;
+        if let Err(error) = self.claim(publication).await {
             tracing::warn!(publication = %id, %error, "a publication lost its public address");
         }
-        self.announce(Some(network), ChangeKind::Publications, Some(id));
-    }
-
-    fn enter_publication(&self, job: &Job<'_>, publication: Publication) {
-        let Publication { id, network, node, .. } = publication;
-        let Ok(name) = bore_policy::Label::parse(&publication.name) else { return };
-        let mut memory = self.write();
-        memory.restore(&publication);
-        memory.put_publication(Served { publication, name, access: job.draft.compiled.clone() });
-        drop(memory);
-        self.sessions().signal_node(node);
-        self.announce(Some(network), ChangeKind::Publications, Some(id));
+        self.doors.ports.check(id);
     }
 }
 

@@ -7,10 +7,10 @@ use bore_api::wire::{ExplainRequest, Explained, ExplainedStep};
 use bore_policy::{Explanation, Visitor};
 use uuid::Uuid;
 
-use crate::control::Control;
+use super::policies::Policies;
 use crate::refusal::Refusal;
 
-impl Control {
+impl Policies {
     /// Says whether a visitor would be admitted, and by what.
     ///
     /// # Errors
@@ -21,11 +21,9 @@ impl Control {
         request: &ExplainRequest,
     ) -> Result<Explained, Refusal> {
         let visitor = self.named_visitor(network, &request.from)?;
-        let served = self.served(network, &request.to)?;
-        let compiled = self
-            .policy(network)
-            .ok_or_else(|| Refusal::not_here("network", &network.to_string()))?;
-        let explanation = self.read().with_ref(&served, |publication| {
+        let served = self.core.directory.served(network, &request.to)?;
+        let compiled = self.core.directory.rules(network)?;
+        let explanation = self.core.directory.read().with_ref(&served, |publication| {
             compiled.policy.explain_visit(&visitor, publication, &served.access)
         });
         explanation.map(explained).ok_or_else(|| Refusal::not_here("publication", &request.to))
@@ -33,7 +31,7 @@ impl Control {
 
     fn named_visitor(&self, network: Uuid, from: &str) -> Result<Visitor, Refusal> {
         if let Some(name) = from.strip_prefix("node:") {
-            let member = self.member(network, name)?;
+            let member = self.core.directory.member(network, name)?;
             return Ok(Visitor::overlay(member.node.overlay_v4.into(), member.visitor()));
         }
         let address = from.parse::<IpAddr>();

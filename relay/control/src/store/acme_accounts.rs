@@ -1,14 +1,14 @@
 //! Accounts at CAs: one for each directory, made once and kept.
 
 use bore_api::model::{Actor, Micros};
-use serde_json::json;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{Database, write};
 use super::sql::{Row, Transaction, values};
 use crate::certificate::AcmeAccount;
+use crate::event::{AcmeAccountName, Change, Event, Subject};
 use crate::sealing::Sealed;
 
 /// The table of accounts at CAs.
@@ -75,15 +75,13 @@ async fn keep(
     let row = open.one(SELECT_ONE, values![id]).await?;
     let stored = account(&row.ok_or(StoreError::NotFound("account"))?)?;
     if added > 0 {
-        let entry = Entry {
+        let event = Event {
             network: None,
             at,
-            by,
-            action: "acme-account.create",
-            subject: id.to_string(),
-            detail: json!({ "directory": stored.directory }),
+            actor: by.clone(),
+            subject: Subject::AcmeAccount(Change::came(named(&stored))),
         };
-        audit::append(open, entry).await?;
+        audit::append(open, event).await?;
     }
     Ok(stored)
 }
@@ -98,15 +96,17 @@ async fn delete(
     let row = open.one(SELECT_ONE, values![id]).await?;
     let stored = account(&row.ok_or(StoreError::NotFound("account"))?)?;
     open.execute("DELETE FROM acme_accounts WHERE id = $1", values![id]).await?;
-    let entry = Entry {
+    let event = Event {
         network: None,
         at,
-        by,
-        action: "acme-account.delete",
-        subject: id.to_string(),
-        detail: json!({ "directory": stored.directory }),
+        actor: by.clone(),
+        subject: Subject::AcmeAccount(Change::went(named(&stored))),
     };
-    audit::append(open, entry).await
+    audit::append(open, event).await
+}
+
+fn named(account: &AcmeAccount) -> AcmeAccountName {
+    AcmeAccountName { id: account.id, directory: account.directory.clone() }
 }
 
 /// Notes that a CA does not want to be asked before `until`.

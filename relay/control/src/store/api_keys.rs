@@ -1,13 +1,13 @@
 //! API keys: what automation shows. Comparing secrets is the caller's.
 
 use bore_api::model::{Actor, ApiKey, Micros};
-use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
 use super::{StoreError, join_keys, networks};
+use crate::event::{Change, Event, Subject};
 
 /// The table of API keys.
 #[derive(Debug, Clone, Copy)]
@@ -80,19 +80,13 @@ async fn create(
         ],
     )
     .await?;
-    let entry = Entry {
+    let event = Event {
         network: key.network,
         at: key.created_at,
-        by,
-        action: "api-key.create",
-        subject: key.id.to_string(),
-        detail: json!({
-            "description": key.description,
-            "scopes": key.scopes,
-            "expires_at": key.expires_at,
-        }),
+        actor: by.clone(),
+        subject: Subject::ApiKey(Change::came(key.clone())),
     };
-    audit::append(open, entry).await
+    audit::append(open, event).await
 }
 
 /// Refuses a key whose maker was revoked, or expired, after it had asked: revoking a key with all that it made misses nothing that way.
@@ -156,15 +150,14 @@ async fn revoke_one(
         return Ok(());
     }
     open.execute("UPDATE api_keys SET revoked_at = $1 WHERE id = $2", values![at, key.id]).await?;
-    let entry = Entry {
+    let revoked = ApiKey { revoked_at: Some(at), ..key.clone() };
+    let event = Event {
         network: key.network,
         at,
-        by,
-        action: "api-key.revoke",
-        subject: key.id.to_string(),
-        detail: json!({ "description": key.description }),
+        actor: by.clone(),
+        subject: Subject::ApiKey(Change::became(Some(key.clone()), revoked)),
     };
-    audit::append(open, entry).await
+    audit::append(open, event).await
 }
 
 /// Goes through revoked keys too: what they made may be in use.

@@ -5,15 +5,16 @@
 //!
 //! Invariant: only what follows a signed head is signed, so that the next change does not vouch for a trail that was forged before it.
 
-use bore_api::model::{Actor, AuditRow, Micros};
+use bore_api::model::{Actor, AuditRow};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::StoreError;
 use super::chain::{self, Hash, Link};
 use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
-use super::{AuditEvent, StoreError};
 use crate::audit_key::{AuditPoint, Claim};
+use crate::event::Event;
 
 /// The audit trail.
 #[derive(Debug, Clone, Copy)]
@@ -32,30 +33,14 @@ impl Audit<'_> {
     }
 
     /// Writes a row about something that changes nothing in the store.
-    pub async fn note(self, event: &AuditEvent, by: &Actor) -> Result<(), StoreError> {
-        write!(self.0, open => append(&mut open, event.entry(by)))
+    pub async fn note(self, event: &Event) -> Result<(), StoreError> {
+        write!(self.0, open => append(&mut open, event.clone()))
     }
 }
 
-/// What is told of a change.
-#[derive(Debug)]
-pub(super) struct Entry<'a> {
-    /// The network concerned; `None` for the cluster.
-    pub(super) network: Option<Uuid>,
-    /// When.
-    pub(super) at: Micros,
-    /// Who.
-    pub(super) by: &'a Actor,
-    /// What, as `resource.verb`.
-    pub(super) action: &'static str,
-    /// Which thing: its id or name.
-    pub(super) subject: String,
-    /// More. Never a secret.
-    pub(super) detail: Json,
-}
-
-/// Appends a row. Writers take turns, so the head read here is the newest.
-pub(super) async fn append(open: &mut Transaction, entry: Entry<'_>) -> Result<(), StoreError> {
+/// Appends a row about what this transaction does; whoever follows the store hears of it when it is committed. Writers take turns, so the head read
+/// here is the newest.
+pub(super) async fn append(open: &mut Transaction, event: Event) -> Result<(), StoreError> {
     let (head, signature) = head(open).await?.ok_or_else(head_is_missing)?;
     let is_signed = is_signed(open, &head, signature.as_ref());
     if !is_signed {
@@ -64,20 +49,21 @@ pub(super) async fn append(open: &mut Transaction, entry: Entry<'_>) -> Result<(
             "the audit trail was changed without the cluster's key: bore audit verify"
         );
     }
+    let text = event.subject.audit_text();
     let link = Link {
         sequence: head.sequence + 1,
-        network: entry.network,
-        at: entry.at,
-        actor: actor(entry.by),
-        action: entry.action.to_owned(),
-        subject: entry.subject,
-        detail: entry.detail.to_string(),
+        network: event.network,
+        at: event.at,
+        actor: actor(&event.actor),
+        action: text.action.to_owned(),
+        subject: text.subject,
+        detail: text.detail.to_string(),
         previous_hash: head.hash,
     };
     let point = AuditPoint { sequence: link.sequence, hash: link.hash() };
     insert(open, &link, &point.hash).await?;
     put_head(open, &point, is_signed).await?;
-    open.note_appended(point);
+    open.note_appended(point, event);
     Ok(())
 }
 

@@ -3,14 +3,14 @@
 //! Invariant: only rows that were verified just before are removed. A trail that was changed is kept, and no forged row gets a signature.
 
 use bore_api::model::{Actor, Micros};
-use serde_json::json;
 
 use super::StoreError;
-use super::audit::{self, Audit, Entry};
+use super::audit::{self, Audit};
 use super::audit_verify::oldest;
 use super::database::write;
 use super::sql::{Transaction, values};
 use crate::audit_key::{AuditPoint, Claim};
+use crate::event::{Event, Subject, Trimmed};
 
 impl Audit<'_> {
     /// Removes rows from before `before`, a bounded number of the oldest ones, behind a signed checkpoint; returns how many.
@@ -34,15 +34,13 @@ async fn trim(open: &mut Transaction, before: Micros, at: Micros) -> Result<usiz
     let Some((_, last)) = removed.last() else { return Ok(0) };
     put_checkpoint(open, last).await?;
     open.execute("DELETE FROM audit WHERE sequence <= $1", values![last.sequence]).await?;
-    let entry = Entry {
+    let event = Event {
         network: None,
         at,
-        by: &Actor::System,
-        action: "audit.trim",
-        subject: last.to_string(),
-        detail: json!({ "rows": removed.len() }),
+        actor: Actor::System,
+        subject: Subject::AuditTrail(Trimmed { last: last.to_string(), rows: removed.len() }),
     };
-    audit::append(open, entry).await?;
+    audit::append(open, event).await?;
     Ok(removed.len())
 }
 

@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use bore_api::model::{Actor, Micros};
-use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
 use super::{OrderClaim, OrderClaimed, OrderFailure, StoreError};
 use crate::certificate::{CertificateOrder, StandingOrder};
+use crate::event::{Event, FailedOrder, Subject};
 use crate::limits::{ORDER_LEASE_MAX, ORDER_WAIT_MAX};
 
 /// The table of certificate orders.
@@ -139,15 +139,17 @@ async fn fail(
     if is_known || !failure.needs_person {
         return Ok(());
     }
-    let entry = Entry {
+    let event = Event {
         network: before.network,
         at: failure.at,
-        by,
-        action: "certificate.fail",
-        subject: before.subject,
-        detail: json!({ "code": failure.problem.code, "cause": failure.problem.cause }),
+        actor: by.clone(),
+        subject: Subject::FailedOrder(FailedOrder {
+            subject: before.subject,
+            code: failure.problem.code.clone(),
+            cause: failure.problem.cause.clone(),
+        }),
     };
-    audit::append(open, entry).await
+    audit::append(open, event).await
 }
 
 /// All orders, by subject.

@@ -1,14 +1,14 @@
 //! Certificates: one for each subject, replaced by its successor in one step.
 
 use bore_api::model::{Actor, Micros};
-use serde_json::json;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
 use crate::certificate::{Certificate, RenewalWindow};
+use crate::event::{Change, Event, Subject};
 
 /// The table of certificates.
 #[derive(Debug, Clone, Copy)]
@@ -51,19 +51,13 @@ async fn put(
     open.execute("DELETE FROM certificates WHERE subject = $1", values![subject]).await?;
     open.execute("DELETE FROM certificate_orders WHERE subject = $1", values![subject]).await?;
     insert(open, certificate, subject).await?;
-    let entry = Entry {
+    let event = Event {
         network: certificate.network,
         at: certificate.created_at,
-        by,
-        action: "certificate.issue",
-        subject: subject.to_owned(),
-        detail: json!({
-            "names": certificate.names,
-            "issuer": certificate.issuer,
-            "not_after": certificate.not_after,
-        }),
+        actor: by.clone(),
+        subject: Subject::Certificate(Change::came(certificate.into())),
     };
-    audit::append(open, entry).await
+    audit::append(open, event).await
 }
 
 /// All certificates, by subject.
@@ -106,15 +100,13 @@ async fn delete(
     let row = open.one(SELECT_ONE, values![id]).await?;
     let stored = certificate(&row.ok_or(StoreError::NotFound("certificate"))?)?;
     open.execute("DELETE FROM certificates WHERE id = $1", values![id]).await?;
-    let entry = Entry {
+    let event = Event {
         network: stored.network,
         at,
-        by,
-        action: "certificate.delete",
-        subject: stored.subject().unwrap_or_default().to_owned(),
-        detail: json!({ "names": stored.names, "not_after": stored.not_after }),
+        actor: by.clone(),
+        subject: Subject::Certificate(Change::went((&stored).into())),
     };
-    audit::append(open, entry).await
+    audit::append(open, event).await
 }
 
 async fn insert(

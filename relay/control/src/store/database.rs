@@ -6,6 +6,7 @@
 //! audit chain is linear and a lost race is an exception, not the rule. Reads see one snapshot and block nobody.
 
 use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rand::Rng;
@@ -15,6 +16,7 @@ use super::group_sync::GroupSync;
 use super::sql::{Connection, Transaction};
 use super::{StoreError, audit, failure, sqlite};
 use crate::audit_key::{AuditKey, AuditPoint};
+use crate::event::Event;
 
 /// An open database.
 #[derive(Debug)]
@@ -22,6 +24,16 @@ pub(super) struct Database {
     pub(super) engine: Engine,
     /// What the audit trail is signed with.
     pub(super) audit_key: AuditKey,
+    pub(super) followers: RwLock<Vec<Follower>>,
+}
+
+/// Hears of each committed event.
+pub(super) struct Follower(pub(super) Box<dyn Fn(&Arc<Event>) + Send + Sync>);
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Follower")
+    }
 }
 
 /// The pools of either engine.
@@ -93,6 +105,14 @@ impl Database {
         let holds = audit::holds(&mut open, point).await?;
         open.rollback().await;
         Ok(holds)
+    }
+
+    /// Tells followers what was committed, before whoever made the change hears that it was made.
+    pub(super) fn tell(&self, events: Vec<Event>) {
+        let followers = self.followers.read().unwrap_or_else(PoisonError::into_inner);
+        for event in events.into_iter().map(Arc::new) {
+            followers.iter().for_each(|Follower(follow)| follow(&event));
+        }
     }
 
     /// Counts a commit.
@@ -181,8 +201,10 @@ macro_rules! write {
                 let answer = $body.await;
                 match answer {
                     Ok(answer) => {
+                        let events = $open.take_events();
                         $database.commit($open).await?;
                         $database.note_commit();
+                        $database.tell(events);
                         Ok::<_, $crate::store::StoreError>(answer)
                     }
                     Err(error) => {

@@ -4,13 +4,13 @@
 //! (`example.com`, `shop.example.com`), nobody gets one below what another has proved; the deeper one decides.
 
 use bore_api::model::{Actor, Domain, Micros};
-use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{Database, read, write};
 use super::sql::{Row, Transaction, values};
 use super::{StoreError, networks};
+use crate::event::{Change, Event, Subject};
 
 /// The table of custom domains.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +68,7 @@ async fn add(open: &mut Transaction, domain: &Domain, by: &Actor) -> Result<Doma
         values![domain.id, domain.network, &domain.name, domain.created_at, domain.verified_at],
     )
     .await?;
-    append(open, domain, "domain.create", by, domain.created_at).await?;
+    append(open, Change::came(domain.clone()), by, domain.created_at).await?;
     Ok(domain.clone())
 }
 
@@ -94,10 +94,10 @@ async fn verify(
         return Ok(stored);
     }
     refuse_held(open, network, &stored.name).await?;
-    let verified = Domain { verified_at: Some(at), ..stored };
+    let verified = Domain { verified_at: Some(at), ..stored.clone() };
     open.execute("UPDATE domains SET verified_at = $1 WHERE id = $2", values![at, id]).await?;
     open.execute(WAKE, values![&verified.name]).await?;
-    append(open, &verified, "domain.verify", by, at).await?;
+    append(open, Change::became(Some(stored), verified.clone()), by, at).await?;
     Ok(verified)
 }
 
@@ -114,7 +114,7 @@ async fn release(
     if gone.verified_at.is_some() {
         hold(open, &gone, at).await?;
     }
-    append(open, &gone, "domain.delete", by, at).await
+    append(open, Change::went(gone), by, at).await
 }
 
 /// Lets all domains of a network rest that is about to go.
@@ -198,20 +198,13 @@ async fn require(open: &mut Transaction, network: Uuid, id: Uuid) -> Result<Doma
 
 async fn append(
     open: &mut Transaction,
-    domain: &Domain,
-    action: &'static str,
+    change: Change<Domain>,
     by: &Actor,
     at: Micros,
 ) -> Result<(), StoreError> {
-    let entry = Entry {
-        network: Some(domain.network),
-        at,
-        by,
-        action,
-        subject: domain.id.to_string(),
-        detail: json!({ "name": domain.name, "verified": domain.verified_at.is_some() }),
-    };
-    audit::append(open, entry).await
+    let network = Some(change.newest().network);
+    let subject = Subject::Domain(change);
+    audit::append(open, Event { network, at, actor: by.clone(), subject }).await
 }
 
 fn domain(row: &Row) -> Result<Domain, StoreError> {

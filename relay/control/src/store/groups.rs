@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use bore_api::model::{Actor, Group, Micros};
-use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{Database, read, write};
 use super::sql::{Row, Transaction, values};
 use super::{StoreError, networks};
+use crate::event::{Change, Event, Subject};
 
 /// The table of groups.
 #[derive(Debug, Clone, Copy)]
@@ -65,9 +65,9 @@ async fn create(open: &mut Transaction, group: &Group, by: &Actor) -> Result<(),
         values![group.id, group.network, &group.name, group.created_at],
     )
     .await?;
-    insert_nodes(open, group.network, group.id, &group.nodes).await?;
-    let detail = json!({ "name": group.name, "nodes": group.nodes });
-    append(open, group.network, group.id, "group.create", detail, by, group.created_at).await
+    let nodes = insert_nodes(open, group.network, group.id, &group.nodes).await?;
+    let change = Change::came(Group { nodes, ..group.clone() });
+    append(open, change, by, group.created_at).await
 }
 
 /// Groups of a network with their nodes, by name.
@@ -96,9 +96,9 @@ async fn set_nodes(
     let found = require(open, network, id).await?;
     open.execute("DELETE FROM group_nodes WHERE group_id = $1", values![id]).await?;
     let nodes = insert_nodes(open, network, id, nodes).await?;
-    let detail = json!({ "name": found.name, "nodes": nodes });
-    append(open, network, id, "group.set_nodes", detail, by, at).await?;
-    Ok(Group { nodes, ..found })
+    let filled = Group { nodes, ..found.clone() };
+    append(open, Change::became(Some(found), filled.clone()), by, at).await?;
+    Ok(filled)
 }
 
 /// Removes a group; join keys lose it too.
@@ -111,7 +111,7 @@ async fn delete(
 ) -> Result<(), StoreError> {
     let found = require(open, network, id).await?;
     open.execute("DELETE FROM node_groups WHERE id = $1", values![id]).await?;
-    append(open, network, id, "group.delete", json!({ "name": found.name }), by, at).await
+    append(open, Change::went(found), by, at).await
 }
 
 /// The ids of groups that must exist, without doubles.
@@ -184,15 +184,13 @@ fn group(row: &Row, nodes: &mut HashMap<Uuid, Vec<Uuid>>) -> Result<Group, Store
 
 async fn append(
     open: &mut Transaction,
-    network: Uuid,
-    id: Uuid,
-    action: &'static str,
-    detail: serde_json::Value,
+    change: Change<Group>,
     by: &Actor,
     at: Micros,
 ) -> Result<(), StoreError> {
-    let subject = id.to_string();
-    audit::append(open, Entry { network: Some(network), at, by, action, subject, detail }).await
+    let network = Some(change.newest().network);
+    let subject = Subject::Group(change);
+    audit::append(open, Event { network, at, actor: by.clone(), subject }).await
 }
 
 const INSERT_NODE: &str = "INSERT INTO group_nodes (group_id, node) VALUES ($1, $2)";

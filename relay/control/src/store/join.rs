@@ -4,15 +4,15 @@
 //! answer, after the same work.
 
 use bore_api::model::{Actor, JoinKey, Node, NodeKind};
-use serde_json::json;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{read, write};
 use super::nodes::Nodes;
 use super::sql::{Transaction, values};
 use super::{JoinError, JoinRefusals, JoinRequest, StoreError, join_keys, leases, nodes};
+use crate::event::{Change, Event, NodeChange, RefusedJoins, Subject};
 
 impl Nodes<'_> {
     /// Checks the secret (constant time) and the key, spends one use, leases an IPv4 address, adds the node, writes the audit row: one
@@ -59,19 +59,18 @@ async fn join(
 /// Writes an audit row about refused joins.
 async fn note_refusals(open: &mut Transaction, refusals: &JoinRefusals) -> Result<(), StoreError> {
     let Some((key, _)) = join_keys::find(open, refusals.key).await? else { return Ok(()) };
-    let entry = Entry {
+    let event = Event {
         network: Some(key.network),
         at: refusals.at,
-        by: &Actor::JoinKey(key.id),
-        action: "node.join_refused",
-        subject: refusals.name.clone(),
-        detail: json!({
-            "why": refusals.why,
-            "public_key": refusals.public_key,
-            "count": refusals.count,
+        actor: Actor::JoinKey(key.id),
+        subject: Subject::RefusedJoins(RefusedJoins {
+            name: refusals.name.clone(),
+            why: refusals.why.clone(),
+            public_key: refusals.public_key.clone(),
+            count: refusals.count,
         }),
     };
-    audit::append(open, entry).await
+    audit::append(open, event).await
 }
 
 /// How a caller gets in.
@@ -162,12 +161,12 @@ async fn add(
     };
     nodes::insert(open, &node, &group_ids).await?;
     open.execute("UPDATE join_keys SET uses = uses + 1 WHERE id = $1", values![key.id]).await?;
-    let by = Actor::JoinKey(key.id);
-    let mut detail = nodes::summary(&node);
-    if let Some(detail) = detail.as_object_mut().filter(|_| node.name != request.name) {
-        detail.insert("wanted_name".to_owned(), json!(request.name));
-    }
-    nodes::append(open, &node, "node.join", &by, request.at, detail).await?;
+    let joined = NodeChange {
+        change: Change::came(node.clone()),
+        publications: Vec::new(),
+        wanted_name: Some(request.name.clone()).filter(|wanted| *wanted != node.name),
+    };
+    nodes::append(open, joined, &Actor::JoinKey(key.id), request.at).await?;
     Ok(Ok(node))
 }
 

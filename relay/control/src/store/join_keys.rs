@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use bore_api::model::{Actor, JoinKey, Micros};
-use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{Database, read, write};
 use super::sql::{Row, Transaction, values};
 use super::{StoreError, api_keys, groups, networks};
+use crate::event::{Change, Event, Subject};
 
 /// The table of join keys.
 #[derive(Debug, Clone, Copy)]
@@ -75,21 +75,13 @@ async fn create(
         let insert = "INSERT INTO join_key_groups (join_key, group_id) VALUES ($1, $2)";
         open.execute(insert, values![key.id, group]).await?;
     }
-    let entry = Entry {
+    let event = Event {
         network: Some(key.network),
         at: key.created_at,
-        by,
-        action: "join-key.create",
-        subject: key.id.to_string(),
-        detail: json!({
-            "description": key.description,
-            "uses_max": key.uses_max,
-            "expires_at": key.expires_at,
-            "groups": key.groups,
-            "ephemeral": key.ephemeral,
-        }),
+        actor: by.clone(),
+        subject: Subject::JoinKey(Change::came(key.clone())),
     };
-    audit::append(open, entry).await
+    audit::append(open, event).await
 }
 
 /// Join keys of a network, newest first.
@@ -119,15 +111,14 @@ pub(super) async fn revoke(
         return Ok(());
     }
     open.execute("UPDATE join_keys SET revoked_at = $1 WHERE id = $2", values![at, id]).await?;
-    let entry = Entry {
+    let revoked = JoinKey { revoked_at: Some(at), ..key.clone() };
+    let event = Event {
         network: Some(network),
         at,
-        by,
-        action: "join-key.revoke",
-        subject: id.to_string(),
-        detail: json!({ "description": key.description, "uses": key.uses }),
+        actor: by.clone(),
+        subject: Subject::JoinKey(Change::became(Some(key), revoked)),
     };
-    audit::append(open, entry).await
+    audit::append(open, event).await
 }
 
 /// Ids and networks of the keys in use that an API key made.

@@ -1,13 +1,13 @@
 //! Networks: the tenants.
 
 use bore_api::model::{Actor, Micros, Network};
-use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{Database, read, write};
 use super::sql::{Row, Transaction, values};
 use super::{StoreError, domains};
+use crate::event::{Change, Event, Subject};
 
 /// The table of networks.
 #[derive(Debug, Clone, Copy)]
@@ -38,15 +38,13 @@ async fn create(open: &mut Transaction, network: &Network, by: &Actor) -> Result
         values![network.id, &network.name, network.created_at],
     )
     .await?;
-    let entry = Entry {
+    let event = Event {
         network: Some(network.id),
         at: network.created_at,
-        by,
-        action: "network.create",
-        subject: network.id.to_string(),
-        detail: json!({ "name": network.name }),
+        actor: by.clone(),
+        subject: Subject::Network(Change::came(network.clone())),
     };
-    audit::append(open, entry).await
+    audit::append(open, event).await
 }
 
 /// All networks, by name.
@@ -62,27 +60,23 @@ async fn delete(
     by: &Actor,
     at: Micros,
 ) -> Result<(), StoreError> {
-    let name = require(open, id).await?;
-    refuse_nodes(open, id, &name).await?;
+    let gone = require(open, id).await?;
+    refuse_nodes(open, id, &gone.name).await?;
     domains::release_all(open, id, at).await?;
     open.execute("DELETE FROM networks WHERE id = $1", values![id]).await?;
-    let entry = Entry {
+    let event = Event {
         network: Some(id),
         at,
-        by,
-        action: "network.delete",
-        subject: id.to_string(),
-        detail: json!({ "name": name }),
+        actor: by.clone(),
+        subject: Subject::Network(Change::went(gone)),
     };
-    audit::append(open, entry).await
+    audit::append(open, event).await
 }
 
-/// The name of a network that must exist.
-pub(super) async fn require(open: &mut Transaction, id: Uuid) -> Result<String, StoreError> {
-    open.one("SELECT name FROM networks WHERE id = $1", values![id])
-        .await?
-        .ok_or(StoreError::NotFound("network"))?
-        .get("name")
+/// A network that must exist.
+pub(super) async fn require(open: &mut Transaction, id: Uuid) -> Result<Network, StoreError> {
+    let find = "SELECT id, name, created_at FROM networks WHERE id = $1";
+    network(&open.one(find, values![id]).await?.ok_or(StoreError::NotFound("network"))?)
 }
 
 async fn refuse_taken_name(open: &mut Transaction, name: &str) -> Result<(), StoreError> {

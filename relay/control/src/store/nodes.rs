@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bore_api::model::{Actor, Micros, Node, NodeKind};
-use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
 use super::{NewNode, StoreError, groups, hostnames, leases, networks};
+use crate::event::{Change, Event, NodeChange, Subject};
 
 /// The table of nodes.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,7 @@ async fn add(open: &mut Transaction, new: &NewNode, by: &Actor) -> Result<Node, 
         created_at: new.at,
     };
     insert(open, &node, &groups).await?;
-    append(open, &node, "node.add", by, new.at, summary(&node)).await?;
+    append(open, changed(Change::came(node.clone())), by, new.at).await?;
     Ok(node)
 }
 
@@ -111,7 +111,7 @@ async fn rename(
     refuse_taken_name(open, network, name).await?;
     open.execute("UPDATE nodes SET name = $1 WHERE id = $2", values![name, id]).await?;
     let renamed = Node { name: name.to_owned(), ..old.clone() };
-    append(open, &renamed, "node.rename", by, at, json!({ "name": name, "was": old.name })).await?;
+    append(open, changed(Change::became(Some(old), renamed.clone())), by, at).await?;
     Ok(renamed)
 }
 
@@ -131,8 +131,8 @@ async fn delete(
     leases::release(open, &gone, at).await?;
     hostnames::rest_of_node(open, network, id, at).await?;
     open.execute("DELETE FROM nodes WHERE id = $1", values![id]).await?;
-    let detail = json!({ "name": gone.name, "publications": publications });
-    append(open, &gone, "node.delete", by, at, detail).await
+    let change = NodeChange { change: Change::went(gone), publications, wanted_name: None };
+    append(open, change, by, at).await
 }
 
 /// How many nodes a network has.
@@ -189,30 +189,20 @@ pub(super) async fn insert(
     groups::add_node(open, groups, node.id).await
 }
 
-/// Writes the audit row of a change to `node`.
-pub(super) async fn append(
-    open: &mut Transaction,
-    node: &Node,
-    action: &'static str,
-    by: &Actor,
-    at: Micros,
-    detail: serde_json::Value,
-) -> Result<(), StoreError> {
-    let (network, subject) = (Some(node.network), node.id.to_string());
-    audit::append(open, Entry { network, at, by, action, subject, detail }).await
+fn changed(change: Change<Node>) -> NodeChange {
+    NodeChange { change, publications: Vec::new(), wanted_name: None }
 }
 
-/// What the audit trail keeps of a new node.
-pub(super) fn summary(node: &Node) -> serde_json::Value {
-    json!({
-        "name": node.name,
-        "kind": node.kind,
-        "public_key": node.public_key,
-        "overlay_v4": node.overlay_v4,
-        "overlay_v6": node.overlay_v6,
-        "groups": node.groups,
-        "ephemeral": node.ephemeral,
-    })
+/// Writes the audit row of a change of a node.
+pub(super) async fn append(
+    open: &mut Transaction,
+    change: NodeChange,
+    by: &Actor,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let network = Some(change.change.newest().network);
+    let subject = Subject::Node(change);
+    audit::append(open, Event { network, at, actor: by.clone(), subject }).await
 }
 
 /// Whether a node of the network has this name.

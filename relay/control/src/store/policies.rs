@@ -1,13 +1,13 @@
 //! Stored policy documents: replaced only by a writer that read the newest revision.
 
 use bore_api::model::{Actor, Micros, Policy};
-use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
 use super::{StoreError, networks};
+use crate::event::{Change, Event, Subject};
 
 /// The table of policies.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,7 @@ async fn put(
     let stored = find(open, policy.network, &policy.name).await?;
     refuse_other_revision(stored.as_ref(), &policy.name, expected_revision)?;
 
-    let id = stored.map_or(policy.id, |stored| stored.id);
+    let id = stored.as_ref().map_or(policy.id, |stored| stored.id);
     let policy = Policy { id, revision: expected_revision + 1, ..policy.clone() };
     let document = sql::to_json(&policy.document)?;
     open.execute(
@@ -61,8 +61,7 @@ async fn put(
         values![policy.id, policy.network, &policy.name, policy.revision, &document, policy.updated_at],
     )
     .await?;
-    let detail = json!({ "revision": policy.revision, "document": policy.document });
-    append(open, &policy, "policy.put", detail, by, policy.updated_at).await?;
+    append(open, Change::became(stored, policy.clone()), by, policy.updated_at).await?;
     Ok(policy)
 }
 
@@ -82,8 +81,7 @@ async fn delete(
 ) -> Result<(), StoreError> {
     let stored = find(open, network, name).await?.ok_or(StoreError::NotFound("policy"))?;
     open.execute("DELETE FROM policies WHERE id = $1", values![stored.id]).await?;
-    let detail = json!({ "revision": stored.revision });
-    append(open, &stored, "policy.delete", detail, by, at).await
+    append(open, Change::went(stored), by, at).await
 }
 
 fn refuse_other_revision(
@@ -123,14 +121,13 @@ fn policy(row: &Row) -> Result<Policy, StoreError> {
 
 async fn append(
     open: &mut Transaction,
-    policy: &Policy,
-    action: &'static str,
-    detail: serde_json::Value,
+    change: Change<Policy>,
     by: &Actor,
     at: Micros,
 ) -> Result<(), StoreError> {
-    let (network, subject) = (Some(policy.network), policy.name.clone());
-    audit::append(open, Entry { network, at, by, action, subject, detail }).await
+    let network = Some(change.newest().network);
+    let subject = Subject::Policy(change);
+    audit::append(open, Event { network, at, actor: by.clone(), subject }).await
 }
 
 macro_rules! select {

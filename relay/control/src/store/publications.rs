@@ -7,14 +7,14 @@ use bore_api::model::{
     Publication, PublishedHost, TlsVersion, WebOptions,
 };
 use bore_policy::OriginHost;
-use serde_json::json;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{Database, read, write};
 use super::ports::{self, protocol_text};
 use super::sql::{self, Row, Transaction, values};
 use super::{StoreError, hostnames, nodes};
+use crate::event::{Change, Event, Subject};
 
 /// The table of publications.
 #[derive(Debug, Clone, Copy)]
@@ -84,8 +84,8 @@ async fn put(
         hostnames::rest(open, stored, &left, wanted.created_at).await?;
     }
 
-    let action = if stored.is_some() { "publication.replace" } else { "publication.create" };
-    append(open, &publication, action, by, wanted.created_at).await?;
+    let change = Change::became(stored, publication.clone());
+    append(open, change, by, wanted.created_at).await?;
     Ok(publication)
 }
 
@@ -132,7 +132,7 @@ async fn delete(
     let gone = complete(open, row).await?.ok_or(StoreError::NotFound("publication"))?;
     open.execute("DELETE FROM publications WHERE id = $1", values![id]).await?;
     hostnames::rest(open, &gone, &gone.hostnames, at).await?;
-    append(open, &gone, "publication.delete", by, at).await
+    append(open, Change::went(gone), by, at).await
 }
 
 /// What `wanted` becomes when it replaces `stored`: identity stays, and so do ports and hostnames that it leaves open.
@@ -223,32 +223,13 @@ async fn store(open: &mut Transaction, publication: &Publication) -> Result<(), 
 
 async fn append(
     open: &mut Transaction,
-    publication: &Publication,
-    action: &'static str,
+    change: Change<Publication>,
     by: &Actor,
     at: Micros,
 ) -> Result<(), StoreError> {
-    let entry = Entry {
-        network: Some(publication.network),
-        at,
-        by,
-        action,
-        subject: publication.id.to_string(),
-        detail: json!({
-            "name": publication.name,
-            "node": publication.node,
-            "protocol": publication.protocol,
-            "public_port": publication.public_port,
-            "port_count": publication.port_count,
-            "hostnames": publication.hostnames,
-            "target": publication.target,
-            "access": publication.access,
-            "web": publication.web,
-            "health": publication.health,
-            "lifetime": publication.lifetime,
-        }),
-    };
-    audit::append(open, entry).await
+    let network = Some(change.newest().network);
+    let subject = Subject::Publication(change);
+    audit::append(open, Event { network, at, actor: by.clone(), subject }).await
 }
 
 async fn find(

@@ -4,9 +4,10 @@ use bore_api::model::{Actor, Micros};
 use uuid::Uuid;
 
 use super::StoreError;
-use super::audit::{self, Entry};
+use super::audit;
 use super::database::{Database, read, write};
 use super::sql::{Transaction, values};
+use crate::event::{Event, Resealed, Subject};
 use crate::sealing::{Column, SealError, Sealed, Sealer};
 
 /// The sealed secrets of all tables.
@@ -66,15 +67,17 @@ async fn reseal(
             }
         }
     }
-    let entry = Entry {
+    let event = Event {
         network: None,
         at,
-        by,
-        action: "sealing-key.rotate",
-        subject: sealer.current_id().to_string(),
-        detail: serde_json::json!({ "secrets": resealed, "forgotten": forgotten }),
+        actor: by.clone(),
+        subject: Subject::SealingKey(Resealed {
+            key: sealer.current_id().to_string(),
+            secrets: resealed,
+            forgotten,
+        }),
     };
-    audit::append(open, entry).await?;
+    audit::append(open, event).await?;
     Ok(resealed)
 }
 

@@ -17,6 +17,7 @@ use super::StoreError;
 use super::failure;
 use super::postgres::SILENCE_MAX;
 use crate::audit_key::{AuditKey, AuditPoint};
+use crate::event::Event;
 use crate::sealing::Sealed;
 
 /// An open transaction; dropped without [`Transaction::commit`], it changes nothing.
@@ -32,6 +33,8 @@ pub(super) struct Transaction {
     audit_key: AuditKey,
     /// The last row that this transaction has added to the audit trail.
     appended: Option<AuditPoint>,
+    /// What this transaction does.
+    events: Vec<Event>,
 }
 
 /// A connection of either engine.
@@ -69,7 +72,8 @@ impl Transaction {
         audit_key: &AuditKey,
     ) -> Result<Self, StoreError> {
         let audit_key = audit_key.clone();
-        let mut open = Self { connection, has_ended: false, audit_key, appended: None };
+        let mut open =
+            Self { connection, has_ended: false, audit_key, appended: None, events: Vec::new() };
         open.run(statement).await.map_err(failure::of)?;
         Ok(open)
     }
@@ -79,9 +83,15 @@ impl Transaction {
         &self.audit_key
     }
 
-    /// Remembers the last row of the audit trail: it is there if, and only if, this transaction is committed.
-    pub(super) fn note_appended(&mut self, point: AuditPoint) {
+    /// Remembers the last row of the audit trail, and what it tells of: it is there if, and only if, this transaction is committed.
+    pub(super) fn note_appended(&mut self, point: AuditPoint, event: Event) {
         self.appended = Some(point);
+        self.events.push(event);
+    }
+
+    /// What this transaction does, in order.
+    pub(super) fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
     }
 
     /// The last row that this transaction has added to the audit trail.

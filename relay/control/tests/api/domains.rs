@@ -142,7 +142,7 @@ async fn names_are_one_publication_s_whatever_the_protocol_and_refusals_name_it(
     let replace = json!({"name": "tls", "protocol": "tls", "target": "443", "hostnames": ["more", "web", "free"], "replace": true});
     let view = scene.lab.publish(&scene.nas, replace).await.ok();
     assert_eq!(view["hostnames"].as_array().unwrap().len(), 3);
-    assert_eq!(scene.lab.control.snapshot_publications().len(), 1, "web gave way");
+    assert_eq!(scene.lab.control.directory().publications().len(), 1, "web gave way");
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn a_name_below_another_node_s_wildcard_is_taken_by_a_rule_only() {
     let body = json!({"document": {"publish": [rule]}});
     scene.lab.admin("PUT", "/v1/networks/home/policies/p", body).await.ok();
     scene.lab.publish(&pi, http("app", "app.example.com", true)).await.ok();
-    let names = scene.lab.control.snapshot_publications();
+    let names = scene.lab.control.directory().publications();
     assert!(
         names.iter().any(|each| each.hostnames == ["*.example.com".parse().unwrap()]),
         "it keeps the others"
@@ -237,7 +237,14 @@ async fn the_relay_s_own_names_are_nobody_s_even_under_a_proved_domain() {
         assert_eq!(scene.publish("x", json!([name])).await.refusal(), (422, "B2106"), "{name}");
     }
     scene.lab.publish(&scene.foreign, http("label", json!("label"))).await.ok();
-    assert!(scene.lab.control.hostnames_under(&scene.lab.control.snapshot_domains()[0]).is_empty());
+    assert!(
+        scene
+            .lab
+            .control
+            .directory()
+            .hostnames_under(&scene.lab.control.directory().domains()[0])
+            .is_empty()
+    );
     scene.publish("x", json!(["*.example.org"])).await.ok();
 }
 
@@ -285,11 +292,11 @@ async fn domains_survive_a_restart_and_stop_at_their_quota() {
 
     let restarted = scene.lab.restarted().await;
     assert_eq!(
-        restarted.domains(scene.home).unwrap(),
-        scene.lab.control.domains(scene.home).unwrap()
+        restarted.domains().list(scene.home).unwrap(),
+        scene.lab.control.domains().list(scene.home).unwrap()
     );
-    assert_eq!(restarted.snapshot_domains().len(), 1);
-    assert_eq!(restarted.snapshot_publications()[0].hostnames, ["x.a.example".parse().unwrap()]);
+    assert_eq!(restarted.directory().domains().len(), 1);
+    assert_eq!(restarted.directory().publications()[0].hostnames, ["x.a.example".parse().unwrap()]);
 }
 
 struct Scene {
@@ -306,7 +313,7 @@ impl Scene {
 
     async fn with(quotas: Quotas) -> Self {
         let lab = Lab::with(quotas).await;
-        lab.relay.now.store(START, Ordering::Relaxed);
+        lab.relay.stopped_at.store(START, Ordering::Relaxed);
         let (home, other) = (lab.network("home").await, lab.network("other").await);
         let (nas, foreign) = (lab.node(home, "nas").await, lab.node(other, "evil").await);
         Self { lab, home, nas, foreign }
@@ -336,12 +343,12 @@ impl Scene {
 
     /// What housekeeping does, once the clock is steady.
     async fn end_rests(&self) {
-        let now = self.lab.relay.now.load(Ordering::Relaxed);
+        let now = self.lab.relay.now();
         self.lab.store.end_rests(now).await.unwrap();
     }
 
     fn wait(&self, micros: i64) {
-        self.lab.relay.now.fetch_add(micros, Ordering::Relaxed);
+        self.lab.relay.stopped_at.fetch_add(micros, Ordering::Relaxed);
     }
 
     async fn actions(&self, prefix: &str) -> Vec<String> {

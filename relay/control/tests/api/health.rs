@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use bore_control::limits::Quotas;
-use bore_control::runtime::Runtime as _;
-use bore_control::{Caller, Control, Settings};
+use bore_control::{Caller, OverlayAddressing as _, Settings};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -28,9 +27,8 @@ async fn a_store_that_is_away_is_a_problem_and_decisions_go_on() {
     let url = server.database().await;
     let store =
         bore_control::store::create(&url, folder.path(), crate::lab::audit_key()).await.unwrap();
-    let control = Control::new(store, Arc::new(FakeRelay::default()), Settings::default());
-    control.refresh().await.unwrap();
-    control.create_network("home", &bore_api::model::Actor::System).await.unwrap();
+    let control = Arc::new(FakeRelay::default()).control(store, Settings::default()).await;
+    control.networks().create("home", &bore_api::model::Actor::System).await.unwrap();
     drop(server);
 
     let lab = Lab::new().await;
@@ -38,7 +36,7 @@ async fn a_store_that_is_away_is_a_problem_and_decisions_go_on() {
     let router = bore_control::tcp_router(control.clone());
     let away = lab.send(router, peer, request("GET", "/v1/health", &Value::Null)).await;
     assert_eq!((away.status, away.code()), (StatusCode::SERVICE_UNAVAILABLE, "B6106"));
-    assert_eq!(control.snapshot_networks().len(), 1, "what is in memory goes on");
+    assert_eq!(control.directory().networks().len(), 1, "what is in memory goes on");
 }
 
 #[tokio::test]
@@ -127,7 +125,7 @@ async fn a_page_whose_name_leads_to_the_relay_is_told_nothing() {
     let lab = Lab::new().await;
     let home = lab.network("home").await;
     let nas = lab.node(home, "nas").await;
-    let key = lab.relay.relay_info().public_key;
+    let key = lab.relay.identity().public_key;
     let own_v6 = lab.relay.overlay_v6(home, &key).unwrap();
     let elsewhere = lab.relay.overlay_v6(lab.network("other").await, &key).unwrap();
     let call = async |host: Option<&str>| {

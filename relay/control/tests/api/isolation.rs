@@ -117,7 +117,9 @@ async fn attack_09_a_node_reaches_only_its_own_publications() {
             }
         }
     }
-    assert!(lab.control.publication(theirs.ids["publication"].parse().unwrap()).is_some());
+    assert!(
+        lab.control.directory().publication(theirs.ids["publication"].parse().unwrap()).is_some()
+    );
 }
 
 #[tokio::test]

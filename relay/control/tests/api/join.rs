@@ -2,7 +2,7 @@
 
 use bore_api::model::{Actor, NodeKind};
 use bore_api::wire::NewJoinKey;
-use bore_control::runtime::Runtime as _;
+use bore_control::OverlayAddressing as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ async fn a_join_key_makes_a_node_and_the_same_again_spends_nothing() {
     let lab = Lab::new().await;
     let network = lab.network("home").await;
     let wanted = NewJoinKey { uses_max: Some(1), ..NewJoinKey::default() };
-    let key = lab.control.create_join_key(network, &wanted, &Actor::System).await.unwrap();
+    let key = lab.control.join_keys().create(network, &wanted, &Actor::System).await.unwrap();
     let machine = lab.machine();
 
     let first = lab.garden(&machine, &join_body(&key.key, "Bob's Laptop")).await.ok();
@@ -22,16 +22,16 @@ async fn a_join_key_makes_a_node_and_the_same_again_spends_nothing() {
     assert_eq!(first["control_port"], 80);
     assert_eq!(
         first["relay_v6"],
-        json!(lab.relay.overlay_v6(network, &lab.relay.relay_info().public_key))
+        json!(lab.relay.overlay_v6(network, &lab.relay.identity().public_key))
     );
     let again = lab.garden(&machine, &join_body(&key.key, "Bob's Laptop")).await.ok();
     assert_eq!(again, first, "a lost answer costs nothing");
 
     let stranger = lab.garden(&lab.machine(), &join_body(&key.key, "other")).await;
     assert_eq!(stranger.refusal(), (403, "B3105"));
-    assert_eq!(lab.control.snapshot_nodes().len(), 1);
-    assert_eq!(lab.relay.admitted.lock().unwrap()[0], lab.control.snapshot_nodes()[0].id);
-    assert_eq!(lab.control.snapshot_nodes()[0].kind, NodeKind::Agent);
+    assert_eq!(lab.control.directory().nodes().len(), 1);
+    assert_eq!(lab.relay.admitted.lock().unwrap()[0], lab.control.directory().nodes()[0].id);
+    assert_eq!(lab.control.directory().nodes()[0].kind, NodeKind::Agent);
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn attack_02_who_proves_the_secret_hears_what_is_wrong_with_the_key() {
     let machine = lab.machine();
     lab.garden(&machine, &join_body(&keys.good, "laptop")).await.ok();
     let second =
-        lab.control.create_join_key(home, &NewJoinKey::default(), &Actor::System).await.unwrap();
+        lab.control.join_keys().create(home, &NewJoinKey::default(), &Actor::System).await.unwrap();
     assert_eq!(
         lab.garden(&machine, &join_body(&second.key, "laptop")).await.refusal(),
         (409, "B3108")
@@ -145,7 +145,7 @@ async fn a_fleet_joins_from_one_address_without_being_limited() {
     let lab = Lab::new().await;
     let network = lab.network("home").await;
     let wanted = NewJoinKey::default();
-    let key = lab.control.create_join_key(network, &wanted, &Actor::System).await.unwrap().key;
+    let key = lab.control.join_keys().create(network, &wanted, &Actor::System).await.unwrap().key;
     for _ in 0..300 {
         lab.garden(&lab.machine(), &join_body(&key, "runner")).await.ok();
     }
@@ -159,7 +159,7 @@ async fn a_joined_node_is_in_the_groups_of_its_key_at_once() {
     let node = lab.node_in(network, "laptop", &["dev"]).await;
 
     assert_eq!(node.groups, ["dev"]);
-    let visitor = lab.control.visitor_node(node.id).unwrap();
+    let visitor = lab.control.directory().visitor_node(node.id).unwrap();
     assert_eq!(visitor.groups.len(), 1);
     let group = lab.admin("GET", "/v1/networks/home/groups/dev", Value::Null).await.ok();
     assert_eq!(group["nodes"], json!([node.id]));
@@ -170,7 +170,7 @@ async fn a_joiner_may_ask_to_be_ephemeral() {
     let lab = Lab::new().await;
     let network = lab.network("home").await;
     let wanted = NewJoinKey::default();
-    let key = lab.control.create_join_key(network, &wanted, &Actor::System).await.unwrap().key;
+    let key = lab.control.join_keys().create(network, &wanted, &Actor::System).await.unwrap().key;
 
     let body = with(&join_body(&key, "runner"), "ephemeral", json!(true));
     let joined = lab.garden(&lab.machine(), &body).await.ok();
@@ -205,12 +205,12 @@ impl Keys {
     async fn new(lab: &Lab, network: Uuid) -> Self {
         let make = async |uses_max| {
             let wanted = NewJoinKey { uses_max, ..NewJoinKey::default() };
-            lab.control.create_join_key(network, &wanted, &Actor::System).await.unwrap()
+            lab.control.join_keys().create(network, &wanted, &Actor::System).await.unwrap()
         };
         let [good, expired, spent, revoked] =
             [make(None).await, make(None).await, make(Some(1)).await, make(None).await];
         lab.garden(&lab.machine(), &join_body(&spent.key, "first")).await.ok();
-        lab.control.revoke_join_key(network, revoked.item.id, &Actor::System).await.unwrap();
+        lab.control.join_keys().revoke(network, revoked.item.id, &Actor::System).await.unwrap();
         expire(lab, expired.item.id).await;
         Self { good: good.key, expired: expired.key, spent: spent.key, revoked: revoked.key }
     }

@@ -43,7 +43,7 @@ async fn a_key_is_missing_mistyped_unknown_expired_or_revoked_each_by_its_code()
         expires_at: Some(now() + 200_000),
         ..NewApiKey::default()
     };
-    let soon = lab.control.create_api_key(Some(home), &soon, &Actor::System).await.unwrap();
+    let soon = lab.control.api_keys().create(Some(home), &soon, &Actor::System).await.unwrap();
     while now() < soon.item.expires_at {
         tokio::task::yield_now().await;
     }
@@ -279,7 +279,7 @@ async fn attack_42_wrong_keys_of_others_lock_no_key_out_that_was_not_seen_yet() 
 
     assert_eq!(show(&lab.admin).await, 200);
     let wanted = NewApiKey { scopes: vec![Scope::Read], ..NewApiKey::default() };
-    let fresh = restarted.create_api_key(Some(home), &wanted, &Actor::System).await.unwrap();
+    let fresh = restarted.api_keys().create(Some(home), &wanted, &Actor::System).await.unwrap();
     assert_eq!(show(&fresh.key).await, 200);
     for _ in 0..100 {
         show(&wrong(fresh.item.id)).await;

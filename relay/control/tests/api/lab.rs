@@ -51,32 +51,34 @@ impl Lab {
         Self { _temporary: Some(temporary), ..lab }
     }
 
+    /// Of a relay that is known by its address alone.
+    pub(crate) async fn nameless() -> Self {
+        let relay = FakeRelay { is_nameless: true, ..FakeRelay::default() };
+        let temporary = tempfile::tempdir().unwrap();
+        let lab = Self::of(relay, Quotas::default(), temporary.path()).await;
+        Self { _temporary: Some(temporary), ..lab }
+    }
+
     /// A relay whose state is in `folder`.
     pub(crate) async fn in_folder(quotas: Quotas, folder: &Path) -> Self {
+        Self::of(FakeRelay::default(), quotas, folder).await
+    }
+
+    async fn of(relay: FakeRelay, quotas: Quotas, folder: &Path) -> Self {
         let url = format!("sqlite://{}", folder.join("bore.db").display());
         let store = bore_control::store::create(&url, folder, audit_key()).await.unwrap();
-        let relay = Arc::new(FakeRelay::default());
-        let control = Control::new(
-            Arc::clone(&store),
-            Arc::clone(&relay) as _,
-            Settings { quotas, ..Settings::default() },
-        );
-        control.refresh().await.unwrap();
+        let relay = Arc::new(relay);
+        let settings = Settings { quotas, ..Settings::default() };
+        let control = relay.control(Arc::clone(&store), settings).await;
         let wanted = NewApiKey { scopes: vec![Scope::Admin], ..NewApiKey::default() };
-        let admin = control.create_api_key(None, &wanted, &Actor::System).await.unwrap().key;
+        let admin = control.api_keys().create(None, &wanted, &Actor::System).await.unwrap().key;
         let (machines, folder) = (AtomicU64::new(1), folder.to_owned());
         Self { control, relay, store, admin, machines, folder, _temporary: None }
     }
 
     /// Another control room over the same store, as after a restart.
     pub(crate) async fn restarted(&self) -> Control {
-        let control = Control::new(
-            Arc::clone(&self.store),
-            Arc::clone(&self.relay) as _,
-            Settings::default(),
-        );
-        control.refresh().await.unwrap();
-        control
+        self.relay.control(Arc::clone(&self.store), Settings::default()).await
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -84,12 +86,12 @@ impl Lab {
     }
 
     pub(crate) async fn network(&self, name: &str) -> Uuid {
-        self.control.create_network(name, &Actor::System).await.unwrap().id
+        self.control.networks().create(name, &Actor::System).await.unwrap().id
     }
 
     pub(crate) async fn key(&self, network: Uuid, scopes: &[Scope]) -> String {
         let wanted = NewApiKey { scopes: scopes.to_vec(), ..NewApiKey::default() };
-        self.control.create_api_key(Some(network), &wanted, &Actor::System).await.unwrap().key
+        self.control.api_keys().create(Some(network), &wanted, &Actor::System).await.unwrap().key
     }
 
     /// A new machine joins.
@@ -100,7 +102,8 @@ impl Lab {
     pub(crate) async fn node_in(&self, network: Uuid, name: &str, groups: &[&str]) -> Node {
         let groups = groups.iter().map(ToString::to_string).collect();
         let wanted = NewJoinKey { groups, ..NewJoinKey::default() };
-        let created = self.control.create_join_key(network, &wanted, &Actor::System).await.unwrap();
+        let created =
+            self.control.join_keys().create(network, &wanted, &Actor::System).await.unwrap();
         let answer = self.garden(&self.machine(), &join_body(&created.key, name)).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         serde_json::from_value(answer.body["node"].clone()).unwrap()
@@ -186,7 +189,7 @@ impl Lab {
 
     /// The value of a counter of the control room.
     pub(crate) fn counted(&self, name: &str) -> u64 {
-        self.control.counted().find(|(counter, ..)| *counter == name).unwrap().2
+        self.control.core().counted().find(|(counter, ..)| *counter == name).unwrap().2
     }
 
     /// How many rows the audit trail has.

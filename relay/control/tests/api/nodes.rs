@@ -1,6 +1,7 @@
 //! The API of nodes, as a caller sees it.
 
-use bore_control::{Absences, ChangeKind};
+use bore_control::event::{Change, Subject};
+use bore_control::service::Absences;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -40,7 +41,7 @@ async fn a_wireguard_client_has_addresses_and_nothing_more() {
     )
     .await
     .ok();
-    let phone = lab.control.snapshot_nodes().remove(0);
+    let phone = lab.control.directory().nodes().remove(0);
 
     assert_eq!(
         lab.overlay(&phone, "GET", "/v1/nodes/self", Value::Null).await.status,
@@ -65,14 +66,19 @@ async fn a_node_is_found_and_removed_by_id_or_name_with_all_it_published() {
         lab.admin("GET", "/v1/networks/home/nodes/nas", Value::Null).await.refusal(),
         (404, "B3205")
     );
-    let mut changes = lab.control.subscribe();
+    let mut changes = lab.control.directory().subscribe();
 
     let path = format!("/v1/networks/{home}/nodes/{}", nas.id);
     assert_eq!(lab.admin("DELETE", &path, Value::Null).await.status, StatusCode::NO_CONTENT);
     assert!(lab.relay.claims.lock().unwrap().is_empty());
-    assert!(lab.control.snapshot_publications().is_empty() && lab.control.node(nas.id).is_none());
-    let kinds = [changes.recv().await.unwrap().kind, changes.recv().await.unwrap().kind];
-    assert_eq!(kinds, [ChangeKind::Nodes, ChangeKind::Publications]);
+    assert!(
+        lab.control.directory().publications().is_empty()
+            && lab.control.directory().node(nas.id).is_none()
+    );
+    let event = changes.recv().await.unwrap();
+    let Subject::Node(gone) = &event.subject else { panic!("{event:?}") };
+    assert!(matches!(&gone.change, Change::Went(node) if node.id == nas.id), "{event:?}");
+    assert_eq!(gone.publications, ["game"]);
     assert_eq!(
         lab.overlay(&nas, "GET", "/v1/nodes/self", Value::Null).await.refusal(),
         (404, "B3205")
@@ -134,7 +140,7 @@ async fn housekeeping_takes_nothing_from_a_node_that_just_left() {
         .ok();
     lab.control.housekeep(&mut Absences::default()).await;
     assert_eq!(
-        (lab.control.snapshot_nodes().len(), lab.control.snapshot_publications().len()),
+        (lab.control.directory().nodes().len(), lab.control.directory().publications().len()),
         (1, 1)
     );
 }
@@ -145,7 +151,7 @@ async fn a_key_of_another_network_and_the_relays_own_are_refused_in_the_same_wor
     let (home, other) = (lab.network("home").await, lab.network("other").await);
     let foreign = lab.node(other, "theirs").await.public_key;
     lab.node(home, "ours").await;
-    let own = bore_control::runtime::Runtime::relay_info(&*lab.relay).public_key;
+    let own = lab.relay.identity().public_key;
     let mut answers = Vec::new();
     for key in [foreign.as_str(), own.as_str(), "no key at all"] {
         let body = json!({"name": "phone", "public_key": key});
@@ -158,7 +164,8 @@ async fn a_key_of_another_network_and_the_relays_own_are_refused_in_the_same_wor
 
     let key = lab
         .control
-        .create_join_key(home, &Default::default(), &bore_api::model::Actor::System)
+        .join_keys()
+        .create(home, &Default::default(), &bore_api::model::Actor::System)
         .await
         .unwrap()
         .key;
@@ -192,8 +199,41 @@ async fn a_name_that_is_anothers_id_takes_nothing_from_that_one() {
     assert_eq!(group["nodes"], json!([nas.id]));
     let path = format!("/v1/networks/home/nodes/{}", nas.id);
     assert_eq!(lab.admin("DELETE", &path, Value::Null).await.status, StatusCode::NO_CONTENT);
-    assert!(lab.control.node(nas.id).is_none() && lab.control.node(impostor.id).is_some());
+    assert!(
+        lab.control.directory().node(nas.id).is_none()
+            && lab.control.directory().node(impostor.id).is_some()
+    );
     let again = json!({"nodes": [nas.id]});
     let refused = lab.admin("PUT", "/v1/networks/home/groups/trusted", again).await;
     assert_eq!(refused.refusal(), (404, "B3205"), "the id of a node that is gone is nobody's name");
+}
+
+#[tokio::test]
+async fn what_is_told_is_in_the_directory_already() {
+    let lab = Lab::new().await;
+    let home = lab.network("home").await;
+    let mut events = lab.control.directory().subscribe();
+    let nas = lab.node(home, "nas").await;
+    let game =
+        json!({"name": "game", "protocol": "udp", "port": 20_001, "target": "localhost:7777"});
+    lab.publish(&nas, game).await.ok();
+    let mut publications = 0;
+    while publications == 0 {
+        match &events.try_recv().unwrap().subject {
+            Subject::Node(node) => {
+                let id = node.change.newest().id;
+                assert!(lab.control.directory().node(id).is_some());
+            }
+            Subject::Publication(change) => {
+                publications += 1;
+                let id = change.newest().id;
+                assert_eq!(
+                    lab.control.directory().publication(id).as_ref(),
+                    change.after(),
+                    "as it was stored"
+                );
+            }
+            _ => {}
+        }
+    }
 }

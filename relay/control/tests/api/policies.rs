@@ -1,7 +1,7 @@
 //! The API of policies, as a caller sees it.
 
 use bore_api::model::{Actor, Node};
-use bore_control::ChangeKind;
+use bore_control::event::{Change, Subject};
 use bore_policy::Visitor;
 use serde_json::{Value, json};
 
@@ -11,21 +11,23 @@ use crate::lab::Lab;
 async fn a_policy_holds_for_the_next_visit_and_is_announced() {
     let lab = Lab::new().await;
     let (_, game) = lab_with_game(&lab).await;
-    let before = lab.control.policy(game.network).unwrap().revision;
+    let before = lab.control.directory().policy(game.network).unwrap().revision;
     let visitor = Visitor::public("198.51.100.1".parse().unwrap());
-    assert!(lab.control.visitor_decision(game.id, &visitor).allowed);
-    let mut changes = lab.control.subscribe();
+    assert!(lab.control.directory().visitor_decision(game.id, &visitor).allowed);
+    let mut changes = lab.control.directory().subscribe();
 
     let stored = put(&lab, "office", deny("198.51.100.0/24"), 0).await.ok();
     assert_eq!(stored["revision"], 1);
-    assert!(!lab.control.visitor_decision(game.id, &visitor).allowed);
-    assert_eq!(changes.recv().await.unwrap().kind, ChangeKind::Policies);
-    assert!(lab.control.policy(game.network).unwrap().revision > before);
+    assert!(!lab.control.directory().visitor_decision(game.id, &visitor).allowed);
+    let event = changes.recv().await.unwrap();
+    let Subject::Policy(Change::Came(policy)) = &event.subject else { panic!("{event:?}") };
+    assert_eq!((policy.name.as_str(), event.network), ("office", Some(game.network)));
+    assert!(lab.control.directory().policy(game.network).unwrap().revision > before);
     let restarted = lab.restarted().await;
-    assert!(!restarted.visitor_decision(game.id, &visitor).allowed);
+    assert!(!restarted.directory().visitor_decision(game.id, &visitor).allowed);
 
     lab.admin("DELETE", "/v1/networks/home/policies/office", Value::Null).await.ok();
-    assert!(lab.control.visitor_decision(game.id, &visitor).allowed);
+    assert!(lab.control.directory().visitor_decision(game.id, &visitor).allowed);
 }
 
 #[tokio::test]
@@ -96,14 +98,16 @@ async fn groups_decide_at_once_and_stay_while_something_names_them() {
     let open_to_dev = json!({"name": "game", "protocol": "udp", "target": "7777", "port": 7777, "access": {"allow": ["group:dev"]}});
     lab.publish(&nas, open_to_dev).await.ok();
     let admitted = || {
-        let visitor =
-            Visitor::overlay(nas.overlay_v4.into(), lab.control.visitor_node(nas.id).unwrap());
-        lab.control.visitor_decision(game.id, &visitor).allowed
+        let visitor = Visitor::overlay(
+            nas.overlay_v4.into(),
+            lab.control.directory().visitor_node(nas.id).unwrap(),
+        );
+        lab.control.directory().visitor_decision(game.id, &visitor).allowed
     };
     assert!(!admitted());
     lab.admin("PUT", "/v1/networks/home/groups/dev", json!({"nodes": ["nas"]})).await.ok();
     assert!(admitted());
-    assert_eq!(lab.control.node(nas.id).unwrap().groups, ["dev"]);
+    assert_eq!(lab.control.directory().node(nas.id).unwrap().groups, ["dev"]);
 
     let needed = lab.admin("DELETE", "/v1/networks/home/groups/dev", Value::Null).await;
     assert_eq!(needed.refusal(), (422, "B4102"));
@@ -115,9 +119,9 @@ async fn groups_decide_at_once_and_stay_while_something_names_them() {
     );
     lab.admin("DELETE", "/v1/networks/home/policies/office", Value::Null).await.ok();
     lab.admin("DELETE", "/v1/networks/home/groups/dev", Value::Null).await.ok();
-    assert!(lab.control.node(nas.id).unwrap().groups.is_empty());
+    assert!(lab.control.directory().node(nas.id).unwrap().groups.is_empty());
     let restarted = lab.restarted().await;
-    assert_eq!(restarted.snapshot_nodes(), lab.control.snapshot_nodes());
+    assert_eq!(restarted.directory().nodes(), lab.control.directory().nodes());
 }
 
 /// A joiner chooses its name. One that counts in a rule is given by an administrator: whether its node is gone or has not come yet.
@@ -146,7 +150,8 @@ async fn a_joiner_gets_no_name_that_a_rule_speaks_of() {
     let renamed = json!({"name": "pi"});
     let renamed = lab.admin("PATCH", "/v1/networks/home/nodes/pi-2", renamed).await.ok();
     assert_eq!(renamed["named_by"], json!(["office/dns"]), "an administrator gives the name");
-    let renamed = lab.control.snapshot_nodes().into_iter().find(|node| node.name == "pi").unwrap();
+    let renamed =
+        lab.control.directory().nodes().into_iter().find(|node| node.name == "pi").unwrap();
     lab.publish(&renamed, dns()).await.ok();
 
     lab.admin("DELETE", "/v1/networks/home/policies/office", Value::Null).await.ok();
@@ -162,7 +167,7 @@ async fn rules_that_do_not_compile_give_no_name_away_either() {
     put(&lab, "office", json!({"publish": [rule]}), 0).await.ok();
     let group = lab.store.groups().list(home).await.unwrap().remove(0);
     lab.store.groups().delete(home, group.id, &Actor::System, 1).await.unwrap();
-    lab.control.refresh().await.unwrap();
+    lab.control.core().reload().await.unwrap();
     assert_eq!(lab.node(home, "pi").await.name, "pi-2");
 }
 
@@ -188,7 +193,7 @@ async fn lab_with_game(lab: &Lab) -> (Node, bore_api::model::Publication) {
     lab.publish(&nas, json!({"name": "game", "protocol": "udp", "target": "7777", "port": 7777}))
         .await
         .ok();
-    (nas, lab.control.snapshot_publications().remove(0))
+    (nas, lab.control.directory().publications().remove(0))
 }
 
 async fn put(lab: &Lab, name: &str, document: Value, revision: i64) -> crate::lab::Answer {

@@ -1,7 +1,5 @@
 //! The API of publish, as a caller sees it.
 
-use std::sync::atomic::Ordering;
-
 use bore_api::model::{Actor, Protocol};
 use serde_json::{Value, json};
 
@@ -23,7 +21,7 @@ async fn a_publication_has_its_port_when_it_is_acknowledged_and_loses_it_when_it
 
     lab.overlay(&nas, "DELETE", "/v1/nodes/self/publications/game", Value::Null).await.ok();
     assert!(lab.relay.claims.lock().unwrap().is_empty());
-    assert!(lab.control.snapshot_publications().is_empty());
+    assert!(lab.control.directory().publications().is_empty());
     let again = lab.overlay(&nas, "DELETE", "/v1/nodes/self/publications/game", Value::Null).await;
     assert_eq!(again.refusal(), (404, "B2111"));
 }
@@ -136,8 +134,7 @@ async fn any_port_is_one_of_the_range_that_is_free_and_stays() {
 
 #[tokio::test]
 async fn a_relay_without_a_name_has_one_web_service_at_its_address() {
-    let lab = Lab::new().await;
-    lab.relay.is_nameless.store(true, Ordering::Relaxed);
+    let lab = Lab::nameless().await;
     let (home, other) = (lab.network("home").await, lab.network("other").await);
     let (nas, foreign) = (lab.node(home, "nas").await, lab.node(other, "evil").await);
 
@@ -225,7 +222,7 @@ async fn replace_takes_over_in_the_same_network_and_never_from_another() {
     permit(&lab, json!({"who": ["node:pi"], "replace": true})).await;
     let taken = lab.publish(&pi, any()).await.ok();
     assert_eq!(taken["node"], json!(pi.id));
-    assert_eq!(lab.control.snapshot_publications().len(), 1);
+    assert_eq!(lab.control.directory().publications().len(), 1);
     let back = lab.publish(&nas, udp("game", json!({"port": 7777}))).await;
     assert_eq!(back.refusal(), (409, "B2102"), "it is taken");
     let revenge = lab.publish(&nas, any()).await;
@@ -261,7 +258,7 @@ async fn a_rule_lets_nothing_be_taken_that_it_is_not_about() {
         assert_eq!(refused.refusal(), (403, "B4101"), "{}", refused.text);
         assert!(refused.text.contains(&format!("taking {kept} by node pi")), "{}", refused.text);
     }
-    let published = lab.control.snapshot_publications();
+    let published = lab.control.directory().publications();
     assert!(published.len() == 3 && published.iter().all(|each| each.node == nas.id));
 }
 
@@ -391,7 +388,10 @@ async fn a_replacement_that_fails_puts_the_old_one_back() {
     let kept = lab.admin("GET", "/v1/networks/home/publications/game", Value::Null).await.ok();
     assert_eq!(kept, old);
     assert_eq!(lab.relay.claims.lock().unwrap().len(), 1);
-    assert_eq!(lab.restarted().await.snapshot_publications(), lab.control.snapshot_publications());
+    assert_eq!(
+        lab.restarted().await.directory().publications(),
+        lab.control.directory().publications()
+    );
 }
 
 #[tokio::test]
@@ -405,9 +405,9 @@ async fn a_replacement_that_fails_changes_nothing_although_the_old_port_is_lost_
 
     let failed = lab.publish(&pi, udp("game", json!({"port": 9999, "replace": true}))).await;
     assert_eq!(failed.refusal(), (409, "B2105"));
-    let publications = lab.control.snapshot_publications();
+    let publications = lab.control.directory().publications();
     assert_eq!((publications.len(), publications[0].node), (1, nas.id));
-    assert_eq!(lab.restarted().await.snapshot_publications(), publications);
+    assert_eq!(lab.restarted().await.directory().publications(), publications);
 }
 
 #[tokio::test]
@@ -418,7 +418,7 @@ async fn a_failed_update_keeps_the_address_that_is_stored() {
     lab.relay.busy.lock().unwrap().insert(9999);
 
     assert_eq!(lab.publish(&nas, udp("game", json!({"port": 9999}))).await.code(), "B2105");
-    let publications = lab.control.snapshot_publications();
+    let publications = lab.control.directory().publications();
     assert_eq!(publications[0].public_port, Some(7777));
     assert_eq!(lab.relay.claims.lock().unwrap()[&publications[0].id].public_port, Some(7777));
 }
@@ -478,18 +478,18 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
         .ok();
     let restarted = lab.restarted().await;
 
-    assert_eq!(restarted.snapshot_publications(), lab.control.snapshot_publications());
-    assert_eq!(restarted.snapshot_nodes(), lab.control.snapshot_nodes());
-    let publication = &restarted.snapshot_publications()[0];
+    assert_eq!(restarted.directory().publications(), lab.control.directory().publications());
+    assert_eq!(restarted.directory().nodes(), lab.control.directory().nodes());
+    let publication = &restarted.directory().publications()[0];
     assert_eq!(publication.protocol, Protocol::Udp);
     let decide = |address: &str| {
         let visitor = bore_policy::Visitor::public(address.parse().unwrap());
-        restarted.visitor_decision(publication.id, &visitor).allowed
+        restarted.directory().visitor_decision(publication.id, &visitor).allowed
     };
     assert!(decide("10.1.2.3") && !decide("192.0.2.1"));
     let unknown = bore_policy::Visitor::public("10.1.2.3".parse().unwrap());
     assert!(
-        !restarted.visitor_decision(uuid::Uuid::nil(), &unknown).allowed,
+        !restarted.directory().visitor_decision(uuid::Uuid::nil(), &unknown).allowed,
         "what is unknown admits nobody"
     );
 }
@@ -552,7 +552,11 @@ async fn nobody_else_may_change_a_network_meanwhile() {
                 .unwrap();
         let (control, nas) = (lab.control.clone(), nas.clone());
         tokio::spawn(async move {
-            control.publish(nas.network, nas.id, &request, &Actor::Node(nas.id)).await.is_ok()
+            control
+                .publications()
+                .publish(nas.network, nas.id, &request, &Actor::Node(nas.id))
+                .await
+                .is_ok()
         })
     });
     let requests: Vec<_> = requests.collect();

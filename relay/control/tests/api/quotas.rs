@@ -15,7 +15,7 @@ async fn attack_a_join_key_and_a_network_make_a_bounded_number_of_new_nodes() {
     let wanted = NewJoinKey { ephemeral: true, ..NewJoinKey::default() };
     let mut keys = Vec::new();
     for network in [home, home, home, other] {
-        let made = lab.control.create_join_key(network, &wanted, &Actor::System).await.unwrap();
+        let made = lab.control.join_keys().create(network, &wanted, &Actor::System).await.unwrap();
         keys.push(made.key);
     }
     let first = lab.machine();
@@ -24,7 +24,7 @@ async fn attack_a_join_key_and_a_network_make_a_bounded_number_of_new_nodes() {
     for _ in 0..2 {
         join(&lab.machine(), &keys[0]).await.ok();
     }
-    let nodes = lab.control.snapshot_nodes();
+    let nodes = lab.control.directory().nodes();
     let node = nodes.iter().find(|node| node.public_key != first).unwrap();
     lab.admin("DELETE", &format!("/v1/networks/home/nodes/{}", node.id), Value::Null).await.ok();
     assert_eq!(join(&lab.machine(), &keys[0]).await.refusal(), (429, "B2109"), "gone, not unmade");
@@ -56,7 +56,7 @@ async fn attack_a_network_that_adds_and_removes_nodes_keeps_to_its_share_of_addr
     let refused = lab.admin("POST", "/v1/networks/home/nodes", phone("watch")).await;
     assert_eq!(refused.refusal(), (409, "B3110"));
     assert!(refused.text.contains("the next one is free at 20"), "{}", refused.text);
-    let key = lab.control.create_join_key(home, &NewJoinKey::default(), &Actor::System).await;
+    let key = lab.control.join_keys().create(home, &NewJoinKey::default(), &Actor::System).await;
     let joined = lab.garden(&lab.machine(), &join_body(&key.unwrap().key, "x")).await;
     assert_eq!(joined.refusal(), (409, "B3110"));
     lab.admin("POST", "/v1/networks/other/nodes", phone("watch")).await.ok();
@@ -121,13 +121,13 @@ async fn attack_42_a_tenant_stops_at_its_quota_and_others_do_not_notice() {
         assert_eq!(answer.status.as_u16(), if index < 2 { 200 } else { 429 });
     }
 
-    let key = lab.control.create_join_key(modest, &NewJoinKey::default(), &Actor::System).await;
+    let key = lab.control.join_keys().create(modest, &NewJoinKey::default(), &Actor::System).await;
     let key = key.unwrap().key;
     for (name, status) in [("a", 200), ("b", 200), ("c", 200), ("d", 429)] {
         let answer = lab.garden(&lab.machine(), &join_body(&key, name)).await;
         assert_eq!(answer.status.as_u16(), status, "{name}: {}", answer.text);
     }
-    let neighbour = lab.control.nodes(modest).unwrap().remove(0);
+    let neighbour = lab.control.nodes().list(modest).unwrap().remove(0);
     lab.publish(&neighbour, game("game-1", 2100, 1)).await.ok();
     lab.admin("POST", "/v1/networks/modest/groups", json!({"name": "g"})).await.ok();
 }

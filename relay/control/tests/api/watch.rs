@@ -115,7 +115,7 @@ async fn a_reader_that_lags_gets_the_present_state_once() {
         lab.publish(&nas, game(&format!("game-{port}"), port)).await.ok();
     }
     assert_eq!(stream.next().await["publications"].as_array().unwrap().len(), 50);
-    lab.control.notify_node(nas.id);
+    lab.control.directory().notify_node(nas.id);
     assert_eq!(stream.next().await["event"], "publications", "nothing lay between");
 }
 

@@ -2,7 +2,8 @@
 
 use bore_api::AuditPoint;
 use bore_api::model::{Actor, Network};
-use bore_control::store::{AuditEvent, AuditVerdict, AuditWalk, StoreError};
+use bore_control::event::{Event, Subject};
+use bore_control::store::{AuditVerdict, AuditWalk, StoreError};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -270,10 +271,14 @@ pub(crate) async fn is_verified_a_page_at_a_time(lab: Lab) {
 }
 
 pub(crate) async fn loses_old_rows_behind_a_signed_checkpoint(lab: Lab) {
-    let event =
-        |at| AuditEvent { network: None, action: "relay.drain", subject: "relay".to_owned(), at };
+    let event = |at| Event {
+        at,
+        network: None,
+        actor: ADMIN,
+        subject: Subject::Act { action: "relay.drain", subject: "relay".to_owned() },
+    };
     for day in 1..10 {
-        lab.store.audit().note(&event(START + day * DAY), &ADMIN).await.unwrap();
+        lab.store.audit().note(&event(START + day * DAY)).await.unwrap();
     }
     let trimmed =
         async |day: i64| lab.store.audit().trim(START + day * DAY, START + 99 * DAY).await;

@@ -43,7 +43,7 @@ pub(in crate::api) async fn list_neighbours(
     State(control): State<Control>,
     Params(page): Params<PageParams>,
 ) -> Result<Json<Page<Neighbour>>, Refusal> {
-    page.page(control.nodes(caller.0.network)?, |node| node.name.clone(), neighbour)
+    page.page(control.nodes().list(caller.0.network)?, |node| node.name.clone(), neighbour)
 }
 
 /// Shows what the calling node is to its relay.
@@ -52,7 +52,7 @@ pub(in crate::api) async fn show(
     caller: SelfNode,
     State(control): State<Control>,
 ) -> Result<Json<SelfView>, Refusal> {
-    control.self_view(caller.0).map(Json)
+    control.nodes().self_view(caller.0).map(Json)
 }
 
 /// Asks to speak for the node. 409 while another agent's watch is open, unless `takeover`: B5106 while that agent is asked, B5105 once it has answered.
@@ -67,19 +67,21 @@ pub(in crate::api) async fn claim_session(
     let Node { id, network, .. } = caller.0;
     let SessionRequest { boot, takeover, version } = &request;
     let claim = Claim { network, node: id, boot: *boot, version, takeover: *takeover };
-    if let Err(Refused { refusal, ask }) = control.sessions().claim(claim, Instant::now()) {
+    if let Err(Refused { refusal, ask }) =
+        control.directory().sessions().claim(claim, Instant::now())
+    {
         if let Some(holder) = ask {
             tokio::spawn(ask_holder(control.clone(), id, holder));
         }
         return Err(*refusal);
     }
-    Ok((StatusCode::OK, Json(control.self_view(caller.0)?)))
+    Ok((StatusCode::OK, Json(control.nodes().self_view(caller.0)?)))
 }
 
 async fn ask_holder(control: Control, node: Uuid, holder: Uuid) {
-    let answers = control.runtime().call_back_agent(node).await;
+    let answers = control.doors().tunnels.call_back(node).await;
     tracing::info!(%node, answers, "a second agent with this identity came, the first was asked");
-    control.sessions().settle(node, holder, answers, Instant::now());
+    control.directory().sessions().settle(node, holder, answers, Instant::now());
 }
 
 /// A stock WireGuard client has addresses, nothing more: what runs behind it may be a whole network of browsers.

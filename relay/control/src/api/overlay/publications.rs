@@ -23,7 +23,7 @@ pub(in crate::api) async fn list_publications(
     State(control): State<Control>,
     Params(page): Params<PageParams>,
 ) -> Result<Json<Page<PublicationView>>, Refusal> {
-    let views = control.publications_of(caller.0.network, caller.0.id);
+    let views = control.publications().of_node(caller.0.network, caller.0.id);
     page.page(views, |view| view.publication.name.clone(), |view| view)
 }
 
@@ -38,7 +38,10 @@ pub(in crate::api) async fn publish(
     if request.node.is_some() {
         return Err(Refusal::new(Code::BAD_REQUEST, "`node`: a node publishes for itself"));
     }
-    let view = control.publish(caller.0.network, caller.0.id, &request, &caller.actor()).await?;
+    let view = control
+        .publications()
+        .publish(caller.0.network, caller.0.id, &request, &caller.actor())
+        .await?;
     Ok(Json(view))
 }
 
@@ -51,7 +54,8 @@ pub(in crate::api) async fn delete_publication(
 ) -> Result<StatusCode, Refusal> {
     only_agents(&caller.0)?;
     control
-        .delete_publication(caller.0.network, Some(caller.0.id), &subject.0, &caller.actor())
+        .publications()
+        .delete(caller.0.network, Some(caller.0.id), &subject.0, &caller.actor())
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -64,7 +68,7 @@ pub(in crate::api) async fn report_target(
     State(control): State<Control>,
     Input(report): Input<TargetReport>,
 ) -> Result<StatusCode, Refusal> {
-    control.report_target(&own(&control, &caller, &subject)?, report);
+    control.publications().report_target(&own(&control, &caller, &subject)?, report);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -75,7 +79,7 @@ pub(in crate::api) async fn expect_probe(
     subject: Subject,
     State(control): State<Control>,
 ) -> Result<Json<ProbeOrder>, Refusal> {
-    control.expect_probe(&own(&control, &caller, &subject)?).map(Json)
+    control.publications().expect_probe(&own(&control, &caller, &subject)?).map(Json)
 }
 
 /// Says how the visit from outside went.
@@ -86,10 +90,10 @@ pub(in crate::api) async fn report_probe(
     State(control): State<Control>,
     Input(report): Input<ProbeReport>,
 ) -> Result<Json<PublicationState>, Refusal> {
-    Ok(Json(control.report_probe(&own(&control, &caller, &subject)?, report)))
+    Ok(Json(control.publications().report_probe(&own(&control, &caller, &subject)?, report)))
 }
 
 fn own(control: &Control, caller: &SelfNode, subject: &Subject) -> Result<Publication, Refusal> {
     only_agents(&caller.0)?;
-    control.own_publication(caller.0.network, caller.0.id, &subject.0)
+    control.publications().own(caller.0.network, caller.0.id, &subject.0)
 }

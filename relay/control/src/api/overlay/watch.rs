@@ -34,8 +34,8 @@ pub(in crate::api) async fn watch(
     Params(params): Params<WatchParams>,
 ) -> Result<Response, Refusal> {
     only_agents(&caller.0)?;
-    let draining = control.runtime().relay_info().draining;
-    let signals = control.sessions().open(caller.0.id, params.boot, draining)?;
+    let draining = control.core().is_draining();
+    let signals = control.directory().sessions().open(caller.0.id, params.boot, draining)?;
     let stream =
         unfold(Some(Watch::new(control, &caller.0, params.boot, signals)), |watch| async {
             let mut watch = watch?;
@@ -62,8 +62,12 @@ impl Drop for Watch {
     /// A stream that we did not end was left by its agent. With the runtime gone there is nobody to tell.
     fn drop(&mut self) {
         if !self.ended && tokio::runtime::Handle::try_current().is_ok() {
-            self.control.sessions().left(self.node, self.boot, std::time::Instant::now());
-            self.control.runtime().agent_left(self.node);
+            self.control.directory().sessions().left(
+                self.node,
+                self.boot,
+                std::time::Instant::now(),
+            );
+            self.control.doors().visits.agent_left(self.node);
         }
     }
 }
@@ -107,7 +111,7 @@ impl Watch {
     }
 
     fn hello(&mut self, signal: Signal) -> String {
-        let hello = line(&WatchEvent::Hello { relay: self.control.runtime().relay_info() });
+        let hello = line(&WatchEvent::Hello { relay: self.control.core().relay_info() });
         self.told = Some(Signal { draining: false, ..signal });
         let lines = [hello, self.publications(), self.policy(), self.news(signal)];
         lines.concat()
@@ -134,13 +138,14 @@ impl Watch {
 
     fn publications(&self) -> String {
         line(&WatchEvent::Publications {
-            publications: self.control.publications_of(self.network, self.node),
-            displaced: self.control.displaced(self.node),
+            publications: self.control.publications().of_node(self.network, self.node),
+            displaced: self.control.directory().read().displaced(self.node),
         })
     }
 
     fn policy(&self) -> String {
-        let revision = self.control.policy(self.network).map(|compiled| compiled.revision);
+        let revision =
+            self.control.directory().policy(self.network).map(|compiled| compiled.revision);
         revision.map(|revision| line(&WatchEvent::Policy { revision })).unwrap_or_default()
     }
 }
