@@ -14,9 +14,9 @@
 //! |---|---|
 //! | `name`, `wanted` | what a certificate can be for, and which certificates the relay wants |
 //! | `schedule` | when to order, to renew, to ask, to wait: pure |
-//! | `issuer`, `book` | the task that acts on it, and what it knows |
+//! | `issuer`, `subjects` | the task that acts on it, and what it knows |
 //! | `rate_limits` | whose new orders wait when the CA refuses one after the other |
-//! | `work`, `setbacks`, `renewal` | what it does: order, write down a failure, ask when to renew |
+//! | `run`, `retry`, `renewal` | what it does: order, write down a failure, ask when to renew |
 //! | `order`, `proof` | one order at the CA from its beginning, or from where it was left, to its certificate |
 //! | `admission` | who may issue for the domain, as its zone says it |
 //! | `account`, `client` | who asks, and how a request gets to the CA |
@@ -30,31 +30,31 @@
 
 mod account;
 mod admission;
-mod book;
 mod certified;
 mod client;
+mod context;
 mod failure;
 mod issuer;
 pub mod limits;
 mod metrics;
 mod name;
 mod order;
-mod parts;
 mod proof;
 mod rate_limits;
 mod renewal;
+mod retry;
+mod run;
 mod schedule;
-mod setbacks;
 mod settings;
+mod subjects;
 mod wanted;
-mod work;
 
 pub use client::{CaRoots, RootsError, Wire};
+pub use context::Context;
 pub use failure::{Failure, FailureKind};
 pub use issuer::Issuer;
 pub use metrics::AcmeMetrics;
 pub use name::Name;
-pub use parts::Parts;
 pub use schedule::Pace;
 pub use settings::{AcmeSettings, ChallengeChoice, Clock, EabKey};
 pub use wanted::{Wanted, WantedNames};

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::acme::{
-    AcmeMetrics, AcmeSettings, CaRoots, Parts, Issuer, Name, Pace, Wanted, WantedNames, Wire,
+    AcmeMetrics, AcmeSettings, CaRoots, Context, Issuer, Name, Pace, Wanted, WantedNames, Wire,
 };
 use crate::config::Config;
 use crate::dns::TxtRecords;
@@ -57,8 +57,8 @@ pub(crate) async fn issuer(
         clock: Arc::new(now_micros),
     };
     let metrics = AcmeMetrics::register(registry);
-    let parts = Parts::new(store, sealer, settings, certificates, challenges, txt, metrics);
-    Issuer::load(parts).await.map_err(StartError::Store)
+    let context = Context::new(store, sealer, settings, certificates, challenges, txt, metrics);
+    Issuer::load(context).await.map_err(StartError::Store)
 }
 
 /// What is configured of names. With `takes_txt` the zone of the domain takes TXT records, which help only where DNS-01 may be used.

@@ -7,35 +7,35 @@ use instant_acme::{Account, AccountCredentials, Error, NewAccount};
 use zeroize::Zeroizing;
 
 use super::client::Client;
+use super::context::Context;
 use super::failure::{Failure, FailureKind};
 use super::order::insist;
-use super::parts::Parts;
 
 /// The account that `row` is about, made if the CA has not made it yet.
 pub(super) async fn open(
-    parts: &Parts,
+    context: &Context,
     row: &AcmeAccount,
     client: &Client,
 ) -> Result<Account, Failure> {
     match &row.credentials {
-        None => make(parts, row, client).await,
-        Some(sealed) => match restore(parts, row, sealed, client).await? {
+        None => make(context, row, client).await,
+        Some(sealed) => match restore(context, row, sealed, client).await? {
             Some(account) => Ok(account),
-            None => make(parts, &replaced(parts, row).await?, client).await,
+            None => make(context, &replaced(context, row).await?, client).await,
         },
     }
 }
 
-async fn make(parts: &Parts, row: &AcmeAccount, client: &Client) -> Result<Account, Failure> {
-    let (account, credentials) = create(parts, client).await?;
-    let sealed = seal(parts, row, &credentials)?;
-    let now = (parts.settings.clock)();
+async fn make(context: &Context, row: &AcmeAccount, client: &Client) -> Result<Account, Failure> {
+    let (account, credentials) = create(context, client).await?;
+    let sealed = seal(context, row, &credentials)?;
+    let now = (context.settings.clock)();
     let kept =
-        parts.store.acme_accounts().keep(row.id, &sealed, &Actor::System, now).await?.credentials;
+        context.store.acme_accounts().keep(row.id, &sealed, &Actor::System, now).await?.credentials;
     match kept {
         // Another relay was quicker: its account is the cluster's.
         Some(kept) if kept != sealed => {
-            let others = restore(parts, row, &kept, client).await?;
+            let others = restore(context, row, &kept, client).await?;
             others.ok_or_else(|| Failure::new(FailureKind::Store, "the account is damaged"))
         }
         Some(_) | None => Ok(account),
@@ -43,15 +43,18 @@ async fn make(parts: &Parts, row: &AcmeAccount, client: &Client) -> Result<Accou
 }
 
 /// A row for another account in the place of one whose key is lost.
-async fn replaced(parts: &Parts, row: &AcmeAccount) -> Result<AcmeAccount, Failure> {
+async fn replaced(context: &Context, row: &AcmeAccount) -> Result<AcmeAccount, Failure> {
     tracing::error!(account = %row.id, "the ACME account is damaged: another one is made");
-    let now = (parts.settings.clock)();
-    parts.store.acme_accounts().delete(row.id, &Actor::System, now).await?;
-    Ok(parts.store.acme_accounts().of_directory(&row.directory, now).await?)
+    let now = (context.settings.clock)();
+    context.store.acme_accounts().delete(row.id, &Actor::System, now).await?;
+    Ok(context.store.acme_accounts().of_directory(&row.directory, now).await?)
 }
 
-async fn create(parts: &Parts, client: &Client) -> Result<(Account, AccountCredentials), Failure> {
-    let settings = &parts.settings;
+async fn create(
+    context: &Context,
+    client: &Client,
+) -> Result<(Account, AccountCredentials), Failure> {
+    let settings = &context.settings;
     let contact: Vec<&str> = settings.contact.as_deref().into_iter().collect();
     let wanted = NewAccount {
         contact: &contact,
@@ -75,12 +78,12 @@ async fn create(parts: &Parts, client: &Client) -> Result<(Account, AccountCrede
 
 /// `None` when what is stored is damaged.
 async fn restore(
-    parts: &Parts,
+    context: &Context,
     row: &AcmeAccount,
     sealed: &Sealed,
     client: &Client,
 ) -> Result<Option<Account>, Failure> {
-    let opened = match parts.sealer.open(Column::AccountCredentials.of(row.id), sealed) {
+    let opened = match context.sealer.open(Column::AccountCredentials.of(row.id), sealed) {
         Err(SealError::Damaged) => return Ok(None),
         opened => opened?,
     };
@@ -92,12 +95,12 @@ async fn restore(
 }
 
 fn seal(
-    parts: &Parts,
+    context: &Context,
     row: &AcmeAccount,
     credentials: &AccountCredentials,
 ) -> Result<Sealed, Failure> {
     let text = serde_json::to_vec(credentials)
         .map(Zeroizing::new)
         .map_err(|error| Failure::new(FailureKind::NotAcme, error.to_string()))?;
-    Ok(parts.sealer.seal(Column::AccountCredentials.of(row.id), &text)?)
+    Ok(context.sealer.seal(Column::AccountCredentials.of(row.id), &text)?)
 }

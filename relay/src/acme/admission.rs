@@ -45,15 +45,15 @@ impl Issuer {
                 Ok(Some(_)) => {}
                 Err(failure) => tracing::debug!(%failure, "who may issue is not said yet"),
             }
-            tokio::time::sleep(self.parts.settings.pace.passing_max / 60).await;
+            tokio::time::sleep(self.context.settings.pace.passing_max / 60).await;
         }
         std::future::pending().await
     }
 
     /// Says that `account` alone may issue. Whether it is known how to say that; what was said of another account is taken back all the same.
     pub(super) async fn admit(&self, account: &str) -> bool {
-        let Some(txt) = &self.parts.means.txt else { return true };
-        let settings = &self.parts.settings;
+        let Some(txt) = &self.context.means.txt else { return true };
+        let settings = &self.context.settings;
         let found = identities(&*settings.wire, &settings.directory).await;
         let mut known = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
@@ -70,10 +70,10 @@ impl Issuer {
     }
 
     async fn stored_account(&self) -> Result<Option<String>, Failure> {
-        let directory = &self.parts.settings.directory;
-        let row = self.parts.store.acme_accounts().of_directory(directory, self.now()).await?;
+        let directory = &self.context.settings.directory;
+        let row = self.context.store.acme_accounts().of_directory(directory, self.now()).await?;
         let Some(sealed) = &row.credentials else { return Ok(None) };
-        let opened = self.parts.sealer.open(Column::AccountCredentials.of(row.id), sealed)?;
+        let opened = self.context.sealer.open(Column::AccountCredentials.of(row.id), sealed)?;
         let read = serde_json::from_slice::<Credentials>(opened.expose());
         let read = read.map_err(|error| Failure::new(FailureKind::NotAcme, error.to_string()))?;
         Ok(Some(read.id))

@@ -1,6 +1,6 @@
 //! The task that keeps a certificate for every name that is wanted.
 //!
-//! It sleeps until something is due, works on a few subjects at once, and writes down what came of each. What it knows is in its [`Book`]; what
+//! It sleeps until something is due, works on a few subjects at once, and writes down what came of each. What it knows is in its [`Subjects`]; what
 //! must survive is in the store: who works on an order, how far it is, why it failed and when the next try may be.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,18 +13,18 @@ use bore_edge::tls::CertificateOrigin;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::book::{Book, Task};
+use super::context::Context;
 use super::limits::{ORDERS_MAX, SLEEP_MAX};
 use super::name::Name;
-use super::parts::Parts;
 use super::schedule::Action;
+use super::subjects::{Subjects, Task};
 use super::wanted::Wanted;
 
 /// Keeps certificates.
 #[derive(Debug)]
 pub struct Issuer {
-    pub(super) parts: Parts,
-    book: Mutex<Book>,
+    pub(super) context: Context,
+    subjects: Mutex<Subjects>,
     /// Held while the account is looked up, so that it is made once.
     pub(super) account: tokio::sync::Mutex<()>,
     /// Something is to be done at once.
@@ -39,35 +39,35 @@ impl Issuer {
     ///
     /// # Errors
     /// The store's; [`StoreError::Sealed`] when a key does not open.
-    pub async fn load(parts: Parts) -> Result<Arc<Self>, StoreError> {
-        parts.store.sealed_secrets().check(&parts.sealer).await?;
-        let now = (parts.settings.clock)();
-        let mut book = Book::default();
+    pub async fn load(context: Context) -> Result<Arc<Self>, StoreError> {
+        context.store.sealed_secrets().check(&context.sealer).await?;
+        let now = (context.settings.clock)();
+        let mut subjects = Subjects::default();
         let account =
-            parts.store.acme_accounts().of_directory(&parts.settings.directory, now).await?;
-        book.hear_of_pause(account.paused_until);
-        for certificate in parts.store.certificates().list().await? {
-            if parts.serve(&certificate) {
-                book.enter(&certificate, parts.is_foreign(&certificate));
+            context.store.acme_accounts().of_directory(&context.settings.directory, now).await?;
+        subjects.hear_of_pause(account.paused_until);
+        for certificate in context.store.certificates().list().await? {
+            if context.serve(&certificate) {
+                subjects.enter(&certificate, context.is_foreign(&certificate));
             }
         }
-        for order in parts.store.certificate_orders().list().await? {
-            book.remember(&order);
+        for order in context.store.certificate_orders().list().await? {
+            subjects.remember(&order);
         }
-        let (book, account) = (Mutex::new(book), tokio::sync::Mutex::default());
+        let (subjects, account) = (Mutex::new(subjects), tokio::sync::Mutex::default());
         let (identities, changes) = (Mutex::default(), watch::Sender::new(()));
         let hastened = Notify::new();
-        Ok(Arc::new(Self { parts, book, account, hastened, identities, changes }))
+        Ok(Arc::new(Self { context, subjects, account, hastened, identities, changes }))
     }
 
     /// How every subject is.
     pub fn states(&self) -> Vec<CertificateState> {
-        self.book().states(self.now())
+        self.subjects().states(self.now())
     }
 
     /// How the certificate is that a hostname should have, if one is wanted for it.
     pub(crate) fn state_of(&self, hostname: &str) -> Option<CertificateState> {
-        self.book().state_of(hostname, self.now())
+        self.subjects().state_of(hostname, self.now())
     }
 
     /// Ready whenever something may have changed.
@@ -78,16 +78,16 @@ impl Issuer {
     /// Has the certificate of `name` replaced, or the first one tried again, at once: only what the CA itself wishes is waited for. How it is
     /// comes out; `None` when the relay wants no certificate for it.
     pub fn renew(&self, name: &str) -> Option<CertificateState> {
-        let state = self.book().hasten(&Name::parse(name)?, self.now())?;
+        let state = self.subjects().hasten(&Name::parse(name)?, self.now())?;
         self.hastened.notify_one();
         Some(state)
     }
 
     /// These are wanted beyond the bound. Each is counted once, until there is room for it.
     pub(crate) fn note_refused(&self, names: &[Wanted]) {
-        let new = self.book().note_refused(names);
+        let new = self.subjects().note_refused(names);
         if new > 0 {
-            self.parts.metrics.subjects_refused.inc_by(new as u64);
+            self.context.metrics.subjects_refused.inc_by(new as u64);
             tracing::warn!(new, all = names.len(), "too many names: some get no certificate");
         }
     }
@@ -103,7 +103,7 @@ impl Issuer {
     async fn go_on(self: Arc<Self>, mut wanted: watch::Receiver<Vec<Wanted>>) {
         let mut tasks = JoinSet::new();
         let first = wanted.borrow_and_update().clone();
-        self.book().want(&first, self.now());
+        self.subjects().want(&first, self.now());
         loop {
             let next = self.begin_due(&mut tasks);
             self.forget_expired().await;
@@ -113,7 +113,7 @@ impl Issuer {
                 changed = wanted.changed() => match changed {
                     Ok(()) => {
                         let now_wanted = wanted.borrow_and_update().clone();
-                        self.book().want(&now_wanted, self.now());
+                        self.subjects().want(&now_wanted, self.now());
                     }
                     Err(_) => return,
                 },
@@ -128,7 +128,7 @@ impl Issuer {
     fn begin_due(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> Duration {
         let now = self.now();
         let room = ORDERS_MAX.saturating_sub(tasks.len());
-        let (due, next) = self.book().take_due(room, now);
+        let (due, next) = self.subjects().take_due(room, now);
         for task in due {
             tasks.spawn(Arc::clone(self).perform(task));
         }
@@ -149,11 +149,11 @@ impl Issuer {
     /// Serves no longer what has expired and nobody wants.
     async fn forget_expired(&self) {
         let now = self.now();
-        let expired = self.book().take_expired(now);
+        let expired = self.subjects().take_expired(now);
         for id in expired {
-            self.parts.certificates.remove(&CertificateOrigin::Acme(id));
+            self.context.certificates.remove(&CertificateOrigin::Acme(id));
             if let Err(error) =
-                self.parts.store.certificates().delete(id, &Actor::System, now).await
+                self.context.store.certificates().delete(id, &Actor::System, now).await
             {
                 tracing::warn!(%error, "an expired certificate stays in the store");
             }
@@ -163,15 +163,15 @@ impl Issuer {
     /// Publishing a name again is no way around the pause after a failure: what failed is remembered until it might be tried again.
     async fn forget_orders(&self) {
         let now = self.now();
-        let gone = self.book().take_forgotten(now);
+        let gone = self.subjects().take_forgotten(now);
         if gone.subjects.is_empty() {
             return;
         }
-        self.parts.metrics.retries_forgotten.inc_by(gone.early as u64);
+        self.context.metrics.retries_forgotten.inc_by(gone.early as u64);
         let forgotten = async {
-            for order in self.parts.store.certificate_orders().list().await? {
+            for order in self.context.store.certificate_orders().list().await? {
                 if gone.subjects.contains(&order.subject) {
-                    self.parts.store.certificate_orders().delete(order.id).await?;
+                    self.context.store.certificate_orders().delete(order.id).await?;
                 }
             }
             Ok::<_, StoreError>(())
@@ -182,25 +182,25 @@ impl Issuer {
     }
 
     fn show(&self) {
-        let book = self.book();
-        let failing = i64::try_from(book.failing()).unwrap_or(i64::MAX);
-        self.parts.metrics.subjects_failing.set(failing);
+        let subjects = self.subjects();
+        let failing = i64::try_from(subjects.failing()).unwrap_or(i64::MAX);
+        self.context.metrics.subjects_failing.set(failing);
         self.changes.send_replace(());
-        let seconds = book.soonest_expiry().unwrap_or_default() / 1_000_000;
-        self.parts.metrics.soonest_expiry.set(u64::try_from(seconds).unwrap_or_default());
+        let seconds = subjects.soonest_expiry().unwrap_or_default() / 1_000_000;
+        self.context.metrics.soonest_expiry.set(u64::try_from(seconds).unwrap_or_default());
     }
 
     pub(super) fn postpone(&self, subject: &str, pause: Duration) {
         let until = later(self.now(), pause);
-        self.book().postpone(subject, until, None);
+        self.subjects().postpone(subject, until, None);
     }
 
     pub(super) fn now(&self) -> Micros {
-        (self.parts.settings.clock)()
+        (self.context.settings.clock)()
     }
 
-    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn subjects(&self) -> MutexGuard<'_, Subjects> {
+        self.subjects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -213,9 +213,9 @@ struct Resting<'a> {
 impl Drop for Resting<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.issuer.postpone(self.subject, self.issuer.parts.settings.pace.passing_max);
+            self.issuer.postpone(self.subject, self.issuer.context.settings.pace.passing_max);
         }
-        self.issuer.book().rest(self.subject);
+        self.issuer.subjects().rest(self.subject);
     }
 }
 

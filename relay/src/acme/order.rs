@@ -23,9 +23,9 @@ use instant_acme::{
 
 use super::certified::{Certified, KeyPem};
 use super::client::Client;
+use super::context::Context;
 use super::failure::{Failure, FailureKind};
 use super::name::Name;
-use super::parts::Parts;
 use super::proof::Proofs;
 use super::wanted::Wanted;
 
@@ -50,7 +50,7 @@ pub(super) use insist;
 
 /// One try at a certificate.
 pub(super) struct Attempt<'a> {
-    pub(super) parts: &'a Parts,
+    pub(super) context: &'a Context,
     pub(super) client: &'a Client,
     pub(super) wanted: &'a Wanted,
     pub(super) claim: &'a OrderClaim,
@@ -83,8 +83,8 @@ impl Attempt<'_> {
         let request = key.request(self.wanted.names()).map_err(unmade)?;
         let mut proofs = Proofs::default();
         let driving = self.drive(&mut order, &mut proofs, &request);
-        let driven = tokio::time::timeout(self.parts.settings.pace.order_max, driving).await;
-        self.parts.means.withdraw(proofs).await;
+        let driven = tokio::time::timeout(self.context.settings.pace.order_max, driving).await;
+        self.context.means.withdraw(proofs).await;
         let slow = |_| Failure::new(FailureKind::Slow, "the order is not done yet");
         self.check(driven.map_err(slow).flatten()?, key)
     }
@@ -96,7 +96,7 @@ impl Attempt<'_> {
             return Ok(None);
         }
         let place = Column::OrderKey.of(self.row.id);
-        let key = match self.parts.sealer.open(place, &standing.private_key) {
+        let key = match self.context.sealer.open(place, &standing.private_key) {
             Ok(secret) => KeyPem::of_secret(&secret),
             // Told when the relay started. Its certificate would be of no use.
             Err(SealError::Damaged) => return Ok(None),
@@ -115,9 +115,9 @@ impl Attempt<'_> {
         let key = KeyPem::generate().map_err(unmade)?;
         let order = self.place(account).await?;
         let place = Column::OrderKey.of(self.row.id);
-        let private_key = self.parts.sealer.seal(place, key.expose().as_bytes())?;
+        let private_key = self.context.sealer.seal(place, key.expose().as_bytes())?;
         let standing = StandingOrder { url: order.url().to_owned(), private_key };
-        self.parts
+        self.context
             .store
             .certificate_orders()
             .keep(self.row.id, self.claim, Some(&standing))
@@ -213,9 +213,9 @@ impl Attempt<'_> {
             let name = self.name_of(&authorization.identifier().to_string())?;
             let offered: Vec<_> =
                 authorization.challenges.iter().map(|offered| offered.r#type.clone()).collect();
-            let way = self.parts.means.choose(&name, &offered, self.row.proof_failures)?;
+            let way = self.context.means.choose(&name, &offered, self.row.proof_failures)?;
             if let Some(challenge) = authorization.challenge(way.clone()) {
-                self.parts.means.stand(proofs, &name, &challenge).await?;
+                self.context.means.stand(proofs, &name, &challenge).await?;
             }
             ways.push(Some(way));
         }
@@ -231,7 +231,7 @@ impl Attempt<'_> {
 
     async fn wait(&self, order: &mut Order) -> Result<(), Failure> {
         let wish = self.client.take_retry_after().unwrap_or_default();
-        tokio::time::sleep(wish.max(self.parts.settings.pace.poll)).await;
+        tokio::time::sleep(wish.max(self.context.settings.pace.poll)).await;
         insist!(async { order.refresh().await.map(drop) })?;
         Ok(())
     }
@@ -242,7 +242,7 @@ impl Attempt<'_> {
         if let Some(missing) = self.wanted.names().find(|name| !certified.names.contains(name)) {
             return Err(not_acme(&format!("the certificate is not for {missing}")));
         }
-        if certified.not_after <= (self.parts.settings.clock)() {
+        if certified.not_after <= (self.context.settings.clock)() {
             let detail = "by the relay's clock the new certificate has expired already";
             return Err(Failure::new(FailureKind::Clock, detail));
         }

@@ -13,28 +13,28 @@ use super::issuer::{Issuer, later};
 
 impl Issuer {
     pub(super) async fn ask_renewal(&self, subject: &str) {
-        let pace = &self.parts.settings.pace;
+        let pace = &self.context.settings.pace;
         let asked = tokio::time::timeout(pace.order_max, self.renewal(subject)).await;
         let slow = || Failure::new(FailureKind::Slow, "the CA did not say when to renew");
         match asked.map_err(|_| slow()).flatten() {
-            Ok(Some(window)) => self.book().set_renewal(subject, window),
-            Ok(None) => self.book().ask_after(subject, later(self.now(), UNASKED)),
+            Ok(Some(window)) => self.subjects().set_renewal(subject, window),
+            Ok(None) => self.subjects().ask_after(subject, later(self.now(), UNASKED)),
             Err(failure) => {
                 tracing::debug!(%subject, %failure, "no renewal information");
                 let pause = failure.retry_after.unwrap_or(pace.passing_max);
-                self.book().ask_after(subject, later(self.now(), pause));
+                self.subjects().ask_after(subject, later(self.now(), pause));
             }
         }
     }
 
     /// When the CA wants it renewed; `None` from a CA that does not say such things.
     async fn renewal(&self, subject: &str) -> Result<Option<RenewalWindow>, Failure> {
-        let Some(stored) = self.parts.store.certificates().of_subject(subject).await? else {
+        let Some(stored) = self.context.store.certificates().of_subject(subject).await? else {
             return Ok(None);
         };
-        let identifier = self.parts.read(&stored).and_then(|read| read.identifier());
+        let identifier = self.context.read(&stored).and_then(|read| read.identifier());
         let Some(identifier) = identifier else { return Ok(None) };
-        let client = Client::new(Arc::clone(&self.parts.settings.wire));
+        let client = Client::new(Arc::clone(&self.context.settings.wire));
         let account = self.open_account(&client).await?;
         let (info, again) = match account.renewal_info(&identifier).await {
             Ok(answer) => answer,
@@ -47,7 +47,7 @@ impl Issuer {
             end: micros(info.suggested_window.end.unix_timestamp_nanos()),
             ask_again_at: later(self.now(), again.clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX)),
         };
-        self.parts.store.certificates().set_renewal(stored.id, &window).await?;
+        self.context.store.certificates().set_renewal(stored.id, &window).await?;
         Ok(Some(window))
     }
 }

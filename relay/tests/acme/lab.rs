@@ -11,7 +11,7 @@ use bore_control::sealing::{Sealer, SealingKey};
 use bore_control::store::Store;
 use bore_edge::tls::{Certificates, Challenges};
 use bore_relay::acme::{
-    AcmeMetrics, AcmeSettings, ChallengeChoice, EabKey, Issuer, Name, Pace, Parts, Wanted,
+    AcmeMetrics, AcmeSettings, ChallengeChoice, Context, EabKey, Issuer, Name, Pace, Wanted,
 };
 use bore_relay::dns::TxtRecords;
 use instant_acme::HttpClient;
@@ -90,7 +90,7 @@ impl Lab {
     /// Starts the relay, or starts it again.
     pub(crate) async fn run(&self, wanted: Vec<Wanted>) -> Running {
         let sealer = Arc::new(self.sealer());
-        let parts = Parts::new(
+        let context = Context::new(
             Arc::clone(&self.store),
             sealer,
             self.settings.clone(),
@@ -99,7 +99,7 @@ impl Lab {
             self.txt.clone(),
             AcmeMetrics::register(&mut Registry::default()),
         );
-        let issuer = Issuer::load(parts).await.unwrap();
+        let issuer = Issuer::load(context).await.unwrap();
         let (wanted, receiver) = watch::channel(wanted);
         let task = tokio::spawn(Arc::clone(&issuer).run(receiver));
         Running { issuer, wanted, task }

@@ -21,7 +21,7 @@ use super::wanted::Wanted;
 
 impl Issuer {
     pub(super) async fn order(&self, wanted: &Wanted, is_urgent: bool) {
-        if let Err(failure) = wanted.names().try_for_each(|name| self.parts.means.check(name)) {
+        if let Err(failure) = wanted.names().try_for_each(|name| self.context.means.check(name)) {
             return self.give_up(wanted, &failure);
         }
         let claim = self.claim(wanted, is_urgent);
@@ -30,32 +30,32 @@ impl Issuer {
             Ok(_) => return,
             Err(error) => return self.without_store(&claim.subject, &error),
         }
-        match self.parts.store.certificate_orders().claim(&claim).await {
-            Ok(OrderClaimed::Yours(order)) => self.work(wanted, &claim, &order).await,
+        match self.context.store.certificate_orders().claim(&claim).await {
+            Ok(OrderClaimed::Yours(order)) => self.run_order(wanted, &claim, &order).await,
             Ok(OrderClaimed::Held) => self.postpone(&claim.subject, OTHERS_PAUSE),
-            Ok(OrderClaimed::Early(until)) => self.book().postpone(&claim.subject, until, None),
+            Ok(OrderClaimed::Early(until)) => self.subjects().postpone(&claim.subject, until, None),
             Err(error) => self.without_store(&claim.subject, &error),
         }
     }
 
-    async fn work(&self, wanted: &Wanted, claim: &OrderClaim, order: &CertificateOrder) {
+    async fn run_order(&self, wanted: &Wanted, claim: &OrderClaim, order: &CertificateOrder) {
         match self.adopt(&claim.subject).await {
             Ok(false) => {}
             Ok(true) => {
                 // Another relay has done it.
-                let _ = self.parts.store.certificate_orders().delete(order.id).await;
+                let _ = self.context.store.certificate_orders().delete(order.id).await;
                 return;
             }
             Err(error) => return self.fail(claim, order, &error.into()).await,
         }
-        let client = Client::new(Arc::clone(&self.parts.settings.wire));
+        let client = Client::new(Arc::clone(&self.context.settings.wire));
         let tried = match self.attempt(&client, wanted, claim, order).await {
             Ok(issued) => self.keep(wanted, &issued).await,
             Err(failure) => Err(failure.with_what_was_heard(&client)),
         };
         match tried {
             Ok(()) => {
-                self.parts.metrics.count(OrderResult::Issued);
+                self.context.metrics.count(OrderResult::Issued);
                 self.recover(wanted.network).await;
             }
             Err(failure) => self.fail(claim, order, &failure).await,
@@ -69,20 +69,20 @@ impl Issuer {
         claim: &OrderClaim,
         row: &CertificateOrder,
     ) -> Result<Issued, Failure> {
-        self.parts.means.look_for_zone(wanted.names()).await?;
+        self.context.means.look_for_zone(wanted.names()).await?;
         let account = self.open_account(client).await?;
         // Not knowing how to say it shuts nobody out.
         let _ = self.admit(account.id()).await;
         let replaces = self.replaced(&claim.subject).await?;
-        let attempt = Attempt { parts: &self.parts, client, wanted, claim, row, replaces };
+        let attempt = Attempt { context: &self.context, client, wanted, claim, row, replaces };
         attempt.run(&account).await
     }
 
     pub(super) async fn open_account(&self, client: &Client) -> Result<Account, Failure> {
         let _turn = self.account.lock().await;
-        let directory = &self.parts.settings.directory;
-        let row = self.parts.store.acme_accounts().of_directory(directory, self.now()).await?;
-        account::open(&self.parts, &row, client).await
+        let directory = &self.context.settings.directory;
+        let row = self.context.store.acme_accounts().of_directory(directory, self.now()).await?;
+        account::open(&self.context, &row, client).await
     }
 
     /// The certificate that is to be replaced, where the CA has said when: such a CA wants to know.
@@ -90,19 +90,19 @@ impl Issuer {
         &self,
         subject: &str,
     ) -> Result<Option<CertificateIdentifier<'static>>, Failure> {
-        let has_window = self.book().held(subject).is_some_and(|held| held.renewal.is_some());
-        let is_own = |stored: &Certificate| !self.parts.is_foreign(stored);
-        let stored = self.parts.store.certificates().of_subject(subject).await?;
+        let has_window = self.subjects().held(subject).is_some_and(|held| held.renewal.is_some());
+        let is_own = |stored: &Certificate| !self.context.is_foreign(stored);
+        let stored = self.context.store.certificates().of_subject(subject).await?;
         let stored = stored.filter(|stored| has_window && is_own(stored));
-        Ok(stored.and_then(|stored| self.parts.read(&stored)).and_then(|read| read.identifier()))
+        Ok(stored.and_then(|stored| self.context.read(&stored)).and_then(|read| read.identifier()))
     }
 
     /// Takes in a certificate that another relay has stored since.
     async fn adopt(&self, subject: &str) -> Result<bool, StoreError> {
-        let held = self.book().held(subject);
-        let stored = self.parts.store.certificates().of_subject(subject).await?;
+        let held = self.subjects().held(subject);
+        let stored = self.context.store.certificates().of_subject(subject).await?;
         let newer = stored.filter(|stored| held.is_none_or(|held| held.id != stored.id));
-        let Some(newer) = newer.filter(|newer| self.parts.serve(newer)) else { return Ok(false) };
+        let Some(newer) = newer.filter(|newer| self.context.serve(newer)) else { return Ok(false) };
         self.replace(held.map(|held| held.id), &newer);
         Ok(true)
     }
@@ -116,28 +116,28 @@ impl Issuer {
             network: wanted.network,
             names: wanted.names().map(ToString::to_string).collect(),
             chain: issued.chain.clone(),
-            private_key: self.parts.sealer.seal(place, issued.key.expose().as_bytes())?,
+            private_key: self.context.sealer.seal(place, issued.key.expose().as_bytes())?,
             issuer: issued.certified.issuer.clone(),
-            directory: Some(self.parts.settings.directory.clone()),
+            directory: Some(self.context.settings.directory.clone()),
             not_before: issued.certified.not_before,
             not_after: issued.certified.not_after,
             renewal: None,
             created_at: self.now(),
         };
-        self.parts.store.certificates().put(&certificate, &Actor::System).await?;
-        self.parts.store.settle().await?;
-        let before = self.book().held(&wanted.subject()).map(|held| held.id);
+        self.context.store.certificates().put(&certificate, &Actor::System).await?;
+        self.context.store.settle().await?;
+        let before = self.subjects().held(&wanted.subject()).map(|held| held.id);
         let key = Arc::clone(&issued.certified.key);
-        self.parts.certificates.put(CertificateOrigin::Acme(id), key);
+        self.context.certificates.put(CertificateOrigin::Acme(id), key);
         self.replace(before, &certificate);
         tracing::info!(subject = %wanted.subject(), issuer = %certificate.issuer, "certificate issued");
         Ok(())
     }
 
     fn replace(&self, before: Option<Uuid>, certificate: &Certificate) {
-        self.book().enter(certificate, self.parts.is_foreign(certificate));
+        self.subjects().enter(certificate, self.context.is_foreign(certificate));
         if let Some(before) = before {
-            self.parts.certificates.remove(&CertificateOrigin::Acme(before));
+            self.context.certificates.remove(&CertificateOrigin::Acme(before));
         }
     }
 
@@ -147,10 +147,10 @@ impl Issuer {
             id: Uuid::now_v7(),
             network: wanted.network,
             subject: wanted.subject(),
-            holder: self.parts.settings.holder.clone(),
+            holder: self.context.settings.holder.clone(),
             is_urgent,
             at,
-            until: later(at, self.parts.settings.pace.order_max.saturating_add(OTHERS_PAUSE)),
+            until: later(at, self.context.settings.pace.order_max.saturating_add(OTHERS_PAUSE)),
         }
     }
 }

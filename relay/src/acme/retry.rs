@@ -18,25 +18,25 @@ use super::wanted::Wanted;
 impl Issuer {
     pub(super) fn without_store(&self, subject: &str, error: &StoreError) {
         tracing::warn!(%subject, %error, "no order: the store failed");
-        self.postpone(subject, self.parts.settings.pace.passing);
+        self.postpone(subject, self.context.settings.pace.passing);
     }
 
     /// Whether the CA is to be left alone, as this relay or another has found.
     pub(super) async fn is_paused(&self) -> Result<bool, StoreError> {
-        let directory = &self.parts.settings.directory;
-        let row = self.parts.store.acme_accounts().of_directory(directory, self.now()).await?;
+        let directory = &self.context.settings.directory;
+        let row = self.context.store.acme_accounts().of_directory(directory, self.now()).await?;
         let until = waiting(row.paused_until, self.now());
-        self.book().hear_of_pause(until);
+        self.subjects().hear_of_pause(until);
         Ok(until.is_some())
     }
 
     /// Tells why nothing is ordered at all. Only a change of configuration mends it, so that it is not remembered over a restart.
     pub(super) fn give_up(&self, wanted: &Wanted, failure: &Failure) {
-        self.parts.metrics.count(OrderResult::Failed);
+        self.context.metrics.count(OrderResult::Failed);
         let (subject, problem) = (wanted.subject(), failure.problem());
         tracing::warn!(%subject, code = %problem.code, cause = %problem.cause, remedy = %problem.remedy, "no certificate");
-        let next_try_at = later(self.now(), self.parts.settings.pace.refused_max);
-        self.book().postpone(&subject, next_try_at, Some(problem));
+        let next_try_at = later(self.now(), self.context.settings.pace.refused_max);
+        self.subjects().postpone(&subject, next_try_at, Some(problem));
     }
 
     /// Writes down why, and when the next try is.
@@ -46,7 +46,7 @@ impl Issuer {
         order: &CertificateOrder,
         failure: &Failure,
     ) {
-        self.parts.metrics.count(OrderResult::Failed);
+        self.context.metrics.count(OrderResult::Failed);
         let pause = self.pause_after(failure, order.failures.saturating_add(1));
         let at = self.now();
         let next_try_at = later(at, pause);
@@ -64,12 +64,12 @@ impl Issuer {
             at,
         };
         if let Err(error) =
-            self.parts.store.certificate_orders().fail(order.id, &noted, &Actor::System).await
+            self.context.store.certificate_orders().fail(order.id, &noted, &Actor::System).await
         {
             tracing::warn!(%error, "a failed order is remembered until a restart only");
         }
-        self.book().postpone(&claim.subject, next_try_at, Some(problem));
-        self.book().set_retry_after(&claim.subject, retry_after);
+        self.subjects().postpone(&claim.subject, next_try_at, Some(problem));
+        self.subjects().set_retry_after(&claim.subject, retry_after);
         self.heed(claim, failure, pause).await;
     }
 
@@ -79,7 +79,7 @@ impl Issuer {
             self.note_rate_limit(claim, pause);
         } else if failure.kind.is_of_proof() {
             // The CA took the order on.
-            self.book().rate_limits.clear(claim.network);
+            self.subjects().rate_limits.clear(claim.network);
         }
         if failure.kind.concerns_all() {
             self.pause_ca(failure).await;
@@ -92,7 +92,7 @@ impl Issuer {
     /// Not before the CA wants it, and later each time.
     fn pause_after(&self, failure: &Failure, failures: u32) -> Duration {
         let roll = rand::rng().random();
-        let pace = &self.parts.settings.pace;
+        let pace = &self.context.settings.pace;
         if failure.kind.is_found_at_home() {
             return pace.pause(failures, false, roll).min(AT_HOME_PAUSE_MAX);
         }
@@ -102,10 +102,10 @@ impl Issuer {
 
     /// Holds up further new orders, though never for long: it may be that only those two were too much.
     fn note_rate_limit(&self, claim: &OrderClaim, pause: Duration) {
-        let pace = &self.parts.settings.pace;
+        let pace = &self.context.settings.pace;
         let (OrderClaim { subject, network, at, .. }, now) = (claim, self.now());
         let until = later(*at, pause.max(pace.passing).min(pace.passing_max));
-        if self.book().rate_limits.note(subject, *network, until, now) {
+        if self.subjects().rate_limits.note(subject, *network, until, now) {
             tracing::warn!(%subject, "the CA limits one name after the other: new orders wait");
         }
     }
@@ -113,21 +113,22 @@ impl Issuer {
     /// Leaves the whole CA alone for a while: what fails for one fails for all.
     async fn pause_ca(&self, failure: &Failure) {
         let failures = {
-            let mut book = self.book();
-            book.ca_failures = book.ca_failures.saturating_add(1);
-            book.ca_failures
+            let mut subjects = self.subjects();
+            subjects.ca_failures = subjects.ca_failures.saturating_add(1);
+            subjects.ca_failures
         };
         let now = self.now();
         let until = later(now, self.pause_after(failure, failures));
-        self.book().pause(Some(until), failure.retry_after.map(|wish| later(now, wish)));
+        self.subjects().pause(Some(until), failure.retry_after.map(|wish| later(now, wish)));
         self.store_pause(until).await;
     }
 
     async fn store_pause(&self, until: Micros) {
         let paused = async {
-            let directory = &self.parts.settings.directory;
-            let row = self.parts.store.acme_accounts().of_directory(directory, self.now()).await?;
-            self.parts.store.acme_accounts().pause(row.id, until).await
+            let directory = &self.context.settings.directory;
+            let row =
+                self.context.store.acme_accounts().of_directory(directory, self.now()).await?;
+            self.context.store.acme_accounts().pause(row.id, until).await
         };
         if let Err(error) = paused.await {
             tracing::warn!(%error, "until when the CA is left alone is not stored");
@@ -139,12 +140,12 @@ impl Issuer {
         let now = self.now();
         let forgotten = async {
             let row = self
-                .parts
+                .context
                 .store
                 .acme_accounts()
-                .of_directory(&self.parts.settings.directory, now)
+                .of_directory(&self.context.settings.directory, now)
                 .await?;
-            self.parts.store.acme_accounts().delete(row.id, &Actor::System, now).await
+            self.context.store.acme_accounts().delete(row.id, &Actor::System, now).await
         };
         if let Err(error) = forgotten.await {
             tracing::warn!(%error, "an account that the CA has forgotten stays");
@@ -154,11 +155,11 @@ impl Issuer {
     /// The CA is well: it has issued something to `network`.
     pub(super) async fn recover(&self, network: Option<Uuid>) {
         let was_paused = {
-            let mut book = self.book();
-            let was_paused = book.was_paused();
-            book.rate_limits.clear(network);
-            book.ca_failures = 0;
-            book.pause(None, None);
+            let mut subjects = self.subjects();
+            let was_paused = subjects.was_paused();
+            subjects.rate_limits.clear(network);
+            subjects.ca_failures = 0;
+            subjects.pause(None, None);
             was_paused
         };
         if was_paused {

@@ -15,7 +15,7 @@ use crate::dns::TxtRecords;
 
 /// What an issuer works with.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Context {
     pub(super) store: Arc<Store>,
     pub(super) sealer: Arc<Sealer>,
     pub(super) settings: AcmeSettings,
@@ -24,7 +24,7 @@ pub struct Parts {
     pub(super) metrics: AcmeMetrics,
 }
 
-impl Parts {
+impl Context {
     /// `txt` is what puts TXT records into the zone of the settings, if anything does.
     pub fn new(
         store: Arc<Store>,

@@ -16,8 +16,8 @@ use super::wanted::Wanted;
 
 /// All subjects.
 #[derive(Debug, Default)]
-pub(super) struct Book {
-    pages: BTreeMap<String, Page>,
+pub(super) struct Subjects {
+    entries: BTreeMap<String, Subject>,
     /// The CA is left alone before.
     paused_until: Option<Micros>,
     /// How much of that is its own wish.
@@ -31,7 +31,7 @@ pub(super) struct Book {
 
 /// One subject.
 #[derive(Debug, Default)]
-struct Page {
+struct Subject {
     wanted: Option<Wanted>,
     wanted_since: Option<Micros>,
     /// Whose it is, or was when it was last wanted.
@@ -89,16 +89,16 @@ pub(super) struct Forgotten {
     pub(super) early: usize,
 }
 
-impl Book {
+impl Subjects {
     /// Takes in a certificate of the store; one of another CA is to be replaced.
     pub(super) fn enter(&mut self, certificate: &Certificate, is_foreign: bool) {
         let Some(subject) = certificate.subject() else { return };
-        let page = self.pages.entry(subject.to_owned()).or_default();
-        page.retry_after = None;
-        page.is_urgent = false;
-        page.known = Known { held: Some(held(certificate, is_foreign)), ..Known::default() };
-        page.problem = None;
-        page.shown = Some(Shown {
+        let entry = self.entries.entry(subject.to_owned()).or_default();
+        entry.retry_after = None;
+        entry.is_urgent = false;
+        entry.known = Known { held: Some(held(certificate, is_foreign)), ..Known::default() };
+        entry.problem = None;
+        entry.shown = Some(Shown {
             names: certificate.names.clone(),
             network: certificate.network,
             issuer: certificate.issuer.clone(),
@@ -107,43 +107,43 @@ impl Book {
 
     /// Takes in what the store remembers of an order.
     pub(super) fn remember(&mut self, order: &CertificateOrder) {
-        let page = self.pages.entry(order.subject.clone()).or_default();
-        page.known.next_try_at = Some(order.next_try_at);
-        page.retry_after = order.retry_after;
-        page.problem.clone_from(&order.problem);
+        let entry = self.entries.entry(order.subject.clone()).or_default();
+        entry.known.next_try_at = Some(order.next_try_at);
+        entry.retry_after = order.retry_after;
+        entry.problem.clone_from(&order.problem);
     }
 
     /// From here on these are wanted and nothing else.
     pub(super) fn want(&mut self, wanted: &[Wanted], now: Micros) {
-        self.pages.values_mut().for_each(|page| page.wanted = None);
+        self.entries.values_mut().for_each(|entry| entry.wanted = None);
         for one in wanted {
-            let page = self.pages.entry(one.subject()).or_default();
-            page.network = one.network;
-            page.wanted_since = page.wanted_since.or(Some(now));
-            page.wanted = Some(one.clone());
+            let entry = self.entries.entry(one.subject()).or_default();
+            entry.network = one.network;
+            entry.wanted_since = entry.wanted_since.or(Some(now));
+            entry.wanted = Some(one.clone());
         }
-        let not_wanted = self.pages.values_mut().filter(|page| page.wanted.is_none());
-        not_wanted.for_each(|page| page.wanted_since = None);
-        self.pages.retain(|_, page| page.is_needed());
+        let not_wanted = self.entries.values_mut().filter(|entry| entry.wanted.is_none());
+        not_wanted.for_each(|entry| entry.wanted_since = None);
+        self.entries.retain(|_, entry| entry.is_needed());
     }
 
     /// Subjects whose orders nobody needs any more come out: nobody wants them, and the time is over for which the CA was to be left alone.
     pub(super) fn take_forgotten(&mut self, now: Micros) -> Forgotten {
-        let remembered = self.pages.iter().filter(|(_, page)| page.is_remembered());
+        let remembered = self.entries.iter().filter(|(_, entry)| entry.is_remembered());
         let mut forgotten: Vec<(Option<Micros>, String)> = remembered
-            .map(|(subject, page)| (waiting(page.known.next_try_at, now), subject.clone()))
+            .map(|(subject, entry)| (waiting(entry.known.next_try_at, now), subject.clone()))
             .collect();
         forgotten.sort();
         let over = forgotten.iter().take_while(|(until, _)| until.is_none()).count();
         let early = (forgotten.len() - over).saturating_sub(REMEMBERED_MAX);
         forgotten.truncate(over + early);
         for (_, subject) in &forgotten {
-            if let Some(page) = self.pages.get_mut(subject) {
-                page.known.next_try_at = None;
-                page.problem = None;
+            if let Some(entry) = self.entries.get_mut(subject) {
+                entry.known.next_try_at = None;
+                entry.problem = None;
             }
         }
-        self.pages.retain(|_, page| page.is_needed());
+        self.entries.retain(|_, entry| entry.is_needed());
         Forgotten { subjects: forgotten.into_iter().map(|(_, subject)| subject).collect(), early }
     }
 
@@ -151,12 +151,12 @@ impl Book {
     pub(super) fn take_due(&mut self, most: usize, now: Micros) -> (Vec<Task>, Micros) {
         let mut next = Micros::MAX;
         let mut due: Vec<Due> = Vec::new();
-        for (subject, page) in self.pages.iter().filter(|(_, page)| !page.is_busy) {
-            let Some(wanted) = &page.wanted else { continue };
-            match self.action(page, now) {
+        for (subject, entry) in self.entries.iter().filter(|(_, entry)| !entry.is_busy) {
+            let Some(wanted) = &entry.wanted else { continue };
+            match self.action(entry, now) {
                 Action::Wait(until) => next = next.min(until),
                 action @ (Action::Order | Action::AskRenewal) => {
-                    due.push(Due::new(subject.clone(), wanted.network, page, action));
+                    due.push(Due::new(subject.clone(), wanted.network, entry, action));
                 }
             }
         }
@@ -172,29 +172,29 @@ impl Book {
         let (place, _) =
             turns.min_by(|(_, one), (_, other)| one.turn(&busy).cmp(&other.turn(&busy)))?;
         let Due { subject, action, .. } = due.swap_remove(place);
-        let page = self.pages.get_mut(&subject)?;
-        page.is_busy = true;
-        let is_urgent = std::mem::take(&mut page.is_urgent);
-        Some(Task { wanted: page.wanted.clone()?, action, is_urgent })
+        let entry = self.entries.get_mut(&subject)?;
+        entry.is_busy = true;
+        let is_urgent = std::mem::take(&mut entry.is_urgent);
+        Some(Task { wanted: entry.wanted.clone()?, action, is_urgent })
     }
 
     /// How many subjects of each network are worked on.
     fn busy(&self) -> BTreeMap<Option<Uuid>, usize> {
         let mut busy = BTreeMap::new();
-        for page in self.pages.values().filter(|page| page.is_busy) {
-            *busy.entry(page.network).or_default() += 1;
+        for entry in self.entries.values().filter(|entry| entry.is_busy) {
+            *busy.entry(entry.network).or_default() += 1;
         }
         busy
     }
 
-    fn action(&self, page: &Page, now: Micros) -> Action {
-        if page.is_urgent {
-            let wish = waiting(page.retry_after, now).max(waiting(self.retry_after, now));
+    fn action(&self, entry: &Subject, now: Micros) -> Action {
+        if entry.is_urgent {
+            let wish = waiting(entry.retry_after, now).max(waiting(self.retry_after, now));
             return wish.map_or(Action::Order, Action::Wait);
         }
-        match decide(&page.known, self.paused_until, now) {
-            Action::Order if page.known.held.is_none() => {
-                self.rate_limits.until(page.network, now).map_or(Action::Order, Action::Wait)
+        match decide(&entry.known, self.paused_until, now) {
+            Action::Order if entry.known.held.is_none() => {
+                self.rate_limits.until(entry.network, now).map_or(Action::Order, Action::Wait)
             }
             action @ (Action::Order | Action::AskRenewal | Action::Wait(_)) => action,
         }
@@ -202,24 +202,24 @@ impl Book {
 
     /// Certificates that have expired and that nobody wants; they come out and are forgotten.
     pub(super) fn take_expired(&mut self, now: Micros) -> Vec<Uuid> {
-        let is_over = |page: &Page| {
-            page.wanted.is_none() && page.known.held.is_some_and(|held| held.not_after <= now)
+        let is_over = |entry: &Subject| {
+            entry.wanted.is_none() && entry.known.held.is_some_and(|held| held.not_after <= now)
         };
         let over: Vec<Uuid> =
-            self.pages.values().filter(|page| is_over(page)).filter_map(Page::id).collect();
-        self.pages.retain(|_, page| !is_over(page));
+            self.entries.values().filter(|entry| is_over(entry)).filter_map(Subject::id).collect();
+        self.entries.retain(|_, entry| !is_over(entry));
         over
     }
 
     /// The certificate that a subject has.
     pub(super) fn held(&self, subject: &str) -> Option<Held> {
-        self.pages.get(subject)?.known.held
+        self.entries.get(subject)?.known.held
     }
 
     /// Nobody works on it any more.
     pub(super) fn rest(&mut self, subject: &str) {
-        if let Some(page) = self.pages.get_mut(subject) {
-            page.is_busy = false;
+        if let Some(entry) = self.entries.get_mut(subject) {
+            entry.is_busy = false;
         }
     }
 
@@ -227,20 +227,20 @@ impl Book {
     /// subject that the name belongs to comes out, if there is one that is wanted.
     pub(super) fn hasten(&mut self, name: &Name, now: Micros) -> Option<CertificateState> {
         let is_wanted = |is_meant: &dyn Fn(&Wanted) -> bool| {
-            let mut pages = self.pages.iter();
-            let found = pages.find(|(_, page)| page.wanted.as_ref().is_some_and(is_meant))?;
+            let mut entries = self.entries.iter();
+            let found = entries.find(|(_, entry)| entry.wanted.as_ref().is_some_and(is_meant))?;
             Some(found.0.clone())
         };
         let subject = is_wanted(&|wanted| wanted.names().any(|own| own == name))
             .or_else(|| is_wanted(&|wanted| wanted.names().any(|own| own.covers(name))))?;
-        let page = self.pages.get_mut(&subject)?;
+        let entry = self.entries.get_mut(&subject)?;
         // A try that is under way may fail by what has been mended since: then there is another one.
-        page.is_urgent = true;
-        if let Some(held) = &mut page.known.held {
+        entry.is_urgent = true;
+        if let Some(held) = &mut entry.known.held {
             held.is_unwanted = true;
         }
-        let page = self.pages.get(&subject)?;
-        Some(page.state(&subject, self.action(page, now), now))
+        let entry = self.entries.get(&subject)?;
+        Some(entry.state(&subject, self.action(entry, now), now))
     }
 
     /// It is not tried before `until`, and why.
@@ -251,22 +251,22 @@ impl Book {
         problem: Option<CertificateProblem>,
     ) {
         // What nobody wants any more too: it may be wanted again before `until`.
-        if let Some(page) = self.pages.get_mut(subject) {
-            page.known.next_try_at = Some(until);
-            page.problem = problem.or_else(|| page.problem.take());
+        if let Some(entry) = self.entries.get_mut(subject) {
+            entry.known.next_try_at = Some(until);
+            entry.problem = problem.or_else(|| entry.problem.take());
         }
     }
 
     /// The CA has said before when it does not want to be asked about a subject, if at all.
     pub(super) fn set_retry_after(&mut self, subject: &str, at: Option<Micros>) {
-        if let Some(page) = self.pages.get_mut(subject) {
-            page.retry_after = at;
+        if let Some(entry) = self.entries.get_mut(subject) {
+            entry.retry_after = at;
         }
     }
 
     /// The CA has said when it wants a certificate renewed.
     pub(super) fn set_renewal(&mut self, subject: &str, window: RenewalWindow) {
-        let held = self.pages.get_mut(subject).and_then(|page| page.known.held.as_mut());
+        let held = self.entries.get_mut(subject).and_then(|entry| entry.known.held.as_mut());
         if let Some(held) = held {
             held.renewal = Some(window);
         }
@@ -274,8 +274,8 @@ impl Book {
 
     /// The CA has not said it, and is not asked before.
     pub(super) fn ask_after(&mut self, subject: &str, at: Micros) {
-        if let Some(page) = self.pages.get_mut(subject) {
-            page.known.ask_after = Some(at);
+        if let Some(entry) = self.entries.get_mut(subject) {
+            entry.known.ask_after = Some(at);
         }
     }
 
@@ -307,39 +307,43 @@ impl Book {
 
     /// How every subject is, by name.
     pub(super) fn states(&self, now: Micros) -> Vec<CertificateState> {
-        let shown =
-            self.pages.iter().filter(|(_, page)| page.wanted.is_some() || page.shown.is_some());
-        shown.map(|(subject, page)| page.state(subject, self.action(page, now), now)).collect()
+        let shown = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.wanted.is_some() || entry.shown.is_some());
+        shown.map(|(subject, entry)| entry.state(subject, self.action(entry, now), now)).collect()
     }
 
     /// How the certificate for a hostname is that is wanted: its own, or the wildcard above it.
     pub(super) fn state_of(&self, hostname: &str, now: Micros) -> Option<CertificateState> {
         let above = hostname.split_once('.').map(|(_, parent)| format!("*.{parent}"));
         let subjects = std::iter::once(hostname).chain(above.as_deref());
-        let mut pages = subjects.filter_map(|subject| self.pages.get_key_value(subject));
-        let (subject, page) = pages.find(|(_, page)| page.wanted.is_some())?;
-        Some(page.state(subject, self.action(page, now), now))
+        let mut entries = subjects.filter_map(|subject| self.entries.get_key_value(subject));
+        let (subject, entry) = entries.find(|(_, entry)| entry.wanted.is_some())?;
+        Some(entry.state(subject, self.action(entry, now), now))
     }
 
     /// How many that are wanted fail.
     pub(super) fn failing(&self) -> usize {
-        let fails = |page: &&Page| page.wanted.is_some() && page.problem.is_some();
-        self.pages.values().filter(fails).count()
+        let fails = |entry: &&Subject| entry.wanted.is_some() && entry.problem.is_some();
+        self.entries.values().filter(fails).count()
     }
 
     /// When the first certificate that is wanted expires.
     pub(super) fn soonest_expiry(&self) -> Option<Micros> {
-        let wanted = self.pages.values().filter(|page| page.wanted.is_some());
-        wanted.filter_map(|page| Some(page.known.held?.not_after)).min()
+        let wanted = self.entries.values().filter(|entry| entry.wanted.is_some());
+        wanted.filter_map(|entry| Some(entry.known.held?.not_after)).min()
     }
 }
 
 impl Due {
-    fn new(subject: String, network: Option<Uuid>, page: &Page, action: Action) -> Self {
-        let (rank, at) = match (page.known.held, action) {
-            (_, Action::AskRenewal) => (Rank::Question, page.known.ask_after),
-            (Some(held), _) => (Rank::Renewal, page.known.next_try_at.or_else(|| Some(held.due()))),
-            (None, _) => (Rank::First, page.known.next_try_at.or(page.wanted_since)),
+    fn new(subject: String, network: Option<Uuid>, entry: &Subject, action: Action) -> Self {
+        let (rank, at) = match (entry.known.held, action) {
+            (_, Action::AskRenewal) => (Rank::Question, entry.known.ask_after),
+            (Some(held), _) => {
+                (Rank::Renewal, entry.known.next_try_at.or_else(|| Some(held.due())))
+            }
+            (None, _) => (Rank::First, entry.known.next_try_at.or(entry.wanted_since)),
         };
         Self { subject, network, rank, at: at.unwrap_or(Micros::MIN), action }
     }
@@ -351,7 +355,7 @@ impl Due {
     }
 }
 
-impl Page {
+impl Subject {
     /// Nobody wants it, and when it may be tried again is kept in case somebody will.
     fn is_remembered(&self) -> bool {
         self.wanted.is_none() && !self.is_busy && self.known.next_try_at.is_some()
@@ -417,78 +421,78 @@ mod tests {
 
     #[test]
     fn what_nobody_wants_is_remembered_up_to_a_bound() {
-        let mut book = Book::default();
+        let mut known = Subjects::default();
         let many: Vec<Wanted> =
             (0..REMEMBERED_MAX + 2).map(|number| one(&format!("n{number}.example.com"))).collect();
-        book.want(&many, NOW);
+        known.want(&many, NOW);
         for (number, wanted) in many.iter().enumerate() {
             let until = NOW + Micros::try_from(number).unwrap();
-            book.postpone(&wanted.subject(), until, None);
+            known.postpone(&wanted.subject(), until, None);
         }
-        assert_eq!(book.take_forgotten(NOW), Forgotten::default(), "all are wanted");
-        book.want(&[], NOW);
+        assert_eq!(known.take_forgotten(NOW), Forgotten::default(), "all are wanted");
+        known.want(&[], NOW);
         let subjects = ["n0.example.com", "n1.example.com"].map(str::to_owned);
         let wanted = Forgotten { subjects: BTreeSet::from(subjects), early: 1 };
-        assert_eq!(book.take_forgotten(NOW), wanted, "one is over, and one too many");
-        assert_eq!(book.take_forgotten(NOW + 2).subjects.len(), 1);
+        assert_eq!(known.take_forgotten(NOW), wanted, "one is over, and one too many");
+        assert_eq!(known.take_forgotten(NOW + 2).subjects.len(), 1);
     }
 
     #[test]
     fn attack_42_a_network_with_many_names_holds_up_nobody_else() {
-        let mut book = Book::default();
+        let mut known = Subjects::default();
         let greedy = Some(Uuid::from_u128(1));
         let mut wanted: Vec<Wanted> =
             (0..700).map(|number| of(&format!("a{number}.example.com"), greedy)).collect();
-        book.want(&wanted, NOW);
-        let (first, _) = book.take_due(4, NOW);
+        known.want(&wanted, NOW);
+        let (first, _) = known.take_due(4, NOW);
         assert_eq!(first.len(), 4, "alone it has all room");
         wanted.push(of("z.example.org", Some(Uuid::from_u128(2))));
         wanted.push(of("relay.example.org", None));
-        book.want(&wanted, NOW + 1);
-        book.rest(&first[0].wanted.subject());
-        assert_eq!(subjects(&book.take_due(1, NOW + 1).0), ["relay.example.org"]);
-        book.rest(&first[1].wanted.subject());
-        assert_eq!(subjects(&book.take_due(1, NOW + 1).0), ["z.example.org"]);
+        known.want(&wanted, NOW + 1);
+        known.rest(&first[0].wanted.subject());
+        assert_eq!(subjects(&known.take_due(1, NOW + 1).0), ["relay.example.org"]);
+        known.rest(&first[1].wanted.subject());
+        assert_eq!(subjects(&known.take_due(1, NOW + 1).0), ["z.example.org"]);
     }
 
     #[test]
     fn what_is_due_longest_comes_first_and_a_renewal_before_it() {
-        let mut book = Book::default();
-        book.want(&["a", "b", "c", "d"].map(|name| one(&format!("{name}.example.com"))), NOW);
+        let mut known = Subjects::default();
+        known.want(&["a", "b", "c", "d"].map(|name| one(&format!("{name}.example.com"))), NOW);
         for (subject, since) in [("a.example.com", 3), ("b.example.com", 1), ("c.example.com", 2)] {
-            book.postpone(subject, NOW + since, None);
+            known.postpone(subject, NOW + since, None);
         }
-        renew(&mut book, "d.example.com");
-        let (tasks, _) = book.take_due(9, NOW + 9);
+        renew(&mut known, "d.example.com");
+        let (tasks, _) = known.take_due(9, NOW + 9);
         let wanted = ["d", "b", "c", "a"].map(|name| format!("{name}.example.com"));
         assert_eq!(subjects(&tasks), wanted);
     }
 
     #[test]
     fn a_rate_limit_of_others_holds_up_new_orders_and_no_renewal() {
-        let mut book = Book::default();
-        book.want(&["a", "b"].map(|name| one(&format!("{name}.example.com"))), NOW);
-        renew(&mut book, "b.example.com");
+        let mut known = Subjects::default();
+        known.want(&["a", "b"].map(|name| one(&format!("{name}.example.com"))), NOW);
+        renew(&mut known, "b.example.com");
         for subject in ["x.example.com", "y.example.com"] {
-            book.rate_limits.note(subject, None, NOW + 9, NOW);
+            known.rate_limits.note(subject, None, NOW + 9, NOW);
         }
-        let (tasks, next) = book.take_due(9, NOW);
+        let (tasks, next) = known.take_due(9, NOW);
         assert_eq!((subjects(&tasks), next), (vec!["b.example.com".to_owned()], NOW + 9));
-        let (tasks, _) = book.take_due(9, NOW + 9);
+        let (tasks, _) = known.take_due(9, NOW + 9);
         assert_eq!(subjects(&tasks), ["a.example.com"]);
     }
 
     #[test]
     fn a_name_without_room_is_counted_once() {
-        let mut book = Book::default();
+        let mut known = Subjects::default();
         let names = ["a", "b"].map(|name| one(&format!("{name}.example.com")));
-        assert_eq!(book.note_refused(&names), 2);
-        assert_eq!(book.note_refused(&names), 0, "as they were");
-        assert_eq!((book.note_refused(&names[..1]), book.note_refused(&names)), (0, 1));
+        assert_eq!(known.note_refused(&names), 2);
+        assert_eq!(known.note_refused(&names), 0, "as they were");
+        assert_eq!((known.note_refused(&names[..1]), known.note_refused(&names)), (0, 1));
     }
 
     /// Gives a subject a certificate that has expired.
-    fn renew(book: &mut Book, subject: &str) {
+    fn renew(known: &mut Subjects, subject: &str) {
         let (not_before, not_after) = (NOW - 100, NOW);
         let held = Held {
             id: Uuid::nil(),
@@ -498,7 +502,7 @@ mod tests {
             renewal: None,
             is_unwanted: false,
         };
-        book.pages.get_mut(subject).unwrap().known.held = Some(held);
+        known.entries.get_mut(subject).unwrap().known.held = Some(held);
     }
 
     fn subjects(tasks: &[Task]) -> Vec<String> {
