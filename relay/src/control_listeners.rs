@@ -13,7 +13,7 @@ use axum::body::Body;
 use bore_control::event::{Event, Subject};
 use bore_control::{Caller, Control, Directory};
 use bore_driver::{Local, OverlayStream, Shard, pipe};
-use bore_edge::source;
+use bore_edge::{CallerPlace, PerCallerLimit, TcpAccept, source};
 use bore_netstack::Incoming;
 use bore_overlay::{
     CONTROL_PORT, GARDEN_PORT, GARDEN_RELAY, NetworkId, PeerId, PublicKey, RELAY_V4, overlay_v6,
@@ -31,11 +31,10 @@ use tower_service::Service;
 use uuid::Uuid;
 
 use crate::limits::{
-    ACCEPT_PAUSE, CONTROL_CONNECTIONS_PER_NODE_MAX, DOOR_BACKLOG, GARDEN_CONNECTIONS_PER_PEER_MAX,
+    CONTROL_CONNECTIONS_PER_NODE_MAX, DOOR_BACKLOG, GARDEN_CONNECTIONS_PER_PEER_MAX,
     TCP_DOOR_CONNECTIONS_MAX, TCP_DOOR_CONNECTIONS_PER_SOURCE_MAX,
 };
 use crate::members::Members;
-use crate::per_caller_limit::{CallerPlace, PerCallerLimit};
 
 /// Serves the API to automation until `closing`. Connections end with the task. No source has all places.
 pub(crate) async fn serve_tcp(
@@ -44,32 +43,27 @@ pub(crate) async fn serve_tcp(
     refused: Counter,
     mut closing: watch::Receiver<bool>,
 ) {
-    let (mut connections, seats) = (JoinSet::new(), PerCallerLimit::default());
+    let (mut connections, places) = (JoinSet::new(), PerCallerLimit::default());
+    let mut accept = TcpAccept::new(listener);
+    let refuse = || {
+        refused.inc();
+    };
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (socket, peer) = tokio::select! {
+            accepted = accept.next(refuse) => accepted,
             Some(_) = connections.join_next() => continue,
             _ = closing.wait_for(|closing| *closing) => return,
         };
-        match accepted {
-            Ok((socket, peer)) => {
-                let seat = seats.take(source(peer.ip()), places_of(peer.ip()));
-                let Some(seat) = seat.filter(|_| connections.len() < TCP_DOOR_CONNECTIONS_MAX)
-                else {
-                    refused.inc();
-                    continue;
-                };
-                let router = router.clone();
-                connections.spawn(async move {
-                    let _seat = seat;
-                    serve(socket, router, Caller::Tcp { peer }).await;
-                });
-            }
-            Err(error) => {
-                tracing::debug!(%error, "api connection not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        let place = places.take(source(peer.ip()), places_of(peer.ip()));
+        let Some(place) = place.filter(|_| connections.len() < TCP_DOOR_CONNECTIONS_MAX) else {
+            refuse();
+            continue;
+        };
+        let router = router.clone();
+        connections.spawn(async move {
+            let _place = place;
+            serve(socket, router, Caller::Tcp { peer }).await;
+        });
     }
 }
 

@@ -22,7 +22,6 @@ mod members;
 mod metrics;
 mod naming;
 mod origins;
-mod per_caller_limit;
 mod public_address;
 mod publications;
 mod recall;

@@ -48,7 +48,7 @@ pub(crate) const DOWN_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// `live` is true for so long after the visit that proved it.
 pub(crate) const LIVE_FOR: Duration = Duration::from_secs(150);
 /// What visitors did not get of a service's answers is shown for so long.
-pub(crate) const LOST_LINE_SHOWN: Duration = Duration::from_secs(600);
+pub(crate) const LOSS_SHOWN: Duration = Duration::from_secs(600);
 /// An agent that does not say what the target of a new publication does is asked after so long.
 pub(crate) const REPORT_PATIENCE: Duration = Duration::from_secs(5);
 /// A target check through the tunnel may take so long.
@@ -83,8 +83,6 @@ pub(crate) const DOMAIN_LOOK_WAIT_MAX: Duration = Duration::from_secs(600);
 pub(crate) const DOMAIN_LOOK_FAILED_WAIT: Duration = Duration::from_secs(30);
 /// Characters of what an agent says about its target.
 pub(crate) const DETAIL_CHARACTERS_MAX: usize = 300;
-/// Pause before accepting again when file descriptors are used up.
-pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Requests to the ingress that wait for it.
 pub(crate) const COMMANDS_MAX: usize = 1_024;
 /// Connections inside the overlay that wait to be served.

@@ -1,10 +1,10 @@
 //! Taking connections from a listener, within limits.
 //!
-//! Too many from one source: the new one is closed. Too many in all, or no file descriptor left:
+//! Too many from one source: the new one is closed. Too many in all, or no file descriptor left ([`TcpAccept`]):
 //! accepting pauses, and visitors wait in the kernel's queue; the loop neither spins nor dies.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,21 +15,23 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::access::Observer;
 use super::connection::Shared;
 use super::counters::{EdgeCounters, Limit};
 use super::door::Arrival;
 use super::lengths::Versions;
-use super::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, TCP_UNTAKEN_MARGIN};
+use super::limits::TCP_UNTAKEN_MARGIN;
 use super::origin_stream::OddLines;
 use super::origins::Origins;
 use super::prefixed::Prefixed;
 use super::proxied::{self, Proxied};
 use super::settings::{EdgeSettings, Scheme};
-use super::sources::{Place, Sources};
+use super::tcp_accept::TcpAccept;
 use crate::keepalive::keep_alive;
+use crate::per_caller_limit::{CallerPlace, PerCallerLimit};
+use crate::source::source;
 use crate::tls::Tls;
 
 /// What the visitors of all listeners are served with.
@@ -120,7 +122,12 @@ impl<O: Origins> Shared<O> {
     }
 
     /// Finds out whom a load balancer brings; that visitor needs a place of its own.
-    async fn welcome_proxied(&self, mut stream: Socket, arrival: Arrival, sources: &Sources) {
+    async fn welcome_proxied(
+        &self,
+        mut stream: Socket,
+        arrival: Arrival,
+        sources: &PerCallerLimit<IpAddr>,
+    ) {
         let deadline = arrival.accepted_at + self.settings.head_max;
         let Ok(Ok(Proxied { pair, rest })) = timeout_at(deadline, proxied::read(&mut stream)).await
         else {
@@ -129,7 +136,8 @@ impl<O: Origins> Shared<O> {
         };
         let (visitor, dialled) =
             pair.map_or((arrival.visitor, arrival.dialled), |pair| (pair.0, Some(pair.1)));
-        let Some(_source) = sources.enter(visitor.ip()) else {
+        let places = self.settings.connections_per_source_max;
+        let Some(_source) = sources.take(source(visitor.ip()), places) else {
             return self.counters.limited(Limit::Source);
         };
         let arrival = Arrival { visitor, dialled, ..arrival };
@@ -156,51 +164,37 @@ struct Admitted {
     stream: Socket,
     arrival: Arrival,
     /// `None` while only a load balancer knows the source.
-    source: Option<Place>,
-    sources: Sources,
+    source: Option<CallerPlace<IpAddr>>,
+    sources: PerCallerLimit<IpAddr>,
 }
 
 struct Acceptor {
-    listener: TcpListener,
+    accept: TcpAccept,
     total: Arc<Semaphore>,
-    sources: Sources,
+    sources: PerCallerLimit<IpAddr>,
     settings: EdgeSettings,
     counters: EdgeCounters,
-    pause: Duration,
-    paused_until: Option<Instant>,
 }
 
 impl Acceptor {
     fn new(listener: TcpListener, settings: &EdgeSettings, counters: EdgeCounters) -> Self {
         Self {
-            listener,
+            accept: TcpAccept::new(listener),
             total: Arc::new(Semaphore::new(settings.connections_max)),
-            sources: Sources::new(settings.connections_per_source_max),
+            sources: PerCallerLimit::default(),
             settings: settings.clone(),
             counters,
-            pause: ACCEPT_PAUSE_MIN,
-            paused_until: None,
         }
     }
 
     /// The next connection within limits. May be dropped while waiting.
     async fn next(&mut self) -> Admitted {
         loop {
-            if let Some(until) = self.paused_until {
-                sleep_until(until).await;
-                self.paused_until = None;
-            }
             let total = self.place().await;
-            match self.listener.accept().await {
-                Ok((stream, visitor)) => {
-                    // A listener on `[::]` gives IPv4 visitors in their mapped form; from here on there is one form.
-                    let visitor = SocketAddr::new(visitor.ip().to_canonical(), visitor.port());
-                    self.pause = ACCEPT_PAUSE_MIN;
-                    if let Some(admitted) = self.admit(stream, visitor, total) {
-                        return admitted;
-                    }
-                }
-                Err(error) => self.handle_failure(&error),
+            let failed = || self.counters.limited(Limit::Descriptors);
+            let (stream, visitor) = self.accept.next(failed).await;
+            if let Some(admitted) = self.admit(stream, visitor, total) {
+                return admitted;
             }
         }
     }
@@ -228,7 +222,8 @@ impl Acceptor {
         let source = if self.settings.is_proxy(visitor.ip()) {
             None
         } else {
-            let place = self.sources.enter(visitor.ip());
+            let places = self.settings.connections_per_source_max;
+            let place = self.sources.take(source(visitor.ip()), places);
             if place.is_none() {
                 self.counters.limited(Limit::Source);
                 return None;
@@ -245,18 +240,6 @@ impl Acceptor {
         let arrival = Arrival { visitor, dialled, accepted_at: Instant::now(), ending };
         Some(Admitted { stream, arrival, source, sources: self.sources.clone() })
     }
-
-    /// Without descriptors every accept fails at once; other failures concern one visitor only.
-    fn handle_failure(&mut self, error: &io::Error) {
-        if !is_exhaustion(error) {
-            tracing::debug!(%error, "a connection failed before it was accepted");
-            return;
-        }
-        self.counters.limited(Limit::Descriptors);
-        tracing::warn!(%error, "accepting pauses");
-        self.paused_until = Some(Instant::now() + self.pause);
-        self.pause = (self.pause * 2).min(ACCEPT_PAUSE_MAX);
-    }
 }
 
 /// Small answers leave at once, and a visitor that vanished is noticed. For one that makes no room the kernel would keep what is left of a
@@ -265,11 +248,6 @@ fn prepare(stream: &TcpStream, pause_max: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_user_timeout(Some(pause_max + TCP_UNTAKEN_MARGIN))?;
     keep_alive(stream)
-}
-
-fn is_exhaustion(error: &io::Error) -> bool {
-    let codes = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 struct OnDrop<F: FnMut()>(F);

@@ -1,7 +1,7 @@
 //! The HTTP edge: visitors' HTTP/1 and HTTP/2 on public sockets, routed by `Host`, streamed to origins.
 //!
 //! ```text
-//! accept ── sources (limits) ── [proxied] ── [door (TLS)] ── connection ── guard (framing, deadlines) ── hyper ── service
+//! accept (limits) ── [proxied] ── [door (TLS)] ── connection ── guard (framing, deadlines) ── hyper ── service
 //!                                                                            │  host → Origins::route
 //!                                                                            ▼
 //!                                          pages (own answers)  or  upstream (one per visitor connection)
@@ -40,6 +40,7 @@ mod origins;
 mod own;
 mod pace;
 mod pages;
+mod per_caller_limit;
 mod prefixed;
 mod proxied;
 mod renamed;
@@ -49,10 +50,10 @@ mod response_head;
 mod service;
 mod settings;
 mod source;
-mod sources;
 mod splice;
 mod stream;
 mod target;
+mod tcp_accept;
 pub mod tls;
 mod upstream;
 
@@ -69,5 +70,7 @@ pub use origins::{
     Credentials, DenialKind, OriginId, Origins, Outage, Route, RouteRequest, Unopened,
     UpstreamConfig, UpstreamProtocol,
 };
+pub use per_caller_limit::{CallerPlace, PerCallerLimit};
 pub use settings::{EdgeSettings, Scheme};
 pub use source::source;
+pub use tcp_accept::TcpAccept;

@@ -25,7 +25,7 @@ pub struct EdgeSettings {
     /// Connections open at once; further ones wait in the kernel's queue.
     pub connections_max: usize,
     /// Connections open at once from one IPv4 address or IPv6 /64; further ones are closed.
-    pub connections_per_source_max: u32,
+    pub connections_per_source_max: usize,
     /// From accept, or from the first byte of a later request, to the complete request head.
     pub head_max: Duration,
     /// From a complete response to the first byte of the next request.

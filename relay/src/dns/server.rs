@@ -8,10 +8,11 @@
 //! Source: RFC 7766 (TCP), RFC 8482, RFC 9715 (no fragments).
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bore_edge::{PerCallerLimit, TcpAccept, source};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
@@ -26,8 +27,6 @@ use super::limits::{
 use super::respond::{Response, Transport, respond};
 use super::zone::Zone;
 use crate::ingress::AnswerBudget;
-use crate::limits::ACCEPT_PAUSE;
-use crate::per_caller_limit::PerCallerLimit;
 
 /// The two sockets of one address.
 #[derive(Debug)]
@@ -123,29 +122,25 @@ fn datagram(
 }
 
 async fn serve_connections(listener: TcpListener, zone: Arc<Zone>, counters: DnsCounters) {
-    let (mut connections, seats) = (JoinSet::new(), PerCallerLimit::default());
+    let (mut connections, places) = (JoinSet::new(), PerCallerLimit::default());
+    let mut accept = TcpAccept::new(listener);
+    let refuse = || {
+        counters.connections_refused.inc();
+    };
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (stream, client) = tokio::select! {
+            accepted = accept.next(refuse) => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        let (stream, source) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::debug!(%error, "dns connection not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let seat = seats.take(subscriber(source.ip()), TCP_CONNECTIONS_PER_SOURCE_MAX);
-        let Some(seat) = seat.filter(|_| connections.len() < TCP_CONNECTIONS_MAX) else {
-            counters.connections_refused.inc();
+        let place = places.take(source(client.ip()), TCP_CONNECTIONS_PER_SOURCE_MAX);
+        let Some(place) = place.filter(|_| connections.len() < TCP_CONNECTIONS_MAX) else {
+            refuse();
             continue;
         };
         let (zone, counters) = (Arc::clone(&zone), counters.clone());
         connections.spawn(async move {
-            let _seat = seat;
-            if converse(stream, source, &zone, &counters).await.is_err() {
+            let _place = place;
+            if converse(stream, client, &zone, &counters).await.is_err() {
                 counters.connections_dropped.inc();
             }
         });
@@ -191,12 +186,4 @@ async fn receive(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
 async fn send(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
     let length = u16::try_from(message.len()).map_err(io::Error::other)?;
     stream.write_all(&[&length.to_be_bytes(), message].concat()).await
-}
-
-/// One subscriber has an IPv4 address or a whole IPv6 /64.
-fn subscriber(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
-    }
 }

@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 
 use bore_control::doors::ClaimError;
 use bore_driver::{Local, Near, OverlayStream, PumpEnd, pipe, pump};
-use bore_edge::keep_alive;
-use bore_edge::now_micros;
+use bore_edge::{TcpAccept, keep_alive};
 use bore_netstack::{ConnectError, TcpFlow};
 use bore_overlay::PROBE_PORT;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -28,9 +27,7 @@ use uuid::Uuid;
 use super::probes::TOKEN_BYTES;
 use super::{Shared, TunnelRoute, refused};
 use crate::flows::{Carrier, OpenFlow};
-use crate::limits::{
-    ACCEPT_BACKLOG, ACCEPT_PAUSE, AGENT_DIAL_TIMEOUT, DIALS_PER_PORT_MAX, PROBE_PEEK,
-};
+use crate::limits::{ACCEPT_BACKLOG, AGENT_DIAL_TIMEOUT, DIALS_PER_PORT_MAX, PROBE_PEEK};
 use crate::publications::agent_probe::{Question, ask};
 
 /// A bound TCP port that listens only while it is served.
@@ -139,31 +136,24 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 }
 
 async fn accept(listener: TcpListener, route: TunnelRoute, visitors: PortVisitors) {
+    let mut accept = TcpAccept::new(listener);
     loop {
-        match listener.accept().await {
-            Ok((socket, visitor)) => {
-                let visitor = SocketAddr::new(visitor.ip().to_canonical(), visitor.port());
-                visitors.welcome(socket, visitor, &route);
-            }
-            Err(error) => {
-                // Out of file descriptors: wait for flows to end instead of spinning.
-                visitors.shared.metrics.accepts_failed.inc();
-                tracing::debug!(%error, "accept failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        let failed = || {
+            visitors.shared.metrics.accepts_failed.inc();
+        };
+        let (socket, visitor) = accept.next(failed).await;
+        visitors.welcome(socket, visitor, &route);
     }
 }
 
 impl PortVisitors {
     fn welcome(&self, socket: TcpStream, visitor: SocketAddr, route: &TunnelRoute) {
         prepare(&socket);
-        let flows = &self.shared.gate.flows;
-        match flows.open(Carrier::Tcp, self.publication, visitor, now_micros()) {
+        match self.shared.list_flow(Carrier::Tcp, self.publication, visitor) {
             Ok(open) => {
                 tokio::task::spawn_local(self.clone().receive(socket, open, route.clone()));
             }
-            Err(limit) => self.shared.metrics.refuse(limit),
+            Err(refusal) => self.shared.note_refusal(self.publication, visitor, &refusal),
         }
     }
 
@@ -172,8 +162,9 @@ impl PortVisitors {
             self.answer_probe(socket, &route, &token).await;
             return;
         }
-        if !self.shared.gate.admits(self.publication, open.visitor.ip(), &self.shared.metrics) {
-            return;
+        // An announced visit, which only finds out whether visitors get here, needs no admission.
+        if let Err(refusal) = self.shared.admit(&open) {
+            return self.shared.note_refusal(self.publication, open.visitor, &refusal);
         }
         // Small writes of interactive protocols must not wait for an acknowledgement.
         if let Err(error) = socket.set_nodelay(true) {

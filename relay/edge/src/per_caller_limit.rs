@@ -1,16 +1,18 @@
-//! How many connections each caller of a door has at once.
+//! How many connections each caller has at once: a source of public listeners, or a node inside the overlay.
+//!
+//! The table has no entry without a connection, so what bounds connections in all bounds it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The callers of some doors. The table has no entry without a connection.
+/// The callers of some listeners. Cloning shares the table.
 #[derive(Debug)]
-pub(crate) struct PerCallerLimit<K: Eq + Hash>(Arc<Mutex<HashMap<K, usize>>>);
+pub struct PerCallerLimit<K: Eq + Hash>(Arc<Mutex<HashMap<K, usize>>>);
 
 /// One connection's place; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct CallerPlace<K: Eq + Hash> {
+pub struct CallerPlace<K: Eq + Hash> {
     caller: K,
     taken: Arc<Mutex<HashMap<K, usize>>>,
 }
@@ -29,7 +31,7 @@ impl<K: Eq + Hash> Clone for PerCallerLimit<K> {
 
 impl<K: Eq + Hash + Copy> PerCallerLimit<K> {
     /// A place, unless the caller has `most` of them.
-    pub(crate) fn take(&self, caller: K, most: usize) -> Option<CallerPlace<K>> {
+    pub fn take(&self, caller: K, most: usize) -> Option<CallerPlace<K>> {
         let mut taken = lock(&self.0);
         let count = taken.get(&caller).copied().unwrap_or_default();
         if count >= most {
@@ -60,12 +62,12 @@ mod tests {
 
     #[test]
     fn a_caller_gets_its_places_back_and_leaves_others_theirs() {
-        let seats = PerCallerLimit::default();
-        let held: Vec<_> = (0..3).map(|_| seats.take("a", 3).unwrap()).collect();
-        assert!(seats.take("a", 3).is_none());
-        assert!(seats.take("b", 3).is_some());
+        let callers = PerCallerLimit::default();
+        let held: Vec<_> = (0..3).map(|_| callers.take("a", 3).unwrap()).collect();
+        assert!(callers.take("a", 3).is_none());
+        assert!(callers.take("b", 3).is_some());
         drop(held);
-        assert!(seats.take("a", 3).is_some());
-        assert!(lock(&seats.0).is_empty(), "no entry without a place");
+        assert!(callers.take("a", 3).is_some());
+        assert!(lock(&callers.0).is_empty(), "no entry without a place");
     }
 }
