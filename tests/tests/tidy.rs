@@ -39,8 +39,13 @@ const ARROWS: [(&str, &[&str]); 14] = [
 
 /// Rooms that must stay free of an async runtime, and so of sockets, files and clocks of one.
 const PURE: [&str; 4] = ["bore-api", "bore-overlay", "bore-netstack", "bore-policy"];
-/// Their folders.
-const PURE_SOURCES: [&str; 4] = ["api/src", "overlay/src", "netstack/src", "policy/src"];
+/// Their folders, and what else is as pure.
+const PURE_SOURCES: [&str; 6] =
+    ["api/src", "overlay/src", "netstack/src", "policy/src", ENDPOINT[0], ENDPOINT[1]];
+/// The loop of a shard, which a simulator runs as well.
+const ENDPOINT: [&str; 2] = ["overlay/driver/src/endpoint.rs", "overlay/driver/src/endpoint"];
+/// What its room has and it may not use: the ground that it stands on.
+const GROUND: [&str; 5] = ["tokio", "quinn_udp", "libc", "UdpSocket", "crate::socket"];
 /// The one file of them that waits: handles for async code.
 const ASYNC_DOOR: &str = "netstack/src/listener.rs";
 /// What reads a clock.
@@ -80,6 +85,17 @@ fn pure_rooms_read_no_clock_and_wait_for_nothing() {
         }
         let is_door = path.to_string() == ASYNC_DOOR;
         assert!(is_door || !text.contains("async fn"), "{path} waits: only {ASYNC_DOOR} may");
+    }
+}
+
+#[test]
+fn the_endpoint_has_no_runtime_and_no_socket() {
+    let is_endpoints = |path: &Path| ENDPOINT.iter().any(|place| path.starts_with(place));
+    let files: Vec<_> = production_sources().filter(|(path, _)| is_endpoints(path)).collect();
+    assert!(files.len() > 1, "{ENDPOINT:?} are not there");
+    for (path, text) in files {
+        let found = GROUND.iter().find(|ground| text.contains(**ground));
+        assert!(found.is_none(), "{} uses {found:?}", path.display());
     }
 }
 

@@ -1,7 +1,5 @@
 //! What a shard has counted, as one picture for metrics.
 
-use std::cell::Cell;
-
 /// Everything a shard counts: its own figures, the overlay's and the netstack's.
 #[derive(Debug, Clone)]
 pub struct Counters {
@@ -36,39 +34,4 @@ pub struct DriverCounters {
     pub without_session: u64,
     /// Inner datagrams dropped because no IP packet can hold them, or their addresses are of two families.
     pub not_built: u64,
-}
-
-/// The live cells behind [`DriverCounters`]; one thread writes, so no atomics.
-#[derive(Debug, Default)]
-pub(crate) struct Cells {
-    pub(crate) datagrams_received: Cell<u64>,
-    pub(crate) bytes_received: Cell<u64>,
-    pub(crate) segmented_sends: Cell<u64>,
-    pub(crate) datagrams_sent: Cell<u64>,
-    pub(crate) bytes_sent: Cell<u64>,
-    pub(crate) send_buffer_full: Cell<u64>,
-    pub(crate) send_failed: Cell<u64>,
-    pub(crate) without_session: Cell<u64>,
-    pub(crate) not_built: Cell<u64>,
-}
-
-impl Cells {
-    pub(crate) fn snapshot(&self) -> DriverCounters {
-        DriverCounters {
-            datagrams_received: self.datagrams_received.get(),
-            bytes_received: self.bytes_received.get(),
-            segmented_sends: self.segmented_sends.get(),
-            datagrams_sent: self.datagrams_sent.get(),
-            bytes_sent: self.bytes_sent.get(),
-            send_buffer_full: self.send_buffer_full.get(),
-            send_failed: self.send_failed.get(),
-            without_session: self.without_session.get(),
-            not_built: self.not_built.get(),
-        }
-    }
-}
-
-/// Adds to a cell.
-pub(crate) fn add(cell: &Cell<u64>, more: u64) {
-    cell.set(cell.get().wrapping_add(more));
 }

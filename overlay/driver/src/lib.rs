@@ -4,6 +4,8 @@
 //! flows are joined to, so that a proxied packet meets no lock and changes no thread. Other threads hand it jobs
 //! ([`Shard::run`]), which get a [`Local`] to work with, or open flows through a byte-bounded pipe ([`Shard::connect`]).
 //!
+//! What a shard does with datagrams and time is an [`Endpoint`], which has neither socket nor clock: a simulator runs it as well.
+//!
 //! This room decides nothing: who may be a peer, what is listened on and where a flow goes is said by relay and agent.
 
 mod answering;
@@ -11,6 +13,7 @@ mod counters;
 mod datagrams;
 mod early;
 mod ending;
+mod endpoint;
 mod engine;
 mod join;
 mod limits;
@@ -21,11 +24,11 @@ mod pump;
 mod shard;
 mod socket;
 mod tasks;
-mod unsent;
 
 pub use counters::{Counters, DriverCounters};
 pub use datagrams::{BoundUdp, DatagramSink, UdpBinding};
 pub use ending::{Ending, EndingSocket};
+pub use endpoint::{Arrival, Endpoint, SendError, Surroundings};
 pub use join::{Broken, LAST_WORDS_QUIET_MAX, Side, join, while_moving};
 pub use local::{Dial, Local};
 pub use near::Near;

@@ -61,7 +61,7 @@ impl Local {
 
     /// The netstack, for its own calls.
     pub fn stack(&self) -> &Stack {
-        &self.engine.stack
+        self.engine.stack()
     }
 
     /// Adds a tunnel; a key that waits in the walled garden keeps its session and becomes this peer. `is_foreign` says that the tunnel does not
@@ -70,27 +70,25 @@ impl Local {
     /// # Errors
     /// The key is a peer already, or the table is full.
     pub fn add_peer(&self, peer: Peer, is_foreign: bool) -> Result<PeerId, AddPeerError> {
-        let id = self.engine.overlay.borrow_mut().add_peer(peer, self.now())?;
-        self.engine.adopt_peer(id, is_foreign);
+        let id = self.engine.endpoint().add_peer(peer, is_foreign, self.now())?;
         self.engine.wake();
         Ok(id)
     }
 
     /// Ends a tunnel: its flows are reset and its datagrams are unknown from here on.
     pub fn remove_peer(&self, peer: PeerId) {
-        self.engine.overlay.borrow_mut().remove_peer(peer);
-        self.engine.forget_peer(peer);
+        self.engine.endpoint().remove_peer(peer);
         self.engine.wake();
     }
 
     /// Changes which inner sources a tunnel may carry.
     pub fn set_sources(&self, peer: PeerId, sources: Sources) {
-        self.engine.overlay.borrow_mut().set_sources(peer, sources);
+        self.engine.endpoint().overlay_mut().set_sources(peer, sources);
     }
 
     /// Changes where a tunnel's next handshake goes.
     pub fn set_endpoint(&self, peer: PeerId, endpoint: SocketAddr) {
-        self.engine.overlay.borrow_mut().set_endpoint(peer, endpoint);
+        self.engine.endpoint().overlay_mut().set_endpoint(peer, endpoint);
     }
 
     /// Of two nodes with the identity of `peer` the one lives on that was heard before: its flows are kept.
@@ -100,24 +98,24 @@ impl Local {
 
     /// Sends a handshake at once.
     pub fn start_handshake(&self, peer: PeerId) {
-        self.engine.overlay.borrow_mut().start_handshake(peer, self.now());
+        self.engine.endpoint().overlay_mut().start_handshake(peer, self.now());
         self.engine.wake();
     }
 
     /// Asks the relay at `to` for its key; the answer is an event.
     pub fn request_identity(&self, to: SocketAddr, cluster: ClusterPublicKey) {
-        self.engine.overlay.borrow_mut().request_identity(to, cluster, self.now());
+        self.engine.endpoint().overlay_mut().request_identity(to, cluster, self.now());
         self.engine.wake();
     }
 
     /// Stops asking.
     pub fn cancel_identity_requests(&self) {
-        self.engine.overlay.borrow_mut().cancel_identity_requests();
+        self.engine.endpoint().overlay_mut().cancel_identity_requests();
     }
 
     /// Facts about a tunnel.
     pub fn status(&self, peer: PeerId) -> Option<PeerStatus> {
-        self.engine.overlay.borrow().status(peer)
+        self.engine.endpoint().overlay().status(peer)
     }
 
     /// The tunnel that an arrival of the netstack came by.
@@ -127,12 +125,7 @@ impl Local {
 
     /// Everything counted so far.
     pub fn counters(&self) -> Counters {
-        Counters {
-            driver: self.engine.cells.snapshot(),
-            overlay: self.engine.overlay.borrow().counters().clone(),
-            netstack: self.engine.stack.counters(),
-            flows: self.engine.stack.flow_count(),
-        }
+        self.engine.endpoint().counters()
     }
 
     /// Takes a new UDP socket on any port, as after a network change. Tunnels go on and roam.

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use bore_netstack::{Config as StackConfig, ConnectError, Stack};
-use bore_overlay::{Config as OverlayConfig, Event, Overlay};
+use bore_netstack::ConnectError;
+use bore_overlay::{Config as OverlayConfig, Event};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
+use crate::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::limits::{EVENTS_MAX, JOBS_MAX};
 use crate::local::{Dial, Local};
@@ -153,12 +154,10 @@ fn live(
     mut jobs: mpsc::Receiver<Job>,
     events: mpsc::Sender<Event>,
 ) {
-    let seed = config.overlay.seed;
-    let mut overlay = Overlay::new(config.overlay, Instant::now());
-    overlay.allow_segments(config.segmentation && socket.can_segment());
-    let stack = Stack::new(StackConfig { seed });
+    let mut endpoint = Endpoint::new(config.overlay, config.mtu, Instant::now());
+    endpoint.overlay_mut().allow_segments(config.segmentation && socket.can_segment());
     let is_asked = config.listen.port() != 0;
-    let engine = Rc::new(Engine::new(overlay, stack, socket, config.mtu, events, is_asked));
+    let engine = Rc::new(Engine::new(endpoint, socket, events, is_asked));
     let local = Local::new(Rc::clone(&engine));
     let set = LocalSet::new();
     set.spawn_local(async move {
