@@ -3,7 +3,7 @@
 //!
 //! | part | is |
 //! |---|---|
-//! | `host` | `bore_overlay::Overlay` and `bore_netstack::Stack`, wired as the driver's engine wires them |
+//! | `host` | `bore_driver::Endpoint`, the loop that ships, with surroundings that take everything |
 //! | `network`, `nat`, `weather` | what is between hosts |
 //! | `relay`, `node`, `roles` | what the programs on the hosts do |
 //! | `flows`, `end`, `content` | flows, and every byte that they ought to carry |

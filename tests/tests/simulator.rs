@@ -111,7 +111,7 @@ fn corpus() -> Vec<u64> {
 }
 
 /// Without any of these the simulation would prove little.
-const MUST_HAPPEN: [&str; 28] = [
+const MUST_HAPPEN: [&str; 32] = [
     "RESETs received",
     "agents restarted",
     "clock jumps",
@@ -130,15 +130,19 @@ const MUST_HAPPEN: [&str; 28] = [
     "mutations",
     "NAT rebindings",
     "overtakings",
+    "path probes answered",
     "pings answered",
     "relay restarts",
     "removals",
     "replays",
     "roams",
+    "segments refused",
     "sessions renewed",
+    "trains sent",
     "tunnels down",
     "visits",
     "visits of a wrong port",
+    "ways out full",
     "weather changes",
 ];
 const AGAIN: usize = 2;

@@ -83,7 +83,7 @@ impl World {
             return;
         }
         let peer = PeerId::from_index(inner.peer);
-        let status = self.hosts.get(host).and_then(|host| host.overlay.status(peer));
+        let status = self.hosts.get(host).and_then(|host| host.overlay().status(peer));
         let key = status.map(|status| status.public_key);
         let node = self.nodes.iter().find(|node| Some(node.public_key()) == key);
         let may_pass = match node {
@@ -110,7 +110,7 @@ impl World {
     /// No queue was ever full: what the hosts have to do fits into every bound.
     pub(super) fn check_bounds(&self) {
         for host in &self.hosts {
-            let counters = host.overlay.counters();
+            let counters = host.overlay().counters();
             for reason in [
                 DropReason::TransmitsFull,
                 DropReason::EventsFull,
@@ -119,7 +119,7 @@ impl World {
             ] {
                 assert_eq!(counters.dropped(reason), 0, "{}", reason.name());
             }
-            let netstack = host.stack.counters();
+            let netstack = host.stack().counters();
             let full = [netstack.replies_dropped, netstack.flows_refused, netstack.malformed];
             assert_eq!(full, [0; 3], "replies dropped, flows refused, malformed");
         }

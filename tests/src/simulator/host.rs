@@ -1,22 +1,25 @@
-//! A host: the overlay and the netstack that the product runs, wired as the driver's engine wires them, without socket, thread or clock.
+//! A host: the endpoint that the product runs, in virtual time. Its surroundings take everything that it sends and tells.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use bore_netstack::{BindingId, PeerConfig, PeerKey, Stack, Verdict};
+use bore_driver::{Arrival, Counters, Endpoint, SendError, Surroundings};
+use bore_netstack::{BindingId, Stack, Verdict};
 use bore_overlay::{
-    AddPeerError, Config, DropReason, Encapsulated, Event, Overlay, Peer, PeerId, PeerStatus,
-    PrivateKey, PublicKey, Received, UnknownKeys,
+    AddPeerError, Config, DropReason, Event, Overlay, Peer, PeerId, PeerStatus, PrivateKey,
+    PublicKey, UnknownKeys,
 };
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 
 use super::tags::Tags;
 
 /// A running program on a host. A restart makes another.
 pub(super) struct Host {
-    pub(super) overlay: Overlay,
-    pub(super) stack: Stack,
+    endpoint: Endpoint,
     /// Where the host is, inside its place.
     pub(super) address: SocketAddr,
     /// How far its clock is ahead of the network's.
@@ -25,13 +28,12 @@ pub(super) struct Host {
     pub(super) heard: BTreeSet<u64>,
     pub(super) tags: Tags,
     peers: Vec<PeerId>,
-    buffers: Buffers,
-}
-
-struct Buffers {
-    inner: Vec<u8>,
-    sealed: Vec<u8>,
     plain: Vec<u8>,
+    started: Instant,
+    /// Of how much the host's way out takes.
+    random: SmallRng,
+    /// When its way out has room again, once that was full.
+    has_room_at: Option<Instant>,
 }
 
 /// What a host is made from.
@@ -70,9 +72,48 @@ pub(super) struct Outcome {
 }
 
 /// What a host wants sent.
+#[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) to: SocketAddr,
     pub(super) bytes: Vec<u8>,
+}
+
+/// What left a host, and what it told.
+#[derive(Debug)]
+struct Outside {
+    events: Vec<Event>,
+    outgoing: Vec<Outgoing>,
+    takes_segments: bool,
+    /// Sends that are taken yet.
+    room: usize,
+}
+
+impl Surroundings for Outside {
+    fn send(
+        &mut self,
+        to: SocketAddr,
+        datagrams: &[u8],
+        segment_bytes: Option<usize>,
+    ) -> Result<(), SendError> {
+        if self.room == 0 {
+            return Err(SendError::Full);
+        }
+        if segment_bytes.is_some() && !self.takes_segments {
+            return Err(SendError::Refused);
+        }
+        self.room -= 1;
+        let datagrams = datagrams.chunks(segment_bytes.unwrap_or(datagrams.len()));
+        self.outgoing.extend(datagrams.map(|bytes| Outgoing { to, bytes: bytes.to_vec() }));
+        Ok(())
+    }
+
+    fn has_room_for_event(&self) -> bool {
+        true
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.events.push(event);
+    }
 }
 
 impl Host {
@@ -85,97 +126,120 @@ impl Host {
             handshakes_per_second_max: HANDSHAKES_PER_SECOND_MAX,
             seed: setup.seed,
         };
-        let stack = Stack::new(bore_netstack::Config { seed: setup.seed });
+        let mut endpoint = Endpoint::new(config, MTU_BYTES, now + setup.ahead);
+        endpoint.overlay_mut().allow_segments(true);
         Self {
-            overlay: Overlay::new(config, now + setup.ahead),
-            stack,
+            endpoint,
             address: setup.address,
             ahead: setup.ahead,
             heard: BTreeSet::new(),
             tags: Tags::default(),
             peers: Vec::new(),
-            buffers: Buffers { inner: scratch(), sealed: scratch(), plain: scratch() },
+            plain: vec![0; usize::from(u16::MAX)],
+            started: now,
+            random: SmallRng::seed_from_u64(setup.seed),
+            has_room_at: None,
         }
     }
 
+    /// Everything that the host has counted since it started.
+    pub(super) fn counters(&self) -> Counters {
+        self.endpoint.counters()
+    }
+
+    pub(super) fn overlay(&self) -> &Overlay {
+        self.endpoint.overlay()
+    }
+
+    pub(super) fn stack(&self) -> &Stack {
+        self.endpoint.stack()
+    }
+
     pub(super) fn add_peer(&mut self, peer: Peer, now: Instant) -> Result<PeerId, AddPeerError> {
-        let id = self.overlay.add_peer(peer, now + self.ahead)?;
-        self.adopt(id);
+        let id = self.endpoint.add_peer(peer, false, now + self.ahead)?;
+        self.note_peer(id);
         Ok(id)
     }
 
     pub(super) fn remove_peer(&mut self, peer: PeerId) {
-        self.overlay.remove_peer(peer);
-        self.forget(peer);
+        self.endpoint.remove_peer(peer);
+        self.peers.retain(|known| *known != peer);
     }
 
     pub(super) fn public_key(&self) -> PublicKey {
-        self.overlay.public_key()
+        self.overlay().public_key()
     }
 
     pub(super) fn start_handshake(&mut self, peer: PeerId, now: Instant) {
-        self.overlay.start_handshake(peer, now + self.ahead);
+        self.endpoint.overlay_mut().start_handshake(peer, now + self.ahead);
     }
 
     /// Facts about every tunnel, those in the garden included.
     pub(super) fn statuses(&self) -> Vec<(PeerId, PeerStatus)> {
-        let status = |id: &PeerId| Some((*id, self.overlay.status(*id)?));
+        let status = |id: &PeerId| Some((*id, self.overlay().status(*id)?));
         self.peers.iter().filter_map(status).collect()
     }
 
     /// When the host wants to be woken, by the network's clock.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let overlay = self.overlay.poll_timeout().map(|(at, _reason)| at);
-        let deadline = [overlay, self.stack.poll_timeout()].into_iter().flatten().min()?;
-        deadline.checked_sub(self.ahead)
+        let due = self.endpoint.poll_timeout().and_then(|at| at.checked_sub(self.ahead));
+        due.into_iter().chain(self.has_room_at).min()
     }
 
     /// Takes a datagram from the network.
     pub(super) fn receive(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Outcome {
         let now = now + self.ahead;
-        let plain = &mut self.buffers.plain;
-        match self.overlay.handle_datagram(from, datagram, plain, now) {
-            Received::Alive { peer } => {
-                self.stack.heard_from(PeerKey(peer.index()), now);
+        match self.endpoint.handle_datagram(from, datagram, &mut self.plain, now) {
+            Arrival::Packet { peer, packet, verdict } => {
+                let inner = Some(Inner::read(peer, packet));
+                let whole;
+                let verdict = match verdict {
+                    Verdict::Reassembled => {
+                        whole = self.endpoint.stack().take_reassembled().expect("it was told of");
+                        self.endpoint.deliver(peer, &whole, now)
+                    }
+                    verdict => verdict,
+                };
+                Outcome { dropped: None, inner, udp: udp_packet(peer, &verdict) }
+            }
+            Arrival::Alive { .. } | Arrival::Nothing => {
                 Outcome { dropped: None, inner: None, udp: None }
             }
-            Received::Nothing => Outcome { dropped: None, inner: None, udp: None },
-            Received::Dropped(reason) => Outcome { dropped: Some(reason), inner: None, udp: None },
-            Received::Packet { peer, packet } => {
-                let udp = deliver(&self.stack, peer, packet, now);
-                Outcome { dropped: None, inner: Some(Inner::read(peer, packet)), udp }
-            }
+            Arrival::Dropped(reason) => Outcome { dropped: Some(reason), inner: None, udp: None },
         }
     }
 
     /// Runs what is due, tells what happened, and gives what is to be sent.
     pub(super) fn turn(&mut self, now: Instant) -> (Vec<Event>, Vec<Outgoing>) {
-        let at = now + self.ahead;
-        self.overlay.handle_timeout(at);
-        self.stack.handle_timeout(at);
-        let mut events = Vec::new();
-        while let Some(event) = self.overlay.poll_event() {
-            self.prepare_peer(&event);
-            events.push(event);
+        let mut outside = self.outside(now);
+        if self.random.random_ratio(1, FULL_ONE_IN) {
+            outside.room = self.random.random_range(0..FULL_AFTER_MAX);
         }
-        let mut outgoing = Vec::new();
-        while self.transmit_overlay(&mut outgoing) || self.transmit_inner(&mut outgoing, at) {
-            assert!(outgoing.len() < OUTGOING_PER_TURN_MAX, "a turn that never ends");
+        if self.has_room_at.is_some_and(|at| now < at) {
+            outside.room = 0;
         }
-        (events, outgoing)
+        while self.endpoint.turn(&mut outside, now + self.ahead) {
+            assert!(outside.outgoing.len() < OUTGOING_PER_TURN_MAX, "a turn that never ends");
+        }
+        let until = self.has_room_at.filter(|at| now < *at).unwrap_or(now + FULL_FOR);
+        self.has_room_at = self.endpoint.is_blocked().then_some(until);
+        for event in &outside.events {
+            match event {
+                Event::Pending { peer, .. } => self.note_peer(*peer),
+                Event::PendingExpired { peer } => self.peers.retain(|known| known != peer),
+                Event::TunnelUp { .. }
+                | Event::TunnelDown { .. }
+                | Event::EndpointMoved { .. }
+                | Event::RelayIdentity { .. }
+                | Event::ResetReceived { .. } => {}
+            }
+        }
+        (outside.events, outside.outgoing)
     }
 
-    /// Seals one inner packet that no flow made.
-    pub(super) fn send_inner(
-        &mut self,
-        peer: PeerId,
-        packet: &[u8],
-        now: Instant,
-    ) -> Option<Outgoing> {
-        let at = now + self.ahead;
-        let sealing = self.overlay.encapsulate(peer, packet, &mut self.buffers.sealed, at);
-        let Encapsulated::Datagram { to, payload } = sealing else { return None };
-        Some(Outgoing { to, bytes: payload.to_vec() })
+    /// Something waits for room on the way out.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.endpoint.is_blocked()
     }
 
     /// Builds and seals one UDP packet.
@@ -186,65 +250,35 @@ impl Host {
         payload: &[u8],
         now: Instant,
     ) -> Option<Outgoing> {
-        let mut packet = vec![0; payload.len() + 48];
-        let length = self.stack.build_udp(source, destination, payload, &mut packet)?;
-        packet.truncate(length);
-        self.send_inner(peer, &packet, now)
+        let mut outside = self.outside(now);
+        let stack = self.endpoint.stack().clone();
+        let build = |buffer: &mut [u8]| stack.build_udp(source, destination, payload, buffer);
+        self.endpoint.send_built(peer, build, &mut outside, now + self.ahead);
+        assert!(outside.outgoing.len() <= 1, "a packet that needs fragments");
+        outside.outgoing.pop()
     }
 
     pub(super) fn listen(&self, address: IpAddr, port: u16) -> bore_netstack::Listener {
-        self.stack.listen(address, port..=port, None).expect("a fresh port")
+        self.stack().listen(address, port..=port, None).expect("a fresh port")
     }
 
     pub(super) fn bind_udp(&self, address: IpAddr, ports: RangeInclusive<u16>) -> BindingId {
         let binding = bore_netstack::Binding::Local { address, ports };
-        self.stack.bind_udp(binding).expect("a fresh port")
+        self.stack().bind_udp(binding).expect("a fresh port")
     }
 
-    fn adopt(&mut self, peer: PeerId) {
-        let config = PeerConfig { mtu: MTU_BYTES, is_foreign: true, ..PeerConfig::default() };
-        self.stack.add_peer(PeerKey(peer.index()), config);
+    /// Segments are refused now and then, as by a kernel whose route has another device.
+    fn outside(&self, now: Instant) -> Outside {
+        let minute = now.saturating_duration_since(self.started).as_secs() / 60;
+        let takes_segments = minute % SEGMENTS_REFUSED_EVERY != 0;
+        let (events, outgoing) = (Vec::new(), Vec::new());
+        Outside { events, outgoing, takes_segments, room: usize::MAX }
+    }
+
+    fn note_peer(&mut self, peer: PeerId) {
         if !self.peers.contains(&peer) {
             self.peers.push(peer);
         }
-    }
-
-    fn forget(&mut self, peer: PeerId) {
-        self.stack.remove_peer(PeerKey(peer.index()));
-        self.peers.retain(|known| *known != peer);
-    }
-
-    /// As the driver's engine does before anybody hears of an event.
-    fn prepare_peer(&mut self, event: &Event) {
-        match event {
-            Event::Pending { peer, .. } => self.adopt(*peer),
-            Event::PendingExpired { peer } => self.forget(*peer),
-            Event::TunnelUp { peer, .. } => self.stack.pause_peer(PeerKey(peer.index()), false),
-            Event::TunnelDown { peer } => self.stack.pause_peer(PeerKey(peer.index()), true),
-            Event::EndpointMoved { .. }
-            | Event::RelayIdentity { .. }
-            | Event::ResetReceived { .. } => {}
-        }
-    }
-
-    fn transmit_overlay(&mut self, outgoing: &mut Vec<Outgoing>) -> bool {
-        let Some(transmit) = self.overlay.poll_transmit() else { return false };
-        outgoing.push(Outgoing { to: transmit.to, bytes: transmit.payload });
-        true
-    }
-
-    fn transmit_inner(&mut self, outgoing: &mut Vec<Outgoing>, at: Instant) -> bool {
-        let Buffers { inner, sealed, .. } = &mut self.buffers;
-        let Some((key, length)) = self.stack.poll_transmit(inner, at) else { return false };
-        let packet = inner.get(..length).expect("a length within the buffer");
-        let peer = PeerId::from_index(key.0);
-        match self.overlay.encapsulate(peer, packet, sealed, at) {
-            Encapsulated::Datagram { to, payload } => {
-                outgoing.push(Outgoing { to, bytes: payload.to_vec() });
-            }
-            Encapsulated::NoSession | Encapsulated::Unknown => {}
-        }
-        true
     }
 }
 
@@ -263,23 +297,25 @@ impl Inner {
     }
 }
 
-fn deliver(stack: &Stack, peer: PeerId, packet: &[u8], now: Instant) -> Option<UdpPacket> {
-    match stack.handle_packet(PeerKey(peer.index()), packet, now) {
+fn udp_packet(peer: PeerId, verdict: &Verdict<'_>) -> Option<UdpPacket> {
+    match *verdict {
         Verdict::Udp { binding, source, destination, payload } => {
             Some(UdpPacket { binding, peer, source, destination, payload: payload.to_vec() })
         }
         Verdict::UdpUnreachable { .. } | Verdict::Consumed | Verdict::Unmatched => None,
-        Verdict::Reassembled => deliver(stack, peer, &stack.take_reassembled()?, now),
-        Verdict::Malformed => panic!("a packet of our own is malformed: {packet:02x?}"),
+        Verdict::Reassembled => panic!("a packet that was whole already"),
+        Verdict::Malformed => panic!("a packet of our own is malformed, from {peer:?}"),
     }
-}
-
-fn scratch() -> Vec<u8> {
-    vec![0; usize::from(u16::MAX)]
 }
 
 const SHARD: u8 = 0;
 const HANDSHAKES_PER_SECOND_MAX: u32 = 100;
 const MTU_BYTES: usize = 1_280;
+/// The way out is full in one turn of so many, for a moment, after few sends.
+const FULL_ONE_IN: u32 = 16;
+const FULL_AFTER_MAX: usize = 4;
+const FULL_FOR: Duration = Duration::from_millis(1);
+/// Minutes.
+const SEGMENTS_REFUSED_EVERY: u64 = 4;
 /// Every flow's whole window fits.
 const OUTGOING_PER_TURN_MAX: usize = 20_000;

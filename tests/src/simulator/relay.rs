@@ -56,7 +56,7 @@ impl Relay {
         let address = v4.into();
         let binding =
             Binding::Remote { peer: PeerKey(id.index()), address, ports: ECHO_PORT..=ECHO_PORT };
-        host.stack.bind_udp(binding).expect("a fresh peer");
+        host.stack().bind_udp(binding).expect("a fresh peer");
         self.peers.insert(index, id);
     }
 

@@ -155,6 +155,9 @@ impl World {
             self.pump_flows(host);
             let Some(machine) = self.hosts.get_mut(host) else { return sent };
             let (events, outgoing) = machine.turn(self.now);
+            if machine.is_blocked() {
+                self.count("ways out full");
+            }
             if events.is_empty() && outgoing.is_empty() {
                 return sent;
             }
@@ -242,6 +245,7 @@ impl World {
             }
         }
         let Some(machine) = self.hosts.get_mut(host) else { return };
+        let was_blocked = machine.is_blocked();
         let outcome = machine.receive(datagram.from, &datagram.bytes, self.now);
         let dropped = outcome.dropped.map(bore_overlay::DropReason::name);
         self.note("received", &(host, datagram.from, is_news, dropped, outcome.inner));
@@ -256,7 +260,8 @@ impl World {
             self.handle_udp(host, &packet);
         }
         let sent = self.touch(host);
-        if !is_news {
+        // What waited may be for the same address.
+        if !is_news && !was_blocked {
             self.check_amplification(host, datagram, &sent);
         }
     }
