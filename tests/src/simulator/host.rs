@@ -192,15 +192,13 @@ impl Host {
         match self.endpoint.handle_datagram(from, datagram, &mut self.plain, now) {
             Arrival::Packet { peer, packet, verdict } => {
                 let inner = Some(Inner::read(peer, packet));
-                let whole;
-                let verdict = match verdict {
-                    Verdict::Reassembled => {
-                        whole = self.endpoint.stack().take_reassembled().expect("it was told of");
-                        self.endpoint.deliver(peer, &whole, now)
-                    }
-                    verdict => verdict,
+                let udp = if verdict == Verdict::Reassembled {
+                    let whole = self.stack().take_reassembled().expect("it was told of");
+                    udp_packet(peer, &self.endpoint.deliver(peer, &whole, now))
+                } else {
+                    udp_packet(peer, &verdict)
                 };
-                Outcome { dropped: None, inner, udp: udp_packet(peer, &verdict) }
+                Outcome { dropped: None, inner, udp }
             }
             Arrival::Alive { .. } | Arrival::Nothing => {
                 Outcome { dropped: None, inner: None, udp: None }
@@ -270,7 +268,7 @@ impl Host {
     /// Segments are refused now and then, as by a kernel whose route has another device.
     fn outside(&self, now: Instant) -> Outside {
         let minute = now.saturating_duration_since(self.started).as_secs() / 60;
-        let takes_segments = minute % SEGMENTS_REFUSED_EVERY != 0;
+        let takes_segments = !minute.is_multiple_of(SEGMENTS_REFUSED_EVERY);
         let (events, outgoing) = (Vec::new(), Vec::new());
         Outside { events, outgoing, takes_segments, room: usize::MAX }
     }
