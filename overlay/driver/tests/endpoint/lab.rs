@@ -110,9 +110,10 @@ impl Lab {
         self.run(Duration::from_millis(100));
         let address = IpAddr::V4(AGENT_V4);
         let listener = self.agent.endpoint.stack().listen(address, 80..=80, None).unwrap();
-        let source = "203.0.113.7:5".parse().unwrap();
         let (key, destination) = (PeerKey(self.relay.peer.index()), SocketAddr::new(address, 80));
         let stack = self.relay.endpoint.stack().clone();
+        let visitor = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
+        let source = SocketAddr::new(visitor, stack.free_port(key, visitor, destination).unwrap());
         let call = stack.connect(key, source, destination, Duration::from_secs(9), self.now);
         let (mut call, mut answered) = (call.unwrap(), None);
         for _ in 0..1_000 {
