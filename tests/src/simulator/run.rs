@@ -200,7 +200,7 @@ impl World {
 const PAUSES_MS_MAX: [u64; 4] = [50, 500, 5_000, 200_000];
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// What a node costs that was put out and does not know it: keepalive, RESET, initiation, cookie, initiation, response, keepalive, two
-/// probes of the path and their answers, and a keepalive for these, every 35 s. A member costs a third of that.
+/// probes of the path and their answers, and a keepalive for these, every 35 s. A member costs two fifths of that.
 const IDLE_DATAGRAMS_PER_HOUR_MAX: u64 = 12 * 3_600 / 35 + 92;
 /// `LINGER_MAX` and `USER_TIMEOUT` of the netstack.
 const LINGER: Duration = Duration::from_secs(190);
