@@ -1,4 +1,4 @@
-//! HTTP doors of the relay: the API on a TCP listener, the same inside the overlay, and the walled garden.
+//! Where the relay serves HTTP of its own: the API and metrics on TCP listeners, control inside the overlay, and the walled garden.
 //!
 //! Inside the overlay the caller is its tunnel: who it is comes from the peer that the flow arrived by, never from an address.
 
@@ -74,24 +74,24 @@ fn places_of(source: IpAddr) -> usize {
     if is_of_this_machine { TCP_DOOR_CONNECTIONS_MAX } else { TCP_DOOR_CONNECTIONS_PER_SOURCE_MAX }
 }
 
-/// Who stands at a door inside the overlay.
+/// A caller inside the overlay.
 struct Arrival {
     stream: OverlayStream,
     caller: Caller,
-    seat: CallerPlace<PeerId>,
+    place: CallerPlace<PeerId>,
 }
 
-/// What every door inside the overlay is made with.
+/// What every listener inside the overlay is made with.
 #[derive(Clone)]
-struct Doors {
+struct OverlayListeners {
     shard: Shard,
     members: Arc<Members>,
     arrivals: mpsc::Sender<Arrival>,
-    seats: PerCallerLimit<PeerId>,
+    callers: PerCallerLimit<PeerId>,
     refused: Counter,
 }
 
-/// Keeps the doors inside the overlay open: the walled garden and control, for every network that exists now or later.
+/// Listens inside the overlay: the walled garden and control, for every network that exists now or later.
 pub(crate) async fn keep_overlay(
     shard: Shard,
     control: Control,
@@ -100,18 +100,18 @@ pub(crate) async fn keep_overlay(
     refused: Counter,
 ) {
     let (sender, arrivals) = mpsc::channel(DOOR_BACKLOG);
-    let doors =
-        Doors { shard, members, arrivals: sender, seats: PerCallerLimit::default(), refused };
-    doors.open(IpAddr::V6(GARDEN_RELAY), GARDEN_PORT, |_, local, incoming| {
+    let callers = PerCallerLimit::default();
+    let listeners = OverlayListeners { shard, members, arrivals: sender, callers, refused };
+    listeners.open(IpAddr::V6(GARDEN_RELAY), GARDEN_PORT, |_, local, incoming| {
         garden_caller(local, incoming)
     });
-    doors.open(IpAddr::V4(RELAY_V4), CONTROL_PORT, node_caller);
+    listeners.open(IpAddr::V4(RELAY_V4), CONTROL_PORT, node_caller);
     let directory = control.directory().clone();
-    tokio::join!(receive(arrivals, control), open_networks(doors, directory, relay_key));
+    tokio::join!(receive(arrivals, control), open_networks(listeners, directory, relay_key));
 }
 
-/// The relay's overlay IPv6 address differs by network, so each network gets a door of its own.
-async fn open_networks(doors: Doors, directory: Directory, relay_key: PublicKey) {
+/// The relay's overlay IPv6 address differs by network, so each network gets a listener of its own.
+async fn open_networks(listeners: OverlayListeners, directory: Directory, relay_key: PublicKey) {
     let mut changes = directory.subscribe();
     let mut opened: HashSet<Uuid> = HashSet::new();
     loop {
@@ -119,9 +119,14 @@ async fn open_networks(doors: Doors, directory: Directory, relay_key: PublicKey)
             let network = network.id;
             if opened.insert(network) {
                 let address = overlay_v6(NetworkId(*network.as_bytes()), &relay_key);
-                doors.open(IpAddr::V6(address), CONTROL_PORT, move |members, local, incoming| {
-                    node_caller(members, local, incoming).filter(|caller| is_of(caller, network))
-                });
+                listeners.open(
+                    IpAddr::V6(address),
+                    CONTROL_PORT,
+                    move |members, local, incoming| {
+                        node_caller(members, local, incoming)
+                            .filter(|caller| is_of(caller, network))
+                    },
+                );
             }
         }
         while !may_add_networks(&changes.recv().await) {}
@@ -133,17 +138,17 @@ fn may_add_networks(change: &Result<Arc<Event>, RecvError>) -> bool {
     change.as_ref().map_or(true, |event| matches!(event.subject, Subject::Network(_)))
 }
 
-impl Doors {
+impl OverlayListeners {
     fn open(
         &self,
         address: IpAddr,
         port: u16,
         identify: impl Fn(&Members, &Local, &Incoming) -> Option<Caller> + Send + 'static,
     ) {
-        let (shard, doors) = (self.shard.clone(), self.clone());
+        let (shard, this) = (self.shard.clone(), self.clone());
         tokio::spawn(async move {
-            // A shard that has ended has no doors.
-            let _ = shard.run(move |local| doors.welcome(local, address, port, identify)).await;
+            // A shard that has ended listens no more.
+            let _ = shard.run(move |local| this.welcome(local, address, port, identify)).await;
         });
     }
 
@@ -158,7 +163,7 @@ impl Doors {
         let listener = match local.listen(address, port..=port, None) {
             Ok(listener) => listener,
             Err(error) => {
-                tracing::error!(%address, %error, "no door inside the overlay");
+                tracing::error!(%address, %error, "no listener inside the overlay");
                 return;
             }
         };
@@ -179,13 +184,13 @@ impl Doors {
             Caller::Pending { .. } => GARDEN_CONNECTIONS_PER_PEER_MAX,
             Caller::Node { .. } | Caller::Tcp { .. } => CONTROL_CONNECTIONS_PER_NODE_MAX,
         };
-        let (Some(seat), Ok(place)) = (self.seats.take(peer, most), self.arrivals.try_reserve())
+        let (Some(place), Ok(room)) = (self.callers.take(peer, most), self.arrivals.try_reserve())
         else {
             self.refused.inc();
             return incoming.reject_reset();
         };
         if let Ok(flow) = incoming.accept() {
-            place.send(Arrival { stream: pipe(flow), caller, seat });
+            room.send(Arrival { stream: pipe(flow), caller, place });
         }
     }
 }
@@ -214,13 +219,13 @@ async fn receive(mut arrivals: mpsc::Receiver<Arrival>, control: Control) {
             arrival = arrivals.recv() => arrival,
             Some(_) = connections.join_next() => continue,
         };
-        let Some(Arrival { stream, caller, seat }) = arrival else { return };
+        let Some(Arrival { stream, caller, place }) = arrival else { return };
         let router = match caller {
             Caller::Pending { .. } => garden.clone(),
             Caller::Node { .. } | Caller::Tcp { .. } => overlay.clone(),
         };
         connections.spawn(async move {
-            let _seat = seat;
+            let _place = place;
             serve(stream, router, caller).await;
         });
     }
@@ -267,7 +272,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_source_has_its_share_of_the_places_at_a_door_and_leaves_others_theirs() {
+    async fn a_source_has_its_share_of_the_places_and_leaves_others_theirs() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, refused) = (listener.local_addr().unwrap(), Counter::default());
         let router = Router::new().route("/", get(async || "welcome"));
