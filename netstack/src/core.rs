@@ -15,7 +15,6 @@
 //! [`admission`] (a SYN is decided) and [`path`] (a peer falls silent, comes back, or has started anew).
 
 mod admission;
-mod bucket;
 mod egress;
 mod flow;
 mod half_open;

@@ -15,7 +15,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::counters::DropReason;
-use crate::prefix::{PrefixLimiter, Rate};
+use bore_rate::Rate;
+
+use crate::prefix::PrefixLimiter;
 use crate::tunnel::{Keys, Proof};
 
 /// What is to become of an initiation.
@@ -48,8 +50,8 @@ pub(crate) struct AdmissionControl {
 impl AdmissionControl {
     pub(crate) fn new(per_second_max: u32, seed: u64, now: Instant) -> Self {
         Self {
-            unproven: PrefixLimiter::new(UNPROVEN_RATE, UNPROVEN_V6_BITS, seed, now),
-            proven: PrefixLimiter::new(PROVEN_RATE, PROVEN_V6_BITS, !seed, now),
+            unproven: PrefixLimiter::new(UNPROVEN_RATE, UNPROVEN_V6_BITS, seed),
+            proven: PrefixLimiter::new(PROVEN_RATE, PROVEN_V6_BITS, !seed),
             per_second_max,
             second: now,
             this_second: 0,
@@ -91,9 +93,9 @@ impl AdmissionControl {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-const UNPROVEN_RATE: Rate = Rate { per_second: 10, burst: 20 };
+const UNPROVEN_RATE: Rate = Rate::per_second(10).with_burst(20);
 const UNPROVEN_V6_BITS: u8 = 64;
 /// Generous: many nodes may sit behind one address.
-const PROVEN_RATE: Rate = Rate { per_second: 50, burst: 200 };
+const PROVEN_RATE: Rate = Rate::per_second(50).with_burst(200);
 /// Wider, since one customer can prove every /64 of its /48.
 const PROVEN_V6_BITS: u8 = 48;

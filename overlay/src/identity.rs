@@ -19,7 +19,9 @@ use crate::counters::DropReason;
 use crate::key::PublicKey;
 use crate::limits::IDENTITY_REQUESTS_MAX;
 use crate::outbox::Outbox;
-use crate::prefix::{PrefixLimiter, Rate};
+use bore_rate::Rate;
+
+use crate::prefix::PrefixLimiter;
 
 /// Relays that are being asked.
 #[derive(Debug, Default)]
@@ -85,8 +87,8 @@ pub(crate) struct Answerer {
 }
 
 impl Answerer {
-    pub(crate) fn new(identity: Option<RelayIdentity>, seed: u64, now: Instant) -> Self {
-        Self { identity, limiter: PrefixLimiter::new(RATE, V6_BITS, seed, now) }
+    pub(crate) fn new(identity: Option<RelayIdentity>, seed: u64) -> Self {
+        Self { identity, limiter: PrefixLimiter::new(RATE, V6_BITS, seed) }
     }
 
     /// The IAM for a WHO.
@@ -133,5 +135,5 @@ const IAM: [u8; 4] = [0xB2, 0x03, 0, 0];
 const WHO_BYTES: usize = 160;
 const REPEAT_AFTER: Duration = Duration::from_millis(500);
 /// The answer is smaller than the question and signed beforehand; a site of a thousand agents behind one address may ask at once.
-const RATE: Rate = Rate { per_second: 500, burst: 1_000 };
+const RATE: Rate = Rate::per_second(500).with_burst(1_000);
 const V6_BITS: u8 = 64;

@@ -63,8 +63,8 @@ impl Overlay {
                 random.random(),
                 now,
             ),
-            resets: ResetLimiter::new(random.random(), now),
-            answerer: Answerer::new(config.identity, random.random(), now),
+            resets: ResetLimiter::new(random.random()),
+            answerer: Answerer::new(config.identity, random.random()),
             shared: Shared {
                 keys: Keys::new(&config.private_key),
                 slots: Slots::new(config.shard),

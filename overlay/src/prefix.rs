@@ -1,41 +1,15 @@
 //! Rates per source prefix, in a table of fixed size.
 //!
 //! A prefix is hashed, with a seed that senders do not know, to one of [`PREFIX_BUCKETS`] buckets; prefixes that meet share one. So a flood
-//! from everywhere makes the limit stricter, never the table larger. Source: the generic cell rate algorithm (ITU-T I.371).
+//! from everywhere makes the limit stricter, never the table larger.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use bore_rate::{Bucket, Rate};
 
 use crate::limits::PREFIX_BUCKETS;
-
-/// Permits per second, and how many may be used at once.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rate {
-    pub(crate) per_second: u32,
-    pub(crate) burst: u32,
-}
-
-/// One bucket: the time at which it will be full again.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bucket(Instant);
-
-impl Bucket {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self(now)
-    }
-
-    /// Takes a permit if there is one.
-    pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> bool {
-        let interval = Duration::from_secs(1) / rate.per_second.max(1);
-        let full_at = self.0.max(now);
-        let allowed = full_at.duration_since(now) <= interval * rate.burst.saturating_sub(1);
-        if allowed {
-            self.0 = full_at + interval;
-        }
-        allowed
-    }
-}
 
 /// A rate for every source prefix.
 pub(crate) struct PrefixLimiter {
@@ -46,14 +20,14 @@ pub(crate) struct PrefixLimiter {
 }
 
 impl PrefixLimiter {
-    pub(crate) fn new(rate: Rate, v6_bits: u8, seed: u64, now: Instant) -> Self {
-        Self { buckets: vec![Bucket::new(now); PREFIX_BUCKETS], seed, rate, v6_bits }
+    pub(crate) fn new(rate: Rate, v6_bits: u8, seed: u64) -> Self {
+        Self { buckets: vec![Bucket::default(); PREFIX_BUCKETS], seed, rate, v6_bits }
     }
 
     /// Takes a permit of the prefix of `from` if there is one.
     pub(crate) fn take(&mut self, from: IpAddr, now: Instant) -> bool {
         let position = self.position(prefix(from, self.v6_bits));
-        self.buckets.get_mut(position).is_some_and(|bucket| bucket.take(self.rate, now))
+        self.buckets.get_mut(position).is_some_and(|bucket| bucket.take(1, self.rate, now))
     }
 
     fn position(&self, prefix: u64) -> usize {
@@ -85,20 +59,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_passes_then_the_rate_holds() {
-        let now = Instant::now();
-        let mut bucket = Bucket::new(now);
-        let rate = Rate { per_second: 10, burst: 3 };
-        let passed = (0..10).filter(|_| bucket.take(rate, now)).count();
-        assert_eq!(passed, 3);
-        assert!(!bucket.take(rate, now + Duration::from_millis(99)));
-        assert!(bucket.take(rate, now + Duration::from_millis(100)));
-    }
-
-    #[test]
     fn a_noisy_prefix_does_not_spend_anothers_permits() {
         let now = Instant::now();
-        let mut limiter = PrefixLimiter::new(Rate { per_second: 1, burst: 1 }, 64, 1, now);
+        let mut limiter = PrefixLimiter::new(Rate::per_second(1), 64, 1);
         assert!(limiter.take("2001:db8::1".parse().unwrap(), now));
         assert!(!limiter.take("2001:db8::2".parse().unwrap(), now), "same /64");
         assert!(limiter.take("2001:db8:0:1::1".parse().unwrap(), now), "another /64");

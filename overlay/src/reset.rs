@@ -13,7 +13,9 @@ use std::time::Instant;
 
 use crate::api::PeerId;
 use crate::limits::RECENT_TAGS;
-use crate::prefix::{Bucket, PrefixLimiter, Rate};
+use bore_rate::{Bucket, Rate};
+
+use crate::prefix::PrefixLimiter;
 use crate::tunnel::TRANSPORT_BYTES_MIN;
 
 /// The tags of datagrams sent recently, over all peers.
@@ -52,15 +54,12 @@ pub(crate) struct ResetLimiter {
 }
 
 impl ResetLimiter {
-    pub(crate) fn new(seed: u64, now: Instant) -> Self {
-        Self {
-            all: Bucket::new(now),
-            by_prefix: PrefixLimiter::new(PREFIX_RATE, V6_BITS, seed, now),
-        }
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { all: Bucket::default(), by_prefix: PrefixLimiter::new(PREFIX_RATE, V6_BITS, seed) }
     }
 
     pub(crate) fn take(&mut self, from: SocketAddr, now: Instant) -> bool {
-        self.by_prefix.take(from.ip(), now) && self.all.take(RATE, now)
+        self.by_prefix.take(from.ip(), now) && self.all.take(1, RATE, now)
     }
 }
 
@@ -86,9 +85,9 @@ fn last_tag(datagram: &[u8]) -> Option<u64> {
 const HEADER: [u8; 4] = [0xB2, 0x01, 0, 0];
 const RESET_BYTES: usize = 12;
 const TAG_MASK: u64 = RECENT_TAGS as u64 - 1;
-const RATE: Rate = Rate { per_second: 5_000, burst: 2_000 };
+const RATE: Rate = Rate::per_second(5_000).with_burst(2_000);
 /// A site of a thousand agents behind one address comes back with its relay.
-const PREFIX_RATE: Rate = Rate { per_second: 500, burst: 1_000 };
+const PREFIX_RATE: Rate = Rate::per_second(500).with_burst(1_000);
 const V6_BITS: u8 = 64;
 
 #[cfg(test)]

@@ -9,13 +9,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which rooms a room may use. A room that is not here may not exist.
-const ARROWS: [(&str, &[&str]); 14] = [
-    ("bore-overlay", &[]),
-    ("bore-netstack", &[]),
+const ARROWS: [(&str, &[&str]); 15] = [
+    ("bore-rate", &[]),
+    ("bore-overlay", &["bore-rate"]),
+    ("bore-netstack", &["bore-rate"]),
     ("bore-policy", &[]),
     ("bore-api", &["bore-policy"]),
     ("bore-driver", &["bore-netstack", "bore-overlay"]),
-    ("bore-control", &["bore-api", "bore-policy"]),
+    ("bore-control", &["bore-api", "bore-policy", "bore-rate"]),
     ("bore-agent", &["bore-api", "bore-driver", "bore-netstack", "bore-overlay", "bore-policy"]),
     ("bore-edge", &["bore-api", "bore-driver", "bore-netstack", "bore-policy"]),
     (
@@ -28,6 +29,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "bore-netstack",
             "bore-overlay",
             "bore-policy",
+            "bore-rate",
         ],
     ),
     ("bore", &["bore-agent", "bore-api", "bore-overlay", "bore-policy", "bore-relay"]),
@@ -38,10 +40,18 @@ const ARROWS: [(&str, &[&str]); 14] = [
 ];
 
 /// Rooms that must stay free of an async runtime, and so of sockets, files and clocks of one.
-const PURE: [&str; 4] = ["bore-api", "bore-overlay", "bore-netstack", "bore-policy"];
+const PURE: [&str; 5] =
+    ["bore-api", "bore-overlay", "bore-netstack", "bore-policy", "bore-rate"];
 /// Their folders, and what else is as pure.
-const PURE_SOURCES: [&str; 6] =
-    ["api/src", "overlay/src", "netstack/src", "policy/src", ENDPOINT[0], ENDPOINT[1]];
+const PURE_SOURCES: [&str; 7] = [
+    "api/src",
+    "overlay/src",
+    "netstack/src",
+    "policy/src",
+    "rate/src",
+    ENDPOINT[0],
+    ENDPOINT[1],
+];
 /// The loop of a shard, which a simulator runs as well.
 const ENDPOINT: [&str; 2] = ["overlay/driver/src/endpoint.rs", "overlay/driver/src/endpoint"];
 /// What its room has and it may not use: the ground that it stands on.

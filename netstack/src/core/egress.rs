@@ -5,8 +5,11 @@
 
 use std::time::Instant;
 
+use bore_rate::Rate;
+
 use super::Core;
 use super::slab::FlowId;
+use crate::limits::CONTROL_REPLIES_PER_SECOND_MAX;
 use crate::tcp::Sent;
 use crate::types::{Lengths, PeerKey, Train};
 
@@ -54,7 +57,7 @@ impl Core {
         build: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> bool {
         let (Some(now), Some(peer)) = (self.now, self.peers.get_mut(&key)) else { return false };
-        if !peer.control_rate.take(now) {
+        if !peer.control_replies.take(1, CONTROL_REPLIES, now) {
             self.counters.control_rate_limited += 1;
             return false;
         }
@@ -166,3 +169,5 @@ impl Core {
         }
     }
 }
+
+const CONTROL_REPLIES: Rate = Rate::per_second(CONTROL_REPLIES_PER_SECOND_MAX);

@@ -4,12 +4,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::bucket::Bucket;
+use bore_rate::Bucket;
+
 use super::slab::FlowId;
-use crate::limits::{
-    CONTROL_REPLIES_PER_SECOND_MAX, MTU_BYTES_MAX, MTU_BYTES_MIN, REPLIES_PER_PEER_MAX,
-    REPLY_BUFFERS_KEPT_MAX,
-};
+use crate::limits::{MTU_BYTES_MAX, MTU_BYTES_MIN, REPLIES_PER_PEER_MAX, REPLY_BUFFERS_KEPT_MAX};
 use crate::tcp::{Memory, PeerMemory};
 use crate::types::{Congestion, PeerConfig};
 
@@ -38,7 +36,7 @@ pub(super) struct Peer {
     pub(super) early_bytes: usize,
     /// Flows that have a segment to send, each at most once.
     pub(super) ready: VecDeque<FlowId>,
-    pub(super) control_rate: Bucket,
+    pub(super) control_replies: Bucket,
     /// Whether the peer stands in the queue of turns.
     pub(super) has_turn: bool,
     replies: VecDeque<Vec<u8>>,
@@ -62,7 +60,7 @@ impl Peer {
             half_open_count: 0,
             early_bytes: 0,
             ready: VecDeque::new(),
-            control_rate: Bucket::new(CONTROL_REPLIES_PER_SECOND_MAX),
+            control_replies: Bucket::default(),
             has_turn: false,
             replies: VecDeque::new(),
         };

@@ -15,10 +15,10 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use bore_rate::{Bucket, Rate};
 use smoltcp::wire::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpProtocol, UDP_HEADER_LEN};
 
 use super::Core;
-use super::bucket::Bucket;
 use crate::counters::Counters;
 use crate::limits::{
     DATAGRAM_RANGES_MAX, EVICTIONS_PER_PEER_PER_SECOND_MAX, PACKET_BYTES_MAX, REASSEMBLIES_MAX,
@@ -211,7 +211,7 @@ impl Reassembly {
         counters: &mut Counters,
     ) -> bool {
         while let Some(loser) = self.over_a_bound(peer, bytes) {
-            if !self.peers.entry(peer).or_default().evictions.take(now) {
+            if !self.peers.entry(peer).or_default().evictions.take(1, EVICTIONS, now) {
                 return false;
             }
             self.evict(loser, counters);
@@ -254,8 +254,7 @@ impl Reassembly {
 
 impl Default for Queue {
     fn default() -> Self {
-        let evictions = Bucket::new(EVICTIONS_PER_PEER_PER_SECOND_MAX);
-        Self { partials: VecDeque::new(), bytes: 0, evictions }
+        Self { partials: VecDeque::new(), bytes: 0, evictions: Bucket::default() }
     }
 }
 
@@ -388,3 +387,5 @@ fn room(bytes: usize) -> usize {
 const PARTIAL_BYTES: usize = 256 + DATAGRAM_RANGES_MAX * size_of::<Range<usize>>();
 /// Bounds what expiry costs, whatever is sent.
 const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+const EVICTIONS: Rate = Rate::per_second(EVICTIONS_PER_PEER_PER_SECOND_MAX);

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::limits::PROBE_ANSWERS_PER_SECOND_MAX;
-use crate::prefix::{Bucket, Rate};
+use bore_rate::{Bucket, Rate};
 
 mod capacity;
 
@@ -27,7 +27,7 @@ pub(crate) struct Path {
     /// No node of ours but a kernel answers probes.
     is_kernel: bool,
     /// Of the peer's probes; none before the first.
-    probe_answers: Option<Bucket>,
+    probe_answers: Bucket,
 }
 
 impl Path {
@@ -38,7 +38,7 @@ impl Path {
             last_answer: None,
             capacity: Capacity::new(),
             is_kernel: false,
-            probe_answers: None,
+            probe_answers: Bucket::default(),
         }
     }
 
@@ -102,7 +102,7 @@ impl Path {
 
     /// Takes a permit to answer a probe. What the overlay itself says leaves before every flow's data, so what a peer makes it say is bounded.
     pub(super) fn may_answer_probe(&mut self, now: Instant) -> bool {
-        self.probe_answers.get_or_insert_with(|| Bucket::new(now)).take(PROBE_ANSWERS, now)
+        self.probe_answers.take(1, PROBE_ANSWERS, now)
     }
 }
 
@@ -118,8 +118,7 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 /// A round has seven probes, and several follow each other at once where something is lost.
-const PROBE_ANSWERS: Rate =
-    Rate { per_second: PROBE_ANSWERS_PER_SECOND_MAX, burst: PROBE_ANSWERS_PER_SECOND_MAX };
+const PROBE_ANSWERS: Rate = Rate::per_second(PROBE_ANSWERS_PER_SECOND_MAX);
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bore_api::Code;
 use bore_api::model::Actor;
+use bore_rate::Rate;
 use uuid::Uuid;
 
 use crate::core::Core;
@@ -16,7 +17,7 @@ use crate::directory::Directory;
 use crate::doors::Doors;
 use crate::health::StoreHealth;
 use crate::limits::{Quotas, RATE_CALLERS_MAX};
-use crate::rate::{Rate, Rates};
+use crate::rate::Rates;
 use crate::refusal::Refusal;
 use crate::service::{
     ApiKeys, Audit, Certificates, Domains, Groups, JoinKeys, Networks, Nodes, Policies,
@@ -197,6 +198,5 @@ impl Callers {
 }
 
 fn request_rate(quotas: &Quotas) -> Rate {
-    let (per_second, burst) = (quotas.requests_per_second, quotas.requests_burst);
-    Rate { per_second: per_second.into(), burst: burst.into() }
+    Rate::per_second(quotas.requests_per_second).with_burst(quotas.requests_burst)
 }

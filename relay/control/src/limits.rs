@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::rate::Rate;
+use bore_rate::Rate;
 
 /// Bytes of a request body.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -60,19 +60,19 @@ pub const EVENTS_BEHIND_MAX: usize = 1_024;
 pub const RATE_CALLERS_MAX: usize = 16_384;
 
 /// Requests from one source with an API key that does not hold: at once, and a second in the long run.
-pub(crate) const AUTHENTICATION_FAILURES_OF_SOURCE: Rate = Rate { burst: 20.0, per_second: 1.0 };
+pub(crate) const AUTHENTICATION_FAILURES_OF_SOURCE: Rate = Rate::per_second(1).with_burst(20);
 
 /// Public keys, sources and join keys whose refused joins are remembered, each in a table of its own.
 pub const GARDEN_CALLERS_MAX: usize = 4_096;
 
 /// Refused joins of one public key: at once, and a second in the long run.
-pub(crate) const JOIN_REFUSALS_OF_PUBLIC_KEY: Rate = Rate { burst: 10.0, per_second: 0.2 };
+pub(crate) const JOIN_REFUSALS_OF_PUBLIC_KEY: Rate = Rate::new(1, Duration::from_secs(5)).with_burst(10);
 
 /// Refused joins from one source. Many machines may share an address.
-pub(crate) const JOIN_REFUSALS_OF_SOURCE: Rate = Rate { burst: 100.0, per_second: 10.0 };
+pub(crate) const JOIN_REFUSALS_OF_SOURCE: Rate = Rate::per_second(10).with_burst(100);
 
 /// Refused joins with one join key that opens nothing any more.
-pub(crate) const JOIN_REFUSALS_OF_KEY: Rate = Rate { burst: 10.0, per_second: 0.2 };
+pub(crate) const JOIN_REFUSALS_OF_KEY: Rate = Rate::new(1, Duration::from_secs(5)).with_burst(10);
 
 /// After how long another node may be made that was one too many: a little more than a token takes.
 pub(crate) const NEW_NODE_RETRY_SECONDS: u16 = 4;

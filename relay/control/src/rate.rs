@@ -9,13 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bore_policy::CanonicalAddress;
-
-/// Tokens of a bucket.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rate {
-    pub(crate) per_second: f64,
-    pub(crate) burst: f64,
-}
+use bore_rate::{Bucket, Rate};
 
 /// One bucket for each caller.
 #[derive(Debug)]
@@ -23,12 +17,6 @@ pub(crate) struct Rates<Caller> {
     rate: Rate,
     callers_max: usize,
     buckets: Mutex<HashMap<Caller, Bucket>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    tokens: f64,
-    filled_at: Instant,
 }
 
 impl<Caller: Eq + Hash + Clone> Rates<Caller> {
@@ -48,19 +36,16 @@ impl<Caller: Eq + Hash + Clone> Rates<Caller> {
     /// Returns true if the bucket of `caller` holds a token, and takes none.
     pub(crate) fn has_token(&self, caller: &Caller, now: Instant) -> bool {
         let buckets = self.lock();
-        buckets.get(caller).is_none_or(|bucket| bucket.filled(self.rate, now).tokens >= 1.0)
+        buckets.get(caller).is_none_or(|bucket| bucket.holds(1, self.rate, now))
     }
 
     /// Takes a token, if there is one.
     pub(crate) fn charge(&self, caller: &Caller, now: Instant) {
         let mut buckets = self.lock();
         if buckets.len() >= self.callers_max && !buckets.contains_key(caller) {
-            forget_idlest(&mut buckets);
+            forget_idlest(&mut buckets, now);
         }
-        let full = Bucket { tokens: self.rate.burst, filled_at: now };
-        let bucket = buckets.entry(caller.clone()).or_insert(full);
-        *bucket = bucket.filled(self.rate, now);
-        bucket.tokens = (bucket.tokens - 1.0).max(0.0);
+        buckets.entry(caller.clone()).or_default().charge(1, self.rate, now);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Caller, Bucket>> {
@@ -68,17 +53,9 @@ impl<Caller: Eq + Hash + Clone> Rates<Caller> {
     }
 }
 
-impl Bucket {
-    fn filled(self, rate: Rate, now: Instant) -> Self {
-        let waited = now.saturating_duration_since(self.filled_at).as_secs_f64();
-        Self { tokens: (self.tokens + waited * rate.per_second).min(rate.burst), filled_at: now }
-    }
-}
-
-fn forget_idlest<Caller: Eq + Hash + Clone>(buckets: &mut HashMap<Caller, Bucket>) {
-    let idlest =
-        buckets.iter().min_by_key(|(_, bucket)| bucket.filled_at).map(|(caller, _)| caller.clone());
-    if let Some(idlest) = idlest {
+fn forget_idlest<Caller: Eq + Hash + Clone>(buckets: &mut HashMap<Caller, Bucket>, now: Instant) {
+    let idlest = buckets.iter().min_by_key(|(_, bucket)| bucket.full_at(now));
+    if let Some(idlest) = idlest.map(|(caller, _)| caller.clone()) {
         buckets.remove(&idlest);
     }
 }
@@ -97,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    const RATE: Rate = Rate { per_second: 10.0, burst: 5.0 };
+    const RATE: Rate = Rate::per_second(10).with_burst(5);
 
     #[test]
     fn attack_42_a_caller_stops_at_its_rate_and_others_do_not_notice() {

@@ -7,20 +7,21 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use bore_rate::{Bucket, Rate};
+
 use crate::limits::ONE_SIDED_PREFIX_SLOTS;
 
-/// Token buckets, one per slot of prefixes. Fixed size, whatever is forged.
+/// A bucket for each slot of prefixes. Fixed size, whatever is forged.
 #[derive(Debug)]
 pub(crate) struct AnswerBudget {
-    slots: Vec<Bucket>,
-    bytes_per_second: u32,
+    slots: Vec<Slot>,
+    rate: Rate,
     key: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
-    bytes: u32,
-    filled_at: Instant,
+struct Slot {
+    bytes: Bucket,
     refusals: u8,
     refused_at: Instant,
 }
@@ -28,51 +29,38 @@ struct Bucket {
 impl AnswerBudget {
     /// Full buckets. `key` keeps outsiders from choosing whom they share a slot with.
     pub(crate) fn new(bytes_per_second: u32, key: u64, now: Instant) -> Self {
-        let full = Bucket { bytes: bytes_per_second, filled_at: now, refusals: 0, refused_at: now };
-        Self { slots: vec![full; ONE_SIDED_PREFIX_SLOTS], bytes_per_second, key }
+        let full = Slot { bytes: Bucket::default(), refusals: 0, refused_at: now };
+        let rate = Rate::per_second(bytes_per_second);
+        Self { slots: vec![full; ONE_SIDED_PREFIX_SLOTS], rate, key }
     }
 
     /// Takes `bytes` from the budget of `visitor`'s prefix, or says no.
     pub(crate) fn take(&mut self, visitor: IpAddr, bytes: usize, now: Instant) -> bool {
         let slot = self.slot_of(visitor);
-        let Some(bucket) = self.slots.get_mut(slot) else { return false };
-        bucket.fill(self.bytes_per_second, now);
-        let left = u32::try_from(bytes).ok().and_then(|bytes| bucket.bytes.checked_sub(bytes));
-        left.inspect(|left| bucket.bytes = *left).is_some()
+        let Some(slot) = self.slots.get_mut(slot) else { return false };
+        u32::try_from(bytes).is_ok_and(|bytes| slot.bytes.take(bytes, self.rate, now))
     }
 
     /// Notes that an answer was refused in `visitor`'s prefix.
     pub(crate) fn note_refusal(&mut self, visitor: IpAddr, now: Instant) {
         let slot = self.slot_of(visitor);
-        let Some(bucket) = self.slots.get_mut(slot) else { return };
-        let forgotten = now.saturating_duration_since(bucket.refused_at) > DISTRUST_FOR;
-        bucket.refusals = if forgotten { 1 } else { bucket.refusals.saturating_add(1) };
-        bucket.refused_at = now;
+        let Some(slot) = self.slots.get_mut(slot) else { return };
+        let forgotten = now.saturating_duration_since(slot.refused_at) > DISTRUST_FOR;
+        slot.refusals = if forgotten { 1 } else { slot.refusals.saturating_add(1) };
+        slot.refused_at = now;
     }
 
     /// Whether `visitor`'s prefix refused several answers lately.
     pub(crate) fn is_distrusted(&self, visitor: IpAddr, now: Instant) -> bool {
-        self.slots.get(self.slot_of(visitor)).is_some_and(|bucket| {
-            bucket.refusals >= REFUSALS_DISTRUSTED
-                && now.saturating_duration_since(bucket.refused_at) <= DISTRUST_FOR
+        self.slots.get(self.slot_of(visitor)).is_some_and(|slot| {
+            slot.refusals >= REFUSALS_DISTRUSTED
+                && now.saturating_duration_since(slot.refused_at) <= DISTRUST_FOR
         })
     }
 
     fn slot_of(&self, visitor: IpAddr) -> usize {
         let mixed = (prefix(visitor) ^ self.key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         usize::try_from(mixed >> 32).unwrap_or_default() % self.slots.len().max(1)
-    }
-}
-
-impl Bucket {
-    fn fill(&mut self, bytes_per_second: u32, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.filled_at);
-        let gained = elapsed.as_millis() * u128::from(bytes_per_second) / 1000;
-        if gained > 0 {
-            let total = u128::from(self.bytes) + gained;
-            self.bytes = u32::try_from(total).unwrap_or(u32::MAX).min(bytes_per_second);
-            self.filled_at = now;
-        }
     }
 }
 

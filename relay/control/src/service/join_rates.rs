@@ -5,9 +5,10 @@
 //! anyone: otherwise one holder of a key could lock out the others.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bore_api::Code;
+use bore_rate::Rate;
 use uuid::Uuid;
 
 use super::nodes::Nodes;
@@ -15,7 +16,7 @@ use crate::limits::{
     GARDEN_CALLERS_MAX, JOIN_REFUSALS_OF_KEY, JOIN_REFUSALS_OF_PUBLIC_KEY, JOIN_REFUSALS_OF_SOURCE,
     NEW_NODES_NETWORKS_MAX, Quotas,
 };
-use crate::rate::{Rate, Rates, source_prefix};
+use crate::rate::{Rates, source_prefix};
 use crate::refusal::Refusal;
 use crate::store::{JoinError, JoinRequest};
 
@@ -31,9 +32,12 @@ pub(crate) struct JoinRates {
 
 impl JoinRates {
     pub(crate) fn new(quotas: &Quotas) -> Self {
-        let burst = f64::from(quotas.new_nodes_burst);
-        let of_key = Rate { burst, per_second: f64::from(quotas.new_nodes_per_hour) / 3_600.0 };
-        let of_network = Rate { burst: 2.0 * burst, per_second: 2.0 * of_key.per_second };
+        let (burst, per_hour) = (quotas.new_nodes_burst, quotas.new_nodes_per_hour);
+        let hourly = |times: u32| {
+            let rate = Rate::new(per_hour.saturating_mul(times), HOUR);
+            rate.with_burst(burst.saturating_mul(times))
+        };
+        let (of_key, of_network) = (hourly(1), hourly(2));
         Self {
             public_keys: Rates::new(JOIN_REFUSALS_OF_PUBLIC_KEY, GARDEN_CALLERS_MAX),
             sources: Rates::new(JOIN_REFUSALS_OF_SOURCE, GARDEN_CALLERS_MAX),
@@ -106,3 +110,5 @@ impl Nodes {
         self.rates.charge(request, source, error, Instant::now());
     }
 }
+
+const HOUR: Duration = Duration::from_secs(3_600);
