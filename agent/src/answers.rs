@@ -50,9 +50,8 @@ pub(crate) fn acknowledged(
 
 /// What the relay repeats of a declaration is taken from the declaration: it is kept on disk, and shown.
 fn as_declared(view: PublicationView, declaration: &Declaration) -> PublicationView {
-    let Declaration { target, access, web, health, lifetime, .. } = declaration.clone();
-    let publication =
-        Publication { target, access, web, health, lifetime, ..view.publication.clone() };
+    let Declaration { target, access, options, lifetime, .. } = declaration.clone();
+    let publication = Publication { target, access, options, lifetime, ..view.publication.clone() };
     PublicationView { publication, ..view }
 }
 

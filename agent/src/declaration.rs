@@ -1,6 +1,6 @@
 //! What is published, as it was declared on this agent. Only a declaration names a target; nothing that the relay says can.
 
-use bore_api::model::{HealthOptions, Lifetime, Protocol, WebOptions};
+use bore_api::model::{Lifetime, Protocol, PublicationOptions};
 use bore_api::wire::{AccessLists, PublicationView, PublishRequest};
 use bore_policy::{Access, Source, Target};
 use serde::{Deserialize, Serialize};
@@ -31,12 +31,9 @@ pub struct Declaration {
     /// Who may visit.
     #[serde(default)]
     pub access: Access,
-    /// What is particular to a web service (http).
-    #[serde(default)]
-    pub web: WebOptions,
-    /// How its target is checked.
-    #[serde(default)]
-    pub health: HealthOptions,
+    /// How it is served.
+    #[serde(flatten, serialize_with = "PublicationOptions::serialize_chosen")]
+    pub options: PublicationOptions,
     /// How long it stays.
     pub lifetime: Lifetime,
     /// Take the name over from another node.
@@ -55,8 +52,7 @@ impl Declaration {
             any_port: false,
             hostnames: Vec::new(),
             access: Access::default(),
-            web: WebOptions::default(),
-            health: HealthOptions::default(),
+            options: PublicationOptions::default(),
             lifetime: Lifetime::Session,
             replace: false,
         }
@@ -95,8 +91,7 @@ impl Declaration {
             hostnames: self.hostnames.clone(),
             target: self.target.clone(),
             access: lists(&self.access),
-            web: self.web.clone(),
-            health: self.health.clone(),
+            options: self.options.clone(),
             lifetime: self.lifetime,
             replace: self.replace,
         }
@@ -145,7 +140,7 @@ mod tests {
             serde_json::to_value(request).unwrap().get("health").cloned()
         };
         assert_eq!(said(&declared), None);
-        declared.health.check = Some("none".parse().unwrap());
+        declared.options.health.check = Some("none".parse().unwrap());
         assert_eq!(said(&declared), Some(serde_json::json!({"check": "none"})));
     }
 
@@ -174,7 +169,11 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_an_error_and_not_ignored() {
-        let text = r#"{"protocol":"tcp","target":"22","lifetime":"session","prot":1}"#;
-        assert!(serde_json::from_str::<Declaration>(text).is_err());
+        let read = |more: &str| {
+            let text = format!(r#"{{"protocol":"tcp","target":"22","lifetime":"session"{more}}}"#);
+            serde_json::from_str::<Declaration>(&text)
+        };
+        assert!(read(r#","web":{"tls_min":"1.2"}"#).unwrap().options.web.tls_min.is_some());
+        assert!(read(r#","prot":1"#).is_err() && read(r#","web":{"tls":1}"#).is_err());
     }
 }

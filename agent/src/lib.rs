@@ -89,8 +89,8 @@ mod wire;
 
 pub use agent::{Agent, StartOptions, Status};
 pub use bore_api::model::{
-    HealthCheck, HealthInterval, HealthOptions, Lifetime, Protocol, Publication, PublishedHost,
-    TlsVersion, WebOptions,
+    HealthCheck, HealthInterval, HealthOptions, Lifetime, Protocol, Publication,
+    PublicationOptions, PublishedHost, TlsVersion, WebOptions,
 };
 pub use bore_api::state::{PublicationState, State, Step, StepName};
 pub use bore_api::wire::PublicationView;

@@ -93,7 +93,7 @@ fn is_of(entry: &Entry, acceptor: &Weak<Acceptor>) -> bool {
 
 /// Refuses what promises more than a listener gives.
 fn refuse_unsuitable(declaration: &Declaration) -> Result<(), AgentError> {
-    let is_asked = matches!(declaration.health.check, Some(HealthCheck::Http(_)));
+    let is_asked = matches!(declaration.options.health.check, Some(HealthCheck::Http(_)));
     let cause = match declaration.parse_target()? {
         Target::Host { .. } | Target::Unix(_) => "a listener's target is `in-process`",
         Target::InProcess if declaration.protocol == Protocol::Udp => {

@@ -95,13 +95,13 @@ impl Entry {
 
     /// How the target is checked.
     pub(crate) fn health(&self) -> HealthCheck {
-        let Declaration { protocol, health, .. } = &self.declaration;
-        health.effective(*protocol, self.target.port_count())
+        let Declaration { protocol, options, .. } = &self.declaration;
+        options.health.effective(*protocol, self.target.port_count())
     }
 
     /// The time between two checks.
     pub(crate) fn health_interval(&self) -> Duration {
-        Duration::from_secs(self.declaration.health.seconds().into())
+        Duration::from_secs(self.declaration.options.health.seconds().into())
     }
 
     /// Returns true if a visitor's dial says something about the target as a whole. A port of a range speaks for itself alone.
@@ -413,8 +413,7 @@ fn unacknowledged(name: &str, declaration: &Declaration) -> PublicationView {
             overlay_port: 0,
             target: declaration.target.clone(),
             access: declaration.access.clone(),
-            web: declaration.web.clone(),
-            health: declaration.health.clone(),
+            options: declaration.options.clone(),
             lifetime: declaration.lifetime,
             created_at: 0,
         },

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
-use bore_api::model::{HealthOptions, Lifetime, Protocol, Publication, WebOptions};
+use bore_api::model::{Lifetime, Protocol, Publication, PublicationOptions};
 use bore_api::state::{PublicationState, State};
 use bore_api::wire::PublicationView;
 use bore_overlay::{
@@ -34,8 +34,7 @@ pub(crate) fn view(name: &str, protocol: Protocol) -> PublicationView {
             overlay_port: 1024,
             target: "127.0.0.1:3000".to_owned(),
             access: Access::default(),
-            web: WebOptions::default(),
-            health: HealthOptions::default(),
+            options: PublicationOptions::default(),
             lifetime: Lifetime::Session,
             created_at: 0,
         },

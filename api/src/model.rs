@@ -4,6 +4,7 @@
 //! cluster. Nothing here holds a secret that is not sealed: secrets are shown once, by the call that makes them.
 
 mod health;
+mod options;
 mod published_host;
 mod web;
 
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 pub use health::{HealthCheck, HealthError, HealthInterval, HealthOptions};
+pub use options::PublicationOptions;
 pub use published_host::PublishedHost;
 pub use web::{TlsVersion, TlsVersionError, WebOptions};
 
@@ -254,12 +256,9 @@ pub struct Publication {
     /// Who may visit.
     #[schema(value_type = Object)]
     pub access: Access,
-    /// What is particular to a web service (http).
-    #[serde(default)]
-    pub web: WebOptions,
-    /// How its target is checked.
-    #[serde(default)]
-    pub health: HealthOptions,
+    /// How it is served.
+    #[serde(flatten)]
+    pub options: PublicationOptions,
     /// How long it stays.
     pub lifetime: Lifetime,
     /// When it was made.

@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::model::{
-    ApiKey, DnsRecord, Domain, HealthOptions, JoinKey, Lifetime, Micros, Network, Node, Protocol,
-    Publication, Scope, WebOptions,
+    ApiKey, DnsRecord, Domain, JoinKey, Lifetime, Micros, Network, Node, Protocol, Publication,
+    PublicationOptions, Scope,
 };
 use crate::state::{NodeState, PublicationState, RelayInfo, Step};
 
@@ -54,13 +54,9 @@ pub struct PublishRequest {
     /// Who may visit. Default: anyone.
     #[serde(default)]
     pub access: AccessLists,
-    /// What is particular to a web service (http). Default: nothing.
-    #[serde(default)]
-    pub web: WebOptions,
-    /// How the target is checked. Default: `tcp` for one port of tcp, tls and http, `none` for udp and for ranges.
-    // A relay that knows no checks refuses the field, so it is sent only where it says something.
-    #[serde(default, skip_serializing_if = "HealthOptions::is_default")]
-    pub health: HealthOptions,
+    /// How it is served.
+    #[serde(flatten, serialize_with = "PublicationOptions::serialize_chosen")]
+    pub options: PublicationOptions,
     /// How long it stays. Default `session`.
     #[serde(default = "session")]
     pub lifetime: Lifetime,

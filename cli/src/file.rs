@@ -294,8 +294,11 @@ mod tests {
         let text = "[publish.shop]\nhttp = 3000\nhost_header = \"rewrite\"\ntls_min = \"1.2\"\n";
         let file = project(text).unwrap();
         let [shop] = file.publish.as_slice() else { panic!("one publication") };
-        let host = shop.web.host_header.as_ref().unwrap();
-        assert_eq!((host.as_str(), shop.web.tls_min), ("localhost:3000", "1.2".parse().ok()));
+        let host = shop.options.web.host_header.as_ref().unwrap();
+        assert_eq!(
+            (host.as_str(), shop.options.web.tls_min),
+            ("localhost:3000", "1.2".parse().ok())
+        );
         let bad = "[publish.a]\nhttp = 80\nhost_header = \"a b\"\ntls_min = 1.2\n";
         let error = project(bad).unwrap_err();
         let cause = error.reason().unwrap();

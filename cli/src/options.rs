@@ -3,8 +3,8 @@
 
 use bore_agent::Declaration;
 use bore_api::model::{
-    HealthCheck, HealthError, HealthInterval, HealthOptions, Protocol, Publication, TlsVersion,
-    WebOptions,
+    HealthCheck, HealthError, HealthInterval, HealthOptions, Protocol, PublicationOptions,
+    TlsVersion, WebOptions,
 };
 use bore_policy::{OriginHost, Target};
 use toml::de::DeTable;
@@ -45,12 +45,16 @@ impl OptionFlags {
 
     /// Makes them the options of a publication of `target`.
     pub(crate) fn apply(&self, declaration: &mut Declaration, target: &Target) {
-        declaration.web = WebOptions {
-            host_header: self.host_header.as_ref().and_then(|host| host.towards(target)),
-            tls_min: self.tls_min,
+        declaration.options = PublicationOptions {
+            web: WebOptions {
+                host_header: self.host_header.as_ref().and_then(|host| host.towards(target)),
+                tls_min: self.tls_min,
+            },
+            health: HealthOptions {
+                check: self.health.clone(),
+                interval_seconds: self.health_interval,
+            },
         };
-        declaration.health =
-            HealthOptions { check: self.health.clone(), interval_seconds: self.health_interval };
     }
 
     /// Returns true if the service is to see what its target is called, which only an agent knows.
@@ -59,20 +63,23 @@ impl OptionFlags {
     }
 }
 
-/// The options that differ between what is published and what is wanted: key, old value, new value.
+/// The options that differ: key, old value, new value.
 pub(crate) fn differences(
-    stored: &Publication,
-    wanted: &Declaration,
-) -> Vec<(&'static str, String, String)> {
-    let (web, new_web) = (&stored.web, &wanted.web);
-    let (health, new_health) = (&stored.health, &wanted.health);
-    let all = [
-        ("host_header", shown(&web.host_header), shown(&new_web.host_header)),
-        ("tls_min", shown(&web.tls_min), shown(&new_web.tls_min)),
-        ("health", shown(&health.check), shown(&new_health.check)),
-        ("health_interval", shown(&health.interval_seconds), shown(&new_health.interval_seconds)),
-    ];
-    all.into_iter().filter(|(_, old, new)| old != new).collect()
+    old: &PublicationOptions,
+    new: &PublicationOptions,
+) -> impl Iterator<Item = (&'static str, String, String)> {
+    let pairs = values(old).into_iter().zip(values(new));
+    pairs.filter(|(old, new)| old != new).map(|((key, old), (_, new))| (key, old, new))
+}
+
+fn values(options: &PublicationOptions) -> [(&'static str, String); KEYS.len()] {
+    let PublicationOptions { web, health } = options;
+    [
+        ("host_header", shown(&web.host_header)),
+        ("tls_min", shown(&web.tls_min)),
+        ("health", shown(&health.check)),
+        ("health_interval", shown(&health.interval_seconds)),
+    ]
 }
 
 /// Refuses options that the protocol, or the target, does not have.
@@ -82,7 +89,7 @@ pub(crate) fn differences(
 pub(crate) fn check(declaration: &Declaration, target: &Target) -> Result<(), &'static str> {
     match declaration.protocol {
         Protocol::Tls | Protocol::Tcp | Protocol::Udp
-            if declaration.web != WebOptions::default() =>
+            if declaration.options.web != WebOptions::default() =>
         {
             Err("the relay speaks only for http services: no host header and no TLS version here")
         }
@@ -122,11 +129,11 @@ impl HostHeader {
 }
 
 fn is_checked(declaration: &Declaration) -> bool {
-    !matches!(declaration.health.check, None | Some(HealthCheck::None))
+    !matches!(declaration.options.health.check, None | Some(HealthCheck::None))
 }
 
 fn is_asked_by_http(declaration: &Declaration) -> bool {
-    matches!(declaration.health.check, Some(HealthCheck::Http(_)))
+    matches!(declaration.options.health.check, Some(HealthCheck::Http(_)))
 }
 
 fn shown<T: ToString>(option: &Option<T>) -> String {

@@ -68,7 +68,7 @@ fn differences(wanted: &Declaration, stored: &Publication) -> Vec<String> {
     if !wanted.hostnames.is_empty() && !same_hostnames(&hosts, &wanted.hostnames) {
         compare("host", hosts.join(","), wanted.hostnames.join(","));
     }
-    for (option, old, new) in options::differences(stored, wanted) {
+    for (option, old, new) in options::differences(&stored.options, &wanted.options) {
         compare(option, old, new);
     }
     compare("allow", listed(&stored.access.allow), listed(&wanted.access.allow));
@@ -193,7 +193,7 @@ impl Owned {
 
 #[cfg(test)]
 mod tests {
-    use bore_api::model::{Lifetime, Protocol, WebOptions};
+    use bore_api::model::{Lifetime, Protocol};
 
     use super::*;
     use crate::test_support::view;
@@ -221,8 +221,8 @@ mod tests {
 
     #[test]
     fn what_is_particular_to_a_web_service_is_compared() {
-        let web = WebOptions { tls_min: "1.2".parse().ok(), ..WebOptions::default() };
-        let wanted = Declaration { port: Some(7777), web, ..declaration("web") };
+        let mut wanted = Declaration { port: Some(7777), ..declaration("web") };
+        wanted.options.web.tls_min = "1.2".parse().ok();
         let changes = plan(&[wanted], &[view("web", Protocol::Tcp)], &[]);
         assert_eq!(changes[0].line(), "~ web: tls_min default → 1.2");
     }

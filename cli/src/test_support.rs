@@ -1,6 +1,6 @@
 //! What unit tests of several files share.
 
-use bore_api::model::{HealthOptions, Lifetime, Protocol, Publication, WebOptions};
+use bore_api::model::{Lifetime, Protocol, Publication, PublicationOptions};
 use bore_api::state::{PublicationState, State};
 use bore_api::wire::PublicationView;
 use bore_policy::Access;
@@ -20,8 +20,7 @@ pub(crate) fn view(name: &str, protocol: Protocol) -> PublicationView {
         overlay_port: 1024,
         target: "localhost:3000".to_owned(),
         access: Access::default(),
-        web: WebOptions::default(),
-        health: HealthOptions::default(),
+        options: PublicationOptions::default(),
         lifetime: Lifetime::Session,
         created_at: 0,
     };

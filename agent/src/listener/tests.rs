@@ -126,17 +126,13 @@ async fn a_listener_refuses_what_it_cannot_keep() {
     let lab = Lab::build().await;
     let tcp = || Declaration::in_process(Protocol::Tcp);
     let refused = async |declaration| lab.agent.listen(declaration).await.unwrap_err();
+    let mut checked_by_http = Declaration::in_process(Protocol::Http);
+    checked_by_http.options.health.check = "http:/up".parse().ok();
     for unsuitable in [
         Declaration::new(Protocol::Tcp, "3000"),
         Declaration::in_process(Protocol::Udp),
         Declaration { lifetime: Lifetime::Persistent, ..tcp() },
-        Declaration {
-            health: bore_api::model::HealthOptions {
-                check: Some("http:/up".parse().unwrap()),
-                ..Default::default()
-            },
-            ..Declaration::in_process(Protocol::Http)
-        },
+        checked_by_http,
     ] {
         assert_eq!(refused(unsuitable).await.code(), "B1001");
     }

@@ -155,7 +155,7 @@ fn a_visitor_judges_one_port_and_no_range() {
     let judged = |target: &str, health: &str| {
         let mut registry = Registry::default();
         let mut declaration = declaration("web", Protocol::Tcp, target);
-        declaration.health.check = health.parse().ok();
+        declaration.options.health.check = health.parse().ok();
         registry.declare("web", declaration, target.parse::<Target>().unwrap(), None);
         registry.entry("web").unwrap().is_judged_by_visitors()
     };

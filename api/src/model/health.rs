@@ -57,11 +57,6 @@ pub enum HealthError {
 }
 
 impl HealthOptions {
-    /// Returns true if nothing was chosen.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// What is done for a publication of `port_count` ports.
     pub fn effective(&self, protocol: Protocol, port_count: u16) -> HealthCheck {
         let checked_by_default = protocol != Protocol::Udp && port_count == 1;

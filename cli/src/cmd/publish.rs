@@ -111,7 +111,7 @@ impl Publish {
             return remote::publish(context, node, declaration, &flags.target).await;
         }
         let mut interrupt = Interrupt::listen()?;
-        let health = declaration.health.effective(protocol, flags.target.port_count());
+        let health = declaration.options.health.effective(protocol, flags.target.port_count());
         try_target(context, protocol, &flags.dialled()?, &health).await;
         if flags.bg {
             return interrupt.or(flags.in_background(context, declaration)).await;

@@ -348,7 +348,7 @@ fn api_key(change: &Change<ApiKey>) -> AuditText {
 fn publication(change: &Change<Publication>) -> AuditText {
     let publication = change.newest();
     let action = change.verb("publication.create", "publication.replace", "publication.delete");
-    let detail = json!({
+    let fields = json!({
         "name": publication.name,
         "node": publication.node,
         "protocol": publication.protocol,
@@ -357,11 +357,9 @@ fn publication(change: &Change<Publication>) -> AuditText {
         "hostnames": publication.hostnames,
         "target": publication.target,
         "access": publication.access,
-        "web": publication.web,
-        "health": publication.health,
         "lifetime": publication.lifetime,
     });
-    AuditText::new(action, publication.id, detail)
+    AuditText::new(action, publication.id, publication.options.beside(fields))
 }
 
 fn policy(change: &Change<Policy>) -> AuditText {

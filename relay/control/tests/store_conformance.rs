@@ -128,6 +128,8 @@ cases! {
     migrations::tell_whose_certificates_are_where_one_ca_was_asked,
     migrations::keep_hostnames_and_ports_of_the_first_schema,
     migrations::count_the_addresses_that_networks_have,
+    migrations::keep_options_that_were_columns,
+    migrations::refuse_options_of_a_newer_version,
     publications::of_ranges_get_runs_of_overlay_ports,
     publications::of_a_wireguard_node_keep_the_port_that_it_names,
     publications::that_end_above_the_last_port_are_refused,

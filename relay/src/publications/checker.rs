@@ -173,12 +173,12 @@ impl Checker {
 
 /// What is known of the target of a WireGuard node without dialling it, and what is not.
 fn need_not_dial(entry: &Entry) -> Option<(String, Option<&'static str>)> {
-    let Publication { protocol, port_count, ref health, .. } = *entry.publication;
+    let Publication { protocol, port_count, ref options, .. } = *entry.publication;
     if protocol == Protocol::Udp {
         let detail = "a WireGuard client cannot be asked; its tunnel is up".to_owned();
         return Some((detail, Some("service silent")));
     }
-    if health.effective(protocol, port_count) == HealthCheck::None {
+    if options.health.effective(protocol, port_count) == HealthCheck::None {
         return Some(("not checked; the tunnel is up".to_owned(), Some("target not checked")));
     }
     let age = entry.evidence.taken_at()?.elapsed();
@@ -230,5 +230,5 @@ fn judged(answer: Answer) -> Verdict {
 }
 
 fn health_interval(publication: &Publication) -> Duration {
-    Duration::from_secs(publication.health.seconds().into())
+    Duration::from_secs(publication.options.health.seconds().into())
 }

@@ -42,7 +42,7 @@ impl Subject {
             ports: (publication.public_port, publication.port_count),
             hostnames: publication.hostnames.clone(),
             target: publication.target.clone(),
-            check: publication.health.check.clone(),
+            check: publication.options.health.check.clone(),
         }
     }
 

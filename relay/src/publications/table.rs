@@ -31,7 +31,7 @@ pub(crate) struct Entry {
 impl Entry {
     fn new(publication: Publication, evidence: Arc<Evidence>) -> Self {
         let upstream = Arc::new(upstream_of(&publication));
-        let tls_minimum = publication.web.tls_min.map(|version| match version {
+        let tls_minimum = publication.options.web.tls_min.map(|version| match version {
             TlsVersion::Tls12 => TlsMinimum::Tls12,
             TlsVersion::Tls13 => TlsMinimum::Tls13,
         });
@@ -177,5 +177,5 @@ fn upstream_of(publication: &Publication) -> UpstreamConfig {
             UpstreamProtocol::Plain
         }
     };
-    UpstreamConfig { protocol, host: publication.web.host_header.clone() }
+    UpstreamConfig { protocol, host: publication.options.web.host_header.clone() }
 }

@@ -47,8 +47,7 @@ fn request(node: &str, declaration: Declaration, target: &Target) -> CliResult<P
             allow: texts(&declaration.access.allow),
             deny: texts(&declaration.access.deny),
         },
-        web: declaration.web,
-        health: declaration.health,
+        options: declaration.options,
         lifetime: Lifetime::Persistent,
         replace: declaration.replace,
     })

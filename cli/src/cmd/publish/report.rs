@@ -247,7 +247,7 @@ pub(crate) fn standing(view: &PublicationView) -> String {
 
 /// What programs are told of a publication.
 pub(crate) fn fields(view: &PublicationView) -> Value {
-    json!({
+    let fields = json!({
         "name": view.publication.name,
         "id": view.publication.id,
         "url": view.public,
@@ -259,11 +259,10 @@ pub(crate) fn fields(view: &PublicationView) -> Value {
         "verified": view.state.state == State::Live,
         "steps": view.state.steps,
         "access": view.publication.access,
-        "web": view.publication.web,
-        "health": view.publication.health,
         "access_notes": view.access_notes,
         "lifetime": view.publication.lifetime,
-    })
+    });
+    view.publication.options.beside(fields)
 }
 
 /// Tells what happens to a publication whose address was printed.

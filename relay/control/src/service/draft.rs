@@ -4,7 +4,7 @@
 
 use bore_api::Code;
 use bore_api::limits::{HOSTNAMES_PER_PUBLICATION_MAX, PORT_COUNT_MAX};
-use bore_api::model::{HealthCheck, HealthOptions, Lifetime, NodeKind, Protocol, WebOptions};
+use bore_api::model::{HealthCheck, Lifetime, NodeKind, Protocol, PublicationOptions, WebOptions};
 use bore_api::wire::{AccessLists, PublishRequest};
 use bore_policy::{Access, CompiledAccess, Groups, Label, Source, Target, TargetScheme};
 use uuid::Uuid;
@@ -27,8 +27,7 @@ pub(super) struct Draft {
     /// The port on a WireGuard node; an agent's is the store's to choose.
     pub(super) overlay_port: Option<u16>,
     pub(super) access: Access,
-    pub(super) web: WebOptions,
-    pub(super) health: HealthOptions,
+    pub(super) options: PublicationOptions,
     pub(super) lifetime: Lifetime,
     pub(super) replace: bool,
 }
@@ -62,8 +61,7 @@ impl Draft {
             target: request.target.clone(),
             overlay_port: overlay_port(request, kind)?,
             access,
-            web: web_options(request)?,
-            health: health_options(request, kind)?,
+            options: options(request, kind)?,
             lifetime: request.lifetime,
             replace: request.replace,
         })
@@ -153,16 +151,17 @@ fn hostname_wishes(request: &PublishRequest) -> Result<Vec<String>, Refusal> {
     }
 }
 
-fn web_options(request: &PublishRequest) -> Result<WebOptions, Refusal> {
-    if request.protocol != Protocol::Http && request.web != WebOptions::default() {
+fn options(request: &PublishRequest, kind: NodeKind) -> Result<PublicationOptions, Refusal> {
+    if request.protocol != Protocol::Http && request.options.web != WebOptions::default() {
         return Err(Refusal::new(Code::BAD_REQUEST, "`web`: only http services are spoken for"));
     }
-    Ok(request.web.clone())
+    check_health(request, kind)?;
+    Ok(request.options.clone())
 }
 
-fn health_options(request: &PublishRequest, kind: NodeKind) -> Result<HealthOptions, Refusal> {
+fn check_health(request: &PublishRequest, kind: NodeKind) -> Result<(), Refusal> {
     let bad = |why: &str| Err(Refusal::new(Code::BAD_REQUEST, format!("`health`: {why}")));
-    match (&request.health.check, request.protocol, kind) {
+    match (&request.options.health.check, request.protocol, kind) {
         (Some(HealthCheck::Tcp | HealthCheck::Http(_)), Protocol::Udp, _) => {
             bad("a udp service answers no check: leave it out, or say `none`")
         }
@@ -175,7 +174,7 @@ fn health_options(request: &PublishRequest, kind: NodeKind) -> Result<HealthOpti
         (Some(HealthCheck::Http(_)), ..) if request.port_count > 1 => {
             bad("a range is checked by `tcp` or not at all")
         }
-        _ => Ok(request.health.clone()),
+        _ => Ok(()),
     }
 }
 
@@ -237,7 +236,7 @@ mod tests {
         let asked = PublishRequest { protocol: Protocol::Http, ..request(web) };
         let asked = PublishRequest { any_port: false, ..asked };
         let draft = Draft::check(&asked, NodeKind::Agent, &Groups::default()).unwrap();
-        assert_eq!(draft.web, asked.web);
+        assert_eq!(draft.options, asked.options);
     }
 
     #[test]
@@ -259,7 +258,7 @@ mod tests {
         let check = |protocol, kind, check: &str| {
             let health = format!(r#""preferred_port": 1, "health": {{"check": "{check}"}}"#);
             let request = PublishRequest { protocol, target: "80".to_owned(), ..request(&health) };
-            Draft::check(&request, kind, &Groups::default()).map(|draft| draft.health.check)
+            Draft::check(&request, kind, &Groups::default()).map(|draft| draft.options.health.check)
         };
         let agent = NodeKind::Agent;
         assert!(check(Protocol::Tcp, agent, "http:/up").unwrap().is_some());

@@ -272,8 +272,7 @@ impl Job<'_> {
                 .unwrap_or(0),
             target: self.draft.target.clone(),
             access: self.draft.access.clone(),
-            web: self.draft.web.clone(),
-            health: self.draft.health.clone(),
+            options: self.draft.options.clone(),
             lifetime: self.draft.lifetime,
             created_at: self.at,
         }

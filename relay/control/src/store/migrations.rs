@@ -15,7 +15,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step {
         number: 1,
         name: "initial",
@@ -87,6 +87,12 @@ const STEPS: [Step; 12] = [
         name: "resting_hostname_nodes",
         sqlite: include_str!("../../migrations/sqlite/0012_resting_hostname_nodes.sql"),
         postgres: include_str!("../../migrations/postgres/0012_resting_hostname_nodes.sql"),
+    },
+    Step {
+        number: 13,
+        name: "publication_options",
+        sqlite: include_str!("../../migrations/sqlite/0013_publication_options.sql"),
+        postgres: include_str!("../../migrations/postgres/0013_publication_options.sql"),
     },
 ];
 

@@ -1,12 +1,9 @@
 //! Publications: put, listed, removed. Who holds which port is in `ports`, which hostname in `hostnames`.
 
-use std::str::FromStr;
-
 use bore_api::model::{
-    Actor, HealthError, HealthInterval, HealthOptions, Lifetime, Micros, NodeKind, Protocol,
-    Publication, PublishedHost, TlsVersion, WebOptions,
+    Actor, Lifetime, Micros, NodeKind, Protocol, Publication, PublicationOptions, PublishedHost,
 };
-use bore_policy::OriginHost;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::audit;
@@ -190,14 +187,13 @@ async fn overlay_port(
 
 async fn store(open: &mut Transaction, publication: &Publication) -> Result<(), StoreError> {
     let access = sql::to_json(&publication.access)?;
-    let health = publication.health.check.as_ref().map(ToString::to_string);
+    let options = sql::to_json(&publication.options)?;
     open.execute(
         "INSERT INTO publications (id, network, node, name, protocol, public_port, port_count, overlay_port, \
-         target, access, lifetime, created_at, host_header, tls_min, health, health_interval) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+         target, access, lifetime, created_at, options) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (network, name) DO UPDATE SET protocol = $5, public_port = $6, port_count = $7, \
-         overlay_port = $8, target = $9, access = $10, lifetime = $11, host_header = $13, tls_min = $14, \
-         health = $15, health_interval = $16",
+         overlay_port = $8, target = $9, access = $10, lifetime = $11, options = $13",
         values![
             publication.id,
             publication.network,
@@ -211,10 +207,7 @@ async fn store(open: &mut Transaction, publication: &Publication) -> Result<(), 
             &access,
             lifetime_text(publication.lifetime),
             publication.created_at,
-            publication.web.host_header.as_ref().map(OriginHost::as_str),
-            publication.web.tls_min.map(TlsVersion::as_str),
-            health.as_deref(),
-            publication.health.interval_seconds.map(HealthInterval::seconds),
+            &options,
         ],
     )
     .await?;
@@ -265,28 +258,18 @@ fn publication(row: &Row) -> Result<Publication, StoreError> {
         overlay_port: row.number("overlay_port")?,
         target: row.get("target")?,
         access: row.json("access")?,
-        web: WebOptions {
-            host_header: parsed(row, "host_header")?,
-            tls_min: parsed(row, "tls_min")?,
-        },
-        health: health(row)?,
+        options: row.json::<StoredOptions>("options")?.options,
         lifetime: lifetime(row)?,
         created_at: row.get("created_at")?,
     })
 }
 
-fn health(row: &Row) -> Result<HealthOptions, StoreError> {
-    let seconds: Option<u16> = row.maybe_number("health_interval")?;
-    let corrupt = |error: HealthError| StoreError::Corrupt(error.to_string());
-    let interval = seconds.map(HealthInterval::try_from).transpose().map_err(corrupt)?;
-    Ok(HealthOptions { check: parsed(row, "health")?, interval_seconds: interval })
-}
-
-/// A text that has a type of its own.
-fn parsed<T: FromStr>(row: &Row, column: &'static str) -> Result<Option<T>, StoreError> {
-    let text: Option<String> = row.get(column)?;
-    let corrupt = |text: &String| StoreError::Corrupt(format!("{column} {text}"));
-    text.map(|text| text.parse().map_err(|_| corrupt(&text))).transpose()
+/// Options that are not known here are of a newer version: a publication without one of them is another one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredOptions {
+    #[serde(flatten)]
+    options: PublicationOptions,
 }
 
 fn protocol(row: &Row) -> Result<Protocol, StoreError> {
@@ -316,8 +299,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, network, node, name, protocol, public_port, port_count, overlay_port, ",
-            "target, access, lifetime, created_at, host_header, tls_min, health, health_interval ",
-            "FROM publications ",
+            "target, access, lifetime, created_at, options FROM publications ",
             $tail
         )
     };

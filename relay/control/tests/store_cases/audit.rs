@@ -209,6 +209,10 @@ pub(crate) async fn is_signed_although_the_relay_died_before_it_was(lab: Lab) {
     for table in ["resting_hostnames", "network_leases"] {
         lab.tamper(&format!("DROP TABLE {table}")).await.unwrap();
     }
+    lab.tamper("ALTER TABLE publications DROP COLUMN options").await.unwrap();
+    for column in ["host_header TEXT", "tls_min TEXT", "health TEXT", "health_interval INTEGER"] {
+        lab.tamper(&format!("ALTER TABLE publications ADD COLUMN {column}")).await.unwrap();
+    }
     lab.tamper("DROP INDEX leases_resting_of_network").await.unwrap();
     lab.tamper("ALTER TABLE leases DROP COLUMN network").await.unwrap();
     for table in ["api_keys", "join_keys"] {

@@ -88,7 +88,7 @@ pub(crate) async fn newer_schema_is_refused(lab: &Lab) {
     lab.tamper(&later(900)).await.unwrap();
     lab.tamper(&later(901)).await.unwrap();
     let refused = reopen(lab).await;
-    assert!(matches!(refused, Err(StoreError::Newer { found: 901, known: 12 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 901, known: 13 })), "{refused:?}");
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bore_api::model::{
-    Actor, Group, HealthOptions, JoinKey, Lifetime, Micros, Network, Node, NodeKind, Protocol,
-    Publication, WebOptions,
+    Actor, Group, JoinKey, Lifetime, Micros, Network, Node, NodeKind, Protocol, Publication,
+    PublicationOptions,
 };
 use bore_control::store::{self, AuditKey, AuditVerdict, AuditWalk, JoinRequest, NewNode, Store};
 use bore_policy::Access;
@@ -229,8 +229,7 @@ pub(crate) fn udp(node: &Node, name: &str, port: u16) -> Publication {
         overlay_port: 0,
         target: "127.0.0.1:7777".to_owned(),
         access: Access::default(),
-        web: WebOptions::default(),
-        health: HealthOptions::default(),
+        options: PublicationOptions::default(),
         lifetime: Lifetime::Session,
         created_at: START,
     }

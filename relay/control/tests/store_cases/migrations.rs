@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bore_api::model::{NodeKind, Protocol, Publication};
+use bore_api::model::{NodeKind, Protocol, Publication, PublicationOptions};
 use bore_control::store::{self, AuditVerdict, AuditWalk, NewNode, ShareTaken, StoreError};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _, SqliteConnection};
@@ -79,6 +79,40 @@ pub(crate) async fn tell_whose_certificates_are_where_one_ca_was_asked(lab: Lab)
     }
 }
 
+pub(crate) async fn keep_options_that_were_columns(lab: Lab) {
+    let url = lab.empty_database("options").await;
+    migrate_to(&lab, &url, 1).await;
+    lab.tamper_with(&url, &rows(lab.is_sqlite())).await.unwrap();
+    migrate_to(&lab, &url, 12).await;
+    let chosen = "UPDATE publications SET host_header = 'nas.local:80', tls_min = '1.2', health = 'http:/up?a=\"1\"', \
+                  health_interval = 5 WHERE name = 'app';";
+    lab.tamper_with(&url, chosen).await.unwrap();
+
+    let store = store::create(&url, &lab.path(""), audit_key()).await.unwrap();
+
+    let publications = store.publications().list(None).await.unwrap();
+    let [app, game] = publications.as_slice() else { panic!("two publications") };
+    let expected = serde_json::json!({
+        "web": {"host_header": "nas.local:80", "tls_min": "1.2"},
+        "health": {"check": "http:/up?a=\"1\"", "interval_seconds": 5},
+    });
+    let expected: PublicationOptions = serde_json::from_value(expected).unwrap();
+    assert_eq!(app.options, expected);
+    assert_eq!(game.options, PublicationOptions::default());
+    store.publications().put(app, &ADMIN).await.unwrap();
+    assert_eq!(store.publications().list(None).await.unwrap()[0].options, expected);
+}
+
+pub(crate) async fn refuse_options_of_a_newer_version(lab: Lab) {
+    let node = lab.add_node(lab.network, "nas").await;
+    lab.store.publications().put(&udp(&node, "game", 7777), &ADMIN).await.unwrap();
+    for newer in [r#"{"colour": {"background": "red"}}"#, r#"{"web": {"colour": "red"}}"#] {
+        lab.tamper(&format!("UPDATE publications SET options = '{newer}';")).await.unwrap();
+        let refused = lab.store.publications().list(None).await.unwrap_err();
+        assert!(refused.to_string().contains("colour"), "{refused}");
+    }
+}
+
 /// Brings an empty database to the schema of that number.
 async fn migrate_to(lab: &Lab, url: &str, newest: usize) {
     let step = |(number, step): (i64, &Step)| {
@@ -146,22 +180,29 @@ fn rows(sqlite: bool) -> String {
 /// Name, then both dialects.
 type Step = (&'static str, &'static str, &'static str);
 
-const STEPS: [Step; 3] = [
-    (
-        "initial",
-        include_str!("../../migrations/sqlite/0001_initial.sql"),
-        include_str!("../../migrations/postgres/0001_initial.sql"),
-    ),
-    (
-        "certificates",
-        include_str!("../../migrations/sqlite/0002_certificates.sql"),
-        include_str!("../../migrations/postgres/0002_certificates.sql"),
-    ),
-    (
-        "names",
-        include_str!("../../migrations/sqlite/0003_names.sql"),
-        include_str!("../../migrations/postgres/0003_names.sql"),
-    ),
+macro_rules! step {
+    ($name:literal, $file:literal) => {
+        (
+            $name,
+            include_str!(concat!("../../migrations/sqlite/", $file, ".sql")),
+            include_str!(concat!("../../migrations/postgres/", $file, ".sql")),
+        )
+    };
+}
+
+const STEPS: [Step; 12] = [
+    step!("initial", "0001_initial"),
+    step!("certificates", "0002_certificates"),
+    step!("names", "0003_names"),
+    step!("web", "0004_web"),
+    step!("renewals", "0005_renewals"),
+    step!("write_probe", "0006_write_probe"),
+    step!("health", "0007_health"),
+    step!("audit_signatures", "0008_audit_signatures"),
+    step!("key_makers", "0009_key_makers"),
+    step!("resting_hostnames", "0010_resting_hostnames"),
+    step!("network_addresses", "0011_network_addresses"),
+    step!("resting_hostname_nodes", "0012_resting_hostname_nodes"),
 ];
 
 fn shown_names(publication: &Publication) -> String {

@@ -1,9 +1,6 @@
 //! Publications and the ports and hostnames that they hold.
 
-use bore_api::model::{
-    Domain, HealthInterval, HealthOptions, Node, NodeKind, Protocol, Publication, TlsVersion,
-    WebOptions,
-};
+use bore_api::model::{Domain, Node, NodeKind, Protocol, Publication};
 use bore_control::store::{NewNode, StoreError};
 use bore_policy::Access;
 use uuid::Uuid;
@@ -16,15 +13,12 @@ pub(crate) async fn are_stored_as_given_with_an_overlay_port(lab: Lab) {
         allow: vec!["10.0.0.0/8".parse().unwrap()],
         deny: vec!["10.9.0.0/16".parse().unwrap()],
     };
-    let web = WebOptions {
-        host_header: "intranet.local:8080".parse().ok(),
-        tls_min: Some(TlsVersion::Tls12),
-    };
-    let health = HealthOptions {
-        check: "http:/up".parse().ok(),
-        interval_seconds: HealthInterval::new(5).ok(),
-    };
-    let wanted = Publication { access, web, health, ..udp(&node, "game", 7777) };
+    let options = serde_json::json!({
+        "web": {"host_header": "intranet.local:8080", "tls_min": "1.2"},
+        "health": {"check": "http:/up", "interval_seconds": 5},
+    });
+    let options = serde_json::from_value(options).unwrap();
+    let wanted = Publication { access, options, ..udp(&node, "game", 7777) };
 
     let stored = put(&lab, &wanted).await;
 

@@ -291,8 +291,7 @@ pub(crate) fn publication() -> Publication {
         overlay_port: 1024,
         target: "127.0.0.1:1".to_owned(),
         access: bore_policy::Access::default(),
-        web: bore_api::model::WebOptions::default(),
-        health: bore_api::model::HealthOptions::default(),
+        options: bore_api::model::PublicationOptions::default(),
         lifetime: bore_api::model::Lifetime::Session,
         created_at: 0,
     }

@@ -1,0 +1,12 @@
+-- All options of a publication are one JSON document, as the API has them: a new one needs no step of the schema.
+-- The same columns as migrations/sqlite.
+
+ALTER TABLE publications ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
+UPDATE publications SET options = json_build_object(
+    'web', json_build_object('host_header', host_header, 'tls_min', tls_min),
+    'health', json_build_object('check', health, 'interval_seconds', health_interval)
+)::text;
+ALTER TABLE publications DROP COLUMN host_header;
+ALTER TABLE publications DROP COLUMN tls_min;
+ALTER TABLE publications DROP COLUMN health;
+ALTER TABLE publications DROP COLUMN health_interval;
