@@ -189,7 +189,7 @@ fn read_section(
     section: &DeTable<'_>,
 ) -> Option<Declaration> {
     reader.known_keys(section, "publish.NAME", &[PUBLISH, &options::KEYS].concat());
-    let port = reader.port(section, "port");
+    let port = reader.number(section, "port", "a number from 0 (any free port) to 65535");
     let hostnames = reader.parsed_one_or_many(section, "host", parse_hostname);
     let allow = reader.parsed_list(section, "allow", parse_source);
     let deny = reader.parsed_list(section, "deny", parse_source);

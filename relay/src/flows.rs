@@ -53,6 +53,11 @@ pub(crate) enum Full {
     Source,
 }
 
+impl Full {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Relay, Self::Publication, Self::Source];
+}
+
 /// One visitor's connection, or UDP address pair, inside a publication.
 #[derive(Debug)]
 pub(crate) struct Flow {

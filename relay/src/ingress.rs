@@ -4,7 +4,7 @@
 //! ports are *claimed* (bound) before it is stored and *served* while its target is known to answer: in between, a TCP port is bound but does
 //! not listen, so that the kernel refuses visitors at once.
 //!
-//! Invariant: no byte of a visitor's goes into the overlay before [`Gate::admits`] has said yes to the address that it came from.
+//! Invariant: no byte of a visitor's goes into the overlay before [`Shared::admit`] has said yes to the address that it came from.
 
 mod gate;
 mod probes;
@@ -25,8 +25,10 @@ use bore_api::limits::PORT_COUNT_MAX;
 use bore_api::model::{Protocol, Publication};
 use bore_control::doors::ClaimError;
 use bore_driver::{Dial, Local, Shard};
+use bore_edge::now_micros;
 use bore_netstack::{ConnectError, TcpFlow};
 use bore_overlay::PeerId;
+use bore_policy::DecidedBy;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -35,7 +37,7 @@ pub(crate) use probes::Expected;
 pub(crate) use spoof::AnswerBudget;
 
 use self::sockets::{HeldSockets, PortSockets};
-use crate::flows::{Cut, Flow};
+use crate::flows::{Carrier, Cut, Flow, Full, OpenFlow};
 use crate::limits::{AGENT_DIAL_TIMEOUT, COMMANDS_MAX};
 use crate::metrics::IngressMetrics;
 use crate::publications::Publications;
@@ -84,7 +86,53 @@ pub(crate) struct Shared {
     pub(crate) publications: Arc<Publications>,
 }
 
+/// Why a visitor is not let in.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// A rule, or a list of the publication, says no.
+    Denied(DecidedBy),
+    /// A bound is met.
+    Full(Full),
+}
+
 impl Shared {
+    /// Lists a visitor's flow and admits it.
+    pub(crate) fn open_flow(
+        &self,
+        carrier: Carrier,
+        publication: Uuid,
+        visitor: SocketAddr,
+    ) -> Result<OpenFlow, Refusal> {
+        let flow = self.list_flow(carrier, publication, visitor)?;
+        self.admit(&flow)?;
+        Ok(flow)
+    }
+
+    /// Lists a visitor's flow. From here on a change of rules cuts it; one before is seen by [`Self::admit`].
+    pub(crate) fn list_flow(
+        &self,
+        carrier: Carrier,
+        publication: Uuid,
+        visitor: SocketAddr,
+    ) -> Result<OpenFlow, Refusal> {
+        let listed = self.gate.flows.open(carrier, publication, visitor, now_micros());
+        listed.map_err(Refusal::Full)
+    }
+
+    /// Lets a listed flow through to the service, or not.
+    pub(crate) fn admit(&self, flow: &OpenFlow) -> Result<(), Refusal> {
+        self.gate.decide(flow.publication, flow.visitor.ip()).map_err(Refusal::Denied)
+    }
+
+    /// Counts a visitor that is not let in.
+    pub(crate) fn note_refusal(&self, publication: Uuid, visitor: SocketAddr, refusal: &Refusal) {
+        tracing::debug!(%publication, %visitor, ?refusal, "visitor refused");
+        match refusal {
+            Refusal::Denied(_) => drop(self.metrics.denied.inc()),
+            Refusal::Full(limit) => self.metrics.refuse(*limit),
+        }
+    }
+
     /// Carries the token of an announced visit to the agent, and notes that it came to `hostname`, where visitors name one.
     ///
     /// # Errors

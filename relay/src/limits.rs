@@ -48,7 +48,7 @@ pub(crate) const DOWN_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// `live` is true for so long after the visit that proved it.
 pub(crate) const LIVE_FOR: Duration = Duration::from_secs(150);
 /// What visitors did not get of a service's answers is shown for so long.
-pub(crate) const LOST_LINE_SHOWN: Duration = Duration::from_secs(600);
+pub(crate) const LOSS_SHOWN: Duration = Duration::from_secs(600);
 /// An agent that does not say what the target of a new publication does is asked after so long.
 pub(crate) const REPORT_PATIENCE: Duration = Duration::from_secs(5);
 /// A target check through the tunnel may take so long.

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bore_api::model::{Protocol, Publication};
+use bore_api::state::StepName;
 use bore_driver::{Ending, OverlayStream, pipe_opening};
-use bore_edge::now_micros;
 use bore_edge::tls::TlsMinimum;
 use bore_edge::{DenialKind, OriginId, Origins, Outage, Route, RouteRequest, Unopened};
 use bore_netstack::{ConnectError, TcpFlow};
-use bore_policy::{AuthorityHost, DecidedBy, Hostname, Visitor};
+use bore_policy::{AuthorityHost, DecidedBy, Hostname};
 use uuid::Uuid;
 
 use crate::flows::Carrier;
-use crate::ingress::Shared;
+use crate::ingress::{Refusal, Shared};
 use crate::publications::{Entry, Publications, Service};
 use crate::tunnels::Tunnels;
 
@@ -52,7 +52,7 @@ impl Origins for OverlayOrigins {
 
     fn note_lost_line(&self, origin: OriginId, text: String) {
         if let Some(entry) = self.publications.get(origin.0)
-            && entry.evidence.note_lost_line(text, Instant::now())
+            && entry.evidence.note_loss(StepName::Target, text, Instant::now())
         {
             self.shared.gate.directory.notify_node(entry.publication.node);
         }
@@ -87,8 +87,10 @@ impl OverlayOrigins {
     /// What a visitor gets who comes to a publication.
     fn decide(&self, found: Option<Arc<Entry>>, visitor: SocketAddr) -> Route {
         let Some(entry) = found else { return Route::Unknown };
-        if let Err(by) = self.admit(entry.id(), visitor) {
-            return Route::Denied { by };
+        if let Err(by) = self.shared.gate.decide(entry.id(), visitor.ip()) {
+            let kind = kind_of(&by);
+            self.shared.note_refusal(entry.id(), visitor, &Refusal::Denied(by));
+            return Route::Denied { by: kind };
         }
         match entry.evidence.service() {
             Service::Offline => Route::Unavailable(Outage::Offline),
@@ -130,17 +132,15 @@ impl OverlayOrigins {
         let mut dial = route.dial(visitor, 0);
         // Several flows through the shared ports serve one visitor, so the visitor's own port is not unique.
         dial.source.set_port(0);
-        let gate = &self.shared.gate;
-        let opened = gate.flows.open(carrier, publication, visitor, now_micros());
-        let flow = opened.map_err(|limit| {
-            self.shared.metrics.refuse(limit);
-            Unopened::Full
-        })?;
-        // Listed now: a change of rules from here on cuts it, one before is seen here.
+        let refused = |refusal: Refusal| {
+            self.shared.note_refusal(publication, visitor, &refusal);
+            unopened(&refusal)
+        };
+        let flow = self.shared.list_flow(carrier, publication, visitor).map_err(refused)?;
         if self.publications.get(publication).is_none() {
             return Err(Outage::Offline.into());
         }
-        self.admit(publication, visitor).map_err(|by| Unopened::Denied { by })?;
+        self.shared.admit(&flow).map_err(refused)?;
         let [noting, cutting] = [&self.shared; 2].map(Arc::clone);
         let note = move |opened| note_flow(&noting, publication, carrier, opened);
         let calling = self.tunnels.shard.run(move |local| async move {
@@ -156,17 +156,6 @@ impl OverlayOrigins {
             tracing::debug!(%error, %publication, "no flow to a service");
             Outage::Down.into()
         })
-    }
-
-    /// Asks the rules, and counts a refusal.
-    fn admit(&self, publication: Uuid, visitor: SocketAddr) -> Result<(), DenialKind> {
-        let visitor = Visitor::public(visitor.ip());
-        let decision = self.shared.gate.directory.visitor_decision(publication, &visitor);
-        if decision.allowed {
-            return Ok(());
-        }
-        self.shared.metrics.denied.inc();
-        Err(kind_of(&decision.by))
     }
 
     fn find_web(&self, host: &AuthorityHost) -> Option<Arc<Entry>> {
@@ -196,6 +185,13 @@ fn note_flow(
         // Nobody asks any more.
         Err(ConnectError::Abandoned) => {}
         Err(_) => drop(metrics.dials_failed.inc()),
+    }
+}
+
+fn unopened(refusal: &Refusal) -> Unopened {
+    match refusal {
+        Refusal::Denied(by) => Unopened::Denied { by: kind_of(by) },
+        Refusal::Full(_) => Unopened::Full,
     }
 }
 

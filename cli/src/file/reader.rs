@@ -1,6 +1,7 @@
 //! Takes values out of a parsed TOML table and collects every mistake with its line.
 
 use std::ops::Range;
+use std::str::FromStr;
 
 use bore_api::Code;
 use toml::Spanned;
@@ -75,11 +76,16 @@ impl<'t> Reader<'t> {
         self.parse(span, &text, parse)
     }
 
-    /// A port number, 0 to 65535.
-    pub(super) fn port(&mut self, table: &DeTable<'_>, key: &str) -> Option<u16> {
+    /// A whole number; `kind` says in words which.
+    pub(crate) fn number<T: FromStr>(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        kind: &str,
+    ) -> Option<T> {
         let value = table.get(key)?;
         let number = value.get_ref().as_integer().and_then(|number| number.as_str().parse().ok());
-        self.expect(number, value, key, "a number from 0 (any free port) to 65535")
+        self.expect(number, value, key, kind)
     }
 
     /// A section.

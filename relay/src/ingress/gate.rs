@@ -1,4 +1,4 @@
-//! Asks policy, counts the answer.
+//! Asks policy.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use bore_policy::{Access, DecidedBy, Source, Visitor};
 use uuid::Uuid;
 
 use crate::flows::Flows;
-use crate::metrics::IngressMetrics;
 
 /// Decides who comes in, and lists who did.
 #[derive(Debug, Clone)]
@@ -18,19 +17,10 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Whether `address` may visit `publication` at this moment.
-    pub(crate) fn admits(
-        &self,
-        publication: Uuid,
-        address: IpAddr,
-        metrics: &IngressMetrics,
-    ) -> bool {
-        let allowed = self.allows(publication, address);
-        if !allowed {
-            metrics.denied.inc();
-            tracing::debug!(%publication, visitor = %address, "visitor refused by policy");
-        }
-        allowed
+    /// Asks whether `address` may visit `publication` at this moment, and what says no.
+    pub(crate) fn decide(&self, publication: Uuid, address: IpAddr) -> Result<(), DecidedBy> {
+        let decision = self.directory.visitor_decision(publication, &Visitor::public(address));
+        if decision.allowed { Ok(()) } else { Err(decision.by) }
     }
 
     /// Whether the publication's own allow list admits `address`, and names those that it comes from.
@@ -39,12 +29,6 @@ impl Gate {
         let is_listed = decision.allowed && decision.by == DecidedBy::PublicationAllow;
         let publication = is_listed.then(|| self.directory.publication(publication)).flatten();
         publication.is_some_and(|item| is_named(&item.access, address))
-    }
-
-    /// The decision alone.
-    pub(crate) fn allows(&self, publication: Uuid, address: IpAddr) -> bool {
-        let visitor = Visitor::public(address);
-        self.directory.visitor_decision(publication, &visitor).allowed
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bore_control::doors::ClaimError;
 use bore_driver::{Local, Near, OverlayStream, PumpEnd, pipe, pump};
-use bore_edge::{TcpAccept, keep_alive, now_micros};
+use bore_edge::{TcpAccept, keep_alive};
 use bore_netstack::{ConnectError, TcpFlow};
 use bore_overlay::PROBE_PORT;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -149,12 +149,11 @@ async fn accept(listener: TcpListener, route: TunnelRoute, visitors: PortVisitor
 impl PortVisitors {
     fn welcome(&self, socket: TcpStream, visitor: SocketAddr, route: &TunnelRoute) {
         prepare(&socket);
-        let flows = &self.shared.gate.flows;
-        match flows.open(Carrier::Tcp, self.publication, visitor, now_micros()) {
+        match self.shared.list_flow(Carrier::Tcp, self.publication, visitor) {
             Ok(open) => {
                 tokio::task::spawn_local(self.clone().receive(socket, open, route.clone()));
             }
-            Err(limit) => self.shared.metrics.refuse(limit),
+            Err(refusal) => self.shared.note_refusal(self.publication, visitor, &refusal),
         }
     }
 
@@ -163,8 +162,9 @@ impl PortVisitors {
             self.answer_probe(socket, &route, &token).await;
             return;
         }
-        if !self.shared.gate.admits(self.publication, open.visitor.ip(), &self.shared.metrics) {
-            return;
+        // An announced visit, which only finds out whether visitors get here, needs no admission.
+        if let Err(refusal) = self.shared.admit(&open) {
+            return self.shared.note_refusal(self.publication, open.visitor, &refusal);
         }
         // Small writes of interactive protocols must not wait for an acknowledgement.
         if let Err(error) = socket.set_nodelay(true) {

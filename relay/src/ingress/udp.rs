@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 
 use bore_control::doors::ClaimError;
 use bore_driver::{BoundUdp, Datagram, DatagramSink, Local, UdpBatch, UdpBinding, UdpPort};
-use bore_edge::now_micros;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use self::visitors::{Asked, Ends, Visit, Visitors};
 use super::proof::{Budgets, Proof, Standing, ToldWords};
-use super::{Shared, TunnelRoute, refused};
+use super::{Refusal, Shared, TunnelRoute, refused};
 use crate::flows::{Carrier, Full, OpenFlow};
 
 /// What all UDP ports of a shard share.
@@ -212,7 +211,9 @@ impl Inner {
         if self.took_probe(datagram, asked, route, now) {
             return None;
         }
-        if !self.shared.gate.admits(self.publication, datagram.from.ip(), &self.shared.metrics) {
+        // Asked before a place is looked for: who is denied takes none, and nobody makes room for it.
+        if let Err(by) = self.shared.gate.decide(self.publication, datagram.from.ip()) {
+            self.refuse(datagram.from, &Refusal::Denied(by));
             return None;
         }
         self.open_visit(datagram.bytes, ends, wanted, now)
@@ -227,17 +228,13 @@ impl Inner {
     ) -> Option<SocketAddr> {
         let mut visitors = self.visitors.borrow_mut();
         let Some(inner) = visitors.free_inner(wanted) else {
-            self.shared.metrics.refuse(Full::Publication);
+            self.refuse(ends.visitor, &Refusal::Full(Full::Publication));
             return None;
         };
-        let (gate, address) = (&self.shared.gate, ends.visitor.ip());
         let open = self.open_flow(&mut visitors, ends.visitor)?;
-        // Listed now: rules that changed since the first question are asked again.
-        if !gate.admits(self.publication, address, &self.shared.metrics) {
-            return None;
-        }
         self.shared.metrics.udp_flows_opened.inc();
-        let proof = Proof::new(gate.names(self.publication, address), now);
+        let is_named = self.shared.gate.names(self.publication, ends.visitor.ip());
+        let proof = Proof::new(is_named, now);
         let mut visit = Visit::new(open, proof, inner, now);
         let source = visit.hear(datagram, now);
         visitors.insert(ends, visit);
@@ -247,14 +244,17 @@ impl Inner {
 
     /// Lists a flow; at a bound the oldest one-sided visitor of this port makes room.
     fn open_flow(&self, visitors: &mut Visitors, from: SocketAddr) -> Option<OpenFlow> {
-        let flows = &self.shared.gate.flows;
-        let open = || flows.open(Carrier::Udp, self.publication, from, now_micros());
+        let open = || self.shared.open_flow(Carrier::Udp, self.publication, from);
         let mut opened = open();
-        if opened.is_err() && visitors.evict_one_sided() {
+        if matches!(opened, Err(Refusal::Full(_))) && visitors.evict_one_sided() {
             self.shared.metrics.udp_evicted.inc();
             opened = open();
         }
-        opened.map_err(|limit| self.shared.metrics.refuse(limit)).ok()
+        opened.inspect_err(|refusal| self.refuse(from, refusal)).ok()
+    }
+
+    fn refuse(&self, visitor: SocketAddr, refusal: &Refusal) {
+        self.shared.note_refusal(self.publication, visitor, refusal);
     }
 
     fn took_probe(

@@ -53,7 +53,7 @@ impl IngressMetrics {
     }
 
     fn register_ingress(&self, ingress: &mut Registry) {
-        for limit in [Full::Relay, Full::Publication, Full::Source] {
+        for limit in Full::ALL {
             // A bound that was not met yet is shown as 0.
             drop(self.flows_refused.get_or_create(&RefusedLabels { limit }));
         }

@@ -21,7 +21,7 @@ use bore_api::state::{ProbeReport, PublicationState, State, Step, StepName};
 use bore_edge::now_micros;
 use uuid::Uuid;
 
-use crate::limits::{CHECK_INTERVAL, LIVE_FOR, LOST_LINE_SHOWN, REPORT_PATIENCE};
+use crate::limits::{CHECK_INTERVAL, LIVE_FOR, LOSS_SHOWN, REPORT_PATIENCE};
 
 /// What a proof is about; another one needs proofs of its own. Rules, names and lifetimes prove nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +89,8 @@ struct Found {
     at: i64,
     check_due: Instant,
     taken_at: Option<Instant>,
-    /// What visitors do not get of the service's answers, and when one last did not.
-    lost_line: Option<(String, Instant)>,
+    /// What visitors did not get lately; at most one of each step.
+    losses: Vec<Loss>,
 }
 
 /// What the relay itself found out.
@@ -132,6 +132,15 @@ impl Announced {
 #[derive(Debug)]
 struct Visit {
     steps: Vec<Step>,
+    at: Instant,
+}
+
+/// What visitors do not get, although they reach the service.
+#[derive(Debug)]
+struct Loss {
+    step: StepName,
+    text: String,
+    /// When one last did not get it.
     at: Instant,
 }
 
@@ -235,19 +244,24 @@ impl Evidence {
         (found.check_due, found.taken_at) = (now, None);
     }
 
-    /// Notes what visitors do not get of a service's answers. Returns true if that is news.
-    pub(crate) fn note_lost_line(&self, text: String, now: Instant) -> bool {
+    /// Notes what a visitor did not get, and at which step. Returns true if that is news.
+    pub(crate) fn note_loss(&self, step: StepName, text: String, now: Instant) -> bool {
         let mut found = self.found();
-        let is_news = found.lost_line.is_none();
-        let (_, at) = found.lost_line.get_or_insert((text, now));
-        *at = now;
-        is_news
+        if let Some(loss) = found.losses.iter_mut().find(|loss| loss.step == step) {
+            loss.at = now;
+            return false;
+        }
+        found.losses.push(Loss { step, text, at: now });
+        true
     }
 
     /// Forgets what no visitor has missed lately. Returns true if that is news.
-    pub(crate) fn forget_lost_line(&self, now: Instant) -> bool {
-        let is_old = |at| now.saturating_duration_since(at) > LOST_LINE_SHOWN;
-        self.found().lost_line.take_if(|(_, at)| is_old(*at)).is_some()
+    pub(crate) fn forget_losses(&self, now: Instant) -> bool {
+        let is_recent = |loss: &Loss| now.saturating_duration_since(loss.at) <= LOSS_SHOWN;
+        let mut found = self.found();
+        let before = found.losses.len();
+        found.losses.retain(is_recent);
+        found.losses.len() < before
     }
 
     /// Whether a check is due; it is taken once.
@@ -296,7 +310,7 @@ impl Found {
             at: now_micros(),
             check_due: now + REPORT_PATIENCE,
             taken_at: None,
-            lost_line: None,
+            losses: Vec::new(),
         }
     }
 
@@ -314,9 +328,8 @@ impl Found {
         let mut steps = self.steps.clone();
         steps.extend(self.dns.clone());
         steps.extend(self.visit.iter().flat_map(|visit| visit.steps.clone()));
-        let lost = self.lost_line.as_ref().map(|(text, _)| text.clone());
-        steps.extend(lost.clone().map(|detail| Step::failed(StepName::Target, detail)));
-        let cause = cause.or(lost);
+        steps.extend(self.losses.iter().map(|loss| Step::failed(loss.step, loss.text.clone())));
+        let cause = cause.or_else(|| self.losses.first().map(|loss| loss.text.clone()));
         PublicationState { state, cause, steps, at: self.at, awaits_certificate: false }
     }
 

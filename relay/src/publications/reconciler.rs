@@ -227,7 +227,7 @@ impl Reconciler {
     fn cut_flows_of(&self, id: Uuid) {
         let gate = self.gate();
         let is_carried = self.publications().get(id).is_some();
-        let may_stay = |visitor| is_carried && gate.allows(id, visitor);
+        let may_stay = |visitor| is_carried && gate.decide(id, visitor).is_ok();
         let cut = gate.flows.cut_unless(id, |flow| may_stay(flow.visitor.ip()));
         if cut > 0 {
             self.shared.metrics.flows_cut.inc_by(cut as u64);
@@ -250,7 +250,7 @@ impl Reconciler {
     fn tick(&self) {
         let now = Instant::now();
         for entry in self.publications().list(|_| true) {
-            if entry.evidence.forget_lost_line(now) {
+            if entry.evidence.forget_losses(now) {
                 self.directory().notify_node(entry.publication.node);
             }
             // Without a tunnel there is nothing new to find out; its return is an event.

@@ -110,16 +110,16 @@ fn a_line_that_visitors_do_not_get_is_shown_while_they_do_not() {
     let lab = Lab::new();
     lab.reachable();
     lab.visit(true);
-    let note = |text: &str, now| lab.evidence().note_lost_line(text.to_owned(), now);
+    let note = |text: &str, now| lab.evidence().note_loss(StepName::Target, text.to_owned(), now);
     assert!(note("no X-A", lab.now));
-    assert!(!note("no X-B", lab.now + LOST_LINE_SHOWN), "something is told already");
+    assert!(!note("no X-B", lab.now + LOSS_SHOWN), "something is told already");
     let shown = lab.shown();
     assert_eq!((shown.state, shown.cause.as_deref()), (State::Live, Some("no X-A")));
     let last = shown.steps.last().map(|step| (step.ok, step.detail.as_str()));
     assert_eq!(last, Some((false, "no X-A")));
-    assert!(!lab.evidence().forget_lost_line(lab.now + LOST_LINE_SHOWN * 2));
-    let later = lab.now + LOST_LINE_SHOWN * 2 + Duration::from_secs(1);
-    assert!(lab.evidence().forget_lost_line(later));
+    assert!(!lab.evidence().forget_losses(lab.now + LOSS_SHOWN * 2));
+    let later = lab.now + LOSS_SHOWN * 2 + Duration::from_secs(1);
+    assert!(lab.evidence().forget_losses(later));
     assert_eq!(lab.shown().cause, None);
 }
 
