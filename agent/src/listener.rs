@@ -154,8 +154,8 @@ impl Listener {
         Poll::Ready(waiting.inspect(|(stream, _)| stream.ending().in_order()))
     }
 
-    /// Takes no more visitors, waits until the connections of those that were accepted have ended, and takes the publication back. Given up before its end,
-    /// as by a timeout, it takes the publication back at once.
+    /// Takes no more visitors, waits until the connections of those that were accepted have ended, and takes the publication back. What the relay still holds
+    /// of them for a slow visitor is delivered, for 60 seconds at most. Given up before its end, as by a timeout, it takes the publication back at once.
     pub async fn close(mut self) {
         self.ends.queue.close();
         self.agent.shared.report_target(&self.name);
