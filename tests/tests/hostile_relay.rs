@@ -144,6 +144,44 @@ fn what_a_relay_acknowledges_too_late_for_the_command_is_known_to_the_agent() {
     });
 }
 
+#[test]
+fn a_publication_that_is_not_understood_costs_no_other_one_and_is_shown() {
+    let scene = Scene::new(json!({}));
+    scene.publishes(&["tcp", "7000", "--name", "shell"]);
+    scene.publishes(&["http", "3000", "--name", "app"]);
+    scene.relay.tell_of("app", json!({"hostnames": ["no hostname"]}));
+    until("the cause to be shown", SOON, || {
+        let app = scene.shown("app");
+        app["state"]["cause"].as_str().unwrap_or_default().contains("not understood").then_some(())
+    });
+    scene.relay.tell_of(
+        "shell",
+        json!({"state": {"state": "down", "cause": "told", "steps": [], "at": 0}}),
+    );
+    until("the list to be heard", SOON, || {
+        (scene.shown("shell")["state"]["cause"] == "told").then_some(())
+    });
+    scene.demand_one_session();
+}
+
+#[test]
+fn a_request_that_is_not_answered_ends_no_session() {
+    let scene = Scene::new(json!({}));
+    scene.publishes(&["tcp", "7000", "--name", "shell"]);
+    scene.publishes(&["http", "3000", "--name", "app"]);
+    scene.relay.displaces("app");
+    scene.relay.wait_for_dropped_request();
+    scene.relay.tell_of(
+        "shell",
+        json!({"state": {"state": "down", "cause": "told", "steps": [], "at": 0}}),
+    );
+    until("the list to be heard", SOON, || {
+        (scene.shown("shell")["state"]["cause"] == "told").then_some(())
+    });
+    assert_eq!(scene.shown("app")["state"]["state"], "refused");
+    scene.demand_one_session();
+}
+
 /// A hostile relay, an agent that has joined it, and what runs beside the agent.
 struct Scene {
     victims: Victims,
@@ -167,6 +205,19 @@ impl Scene {
     fn publishes(&self, arguments: &[&str]) {
         let arguments = [&["--timeout", "1s", "publish"], arguments, &["--bg"]].concat();
         self.agent.bore(&arguments).event("published");
+    }
+
+    /// What the agent shows of a publication.
+    fn shown(&self, name: &str) -> Value {
+        let status = self.agent.bore(&["status"]).event("status");
+        let publications = status["publications"].as_array().unwrap();
+        publications.iter().find(|view| view["name"] == name).unwrap().clone()
+    }
+
+    fn demand_one_session(&self) {
+        let status = self.agent.bore(&["status"]).event("status");
+        let (connected, again) = (&status["connected"], &status["counters"]["reconnections"]);
+        assert_eq!((connected, again), (&json!(true), &json!(0)), "{status}");
     }
 
     fn demand_refused(&self, order: Value) {

@@ -51,6 +51,12 @@ struct Lines {
     requests: u32,
     /// Fields of the list's publications that differ from what was acknowledged.
     list: Value,
+    /// The same of one publication alone.
+    list_of: Option<(String, Value)>,
+    /// Names that are said to be another node's.
+    displaced: Vec<String>,
+    /// Whether requests to publish are dropped without an answer.
+    drops: bool,
     attempts: u32,
     /// The attempt that the visit under way was ordered in.
     ordered_in: u32,
@@ -129,6 +135,28 @@ impl HostileRelay {
         self.attempt(|lines| (lines.order, lines.list) = (order(&[]), list))
     }
 
+    /// Tells the agent of one publication what was not acknowledged.
+    pub(crate) fn tell_of(&self, name: &str, fields: Value) {
+        self.script.lines().list_of = Some((name.to_owned(), fields));
+        self.script.list.send_modify(|changes| *changes += 1);
+    }
+
+    /// Tells the agent that another node has taken a publication, and answers no request for it from here on.
+    pub(crate) fn displaces(&self, name: &str) {
+        {
+            let mut lines = self.script.lines();
+            (lines.drops, lines.requests) = (true, 0);
+            lines.publications.retain(|view| view["name"] != name);
+            lines.displaced = vec![name.to_owned()];
+        }
+        self.script.list.send_modify(|changes| *changes += 1);
+    }
+
+    /// Waits for a request to publish that gets no answer, for as long as the agent may take to ask again.
+    pub(crate) fn wait_for_dropped_request(&self) {
+        until("a request again", 2 * SOON, || (self.script.lines().requests > 0).then_some(()));
+    }
+
     fn attempt(&self, say: impl FnOnce(&mut Lines)) -> Value {
         {
             let mut lines = self.script.lines();
@@ -179,6 +207,9 @@ async fn serve(local: Local, incoming: Incoming, script: Arc<Script>) {
     }
     if request.starts_with("POST") && request.contains("/publications ") {
         script.lines().requests += 1;
+        if script.lines().drops {
+            return;
+        }
         script.held.subscribe().wait_for(|held| !held).await.unwrap();
     }
     let answer = if request.contains("/v1/join") {
@@ -299,11 +330,20 @@ impl Script {
         let lines = self.lines();
         let publications = lines.publications.iter().map(|view| {
             let mut view = changed(view.clone(), &lines.list);
+            if let Some((_, fields)) =
+                lines.list_of.as_ref().filter(|(name, _)| view["name"] == *name)
+            {
+                view = changed(view, fields);
+            }
             let public = format!("{}/{}", view["public"].as_str().unwrap(), lines.attempts);
             view["public"] = json!(public);
             view
         });
-        json!({"event": "publications", "publications": publications.collect::<Vec<_>>()})
+        let displaced = lines.displaced.iter().map(|name| json!({"name": name, "cause": "taken"}));
+        json!({
+            "event": "publications", "publications": publications.collect::<Vec<_>>(),
+            "displaced": displaced.collect::<Vec<_>>(),
+        })
     }
 }
 
