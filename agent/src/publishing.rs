@@ -41,7 +41,8 @@ impl Agent {
     ) -> impl Future<Output = Result<PublicationView, AgentError>> + Send + use<> {
         let place = declaration.name.as_deref().map(|name| self.shared.turns.queue(name));
         let agent = self.clone();
-        async move {
+        // Callers hold it where futures should be small.
+        Box::pin(async move {
             let Some(place) = place else {
                 return agent.declare_unnamed(declaration, served).await;
             };
@@ -50,7 +51,7 @@ impl Agent {
             let request = declaration.request(&served.target);
             let view = agent.ask(&request, &declaration, &served).await?;
             agent.keep(declaration, served, view).await
-        }
+        })
     }
 
     /// The relay finds a name first. Where another has it here as well, it is asked again in its turn.
