@@ -1,4 +1,4 @@
-//! Live states: what was proved of a publication, a node, a certificate, and how.
+//! What is true now and never stored: states of publications, nodes, flows and certificates, what agents report, and what an agent learns of its relay.
 
 mod step;
 

@@ -1,4 +1,4 @@
-//! Named bounds and times of the relay's ingress. A counter moves whenever a bound is met.
+//! Named bounds and times of the relay: visitors, checks, custom domains, listeners. A counter moves whenever a bound is met.
 
 use std::time::Duration;
 

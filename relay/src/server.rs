@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bore_control::Control;
-use bore_control::service::Absences;
+use bore_control::service::{Absences, ApiKeys};
 use bore_control::store::StoreError;
 use bore_driver::Shard;
 use bore_edge::tls::FileError;
@@ -119,6 +119,7 @@ impl Relay {
         let Beginning { listeners, certificate_files, events } = beginning;
         let Listeners { http, https, api, metrics, dns } = listeners;
         let core = ground.core().await?;
+        let api_keys = ApiKeys::load(core.clone()).await.map_err(StartError::Store)?;
         let directory = core.directory().clone();
         let mut registry = Registry::default();
         let path = DataPath::start(&ground, &directory, &mut registry);
@@ -134,8 +135,7 @@ impl Relay {
             .start(&ground.config, published, &mut registry, &closed)
             .map_err(StartError::Dns)?;
         let names = Names::keep(&ground, &path, txt_records.as_ref(), &mut registry).await?;
-        let control = Control::new(core.clone(), doors(&ground, &path, &names)).await;
-        let control = control.map_err(StartError::Store)?;
+        let control = Control::new(core.clone(), api_keys, doors(&ground, &path, &names));
 
         let reload = Arc::new(Notify::new());
         let Ground { config, state, keys, tls, shard, addresses, shares, .. } = ground;

@@ -1,4 +1,4 @@
-//! What several commands do alike: say times, find a thing by name or id, ask whether the caller is sure.
+//! What several commands do alike: write times and lists, find a thing by name or id, suggest a near name, show the agent in a line.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -48,16 +48,13 @@ struct Services {
 }
 
 impl Control {
-    /// The services over `core` of the relay behind `doors`.
-    ///
-    /// # Errors
-    /// When the store does not say which API keys there are.
-    pub async fn new(core: Core, doors: Doors) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(Services {
+    /// The services over `core` of the relay behind `doors`; `api_keys` is one of them, which has read the store.
+    pub fn new(core: Core, api_keys: ApiKeys, doors: Doors) -> Self {
+        Self(Arc::new(Services {
             networks: Networks::new(core.clone()),
             nodes: Nodes::new(core.clone(), doors.clone()),
             join_keys: JoinKeys::new(core.clone()),
-            api_keys: ApiKeys::load(core.clone()).await?,
+            api_keys,
             publications: Publications::new(core.clone(), doors.clone()),
             policies: Policies::new(core.clone()),
             groups: Groups::new(core.clone()),
@@ -68,7 +65,7 @@ impl Control {
             store_health: StoreHealth::default(),
             core,
             doors,
-        })))
+        }))
     }
 
     /// What there is.

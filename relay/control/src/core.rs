@@ -61,23 +61,22 @@ impl Core {
             cluster: Arc::default(),
         };
         core.follow();
-        core.reload().await?;
+        core.read_store().await?;
         Ok(core)
     }
 
+    /// Has the directory follow the store, as long as this core is there.
     fn follow(&self) {
-        let (directory, counters) = (self.directory.clone(), Arc::clone(&self.counters));
+        let (directory, counters) = (self.directory.downgrade(), Arc::clone(&self.counters));
         self.store.follow(move |event| {
+            let Some(directory) = directory.upgrade() else { return false };
             counters.events.increment();
             directory.follow(event);
+            true
         });
     }
 
-    /// Loads everything anew.
-    ///
-    /// # Errors
-    /// When the store does; memory stays as it was.
-    pub async fn reload(&self) -> Result<(), StoreError> {
+    async fn read_store(&self) -> Result<(), StoreError> {
         let mut loaded = crate::service::load(&self.store).await?;
         loaded.relay_domain = self.identity.relay_domain().map(|domain| domain.to_string());
         *self.directory.write() = loaded;

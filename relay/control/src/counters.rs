@@ -50,7 +50,11 @@ impl Counters {
                 &self.authentications_limited,
             ),
             ("requests_limited", "Requests over the rate of a key or node", &self.requests_limited),
-            ("events", "Rows of the audit trail that were written", &self.events),
+            (
+                "events",
+                "Rows of the audit trail written since the relay began to serve",
+                &self.events,
+            ),
         ]
         .map(|(name, help, Counter(value))| (name, help, value.load(Ordering::Relaxed)))
     }

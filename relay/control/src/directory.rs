@@ -2,7 +2,7 @@
 //!
 //! The data path asks here, never a database. It follows the store: what is committed is here before whoever changed it hears that it is done.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use bore_api::Code;
 use bore_api::model::{Domain, Network, Node, Publication, PublishedHost};
@@ -31,6 +31,16 @@ impl Default for Directory {
     fn default() -> Self {
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
         Self(Arc::new(Inner { memory: RwLock::default(), events, sessions: Sessions::default() }))
+    }
+}
+
+/// A directory that does not keep it alive.
+#[derive(Debug)]
+pub(crate) struct WeakDirectory(Weak<Inner>);
+
+impl WeakDirectory {
+    pub(crate) fn upgrade(&self) -> Option<Directory> {
+        self.0.upgrade().map(Directory)
     }
 }
 
@@ -116,6 +126,10 @@ impl Directory {
         self.sessions().version(node)
     }
 
+    pub(crate) fn downgrade(&self) -> WeakDirectory {
+        WeakDirectory(Arc::downgrade(&self.0))
+    }
+
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.0.sessions
     }
@@ -130,8 +144,10 @@ impl Directory {
 
     /// Takes in what the store has committed, and tells the streams and the relay that are concerned.
     pub(crate) fn follow(&self, event: &Arc<Event>) {
-        let rules = self.read().rules_after(event);
-        self.write().follow(event, rules);
+        if Memory::is_about_memory(event) {
+            let rules = self.read().rules_after(event);
+            self.write().follow(event, rules);
+        }
         self.signal_agents(event);
         // Nobody listening is no error: the relay may be starting.
         let _ = self.0.events.send(Arc::clone(event));

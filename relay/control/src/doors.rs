@@ -1,6 +1,6 @@
 //! What the control room asks of the relay around it: five small doors, each with what one part of the relay does.
 //!
-//! The parts of the relay implement them; tests have a small relay of their own.
+//! Implemented in `relay/src`: publications/{ports,visits}.rs, tunnels.rs, facts.rs, naming.rs; tests have a small relay of their own.
 
 use std::sync::Arc;
 

@@ -86,10 +86,19 @@ pub enum Change<T> {
 pub struct NodeChange {
     /// The node.
     pub change: Change<Node>,
-    /// Names of the publications that went with it.
-    pub publications: Vec<String>,
+    /// The publications that went with it, by name.
+    pub publications: Vec<GonePublication>,
     /// The name that a joiner asked for, if it got another one.
     pub wanted_name: Option<String>,
+}
+
+/// A publication that went with its node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GonePublication {
+    /// Identity.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
 }
 
 /// Joins with one key that were refused for one reason.
@@ -291,7 +300,10 @@ fn node(NodeChange { change, publications, wanted_name }: &NodeChange) -> AuditT
     let detail = match change {
         Change::Came(node) => new_node(node, wanted_name.as_deref()),
         Change::Became { before, after } => json!({ "name": after.name, "was": before.name }),
-        Change::Went(node) => json!({ "name": node.name, "publications": publications }),
+        Change::Went(node) => {
+            let names: Vec<&str> = publications.iter().map(|gone| gone.name.as_str()).collect();
+            json!({ "name": node.name, "publications": names })
+        }
     };
     let came = if node.join_key.is_some() { "node.join" } else { "node.add" };
     AuditText::new(change.verb(came, "node.rename", "node.delete"), node.id, detail)

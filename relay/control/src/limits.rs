@@ -53,8 +53,9 @@ pub(crate) const HOSTNAMES_RESTING_MAX: i64 = 20_000;
 /// Ports that are tried on the relay before "any free port" gives up.
 pub const PORT_TRIES_MAX: usize = 64;
 
-/// Events that a subscriber may lie behind before it is told that it lost some.
-pub const EVENTS_BEHIND_MAX: usize = 1_024;
+/// Events that a subscriber may lie behind before it is told that it lost some, and looks at everything. An event may hold a policy of [`BODY_BYTES_MAX`] as
+/// it was and as it is.
+pub const EVENTS_BEHIND_MAX: usize = 128;
 
 /// Callers whose rate is remembered; beyond it the idlest is forgotten.
 pub const RATE_CALLERS_MAX: usize = 16_384;
@@ -66,7 +67,8 @@ pub(crate) const AUTHENTICATION_FAILURES_OF_SOURCE: Rate = Rate::per_second(1).w
 pub const GARDEN_CALLERS_MAX: usize = 4_096;
 
 /// Refused joins of one public key: at once, and a second in the long run.
-pub(crate) const JOIN_REFUSALS_OF_PUBLIC_KEY: Rate = Rate::new(1, Duration::from_secs(5)).with_burst(10);
+pub(crate) const JOIN_REFUSALS_OF_PUBLIC_KEY: Rate =
+    Rate::new(1, Duration::from_secs(5)).with_burst(10);
 
 /// Refused joins from one source. Many machines may share an address.
 pub(crate) const JOIN_REFUSALS_OF_SOURCE: Rate = Rate::per_second(10).with_burst(100);

@@ -58,8 +58,12 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn put_network(&mut self, network: Network) {
+        self.tenant_names.retain(|_, id| *id != network.id);
         self.tenant_names.insert(network.name.clone(), network.id);
-        self.tenants.insert(network.id, Tenant::new(network));
+        match self.tenants.get_mut(&network.id) {
+            Some(tenant) => tenant.network = network,
+            None => drop(self.tenants.insert(network.id, Tenant::new(network))),
+        }
     }
 
     pub(crate) fn remove_network(&mut self, id: Uuid) {

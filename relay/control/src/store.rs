@@ -35,7 +35,7 @@ mod sqlite;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bore_api::model::Micros;
 use bore_api::{AuditPoint, utc_text};
@@ -106,7 +106,7 @@ async fn open_or_create(
         let text = "the store's URL must begin with sqlite:// or postgres://".to_owned();
         return Err(StoreError::Unsupported(text));
     };
-    let database = Database { engine, audit_key, followers: RwLock::default() };
+    let database = Database { engine, audit_key, followers: Mutex::default() };
     if found <= migrations::AUDIT_SIGNATURES {
         sign_audit_head(&database).await?;
         finish_schema(&database, url).await?;
@@ -143,11 +143,11 @@ impl Store {
         }
     }
 
-    /// Has `follow` hear of every event from now on, in the order of their commits within one network, before the call that made it returns. It must
-    /// not wait.
-    pub fn follow(&self, follow: impl Fn(&Arc<Event>) + Send + Sync + 'static) {
+    /// Has `follow` hear of every event from now on until it returns false, before the call that made it returns. Changes that are made one after the
+    /// other are heard in their order. It must not wait.
+    pub fn follow(&self, follow: impl Fn(&Arc<Event>) -> bool + Send + Sync + 'static) {
         let followers = &self.database.followers;
-        followers.write().unwrap_or_else(PoisonError::into_inner).push(Follower(Box::new(follow)));
+        followers.lock().unwrap_or_else(PoisonError::into_inner).push(Follower(Box::new(follow)));
     }
 
     /// Waits until everything committed so far is on disk. Whoever tells anybody of a change waits for this first.

@@ -3,6 +3,7 @@
 //! It never writes to the store. Losing the store leaves everything as it is.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -82,14 +83,41 @@ impl Reconciler {
             self.shared.metrics.flows_cut.inc_by(cut as u64);
         }
         match change.map(|event| &event.subject) {
-            Some(Subject::Node(node)) => self.reconcile_node(node.change.newest().id).await,
-            Some(Subject::Publication(change)) => {
-                self.reconcile_publication(change.newest().id).await;
+            Some(Subject::Node(node)) => {
+                self.reconcile_node(node.change.newest().id).await;
+                for gone in &node.publications {
+                    self.let_go(gone.id).await;
+                }
             }
+            Some(Subject::Publication(change)) => match change.after() {
+                Some(publication) => self.reconcile_publication(publication.id).await,
+                None => self.let_go(change.newest().id).await,
+            },
             Some(Subject::Policy(change)) => self.cut_flows_of_network(change.newest().network),
             Some(Subject::Group(change)) => self.cut_flows_of_network(change.newest().network),
-            Some(Subject::Network(_)) | None => self.reconcile().await,
+            Some(Subject::Network(_)) => self.reconcile().await,
+            None => {
+                self.reconcile().await;
+                self.cut_flows_of_the_gone();
+            }
             Some(_) => {}
+        }
+    }
+
+    /// A publication is gone, unless it came again, and so are its flows but for those that its withdrawal lets end.
+    async fn let_go(&self, id: Uuid) {
+        self.reconcile_publication(id).await;
+        if self.directory().publication(id).is_none() {
+            self.cut(id, |_| false);
+        }
+    }
+
+    /// News of what is gone were missed.
+    fn cut_flows_of_the_gone(&self) {
+        for id in self.gate().flows.publications() {
+            if self.directory().publication(id).is_none() {
+                self.cut(id, |_| false);
+            }
         }
     }
 
@@ -223,12 +251,16 @@ impl Reconciler {
         concerned.iter().for_each(|entry| self.cut_flows_of(entry.id()));
     }
 
-    /// The same of one publication; of one that is gone, all.
+    /// The same of one publication. The flows of one that is gone are left to the news of that, which says how they end.
     fn cut_flows_of(&self, id: Uuid) {
-        let gate = self.gate();
-        let is_carried = self.publications().get(id).is_some();
-        let may_stay = |visitor| is_carried && gate.decide(id, visitor).is_ok();
-        let cut = gate.flows.cut_unless(id, |flow| may_stay(flow.visitor.ip()));
+        if self.directory().publication(id).is_some() {
+            self.cut(id, |visitor| self.gate().decide(id, visitor).is_ok());
+        }
+    }
+
+    /// Cuts the flows of a publication whose visitor may not stay.
+    fn cut(&self, id: Uuid, may_stay: impl Fn(IpAddr) -> bool) {
+        let cut = self.gate().flows.cut_unless(id, |flow| may_stay(flow.visitor.ip()));
         if cut > 0 {
             self.shared.metrics.flows_cut.inc_by(cut as u64);
             tracing::info!(flows = cut, publication = %id, "flows cut by a change");

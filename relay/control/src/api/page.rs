@@ -1,4 +1,4 @@
-//! Pages of lists: sorted by a key that stays, so that a row that goes away between two pages costs no other.
+//! Pagination by key, not by offset: a row that is removed between two requests shifts no other. All rows are in memory.
 
 use axum::Json;
 use bore_api::Code;

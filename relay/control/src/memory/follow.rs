@@ -20,6 +20,19 @@ impl Memory {
         }
     }
 
+    /// Returns true if an event changes what is in memory.
+    pub(crate) fn is_about_memory(event: &Event) -> bool {
+        matches!(
+            &event.subject,
+            Subject::Network(_)
+                | Subject::Node(_)
+                | Subject::Publication(_)
+                | Subject::Policy(_)
+                | Subject::Group(_)
+                | Subject::Domain(_)
+        )
+    }
+
     /// Takes an event in, with the rules that were made for it. Rules that do not compile close their network.
     pub(crate) fn follow(&mut self, event: &Event, rules: Option<Rules>) {
         match &event.subject {
@@ -29,15 +42,7 @@ impl Memory {
             Subject::Policy(change) => self.follow_policy(change),
             Subject::Group(change) => self.follow_group(change),
             Subject::Domain(change) => self.follow_domain(change),
-            Subject::JoinKey(_)
-            | Subject::ApiKey(_)
-            | Subject::RefusedJoins(_)
-            | Subject::Certificate(_)
-            | Subject::FailedOrder(_)
-            | Subject::AcmeAccount(_)
-            | Subject::SealingKey(_)
-            | Subject::AuditTrail(_)
-            | Subject::Act { .. } => {}
+            _ => {}
         }
         let tenant = event.network.and_then(|network| self.tenants.get_mut(&network));
         if let Some((tenant, rules)) = tenant.zip(rules) {
@@ -59,7 +64,10 @@ impl Memory {
         };
         match Member::new(node.clone()) {
             Some(member) => self.put_node(member),
-            None => tracing::error!(node = %node.id, "a node has no valid name: left out"),
+            None => {
+                tracing::error!(node = %node.id, "a node has no valid name: left out");
+                self.remove_node(node.id);
+            }
         }
     }
 
@@ -73,6 +81,7 @@ impl Memory {
             Some(served) => self.put_publication(served),
             None => {
                 tracing::error!(publication = %publication.id, "a publication is not valid: left out");
+                self.remove_publication(publication.id);
             }
         }
     }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use bore_api::Code;
 use bore_api::model::{Actor, DnsRecord, Domain};
@@ -18,6 +19,8 @@ use uuid::Uuid;
 use super::below_quota;
 use crate::core::Core;
 use crate::doors::Doors;
+use crate::event::{Change, Event, Subject};
+use crate::memory::Tenant;
 use crate::refusal::Refusal;
 
 /// Custom domains: asked for, proved, given back.
@@ -65,6 +68,7 @@ impl Domains {
             verified_at: waived.then_some(created_at),
         };
         let stored = self.core.store.domains().add(&domain, by).await?;
+        self.know(&stored, by);
         Ok(self.view(stored))
     }
 
@@ -92,6 +96,7 @@ impl Domains {
         let _turn = self.core.directory.turn(network).await?;
         let at = self.core.now();
         let verified = self.core.store.domains().verify(network, domain.id, by, at).await?;
+        self.know(&verified, by);
         self.doors.naming.look_at_domain(&verified).await;
         Ok(self.view(verified))
     }
@@ -139,6 +144,17 @@ impl Domains {
             visitors: self.doors.naming.visitor_records(&domain.name),
             pointing: self.doors.naming.domain_state(domain.id),
             domain,
+        }
+    }
+
+    /// A domain that the store has already makes no event: a directory that missed it, another relay's, hears of it now.
+    fn know(&self, stored: &Domain, by: &Actor) {
+        let Domain { network, created_at: at, .. } = *stored;
+        let has = |tenant: &Tenant| tenant.domains.get(&stored.name) == Some(stored);
+        if !self.core.directory.of_network(network, has).unwrap_or(true) {
+            let subject = Subject::Domain(Change::came(stored.clone()));
+            let event = Event { at, network: Some(network), actor: by.clone(), subject };
+            self.core.directory.follow(&Arc::new(event));
         }
     }
 

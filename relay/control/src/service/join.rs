@@ -5,15 +5,17 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bore_api::Code;
-use bore_api::model::{Node, parse_id};
+use bore_api::model::{Actor, Node, parse_id};
 use bore_api::wire::{JoinSecret, Joined, SelfView};
 use bore_policy::Label;
 use bore_policy::limits::LABEL_BYTES_MAX;
 use uuid::Uuid;
 
 use super::nodes::Nodes;
+use crate::event::{Change, Event};
 use crate::refusal::Refusal;
 use crate::store::{JoinError, JoinRequest, StoreError};
 use crate::token::join_secret_hash;
@@ -93,8 +95,21 @@ impl Nodes {
         if node.id == request.node {
             self.charge_new_node(request.network, Some(request.key));
         }
+        self.know_joined(&node, request);
         self.doors.tunnels.admit(&node).await;
         Ok(node)
+    }
+
+    /// A join that is repeated changes nothing in the store and makes no event: a directory that missed the first one, another relay's, hears of it now.
+    fn know_joined(&self, node: &Node, request: &JoinRequest) {
+        if self.core.directory.node(node.id).is_none() {
+            self.core.directory.follow(&Arc::new(Event {
+                at: request.at,
+                network: Some(node.network),
+                actor: Actor::JoinKey(request.key),
+                subject: Change::came(node.clone()).into(),
+            }));
+        }
     }
 
     /// A joiner chooses its name, so that a name that counts in a rule is an administrator's to give: by adding or renaming a node.

@@ -21,6 +21,7 @@ use super::draft::{Draft, PortWish};
 use super::place::{Holder, Job, Place, unclaimed};
 use super::publications::Publications;
 use crate::doors::ClaimError;
+use crate::event::{Change, Event, Subject};
 use crate::limits::{ACCESS_ENTRIES_PER_NODE_MAX, PORT_TRIES_MAX};
 use crate::memory::{Member, Served};
 use crate::refusal::Refusal;
@@ -226,7 +227,7 @@ impl Publications {
         let placed = self.claim_and_store(job, publication, &holders, by).await;
         if placed.is_err() {
             for (_, _, served) in &holders {
-                self.step_back(served).await;
+                self.step_back(served, by).await;
             }
         }
         placed
@@ -245,11 +246,16 @@ impl Publications {
         self.doors.ports.release(publication.id).await;
     }
 
-    async fn step_back(&self, served: &Served) {
-        self.core.directory.write().restore(&served.publication);
-        self.core.directory.write().put_publication(served.clone());
-        self.reclaim(&served.publication).await;
-        self.core.directory.sessions().signal_node(served.publication.node);
+    /// Undoes [`Self::step_aside`]. Who looked meanwhile has to look again.
+    async fn step_back(&self, served: &Served, by: &Actor) {
+        let publication = &served.publication;
+        self.core.directory.follow(&Arc::new(Event {
+            at: self.core.now(),
+            network: Some(publication.network),
+            actor: by.clone(),
+            subject: Subject::Publication(Change::came(publication.clone())),
+        }));
+        self.reclaim(publication).await;
     }
 
     async fn claim_and_store(

@@ -48,6 +48,7 @@ async fn put(
     by: &Actor,
 ) -> Result<(), StoreError> {
     let subject = certificate.subject().ok_or_else(nameless)?;
+    let before = of_subject(open, subject).await?;
     open.execute("DELETE FROM certificates WHERE subject = $1", values![subject]).await?;
     open.execute("DELETE FROM certificate_orders WHERE subject = $1", values![subject]).await?;
     insert(open, certificate, subject).await?;
@@ -55,7 +56,10 @@ async fn put(
         network: certificate.network,
         at: certificate.created_at,
         actor: by.clone(),
-        subject: Subject::Certificate(Change::came(certificate.into())),
+        subject: Subject::Certificate(Change::became(
+            before.as_ref().map(Into::into),
+            certificate.into(),
+        )),
     };
     audit::append(open, event).await
 }

@@ -6,7 +6,7 @@
 //! audit chain is linear and a lost race is an exception, not the rule. Reads see one snapshot and block nobody.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::Rng;
@@ -24,11 +24,11 @@ pub(super) struct Database {
     pub(super) engine: Engine,
     /// What the audit trail is signed with.
     pub(super) audit_key: AuditKey,
-    pub(super) followers: RwLock<Vec<Follower>>,
+    pub(super) followers: Mutex<Vec<Follower>>,
 }
 
-/// Hears of each committed event.
-pub(super) struct Follower(pub(super) Box<dyn Fn(&Arc<Event>) + Send + Sync>);
+/// Hears of each committed event, until it returns false.
+pub(super) struct Follower(pub(super) Box<dyn Fn(&Arc<Event>) -> bool + Send + Sync>);
 
 impl std::fmt::Debug for Follower {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -109,9 +109,9 @@ impl Database {
 
     /// Tells followers what was committed, before whoever made the change hears that it was made.
     pub(super) fn tell(&self, events: Vec<Event>) {
-        let followers = self.followers.read().unwrap_or_else(PoisonError::into_inner);
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events.into_iter().map(Arc::new) {
-            followers.iter().for_each(|Follower(follow)| follow(&event));
+            followers.retain(|Follower(follow)| follow(&event));
         }
     }
 

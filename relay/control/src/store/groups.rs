@@ -152,7 +152,10 @@ async fn require(open: &mut Transaction, network: Uuid, id: Uuid) -> Result<Grou
     let find =
         "SELECT id, network, name, created_at FROM node_groups WHERE network = $1 AND id = $2";
     let row = open.one(find, values![network, id]).await?.ok_or(StoreError::NotFound("group"))?;
-    group(&row, &mut HashMap::new())
+    let members = "SELECT node FROM group_nodes WHERE group_id = $1 ORDER BY node";
+    let nodes = open.all(members, values![id]).await?;
+    let nodes = nodes.iter().map(|row| row.get("node")).collect::<Result<_, _>>()?;
+    group(&row, &mut HashMap::from([(id, nodes)]))
 }
 
 /// Adds nodes of the same network, without doubles, and tells which.

@@ -10,7 +10,7 @@ use super::audit;
 use super::database::{Database, read, write};
 use super::sql::{self, Row, Transaction, values};
 use super::{NewNode, StoreError, groups, hostnames, leases, networks};
-use crate::event::{Change, Event, NodeChange, Subject};
+use crate::event::{Change, Event, GonePublication, NodeChange, Subject};
 
 /// The table of nodes.
 #[derive(Debug, Clone, Copy)]
@@ -124,10 +124,11 @@ async fn delete(
     at: Micros,
 ) -> Result<(), StoreError> {
     let gone = require(open, network, id).await?;
-    let names = "SELECT name FROM publications WHERE node = $1 ORDER BY name";
+    let names = "SELECT id, name FROM publications WHERE node = $1 ORDER BY name";
     let rows = open.all(names, values![id]).await?;
-    let publications: Vec<String> =
-        rows.iter().map(|row| row.get("name")).collect::<Result<_, _>>()?;
+    let publications =
+        rows.iter().map(|row| Ok(GonePublication { id: row.get("id")?, name: row.get("name")? }));
+    let publications = publications.collect::<Result<_, StoreError>>()?;
     leases::release(open, &gone, at).await?;
     hostnames::rest_of_node(open, network, id, at).await?;
     open.execute("DELETE FROM nodes WHERE id = $1", values![id]).await?;

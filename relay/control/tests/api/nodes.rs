@@ -78,7 +78,8 @@ async fn a_node_is_found_and_removed_by_id_or_name_with_all_it_published() {
     let event = changes.recv().await.unwrap();
     let Subject::Node(gone) = &event.subject else { panic!("{event:?}") };
     assert!(matches!(&gone.change, Change::Went(node) if node.id == nas.id), "{event:?}");
-    assert_eq!(gone.publications, ["game"]);
+    let names: Vec<&str> = gone.publications.iter().map(|gone| &*gone.name).collect();
+    assert_eq!(names, ["game"]);
     assert_eq!(
         lab.overlay(&nas, "GET", "/v1/nodes/self", Value::Null).await.refusal(),
         (404, "B3205")

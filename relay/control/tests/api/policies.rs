@@ -167,7 +167,6 @@ async fn rules_that_do_not_compile_give_no_name_away_either() {
     put(&lab, "office", json!({"publish": [rule]}), 0).await.ok();
     let group = lab.store.groups().list(home).await.unwrap().remove(0);
     lab.store.groups().delete(home, group.id, &Actor::System, 1).await.unwrap();
-    lab.control.core().reload().await.unwrap();
     assert_eq!(lab.node(home, "pi").await.name, "pi-2");
 }
 

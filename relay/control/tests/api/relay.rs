@@ -16,6 +16,7 @@ use bore_api::state::{
     PublicationState, State, Step, StepName, TargetReport,
 };
 use bore_control::doors::{ClaimError, Doors, Facts, Naming, Ports, Tunnels, Visits};
+use bore_control::service::ApiKeys;
 use bore_control::store::Store;
 use bore_control::{Clock, Control, Core, Identity, OverlayAddressing, Settings};
 use uuid::Uuid;
@@ -57,7 +58,8 @@ impl FakeRelay {
             facts: Arc::clone(self) as _,
             naming: Arc::clone(self) as _,
         };
-        Control::new(core, doors).await.unwrap()
+        let api_keys = ApiKeys::load(core.clone()).await.unwrap();
+        Control::new(core, api_keys, doors)
     }
 
     pub(crate) fn identity(self: &Arc<Self>) -> Identity {

@@ -137,10 +137,10 @@ impl Watch {
     }
 
     fn publications(&self) -> String {
-        line(&WatchEvent::Publications {
-            publications: self.control.publications().of_node(self.network, self.node),
-            displaced: self.control.directory().read().displaced(self.node),
-        })
+        let publications = self.control.publications().of_node(self.network, self.node);
+        // The directory is let go of before the lines are written: there may be many.
+        let displaced = self.control.directory().read().displaced(self.node);
+        line(&WatchEvent::Publications { publications, displaced })
     }
 
     fn policy(&self) -> String {
