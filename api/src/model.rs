@@ -17,7 +17,7 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 pub use health::{HealthCheck, HealthError, HealthInterval, HealthOptions};
-pub use options::PublicationOptions;
+pub use options::{LimitOptions, PublicationOptions};
 pub use published_host::PublishedHost;
 pub use web::{TlsVersion, TlsVersionError, WebOptions};
 

@@ -1,10 +1,12 @@
 //! The options of a publication. Each one stands here, and nowhere else in the command line: as a flag of `bore publish`, as a key of `bore.toml`, and
 //! as a line of what `bore up` compares.
 
+use std::num::NonZeroU32;
+
 use bore_agent::Declaration;
 use bore_api::model::{
-    HealthCheck, HealthError, HealthInterval, HealthOptions, Protocol, PublicationOptions,
-    TlsVersion, WebOptions,
+    HealthCheck, HealthError, HealthInterval, HealthOptions, LimitOptions, Protocol,
+    PublicationOptions, TlsVersion, WebOptions,
 };
 use bore_policy::{OriginHost, Target};
 use toml::de::DeTable;
@@ -27,10 +29,14 @@ pub(crate) struct OptionFlags {
     /// Time between two checks, 1s to 1h [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = parse_health_interval)]
     health_interval: Option<HealthInterval>,
+    /// Most connections that the service gets at once, of all visitors together; more are refused, of http with 503 [default: what the relay allows]
+    #[arg(long, value_name = "N")]
+    max_conns: Option<NonZeroU32>,
 }
 
 /// The keys of a section of `bore.toml` that [`OptionFlags::read`] reads.
-pub(crate) const KEYS: [&str; 4] = ["host_header", "tls_min", "health", "health_interval"];
+pub(crate) const KEYS: [&str; 5] =
+    ["host_header", "tls_min", "health", "health_interval", "max_conns"];
 
 impl OptionFlags {
     /// Reads the keys of a section of `bore.toml`.
@@ -40,6 +46,7 @@ impl OptionFlags {
             tls_min: reader.parsed(section, "tls_min", parse_tls_min),
             health: reader.parsed(section, "health", parse_health),
             health_interval: reader.parsed(section, "health_interval", parse_health_interval),
+            max_conns: reader.number(section, "max_conns", "a number from 1 to 4294967295"),
         }
     }
 
@@ -54,6 +61,7 @@ impl OptionFlags {
                 check: self.health.clone(),
                 interval_seconds: self.health_interval,
             },
+            limits: LimitOptions { connections_max: self.max_conns },
         };
     }
 
@@ -73,12 +81,13 @@ pub(crate) fn differences(
 }
 
 fn values(options: &PublicationOptions) -> [(&'static str, String); KEYS.len()] {
-    let PublicationOptions { web, health } = options;
+    let PublicationOptions { web, health, limits } = options;
     [
         ("host_header", shown(&web.host_header)),
         ("tls_min", shown(&web.tls_min)),
         ("health", shown(&health.check)),
         ("health_interval", shown(&health.interval_seconds)),
+        ("max_conns", shown(&limits.connections_max)),
     ]
 }
 
@@ -214,6 +223,24 @@ mod tests {
         assert!(checked(Protocol::Tcp, "7000-7009", "http").is_err());
         assert_eq!(parse_health_interval("5m").map(HealthInterval::seconds), Ok(300));
         assert!(parse_health_interval("2h").is_err() && parse_health_interval("0s").is_err());
+    }
+
+    #[test]
+    fn every_protocol_has_a_bound_on_connections_from_one_on() {
+        for protocol in [Protocol::Http, Protocol::Tls, Protocol::Tcp, Protocol::Udp] {
+            assert_eq!(checked(protocol, "3000", &["--max-conns", "1"]), Ok(()));
+        }
+        let read = |value: &str| {
+            let text = format!("[publish.a]\ntcp = 22\nmax_conns = {value}\n");
+            crate::file::File::parse(&text, "bore.toml", crate::file::Kind::Project)
+        };
+        let file = read("2").unwrap();
+        let limits = &file.publish.first().unwrap().options.limits;
+        assert_eq!(limits.connections_max, NonZeroU32::new(2));
+        for value in ["0", "-1", "\"2\"", "4294967296"] {
+            let error = read(value).unwrap_err();
+            assert!(error.reason().unwrap().contains("`max_conns` is a number"), "{error:?}");
+        }
     }
 
     fn checked(protocol: Protocol, target: &str, flags: &[&str]) -> Result<(), &'static str> {

@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -51,11 +52,14 @@ pub(crate) enum Full {
     Publication,
     /// The source's.
     Source,
+    /// The one that the publisher has chosen.
+    MaxConns,
 }
 
 impl Full {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Relay, Self::Publication, Self::Source];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Relay, Self::Publication, Self::Source, Self::MaxConns];
 }
 
 /// One visitor's connection, or UDP address pair, inside a publication.
@@ -67,6 +71,8 @@ pub(crate) struct Flow {
     pub(crate) opened_at: Micros,
     pub(crate) meter: Arc<Meter>,
     carrier: Carrier,
+    /// It is one of its publication's visitors, not only one that came.
+    is_admitted: AtomicBool,
     is_cut: AtomicBool,
     is_withdrawn: AtomicBool,
     /// One of the two has become true.
@@ -170,6 +176,8 @@ struct Table {
     of_publication: HashMap<Uuid, BTreeMap<u64, Arc<Flow>>>,
     per_carrier: Tally<Carrier>,
     per_publication: Tally<(Carrier, Uuid)>,
+    /// Those that are admitted.
+    admitted: Tally<Uuid>,
     /// Not of datagrams, whose source may be forged.
     per_source: Tally<IpAddr>,
     ended: Carried,
@@ -217,6 +225,9 @@ impl Table {
         }
         self.per_carrier.take(&flow.carrier);
         self.per_publication.take(&(flow.carrier, flow.publication));
+        if flow.is_admitted.load(Ordering::Relaxed) {
+            self.admitted.take(&flow.publication);
+        }
         if flow.carrier.names_its_source() {
             self.per_source.take(&source(flow.visitor.ip()));
         }
@@ -258,6 +269,21 @@ pub(crate) struct OpenFlow {
     flows: Arc<Flows>,
 }
 
+impl OpenFlow {
+    /// Makes the flow one of those that its publication has at once, unless there are `most` of them. Once for each flow.
+    pub(crate) fn admit(&self, most: Option<NonZeroU32>) -> Result<(), Full> {
+        let mut table = self.flows.table();
+        let admitted = table.admitted.of(&self.flow.publication);
+        if most.is_some_and(|most| admitted >= most.get() as usize) {
+            return Err(Full::MaxConns);
+        }
+        if !self.flow.is_admitted.swap(true, Ordering::Relaxed) {
+            table.admitted.add(self.flow.publication);
+        }
+        Ok(())
+    }
+}
+
 impl std::ops::Deref for OpenFlow {
     type Target = Flow;
 
@@ -294,6 +320,7 @@ impl Flows {
             opened_at,
             meter: Arc::default(),
             carrier,
+            is_admitted: AtomicBool::new(false),
             is_cut: AtomicBool::new(false),
             is_withdrawn: AtomicBool::new(false),
             notice: Notify::new(),
@@ -391,6 +418,24 @@ mod tests {
         assert!(flows.list(Some(Uuid::nil())).is_empty());
         drop(flow);
         assert_eq!(flows.count(), 0);
+    }
+
+    #[test]
+    fn a_publisher_bounds_the_flows_that_are_admitted_and_a_change_counts_those_there_are() {
+        let flows = Arc::new(Flows::default());
+        let [bounded, other] = [1, 2].map(Uuid::from_u128);
+        let come = |publication| open(&flows, publication, at("192.0.2.1:5")).unwrap();
+        let _only_came = come(bounded);
+        let [first, second, third] = [come(bounded), come(bounded), come(bounded)];
+        first.admit(None).unwrap();
+        second.admit(NonZeroU32::new(2)).unwrap();
+        assert_eq!(third.admit(NonZeroU32::new(2)), Err(Full::MaxConns));
+        assert_eq!(third.admit(NonZeroU32::new(1)), Err(Full::MaxConns));
+        come(other).admit(NonZeroU32::new(1)).unwrap();
+        drop(first);
+        third.admit(NonZeroU32::new(2)).unwrap();
+        drop((second, third));
+        assert!(flows.table().admitted.0.is_empty(), "no entry without a flow");
     }
 
     #[test]

@@ -23,6 +23,7 @@ use std::time::Instant;
 
 use bore_api::limits::PORT_COUNT_MAX;
 use bore_api::model::{Protocol, Publication};
+use bore_api::state::StepName;
 use bore_control::doors::ClaimError;
 use bore_driver::{Dial, Local, Shard};
 use bore_edge::now_micros;
@@ -121,7 +122,10 @@ impl Shared {
 
     /// Lets a listed flow through to the service, or not.
     pub(crate) fn admit(&self, flow: &OpenFlow) -> Result<(), Refusal> {
-        self.gate.decide(flow.publication, flow.visitor.ip()).map_err(Refusal::Denied)
+        self.gate.decide(flow.publication, flow.visitor.ip()).map_err(Refusal::Denied)?;
+        let entry = self.publications.get(flow.publication);
+        let most = entry.and_then(|entry| entry.publication.options.limits.connections_max);
+        flow.admit(most).map_err(Refusal::Full)
     }
 
     /// Counts a visitor that is not let in.
@@ -129,7 +133,20 @@ impl Shared {
         tracing::debug!(%publication, %visitor, ?refusal, "visitor refused");
         match refusal {
             Refusal::Denied(_) => drop(self.metrics.denied.inc()),
-            Refusal::Full(limit) => self.metrics.refuse(*limit),
+            Refusal::Full(limit) => {
+                self.metrics.refuse(*limit);
+                if *limit == Full::MaxConns {
+                    self.show_refusal(publication);
+                }
+            }
+        }
+    }
+
+    /// Has the state of a publication say that a visitor met the bound of its publisher.
+    fn show_refusal(&self, publication: Uuid) {
+        let Some(entry) = self.publications.get(publication) else { return };
+        if entry.evidence.note_loss(StepName::Edge, MAX_CONNS_MET.to_owned(), Instant::now()) {
+            self.gate.directory.notify_node(entry.publication.node);
         }
     }
 
@@ -170,6 +187,9 @@ impl Shared {
         }
     }
 }
+
+const MAX_CONNS_MET: &str =
+    "lately a visitor was refused: all connections of --max-conns were taken";
 
 /// A handle to the ingress, for any thread.
 #[derive(Debug, Clone)]

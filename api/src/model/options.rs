@@ -1,5 +1,7 @@
 //! The options of a publication, by kind.
 
+use std::num::NonZeroU32;
+
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,6 +18,20 @@ pub struct PublicationOptions {
     pub web: WebOptions,
     /// How the target is checked. Default: `tcp` for one port of tcp, tls and http, `none` for udp and for ranges.
     pub health: HealthOptions,
+    /// How much of it its visitors get. Default: what the relay allows.
+    pub limits: LimitOptions,
+}
+
+/// How much of a publication its visitors get.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitOptions {
+    /// How many connections its service has at once, of all visitors together; further visitors are refused until one ends. Of http that is what the
+    /// relay opens to the service: one for each visitor that is connected, and over HTTP/2 one for each request that is under way at once. Of udp it
+    /// is how many addresses of visitors are served.
+    #[schema(value_type = Option<u32>, minimum = 1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_max: Option<NonZeroU32>,
 }
 
 impl PublicationOptions {
@@ -66,11 +82,22 @@ mod tests {
         assert!(sent.get("web").is_none() && sent.get("health").is_none(), "{sent}");
     }
 
+    #[test]
+    fn a_bound_of_no_connections_is_none() {
+        let read = |text| serde_json::from_str::<LimitOptions>(text);
+        assert_eq!(read(r#"{"connections_max":2}"#).unwrap().connections_max, NonZeroU32::new(2));
+        assert!(read(r#"{"connections_max":0}"#).is_err());
+    }
+
     // Of serde this is not documented: a field beside a flattened struct that neither of them knows.
     #[test]
     fn a_request_with_an_unknown_field_kind_or_option_is_refused() {
-        for unknown in [json!({"wep": {}}), json!({"web": {"tls": 1}}), json!({"health": {"c": 1}})]
-        {
+        for unknown in [
+            json!({"wep": {}}),
+            json!({"web": {"tls": 1}}),
+            json!({"health": {"c": 1}}),
+            json!({"limits": {"connections": 1}}),
+        ] {
             let mut asked = json!({"protocol": "http", "target": "3000"});
             asked.as_object_mut().unwrap().extend(unknown.as_object().unwrap().clone());
             let refused = serde_json::from_value::<PublishRequest>(asked).unwrap_err();

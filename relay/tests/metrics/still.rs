@@ -49,6 +49,7 @@ pub(crate) const EXCUSED: &[(&str, &str)] = &[
     ("bore_edge_tls_handshakes_total{handshake=\"Full\"}", TLS),
     ("bore_edge_tls_handshakes_total{handshake=\"Resumed\"}", TLS),
     ("bore_ingress_accepts_failed_total", DESCRIPTORS),
+    ("bore_ingress_flows_refused_total{limit=\"MaxConns\"}", "tests/tests/product_max_conns.rs"),
     ("bore_ingress_flows_refused_total{limit=\"Publication\"}", FLOWS),
     ("bore_ingress_flows_refused_total{limit=\"Relay\"}", FLOWS),
     ("bore_ingress_listens_failed_total", "a claimed port is nobody else's: src/ingress/tcp.rs"),
