@@ -20,62 +20,17 @@
 //!
 //! Rules of all documents count alike; their order only chooses which of several is named.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::access::CompiledAccess;
 use crate::address::Visitor;
 use crate::compile::Policy;
 use crate::error::RuleName;
-use crate::label::Label;
-use crate::model::{DefaultAccess, Effect, Protocol};
-use crate::ports::PortRange;
-use crate::public_host::PublicHost;
+use crate::model::{DefaultAccess, Effect};
 use crate::publish::CompiledPublishRule;
-
-/// What is visited.
-#[derive(Debug, Clone, Copy)]
-pub struct PublicationRef<'a> {
-    /// Its name.
-    pub name: &'a Label,
-    /// Its protocol.
-    pub protocol: Protocol,
-    /// The node that publishes it.
-    pub node: Uuid,
-    /// The groups of that node.
-    pub node_groups: &'a BTreeSet<Label>,
-}
-
-/// Who wants to publish.
-#[derive(Debug, Clone, Copy)]
-pub struct Publisher<'a> {
-    /// The node.
-    pub node: Uuid,
-    /// Its name.
-    pub name: &'a Label,
-    /// Its groups, those of its key included.
-    pub groups: &'a BTreeSet<Label>,
-    /// The key that it joined or calls with.
-    pub key: Option<Uuid>,
-}
-
-/// What somebody wants to publish.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The public ports. `None` for `tcp` and `udp` means that they are not chosen yet, and counts
-    /// as every port.
-    pub ports: Option<PortRange>,
-    /// The hostname or wildcard. `None` for `tls` and `http` means that it is not chosen yet, and
-    /// counts as every hostname. Of several, each is asked about by itself.
-    pub hostname: Option<&'a PublicHost>,
-    /// How many publications the publisher has already, this one not counted.
-    pub already: u32,
-}
+use crate::question::{PublicationRef, Publisher, Wanted};
 
 /// An answer and its cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -32,6 +32,7 @@ mod ports;
 mod prose;
 mod public_host;
 mod publish;
+mod question;
 mod selector;
 mod sources;
 mod target;
@@ -43,7 +44,7 @@ pub use access::{Access, CompiledAccess};
 pub use address::{CanonicalAddress, Visitor, VisitorNode};
 pub use authority::{Authority, AuthorityError, AuthorityHost, parse_host_header};
 pub use compile::Policy;
-pub use decide::{DecidedBy, Decision, PublicationRef, Publisher, Wanted};
+pub use decide::{DecidedBy, Decision};
 pub use destination::{
     AdmittedAddress, DestinationGuard, ForbiddenDestination, Reason, is_forbidden_destination,
 };
@@ -61,5 +62,6 @@ pub use origin_host::{OriginHost, OriginHostError};
 pub use ports::{PortRange, PortRangeError};
 pub use prose::{describe_access, describe_policy};
 pub use public_host::PublicHost;
+pub use question::{PublicationRef, Publisher, Wanted};
 pub use selector::{SelectorError, Source, To, Who};
 pub use target::{Target, TargetError, TargetHost, TargetScheme};

@@ -5,9 +5,9 @@
 
 use crate::access::Access;
 use crate::compile::Policy;
-use crate::decide::PublicationRef;
 use crate::model::{DefaultAccess, Protocol};
 use crate::network::Network;
+use crate::question::PublicationRef;
 use crate::selector::Source;
 use crate::text::listed;
 

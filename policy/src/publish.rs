@@ -4,11 +4,11 @@
 //! every port or every hostname, so that an open wish falls under each deny rule and fits no allow
 //! rule with a list.
 
-use crate::decide::{Publisher, Wanted};
 use crate::error::RuleName;
 use crate::model::{Effect, Protocol, PublishRule};
 use crate::ports::{PortRange, PortSet};
 use crate::public_host::PublicHost;
+use crate::question::{Publisher, Wanted};
 use crate::selector::Who;
 
 /// One rule under the name that decisions give.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::address::Visitor;
 use crate::bits::Bits;
-use crate::decide::PublicationRef;
 use crate::error::RuleName;
 use crate::label::Label;
 use crate::model::{Effect, Protocol, VisitRule};
+use crate::question::PublicationRef;
 use crate::selector::To;
 use crate::sources::Sources;
 

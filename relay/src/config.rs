@@ -75,6 +75,16 @@ pub enum Database {
     Postgresql(String),
 }
 
+impl Database {
+    /// The address of the store: the embedded database lives in the state folder.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Embedded => "sqlite://bore.db".to_owned(),
+            Self::Postgresql(url) => url.clone(),
+        }
+    }
+}
+
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -20,7 +20,6 @@ use bore_edge::now_micros;
 
 use crate::config::{Config, ConfigError, Database, DnsProvider};
 use crate::identity::{PublicPorts, identity};
-use crate::server::database_url;
 use crate::state_folder::{RelayKeys, StateError, StateFolder};
 
 /// What `relay init` is told.
@@ -143,7 +142,7 @@ async fn open_store(
 ) -> Result<(Arc<Store>, RelayKeys), InitError> {
     let was_set_up = state.is_set_up();
     let keys = state.make_keys()?;
-    let (url, folder) = (database_url(&config.database), state.path());
+    let (url, folder) = (config.database.url(), state.path());
     if was_set_up && !options.new_database {
         let store = bore_control::store::open(&url, folder, keys.audit_key()).await;
         return Ok((store.map_err(InitError::Store)?, keys));

@@ -22,7 +22,7 @@ use crate::acme::{
 };
 use crate::config::Config;
 use crate::dns::TxtRecords;
-use crate::server::StartError;
+use crate::server::start_error::StartError;
 
 /// What certificates are made from.
 pub(crate) struct IssuerConfig<'a> {

@@ -24,7 +24,6 @@ use data_encoding::BASE64;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
-use crate::server::database_url;
 use crate::state_folder::{StateError, StateFolder, write_private};
 
 /// What a rotation did.
@@ -116,7 +115,7 @@ pub(crate) async fn open(
 /// See [`SealingKeyError`]. What was sealed opens as before.
 pub async fn rotate_sealing_key(config: &Config) -> Result<Rotated, SealingKeyError> {
     let state = StateFolder::open(&config.state)?;
-    let url = database_url(&config.database);
+    let url = config.database.url();
     let audit_key = state.keys().map_err(SealingKeyError::State)?.audit_key();
     let store = bore_control::store::open(&url, state.path(), audit_key)
         .await

@@ -1,40 +1,41 @@
 //! A running relay: everything made, joined together, and ended in order.
 
+mod addresses;
+mod closing;
 mod data_path;
 mod doors;
 mod ground;
+pub(crate) mod start_error;
 mod visitors;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bore_control::Control;
 use bore_control::service::{Absences, ApiKeys};
-use bore_control::store::StoreError;
 use bore_driver::Shard;
-use bore_edge::tls::FileError;
 use bore_edge::{Edge, EdgeCounters};
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+pub use self::addresses::Addresses;
+use self::closing::until;
 use self::data_path::DataPath;
 use self::doors::{Names, doors};
 use self::ground::{Beginning, Ground, Listeners};
+pub use self::start_error::StartError;
 use self::visitors::{edge_settings, start_edge};
-use crate::acme::RootsError;
-use crate::config::{Config, Database};
+use crate::config::Config;
 use crate::control_listeners;
-use crate::dns::{Dns, DnsError, TxtRecords};
+use crate::dns::{Dns, TxtRecords};
 use crate::flows::Flows;
 use crate::ingress::Shared;
 use crate::issuing::{self, CertificateDemand};
 use crate::members::Members;
 use crate::metrics::{AccessMetrics, Scrape};
 use crate::origins::OverlayOrigins;
-use crate::sealing_keys::SealingKeyError;
-use crate::state_folder::{StateError, StateFolder};
+use crate::state_folder::StateFolder;
 
 /// A relay that runs in this process.
 #[derive(Debug)]
@@ -50,63 +51,6 @@ pub struct Relay {
     addresses: Addresses,
     txt_records: Option<Arc<dyn TxtRecords>>,
     _state: StateFolder,
-}
-
-/// Where a relay's sockets ended up; of interest where the configuration said port 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Addresses {
-    /// The overlay's UDP socket.
-    pub overlay: SocketAddr,
-    /// The shared HTTP port.
-    pub http: SocketAddr,
-    /// The shared HTTPS port.
-    pub https: SocketAddr,
-    /// The REST API.
-    pub api: SocketAddr,
-    /// `/metrics`.
-    pub metrics: SocketAddr,
-    /// The authoritative DNS server, where there is one: UDP and TCP.
-    pub dns: Option<SocketAddr>,
-}
-
-/// Why a relay did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The state folder.
-    #[error("the state folder cannot be used")]
-    State(#[from] StateError),
-    /// The database.
-    #[error("the database cannot be opened")]
-    Store(#[source] StoreError),
-    /// A listener.
-    #[error("cannot listen on {address} ({what})")]
-    Listen {
-        /// Which listener.
-        what: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// The kernel's reason.
-        source: std::io::Error,
-    },
-    /// A certificate from files.
-    #[error("a certificate cannot be served")]
-    Certificate(#[from] FileError),
-    /// TLS itself.
-    #[error("TLS cannot be spoken")]
-    Tls(#[from] rustls::Error),
-    /// The key that secrets in the database are sealed with.
-    #[error("the sealed secrets cannot be opened")]
-    SealingKey(#[from] SealingKeyError),
-    /// Whom to trust to be the CA.
-    #[error("the CA's roots cannot be read")]
-    CaRoots(#[source] RootsError),
-    /// The overlay.
-    #[error("the overlay cannot start")]
-    Overlay(#[source] bore_driver::StartError),
-    /// DNS.
-    #[error("the zone of the relay's domain cannot be kept")]
-    Dns(#[source] DnsError),
 }
 
 impl Relay {
@@ -266,14 +210,6 @@ async fn no_flows(flows: &Flows) {
     }
 }
 
-/// The store's address: the embedded database lives in the state folder.
-pub(crate) fn database_url(database: &Database) -> String {
-    match database {
-        Database::Embedded => "sqlite://bore.db".to_owned(),
-        Database::Postgresql(url) => url.clone(),
-    }
-}
-
 /// Who has just come, or moved, is noted at once: a relay that dies the moment after calls it when it is back. The tick bounds how often, whatever
 /// agents do.
 async fn refresh_members(members: Arc<Members>, shard: Shard, mut closed: watch::Receiver<bool>) {
@@ -299,11 +235,6 @@ async fn housekeeping(control: Control, mut closed: watch::Receiver<bool>) {
             () = until(&mut closed) => return,
         }
     }
-}
-
-async fn until(closed: &mut watch::Receiver<bool>) {
-    // A relay that is gone is closed.
-    let _ = closed.wait_for(|closed| *closed).await;
 }
 
 const DRAIN_POLL: Duration = Duration::from_millis(20);

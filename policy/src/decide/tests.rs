@@ -5,6 +5,7 @@ use crate::access::Access;
 use crate::address::VisitorNode;
 use crate::groups::{Groups, Members};
 use crate::model::PolicyDocument;
+use crate::{Protocol, PublicHost};
 
 const GAME: &str = r#"
     name = "office"

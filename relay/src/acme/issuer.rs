@@ -17,6 +17,7 @@ use super::context::Context;
 use super::limits::{ORDERS_MAX, SLEEP_MAX};
 use super::name::Name;
 use super::schedule::Action;
+use super::schedule::later;
 use super::subjects::{Subjects, Task};
 use super::wanted::Wanted;
 
@@ -217,9 +218,4 @@ impl Drop for Resting<'_> {
         }
         self.issuer.subjects().rest(self.subject);
     }
-}
-
-/// `pause` after `now`.
-pub(super) fn later(now: Micros, pause: Duration) -> Micros {
-    now.saturating_add(Micros::try_from(pause.as_micros()).unwrap_or(Micros::MAX))
 }

@@ -9,7 +9,8 @@ use instant_acme::Error;
 
 use super::client::Client;
 use super::failure::{Failure, FailureKind};
-use super::issuer::{Issuer, later};
+use super::issuer::Issuer;
+use super::schedule::later;
 
 impl Issuer {
     pub(super) async fn ask_renewal(&self, subject: &str) {

@@ -10,9 +10,9 @@ use rand::Rng as _;
 use uuid::Uuid;
 
 use super::failure::{Failure, FailureKind};
-use super::issuer::{Issuer, later};
+use super::issuer::Issuer;
 use super::metrics::OrderResult;
-use super::schedule::waiting;
+use super::schedule::{later, waiting};
 use super::wanted::Wanted;
 
 impl Issuer {

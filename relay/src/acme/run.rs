@@ -14,9 +14,10 @@ use uuid::Uuid;
 use super::account;
 use super::client::Client;
 use super::failure::Failure;
-use super::issuer::{Issuer, later};
+use super::issuer::Issuer;
 use super::metrics::OrderResult;
 use super::order::{Attempt, Issued};
+use super::schedule::later;
 use super::wanted::Wanted;
 
 impl Issuer {

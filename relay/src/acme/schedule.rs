@@ -12,8 +12,6 @@ use bore_control::certificate::RenewalWindow;
 use bore_control::limits::ORDER_WAIT_MAX;
 use uuid::Uuid;
 
-use super::issuer::later;
-
 /// How fast things are tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -100,6 +98,11 @@ pub(super) fn decide(known: &Known, paused_until: Option<Micros>, now: Micros) -
         };
     };
     Action::Wait(due.min(ask_at))
+}
+
+/// `pause` after `now`.
+pub(super) fn later(now: Micros, pause: Duration) -> Micros {
+    now.saturating_add(Micros::try_from(pause.as_micros()).unwrap_or(Micros::MAX))
 }
 
 /// What is still to be waited for. A time further away than any wait comes from a clock that was ahead, and does not count: once the clock is

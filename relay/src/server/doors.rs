@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bore_control::doors::Doors;
 use prometheus_client::registry::Registry;
 
-use super::StartError;
 use super::data_path::DataPath;
 use super::ground::Ground;
+use super::start_error::StartError;
 use crate::acme::{Issuer, WantedNames};
 use crate::dns::TxtRecords;
 use crate::domains::Domains;

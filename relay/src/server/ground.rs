@@ -15,7 +15,8 @@ use bore_overlay::limits::INNER_MTU;
 use bore_overlay::{Config as OverlayConfig, UnknownKeys};
 use tokio::net::TcpListener;
 
-use super::{Addresses, StartError, database_url};
+use super::addresses::Addresses;
+use super::start_error::StartError;
 use crate::config::Config;
 use crate::descriptors::Shares;
 use crate::dns::Listening;
@@ -57,7 +58,7 @@ impl Ground {
     pub(super) async fn lay(config: Config) -> Result<(Self, Beginning), StartError> {
         let state = StateFolder::open(&config.state)?;
         let keys = state.keys()?;
-        let url = database_url(&config.database);
+        let url = config.database.url();
         let store = bore_control::store::open(&url, state.path(), keys.audit_key()).await;
         let store = store.map_err(StartError::Store)?;
         let sealer = Arc::new(sealing_keys::open(&config, state.path(), &store).await?);

@@ -8,8 +8,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::addresses::Addresses;
+use super::closing::until;
 use super::ground::port_of;
-use super::{Addresses, until};
 use crate::config::Config;
 use crate::descriptors::Shares;
 use crate::origins::OverlayOrigins;
