@@ -1,11 +1,15 @@
 //! Behaviour of `decide`.
 
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
 use super::*;
 use crate::access::Access;
 use crate::address::VisitorNode;
 use crate::groups::{Groups, Members};
 use crate::model::PolicyDocument;
-use crate::{Protocol, PublicHost};
+use crate::{Label, PortRange, Protocol, PublicHost};
 
 const GAME: &str = r#"
     name = "office"
