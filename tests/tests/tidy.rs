@@ -40,18 +40,10 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Rooms that must stay free of an async runtime, and so of sockets, files and clocks of one.
-const PURE: [&str; 5] =
-    ["bore-api", "bore-overlay", "bore-netstack", "bore-policy", "bore-rate"];
+const PURE: [&str; 5] = ["bore-api", "bore-overlay", "bore-netstack", "bore-policy", "bore-rate"];
 /// Their folders, and what else is as pure.
-const PURE_SOURCES: [&str; 7] = [
-    "api/src",
-    "overlay/src",
-    "netstack/src",
-    "policy/src",
-    "rate/src",
-    ENDPOINT[0],
-    ENDPOINT[1],
-];
+const PURE_SOURCES: [&str; 7] =
+    ["api/src", "overlay/src", "netstack/src", "policy/src", "rate/src", ENDPOINT[0], ENDPOINT[1]];
 /// The loop of a shard, which a simulator runs as well.
 const ENDPOINT: [&str; 2] = ["overlay/driver/src/endpoint.rs", "overlay/driver/src/endpoint"];
 /// What its room has and it may not use: the ground that it stands on.
