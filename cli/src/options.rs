@@ -243,6 +243,10 @@ mod tests {
         }
     }
 
+    #[expect(
+        clippy::unwrap_in_result,
+        reason = "the result is what the check says of flags that were read"
+    )]
     fn checked(protocol: Protocol, target: &str, flags: &[&str]) -> Result<(), &'static str> {
         let command = <OptionFlags as clap::Args>::augment_args(clap::Command::new("publish"));
         let matches = command.get_matches_from(["publish"].iter().chain(flags));

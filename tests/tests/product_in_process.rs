@@ -1,4 +1,8 @@
 //! Programs that run the agent inside themselves, those of `agent/examples`, as a person runs them.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test looks for and does not find fails it, also in helpers"
+)]
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};

@@ -1,5 +1,10 @@
 //! `--max-conns`: as many connections as the publisher allows, by every protocol.
-#![expect(clippy::unwrap_used, reason = "what a test looks for and does not find fails it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    clippy::indexing_slicing,
+    reason = "what a test looks for and does not find fails it"
+)]
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};

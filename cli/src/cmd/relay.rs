@@ -96,7 +96,7 @@ impl Relay {
     /// Does one of them.
     pub(crate) async fn run(self, context: &Context<'_>) -> CliResult {
         match self {
-            Self::Init(init) => init.run(context).await,
+            Self::Init(init) => Box::pin(init.run(context)).await,
             Self::Run(run) => run.run(context).await,
             Self::Install(install) => install.run(context).await,
             Self::Status => status(context).await,

@@ -42,6 +42,7 @@ pub(super) struct Reassembly {
 }
 
 /// Datagrams of one peer, oldest first.
+#[derive(Default)]
 struct Queue {
     partials: VecDeque<Partial>,
     bytes: usize,
@@ -249,12 +250,6 @@ impl Reassembly {
         let is_sound = is_built.is_some() && Packet::parse(&packet, true).is_ok();
         self.whole = is_sound.then_some(packet);
         is_sound
-    }
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self { partials: VecDeque::new(), bytes: 0, evictions: Bucket::default() }
     }
 }
 

@@ -26,7 +26,6 @@ pub struct Event {
 
 /// What something happened to.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub enum Subject {
     /// A network came or went.
     Network(Change<Network>),

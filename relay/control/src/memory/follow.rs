@@ -13,11 +13,11 @@ impl Memory {
     /// of the network, which whoever made the event holds.
     pub(crate) fn rules_after(&self, event: &Event) -> Option<Rules> {
         let tenant = self.tenants.get(&event.network?)?;
-        match &event.subject {
-            Subject::Policy(change) => Some(tenant.compile_with_policy(change, event.at)),
-            Subject::Group(change) => Some(tenant.compile_with_group(change, event.at)),
-            _ => None,
+        if let Subject::Policy(change) = &event.subject {
+            return Some(tenant.compile_with_policy(change, event.at));
         }
+        let Subject::Group(change) = &event.subject else { return None };
+        Some(tenant.compile_with_group(change, event.at))
     }
 
     /// Returns true if an event changes what is in memory.
@@ -42,7 +42,15 @@ impl Memory {
             Subject::Policy(change) => self.follow_policy(change),
             Subject::Group(change) => self.follow_group(change),
             Subject::Domain(change) => self.follow_domain(change),
-            _ => {}
+            Subject::RefusedJoins(_)
+            | Subject::JoinKey(_)
+            | Subject::ApiKey(_)
+            | Subject::Certificate(_)
+            | Subject::FailedOrder(_)
+            | Subject::AcmeAccount(_)
+            | Subject::SealingKey(_)
+            | Subject::AuditTrail(_)
+            | Subject::Act { .. } => {}
         }
         let tenant = event.network.and_then(|network| self.tenants.get_mut(&network));
         if let Some((tenant, rules)) = tenant.zip(rules) {

@@ -28,7 +28,9 @@ pub(super) struct Database {
 }
 
 /// Hears of each committed event, until it returns false.
-pub(super) struct Follower(pub(super) Box<dyn Fn(&Arc<Event>) -> bool + Send + Sync>);
+pub(super) struct Follower(pub(super) Box<Follow>);
+
+type Follow = dyn Fn(&Arc<Event>) -> bool + Send + Sync;
 
 impl std::fmt::Debug for Follower {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -218,23 +218,16 @@ async fn what_is_told_is_in_the_directory_already() {
     let game =
         json!({"name": "game", "protocol": "udp", "port": 20_001, "target": "localhost:7777"});
     lab.publish(&nas, game).await.ok();
-    let mut publications = 0;
-    while publications == 0 {
-        match &events.try_recv().unwrap().subject {
-            Subject::Node(node) => {
-                let id = node.change.newest().id;
-                assert!(lab.control.directory().node(id).is_some());
-            }
-            Subject::Publication(change) => {
-                publications += 1;
-                let id = change.newest().id;
-                assert_eq!(
-                    lab.control.directory().publication(id).as_ref(),
-                    change.after(),
-                    "as it was stored"
-                );
-            }
-            _ => {}
+    let directory = lab.control.directory();
+    loop {
+        let event = events.try_recv().unwrap();
+        if let Subject::Node(node) = &event.subject {
+            assert!(directory.node(node.change.newest().id).is_some());
+        }
+        if let Subject::Publication(change) = &event.subject {
+            let known = directory.publication(change.newest().id);
+            assert_eq!(known.as_ref(), change.after(), "as it was stored");
+            return;
         }
     }
 }

@@ -21,7 +21,8 @@ async fn a_server_is_as_strict_as_a_file() {
     a_server_that_was_read_only_takes_changes_again(&engine.lab().await).await;
     a_commit_that_was_not_made_is_called_so(&engine.lab().await).await;
     a_commit_that_was_made_is_acknowledged_although_its_answer_was_lost(&engine.lab().await).await;
-    silent_server::sessions_that_fell_silent_are_replaced(&engine.lab().await).await;
+    let lab = engine.lab().await;
+    Box::pin(silent_server::sessions_that_fell_silent_are_replaced(&lab)).await;
     silent_server::sessions_that_fall_silent_after_their_change_are_replaced(&engine.lab().await)
         .await;
     silent_server::a_server_that_says_nothing_ends_the_start(&engine.lab().await).await;
