@@ -14,6 +14,7 @@ mod duration;
 mod error;
 mod file;
 mod hostname;
+mod options;
 mod output;
 mod wanted;
 
