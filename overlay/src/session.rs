@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::counters::DropReason;
 use crate::tunnel::{Opened, Tunnel};
 
-/// Keys that both ends share. Where it stands in its peer's `Sessions` says whether it is confirmed.
+/// Keys that both ends share. Its place in its peer's `Sessions` tells if it is confirmed.
 pub(crate) struct Session {
     tunnel: Tunnel,
     slot: u16,

@@ -35,7 +35,7 @@ pub struct Publisher<'a> {
     pub key: Option<Uuid>,
 }
 
-/// What somebody wants to publish.
+/// What a publisher wants to publish.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     /// The protocol.

@@ -40,7 +40,7 @@ impl doors::Facts for Facts {
     }
 
     fn flows(&self, publication: Uuid) -> Vec<FlowState> {
-        self.gate.flows.list(Some(publication))
+        self.gate.flows.list(publication)
     }
 }
 

@@ -349,10 +349,10 @@ impl Flows {
         carried
     }
 
-    /// Newest first, at most [`FLOWS_LISTED_MAX`].
-    pub(crate) fn list(&self, publication: Option<Uuid>) -> Vec<FlowState> {
+    /// Those of a publication, newest first, at most [`FLOWS_LISTED_MAX`].
+    pub(crate) fn list(&self, publication: Uuid) -> Vec<FlowState> {
         let table = self.table();
-        let open = publication.map_or(Some(&table.open), |id| table.of_publication.get(&id));
+        let open = table.of_publication.get(&publication);
         let newest = open.into_iter().flat_map(|open| open.values().rev());
         newest.take(FLOWS_LISTED_MAX).map(|flow| flow.state()).collect()
     }
@@ -414,8 +414,8 @@ mod tests {
         let flows = Arc::new(Flows::default());
         let publication = Uuid::from_u128(7);
         let flow = open(&flows, publication, at("192.0.2.1:5")).unwrap();
-        assert_eq!(flows.list(Some(publication)).len(), 1);
-        assert!(flows.list(Some(Uuid::nil())).is_empty());
+        assert_eq!(flows.list(publication).len(), 1);
+        assert!(flows.list(Uuid::nil()).is_empty());
         drop(flow);
         assert_eq!(flows.count(), 0);
     }

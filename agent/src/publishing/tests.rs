@@ -137,7 +137,11 @@ async fn what_the_relay_may_have_without_an_answer_is_looked_for_once() {
     {
         let _turn = lab.agent.shared.turns.take("left").unwrap();
         within(look()).await.unwrap();
-        assert_eq!(lab.control.stored(), ["left", "web"], "somebody is about to declare it");
+        assert_eq!(
+            lab.control.stored(),
+            ["left", "web"],
+            "the other caller is about to declare it"
+        );
     }
     lab.agent.shared.doubt_leftovers();
     within(look()).await.unwrap();

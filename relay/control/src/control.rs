@@ -1,7 +1,7 @@
 //! The control room as one handle: its services over one core, and the doors to the relay around it.
 //!
-//! Every change goes the same way: hold the network's turn, check, store, enter in the directory, tell. A change that the store acknowledged is in
-//! the directory before its caller hears of it; [`crate::api`] runs changes on tasks of their own, so that a caller who hangs up stops none half-way.
+//! Every change goes the same way: hold the network's turn, check, store. The directory follows the store: what is committed is there before the caller
+//! of the change has its answer; [`crate::api`] runs changes on tasks of their own, so that a caller who hangs up stops none half-way.
 //! While a database that went away has not said what became of a change, its turn is held: nothing is decided by a directory that may be behind.
 
 use std::sync::Arc;

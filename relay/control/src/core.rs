@@ -35,7 +35,7 @@ pub struct Core {
     pub(crate) counters: Arc<Counters>,
     clock: Clock,
     draining: Arc<AtomicBool>,
-    /// Held by whoever changes networks and the cluster's keys.
+    /// Held during a change of networks or of the cluster's keys.
     cluster: Arc<Mutex<()>>,
 }
 
@@ -93,7 +93,7 @@ impl Core {
         self.counters.named().into_iter()
     }
 
-    /// Waits until every change made so far is on disk. Whoever acknowledges a change waits for this first; the API's routers do.
+    /// Waits until every change made so far is on disk. A change is acknowledged after this; the API's routers wait for it.
     ///
     /// # Errors
     /// When the disk does: then nothing may be acknowledged.

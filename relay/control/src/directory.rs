@@ -1,6 +1,6 @@
 //! What there is, from memory: networks with their rules, nodes, publications, domains, who is connected; and what happens to them.
 //!
-//! The data path asks here, never a database. It follows the store: what is committed is here before whoever changed it hears that it is done.
+//! The data path asks here, never a database. It follows the store: what is committed is here before the caller of the change has its answer.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
@@ -52,7 +52,7 @@ impl Directory {
 
     /// The compiled rules of a network.
     pub fn policy(&self, network: Uuid) -> Option<Arc<CompiledNetwork>> {
-        self.read().tenant(network).map(|tenant| Arc::clone(&tenant.compiled))
+        self.rules(network).ok()
     }
 
     /// Whether `visitor` may visit `publication`. What is not known admits nobody.

@@ -1,6 +1,6 @@
 //! Everything that the data path and the lists ask for, in memory: networks with their compiled rules, nodes, publications.
 //!
-//! The store comes first: what it has committed enters here (`follow`), before whoever changed it hears that it is done.
+//! The store comes first: what it has committed enters here (`follow`), before the caller of the change has its answer.
 //! Reading here never waits for a database.
 
 mod follow;

@@ -1,4 +1,4 @@
-//! What the issuer knows: of each subject, whether it is wanted, what it has, why it has none, and whether somebody works on it.
+//! What the issuer knows: of each subject, whether it is wanted, what it has, why it has none, and if an order of it is being worked on.
 
 use std::collections::{BTreeMap, BTreeSet};
 

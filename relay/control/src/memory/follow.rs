@@ -10,7 +10,7 @@ use crate::event::{Change, Event, Subject};
 
 impl Memory {
     /// The rules of the event's network as they are after it, where it changes them. It takes a while, and needs nothing to stand still but the turn
-    /// of the network, which whoever made the event holds.
+    /// of the network, which the maker of the event holds.
     pub(crate) fn rules_after(&self, event: &Event) -> Option<Rules> {
         let tenant = self.tenants.get(&event.network?)?;
         if let Subject::Policy(change) = &event.subject {

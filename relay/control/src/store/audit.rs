@@ -38,7 +38,7 @@ impl Audit<'_> {
     }
 }
 
-/// Appends a row about what this transaction does; whoever follows the store hears of it when it is committed. Writers take turns, so the head read
+/// Appends a row about what this transaction does; followers of the store hear of it when it is committed. Writers take turns, so the head read
 /// here is the newest.
 pub(super) async fn append(open: &mut Transaction, event: Event) -> Result<(), StoreError> {
     let (head, signature) = head(open).await?.ok_or_else(head_is_missing)?;

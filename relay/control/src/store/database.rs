@@ -109,7 +109,7 @@ impl Database {
         Ok(holds)
     }
 
-    /// Tells followers what was committed, before whoever made the change hears that it was made.
+    /// Tells followers what was committed, before the caller of the change has its answer.
     pub(super) fn tell(&self, events: Vec<Event>) {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events.into_iter().map(Arc::new) {
