@@ -179,5 +179,5 @@ fn tell(subject: &str, problem: &CertificateProblem, is_known: bool) {
     }
 }
 
-/// Looking again costs the CA nothing, and somebody may be waiting beside the record that they have just made.
+/// Looking again costs the CA nothing, and an operator may be waiting beside the record that was just made.
 const AT_HOME_PAUSE_MAX: Duration = Duration::from_secs(15);

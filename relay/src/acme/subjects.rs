@@ -160,7 +160,7 @@ impl Subjects {
                 }
             }
         }
-        // Whoever ends makes room, and the issuer looks again.
+        // A subject whose order ends makes room, and the issuer looks again.
         let tasks = (0..most).map_while(|_| self.take_next(&mut due)).collect();
         (tasks, next)
     }
@@ -356,7 +356,7 @@ impl Due {
 }
 
 impl Subject {
-    /// Nobody wants it, and when it may be tried again is kept in case somebody will.
+    /// It is not wanted, and when it may be tried again is kept in case it will be wanted.
     fn is_remembered(&self) -> bool {
         self.wanted.is_none() && !self.is_busy && self.known.next_try_at.is_some()
     }
